@@ -1,0 +1,16 @@
+/** `grunt` alone lints, builds and tests; each task is the npm script of the same purpose. */
+function gruntfile(grunt) {
+  const npm = (script) =>
+    function run() {
+      const done = this.async();
+      grunt.util.spawn({ cmd: "npm", args: ["run", script], opts: { stdio: "inherit" } }, (error) => done(!error));
+    };
+
+  grunt.registerTask("lint", "Check style and types", npm("lint"));
+  grunt.registerTask("build", "Compile lib/ into dist/", npm("build"));
+  grunt.registerTask("test", "Run all tests", npm("test:only"));
+  grunt.registerTask("package", "Check the package as it would be published", npm("check:package"));
+  grunt.registerTask("default", ["lint", "build", "package", "test"]);
+}
+
+export { gruntfile as default, gruntfile as "module.exports" };

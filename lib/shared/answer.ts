@@ -1,0 +1,75 @@
+import type { Outcome } from "./errors.js";
+
+/** A function of the application's that may answer by a callback or by what it returns. */
+export type Answering = (...args: never[]) => unknown;
+
+/** The callback that such a function is given, as Node.js has them. */
+export type Callback = (error?: unknown, value?: unknown) => void;
+
+/** How a function is asked. */
+export interface Question {
+  readonly fn: Answering;
+  /** The number of parameters that it declares; another one than `fn.length` where `fn` is wrapped. */
+  readonly declared?: number;
+  readonly self: unknown;
+  readonly args: readonly unknown[];
+  /** Where among the arguments the callback goes. */
+  readonly position: number;
+  /** Whether a promise of `undefined` answers for a function that declares no parameters. */
+  readonly nothingAnswers?: boolean;
+}
+
+/**
+ * Calls a function and settles once with how it ended.
+ *
+ * One that declares the callback answers by it, and a throw or a rejection is its failure. One that declares
+ * fewer parameters answers by what it returns, a value or a promise. One that declares none (rest parameters,
+ * wrappers, spies) answers by the callback or by a result other than `undefined`, whichever comes first.
+ *
+ * `late` gets every further answer; what it is given must not be lost, since it may be a failure.
+ */
+export function ask(
+  question: Question,
+  settle: (outcome: Outcome) => void,
+  late: (outcome: Outcome) => void,
+): void {
+  const { fn, self, args, position, nothingAnswers = false } = question;
+  const declared = question.declared ?? fn.length;
+  const byCallback = declared > position;
+  let settled = false;
+  const answer = (outcome: Outcome) => {
+    if (settled) return late(outcome);
+    settled = true;
+    settle(outcome);
+  };
+  const fail = (error: unknown) => answer({ status: "failure", error });
+  const succeed = (value: unknown, isAnswer: boolean) => {
+    if (byCallback || (value === undefined && (settled || !isAnswer))) return;
+    answer({ status: "result", value });
+  };
+  const callback: Callback = (...given) => answer(outcomeOfCallback(given));
+
+  let returned: unknown;
+  try {
+    returned = Reflect.apply(fn, self, [...args.slice(0, position), callback, ...args.slice(position)]);
+    if (!isThenable(returned)) return succeed(returned, declared > 0);
+  } catch (error) {
+    return fail(error);
+  }
+  Promise.resolve(returned).then((value) => succeed(value, declared > 0 || nothingAnswers), fail);
+}
+
+/** `callback(false)` answers false, so that a guard's "no" is not taken for "no error". */
+function outcomeOfCallback([error, value]: [error?: unknown, value?: unknown]): Outcome {
+  if (error === undefined || error === null) return { status: "result", value };
+  if (error === false) return { status: "result", value: value === undefined ? false : value };
+  return { status: "error", error };
+}
+
+function isThenable(value: unknown): boolean {
+  return (
+    (typeof value === "object" || typeof value === "function") &&
+    value !== null &&
+    typeof (value as { then?: unknown }).then === "function"
+  );
+}

@@ -1,0 +1,214 @@
+/**
+ * Every frame that crosses the socket, the one parser of what a client sends, and the encoders of what it is
+ * sent. The format is described in docs/protocol.md.
+ */
+
+/** The newest protocol that this server speaks; a client asks for it in its `auth` frame. */
+export const PROTOCOL = 4;
+
+/** The reserved channel that carries broadcasts between servers. */
+export const ALL_CHANNEL = "___all___";
+
+/** The reserved channel that carries commands between servers. */
+export const SYNC_CHANNEL = "___sync___";
+
+/** What tells a client which of its requests a reply is for. Absent fields were absent in the request. */
+export interface RequestHead {
+  readonly rpc: unknown;
+  readonly uuid: string | number | undefined;
+}
+
+/** A frame from a client, parsed. */
+export type ClientFrame =
+  | { readonly type: "invalidMessage" }
+  | { readonly type: "invalidRequest"; readonly head: RequestHead }
+  | {
+      readonly type: "auth";
+      readonly head: RequestHead;
+      readonly token: unknown;
+      readonly protocol: 3 | typeof PROTOCOL;
+    }
+  | { readonly type: "call"; readonly head: RequestHead; readonly path: string; readonly data: unknown }
+  | { readonly type: "ping"; readonly head: RequestHead }
+  | {
+      readonly type: "subscribe";
+      readonly head: RequestHead;
+      readonly channel: string;
+      readonly req: JsonObject;
+    }
+  | { readonly type: "unsubscribe"; readonly head: RequestHead; readonly channel: string }
+  | { readonly type: "publish"; readonly head: RequestHead; readonly channel: string; readonly data: unknown }
+  | { readonly type: "broadcast"; readonly head: RequestHead; readonly data: unknown }
+  | { readonly type: "answer"; readonly head: RequestHead; readonly fid: string; readonly answer: Answer };
+
+/** A client's answer to a call that the server made. */
+export type Answer =
+  | { readonly ok: true; readonly data: unknown }
+  | { readonly ok: false; readonly error: unknown };
+
+/** What the parser checks sizes against. */
+export interface FrameLimits {
+  /** Levels of nested arrays and objects in one frame. */
+  readonly jsonDepth: number;
+  /** UTF-16 code units in a channel's name. */
+  readonly channelNameLength: number;
+}
+
+/** A JSON object as `JSON.parse` makes it: own properties only. */
+export type JsonObject = { readonly [key: string]: unknown };
+
+const INVALID_MESSAGE: ClientFrame = { type: "invalidMessage" };
+
+/** Parses what a client sent; never throws. SockJS may hand over what is no string. */
+export function parseClientFrame(message: unknown, limits: FrameLimits): ClientFrame {
+  const frame = parseJsonObject(message, limits.jsonDepth);
+  if (!frame) return INVALID_MESSAGE;
+  const head: RequestHead = { rpc: frame.rpc, uuid: isId(frame.uuid) ? frame.uuid : undefined };
+  const invalid: ClientFrame = { type: "invalidRequest", head };
+  if (typeof frame.rpc !== "string") return invalid;
+  const { req } = frame;
+  switch (frame.rpc) {
+    case "auth":
+      return { type: "auth", head, token: frame.token, protocol: frame.protocol === PROTOCOL ? PROTOCOL : 3 };
+    case "_ping":
+      return { type: "ping", head };
+    case "_subscribe":
+      return isObject(req) && isChannelName(req.channel, limits)
+        ? { type: "subscribe", head, channel: req.channel, req }
+        : invalid;
+    case "_unsubscribe":
+      return isObject(req) && isChannelName(req.channel, limits)
+        ? { type: "unsubscribe", head, channel: req.channel }
+        : invalid;
+    case "_publish":
+      return isObject(req) && isChannelName(req.channel, limits) && req.data !== undefined
+        ? { type: "publish", head, channel: req.channel, data: req.data }
+        : invalid;
+    case "_broadcast":
+      return isObject(req) && req.data !== undefined ? { type: "broadcast", head, data: req.data } : invalid;
+    case "_rpc":
+      return typeof frame.fid === "string" && isObject(frame.resp)
+        ? { type: "answer", head, fid: frame.fid, answer: parseAnswer(frame.resp) }
+        : invalid;
+    default:
+      return { type: "call", head, path: frame.rpc, data: req };
+  }
+}
+
+/** Says whether a channel is kept for the servers: its name begins and ends with three underscores. */
+export function isReservedChannel(channel: string): boolean {
+  return channel.startsWith("___") && channel.endsWith("___");
+}
+
+/** Says whether a value can be a channel's name: well-formed text (it is UTF-8 in Redis) within the limit. */
+export function isChannelName(
+  value: unknown,
+  limits: Pick<FrameLimits, "channelNameLength">,
+): value is string {
+  return (
+    typeof value === "string" &&
+    value !== "" &&
+    value.length <= limits.channelNameLength &&
+    value.isWellFormed()
+  );
+}
+
+/** A reply with a result; a value without a JSON form, such as `undefined`, is sent as null. */
+export function encodeReply(head: RequestHead, value: unknown): string {
+  const resp = JSON.stringify(value) ?? "null";
+  return `${encodeHead(head)}"resp":${resp}}`;
+}
+
+/** A reply with an error. */
+export function encodeErrorReply(head: RequestHead, error: unknown): string {
+  return `${encodeHead(head)}"error":${JSON.stringify(error)}}`;
+}
+
+/** The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`. */
+export function encodeAccepted(head: RequestHead, protocol: 3 | typeof PROTOCOL): string {
+  const { rpc, uuid } = head;
+  const server = protocol === PROTOCOL ? { protocol } : undefined;
+  return JSON.stringify({ rpc, uuid, resp: "success", server });
+}
+
+/** The answer to what is no JSON object. */
+export const INVALID_MESSAGE_REPLY = JSON.stringify({ error: "Invalid message" });
+
+/** Tells a client that it has joined a channel, by its own request or, without one, by the server's doing. */
+export function encodeSubscribed(channel: string, request?: RequestHead & { req: JsonObject }): string {
+  return JSON.stringify({ internal: true, command: "subscribe", data: { ...request, channel } });
+}
+
+/** Tells a client that it has left a channel. */
+export function encodeUnsubscribed(channel: string): string {
+  return JSON.stringify({ internal: true, command: "unsubscribe", data: { channel } });
+}
+
+/** Calls a client's function. */
+export function encodeCall(fid: string, command: string, args: unknown): string {
+  return JSON.stringify({ internal: true, command: "rpc", data: { fid, command, args } });
+}
+
+/** A message on a channel; `json` is the message as JSON already, so that it is encoded once for all readers. */
+export function encodeMessage(channel: string, json: string): string {
+  return `{"channel":${JSON.stringify(channel)},"message":${json}}`;
+}
+
+/** Says whether a text's arrays and objects are nested at most `limit` levels deep; text within strings is skipped. */
+export function isNestedWithin(text: string, limit: number): boolean {
+  // each level takes two characters, so that most frames need no look at all
+  if (text.length <= 2 * limit) return true;
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (inString) {
+      if (code === BACKSLASH) i++;
+      else if (code === QUOTE) inString = false;
+    } else if (code === QUOTE) {
+      inString = true;
+    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
+      if (++depth > limit) return false;
+    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
+      depth--;
+    }
+  }
+  return true;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+/** Says whether a value is an object as JSON has it: no array, not null. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseJsonObject(message: unknown, jsonDepth: number): JsonObject | undefined {
+  if (typeof message !== "string" || !isNestedWithin(message, jsonDepth)) return undefined;
+  try {
+    const value: unknown = JSON.parse(message);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parseAnswer(resp: JsonObject): Answer {
+  return resp.error === undefined || resp.error === null
+    ? { ok: true, data: resp.data }
+    : { ok: false, error: resp.error };
+}
+
+function isId(value: unknown): value is string | number {
+  return typeof value === "string" || typeof value === "number";
+}
+
+function encodeHead({ rpc, uuid }: RequestHead): string {
+  const fields = JSON.stringify({ rpc, uuid });
+  return fields === "{}" ? "{" : `${fields.slice(0, -1)},`;
+}

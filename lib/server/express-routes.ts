@@ -1,0 +1,187 @@
+import type { Request, Response } from "express";
+import { FUNCTION_NOT_FOUND, type Outcome, RpcError } from "../shared/errors.js";
+import { RouteConnection } from "./route-connection.js";
+import { type Raised, type RouteErrorHandler, type RouteHandler, runHandlers } from "./route-handlers.js";
+import { type RecordedResponse, readReply, statusError } from "./route-reply.js";
+import { makeRequest, type RouteCall } from "./route-request.js";
+import { makeResponse } from "./route-response.js";
+
+export type { RouteErrorHandler, RouteHandler } from "./route-handlers.js";
+export type { RouteCall } from "./route-request.js";
+
+/** What clients may call: an Express handler, or an array of handlers, middleware and error handlers. */
+export type Route = RouteHandler | readonly (RouteErrorHandler | Route)[];
+
+/** The routes that clients may call, nested; `{a: {b}}` is called as `a.b`. Own properties only. */
+export interface Routes {
+  [name: string]: Route | Routes;
+}
+
+/** What routes need of an Express application, of version 5 or 4. */
+export interface ExpressApplicationLike {
+  /** The prototype of its requests. */
+  readonly request: object;
+  /** The prototype of its responses. */
+  readonly response: object;
+}
+
+/** A route that was called. */
+export interface RunningRoute {
+  /** The socket has closed: the request and the response emit `close`, and nothing is settled any more. */
+  abort(): void;
+}
+
+const NOT_FOUND: Outcome = { status: "error", error: FUNCTION_NOT_FOUND };
+
+/** Runs an application's Express handlers for calls that came over a socket. */
+export class ExpressRoutes<Auth = Record<string, unknown>> {
+  readonly #app: ExpressApplicationLike;
+  readonly #maxBytes: number;
+
+  /** `maxBytes` bounds a response's body; a larger one fails its call. */
+  constructor(app: ExpressApplicationLike, maxBytes: number) {
+    this.#app = app;
+    this.#maxBytes = maxBytes;
+  }
+
+  /**
+   * Runs a route. `settle` is called once, perhaps before this returns, or never after `abort`. `late` gets
+   * whatever goes wrong after either. Neither may throw.
+   */
+  call(
+    route: Route,
+    call: RouteCall<Auth>,
+    settle: (outcome: Outcome) => void,
+    late: (error: unknown) => void,
+  ): RunningRoute {
+    const run = new RouteRun(this.#app, call, this.#maxBytes, settle, late);
+    const handlers = ([route] as unknown[]).flat(Number.POSITIVE_INFINITY) as (
+      | RouteHandler
+      | RouteErrorHandler
+    )[];
+    run.start(handlers);
+    return run;
+  }
+}
+
+/** One call of a route: the handlers' request and response, and what becomes of them. */
+class RouteRun<Auth> implements RunningRoute {
+  readonly #path: string;
+  readonly #settle: (outcome: Outcome) => void;
+  readonly #late: (error: unknown) => void;
+  readonly #connection: RouteConnection;
+  readonly #req: Request;
+  readonly #res: Response;
+  #state: "running" | "settled" | "aborted" = "running";
+
+  constructor(
+    app: ExpressApplicationLike,
+    call: RouteCall<Auth>,
+    maxBytes: number,
+    settle: (outcome: Outcome) => void,
+    late: (error: unknown) => void,
+  ) {
+    this.#path = call.path;
+    this.#settle = settle;
+    this.#late = late;
+    const report = (error: unknown) => this.#fail(error);
+    this.#connection = new RouteConnection(call.socket, report);
+    this.#req = makeRequest(call, app.request, this.#connection, report);
+    this.#res = makeResponse(this.#req, app.response, this.#connection, maxBytes, {
+      ended: (response) => this.#answer(response),
+      tooLarge: () => this.#fail(responseTooLarge(maxBytes)),
+      report,
+    });
+    this.#watchConnection();
+  }
+
+  start(handlers: readonly (RouteHandler | RouteErrorHandler)[]): void {
+    const foreign = handlers.findIndex((handler) => typeof handler !== "function");
+    if (foreign >= 0) {
+      return this.#fail(new TypeError(`Route "${this.#path}": handler ${foreign + 1} is not a function`));
+    }
+    const stack = handlers.map((handle) => ({ handle, name: handle.name, method: "post" }));
+    this.#req.route = { path: this.#req.url, stack, methods: { post: true } };
+    runHandlers(handlers, this.#req, this.#res, (raised) => this.#pastTheEnd(raised));
+  }
+
+  abort(): void {
+    if (this.#state !== "running") return;
+    this.#state = "aborted";
+    this.#connection.destroy();
+    this.#req.destroy();
+  }
+
+  #watchConnection(): void {
+    let cause: Error | undefined;
+    this.#connection.on("error", (error: Error) => {
+      cause = error;
+    });
+    this.#connection.on("close", () => {
+      const silent = () => new Error(`Route "${this.#path}" closed its response without an answer`);
+      if (this.#state === "running") this.#fail(cause ?? silent());
+    });
+  }
+
+  #answer(response: RecordedResponse): void {
+    if (this.#state !== "running") return;
+    this.#state = "settled";
+    this.#settle(readReply(response));
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state !== "running") return this.#late(error);
+    this.#conclude({ status: "failure", error }, 500);
+  }
+
+  #pastTheEnd(raised?: Raised): void {
+    if (raised) {
+      if (this.#state !== "running") return this.#late(raised.error);
+      return this.#conclude(outcomeOf(raised), statusOf(raised.error) ?? 500);
+    }
+    // a response that has begun goes on, whoever has passed the call on beside it
+    if (this.#state === "running" && !this.#res.headersSent) this.#conclude(NOT_FOUND, 404);
+  }
+
+  /**
+   * Settles without a response of the handlers', and ends theirs, so that whoever waits for its end is told
+   * and a handler that answers later learns that it is late, as it would over HTTP.
+   */
+  #conclude(outcome: Outcome, statusCode: number): void {
+    this.#state = "settled";
+    this.#settle(outcome);
+    const res = this.#res;
+    try {
+      if (res.headersSent) {
+        this.#connection.destroy();
+        return;
+      }
+      for (const name of res.getHeaderNames()) res.removeHeader(name);
+      res.statusCode = statusCode;
+      res.end();
+    } catch (error) {
+      this.#late(error);
+    }
+  }
+}
+
+/** What Express itself gives as an error may name files of the server; the caller sees its status alone. */
+function outcomeOf({ error, by }: Raised): Outcome {
+  if (by === "next") return { status: "error", error };
+  const status = by === "express" ? statusOf(error) : undefined;
+  return status !== undefined && status < 500
+    ? { status: "error", error: statusError(status) }
+    : { status: "failure", error };
+}
+
+/** The HTTP status that an error carries. */
+function statusOf(error: unknown): number | undefined {
+  const { status, statusCode } = Object(error) as { status?: unknown; statusCode?: unknown };
+  return [status, statusCode].find(
+    (code): code is number => Number.isInteger(code) && Number(code) >= 400 && Number(code) <= 599,
+  );
+}
+
+function responseTooLarge(maxBytes: number): RpcError {
+  return new RpcError(`The response is larger than ${maxBytes} bytes`, { code: "E_RESPONSE_TOO_LARGE" });
+}

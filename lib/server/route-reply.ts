@@ -1,0 +1,117 @@
+import { STATUS_CODES } from "node:http";
+import type { Outcome } from "../shared/errors.js";
+import { isObject } from "./route-request.js";
+
+/** A response as a handler has left it. */
+export interface RecordedResponse {
+  readonly statusCode: number;
+  readonly statusMessage: string | undefined;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, number | string | string[] | undefined>>;
+  readonly bytes: Buffer;
+  /** The one encoding in which the body was written, where it was written as nothing but strings. */
+  readonly writtenAs: BufferEncoding | undefined;
+}
+
+/** A body as it goes over the wire, and whether its text is one that a person may read. */
+type Body =
+  | { kind: "none" }
+  | { kind: "bytes" }
+  | { kind: "text"; text: string }
+  | { kind: "json"; value: unknown; text: string };
+
+const JSON_TYPE = /[/+]json$/;
+const TEXT_TYPE = /^text\/|[/+]xml$|\/(?:x-)?javascript$|\/ecmascript$|\/x-www-form-urlencoded$/;
+
+/** Reads the answer to a call from the response that its handler has given. */
+export function readReply(response: RecordedResponse): Outcome {
+  const body = readBody(response);
+  const { statusCode } = response;
+  if (statusCode >= 300) return { status: "error", error: errorOf(response, body) };
+  return { status: "result", value: resultOf(response, body) };
+}
+
+/** What the caller sees of a status alone. */
+export function statusError(statusCode: number, text?: string): { message: string; _code: number } {
+  return { message: text || STATUS_CODES[statusCode] || String(statusCode), _code: statusCode };
+}
+
+function resultOf(response: RecordedResponse, body: Body): unknown {
+  switch (body.kind) {
+    case "none":
+      return null;
+    case "bytes":
+      return response.bytes.toString("base64");
+    case "text":
+      return body.text;
+    case "json":
+      return isObject(body.value) ? withStatus(body.value, response) : body.value;
+  }
+}
+
+function errorOf(response: RecordedResponse, body: Body): unknown {
+  const { statusCode, statusMessage } = response;
+  switch (body.kind) {
+    case "none":
+    case "bytes":
+      return statusError(statusCode, statusMessage);
+    case "text":
+      return statusError(statusCode, body.text);
+    case "json": {
+      const { value } = body;
+      // an `error` that is null or empty would tell the caller less than the rest of the body does
+      if (isObject(value))
+        return (Object.hasOwn(value, "error") && value.error) || withStatus(value, response);
+      if (value === null) return statusError(statusCode, statusMessage);
+      return statusError(statusCode, typeof value === "string" ? value : body.text);
+    }
+  }
+}
+
+/** A spread defines properties and calls no setter, so that a field named `__proto__` stays a field. */
+function withStatus(body: Record<string, unknown>, { headers, statusCode }: RecordedResponse): unknown {
+  return { ...body, _headers: { ...headers }, _code: statusCode };
+}
+
+function readBody(response: RecordedResponse): Body {
+  const { bytes, headers, statusCode, writtenAs } = response;
+  if (bytes.length === 0 || statusCode === 204 || statusCode === 304) return { kind: "none" };
+  if (isEncoded(headers["content-encoding"])) return { kind: "bytes" };
+  const header = headers["content-type"];
+  if (header === undefined) {
+    return writtenAs ? { kind: "text", text: bytes.toString(writtenAs) } : { kind: "bytes" };
+  }
+  const { type, charset } = parseContentType(String(header));
+  const isJson = JSON_TYPE.test(type);
+  if (!isJson && !TEXT_TYPE.test(type) && charset === undefined) return { kind: "bytes" };
+  const text = decode(bytes, charset);
+  if (text === undefined) return { kind: "bytes" };
+  return isJson ? parseJson(text) : { kind: "text", text };
+}
+
+function isEncoded(contentEncoding: unknown): boolean {
+  return contentEncoding !== undefined && String(contentEncoding).toLowerCase() !== "identity";
+}
+
+function parseContentType(header: string): { type: string; charset: string | undefined } {
+  const [type = ""] = header.split(";", 1);
+  const charset = /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(header)?.[1];
+  return { type: type.trim().toLowerCase(), charset: charset?.toLowerCase() };
+}
+
+function decode(bytes: Buffer, charset: string | undefined): string | undefined {
+  if (charset === undefined || charset === "utf-8" || charset === "utf8") return bytes.toString("utf8");
+  try {
+    return new TextDecoder(charset, { ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined; // no charset that this Node.js knows
+  }
+}
+
+function parseJson(text: string): Body {
+  try {
+    return { kind: "json", value: JSON.parse(text.replace(/^\uFEFF/, "")), text };
+  } catch {
+    return { kind: "text", text };
+  }
+}

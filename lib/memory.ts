@@ -1,0 +1,1 @@
+export { type MemoryRedis, memoryRedis } from "./server/redis/memory.js";

@@ -1,0 +1,39 @@
+import type { PayloadListener } from "./redis.js";
+
+/** Whether a client serves commands: `waiting` for its first connection, `ready`, or `ended` for good. */
+export type ClientState = "waiting" | "ready" | "ended";
+
+/** What a driver tells of its client. */
+export interface ClientEvents {
+  /** The client is connected, for the first time or again. */
+  ready(): void;
+  /** The client has been closed, or has given up. */
+  ended(error: unknown): void;
+  failed(error: unknown): void;
+  message(channel: string, payload: Parameters<PayloadListener>[0]): void;
+}
+
+/** The few commands and events that this library needs, in the words of one kind of client. */
+export interface ClientDriver {
+  /** The client's state as far as it shows. */
+  state(): ClientState;
+  /** Begins to listen to the client. */
+  attach(): void;
+  /** Takes away every listener that `attach` has added. */
+  detach(): void;
+  set(key: string, value: string, ttl: number): Promise<unknown>;
+  take(key: string): Promise<string | null>;
+  publish(channel: string, payload: string): Promise<unknown>;
+  subscribe(channel: string): Promise<unknown>;
+  unsubscribe(channel: string): Promise<unknown>;
+}
+
+/** A value as a client gives it: a string, or bytes where its owner has asked for bytes. */
+export function toText(value: unknown): string | null {
+  return value === null || value === undefined ? null : String(value);
+}
+
+/** Calls a function and gives its promise; what it throws is a rejection. */
+export function attempt<T>(act: () => Promise<T>): Promise<T> {
+  return new Promise((resolve) => resolve(act()));
+}

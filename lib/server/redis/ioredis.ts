@@ -1,0 +1,65 @@
+import { type ClientDriver, type ClientEvents, type ClientState, toText } from "./client-driver.js";
+
+/** What a client of ioredis (5 or 6) needs to have; `new Redis()` makes one. */
+export interface IORedisClient {
+  readonly status: string;
+  set(key: string, value: string, unit: "PX", ttl: number): Promise<unknown>;
+  getdel(key: string): Promise<unknown>;
+  publish(channel: string, message: string): Promise<unknown>;
+  subscribe(channel: string): Promise<unknown>;
+  unsubscribe(channel: string): Promise<unknown>;
+  on(event: string, listener: (...args: unknown[]) => void): unknown;
+  off(event: string, listener: (...args: unknown[]) => void): unknown;
+}
+
+/** Drives a client of ioredis. */
+export class IORedisDriver implements ClientDriver {
+  readonly #client: IORedisClient;
+  readonly #events: ClientEvents;
+
+  constructor(client: IORedisClient, events: ClientEvents) {
+    this.#client = client;
+    this.#events = events;
+  }
+
+  /** In each other state the client is on its way, or, with `lazyConnect`, would connect at the first command. */
+  state(): ClientState {
+    const { status } = this.#client;
+    return status === "ready" ? "ready" : status === "end" ? "ended" : "waiting";
+  }
+
+  attach(): void {
+    for (const [event, listener] of this.#listeners) this.#client.on(event, listener);
+  }
+
+  detach(): void {
+    for (const [event, listener] of this.#listeners) this.#client.off(event, listener);
+  }
+
+  set(key: string, value: string, ttl: number): Promise<unknown> {
+    return this.#client.set(key, value, "PX", ttl);
+  }
+
+  async take(key: string): Promise<string | null> {
+    return toText(await this.#client.getdel(key));
+  }
+
+  publish(channel: string, payload: string): Promise<unknown> {
+    return this.#client.publish(channel, payload);
+  }
+
+  subscribe(channel: string): Promise<unknown> {
+    return this.#client.subscribe(channel);
+  }
+
+  unsubscribe(channel: string): Promise<unknown> {
+    return this.#client.unsubscribe(channel);
+  }
+
+  readonly #listeners: readonly (readonly [string, (...args: unknown[]) => void])[] = [
+    ["ready", () => this.#events.ready()],
+    ["end", () => this.#events.ended(undefined)],
+    ["error", (error) => this.#events.failed(error)],
+    ["message", (channel, payload) => this.#events.message(String(channel), String(payload))],
+  ];
+}

@@ -1,0 +1,107 @@
+import type { PayloadListener } from "./redis.js";
+
+/** How often expired keys are cleared away, in milliseconds. */
+const SWEEP_INTERVAL = 1000;
+
+interface Entry {
+  readonly value: string;
+  readonly expires: number;
+}
+
+/** One listener on one channel. */
+export interface Subscriber {
+  readonly channel: string;
+  readonly listener: PayloadListener;
+  /** False from the moment in which it is taken back. */
+  active: boolean;
+}
+
+/** Keys and channels in this process: what a Redis server holds for the others. */
+export class MemoryStore {
+  readonly #entries = new Map<string, Entry>();
+  readonly #channels = new Map<string, Set<Subscriber>>();
+  #queue: (() => void)[] = [];
+  #sweeper: NodeJS.Timeout | undefined;
+
+  /** How many keys it holds, those included that have expired since the last sweep. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Carries a command out soon, never at once, and after all that were given before. */
+  execute<T>(command: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#enqueue(() => {
+        try {
+          resolve(command());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  }
+
+  set(key: string, value: string, ttl: number): void {
+    if (!Number.isSafeInteger(ttl) || ttl <= 0) throw new Error("ERR invalid expire time in 'set' command");
+    this.#entries.set(key, { value: value.toWellFormed(), expires: performance.now() + ttl });
+    this.#scheduleSweep();
+  }
+
+  take(key: string): string | null {
+    const entry = this.#entries.get(key);
+    this.#entries.delete(key);
+    return entry && entry.expires > performance.now() ? entry.value : null;
+  }
+
+  publish(channel: string, payload: string): void {
+    const subscribers = this.#channels.get(channel);
+    if (!subscribers) return;
+    const text = payload.toWellFormed();
+    for (const subscriber of subscribers) {
+      // by a turn of its own, as over a network: whoever has just subscribed learns that before the message
+      this.#enqueue(() => {
+        if (subscriber.active) subscriber.listener(text);
+      });
+    }
+  }
+
+  subscribe(subscriber: Subscriber): void {
+    if (!subscriber.active) return;
+    let subscribers = this.#channels.get(subscriber.channel);
+    if (!subscribers) {
+      subscribers = new Set();
+      this.#channels.set(subscriber.channel, subscribers);
+    }
+    subscribers.add(subscriber);
+  }
+
+  unsubscribe(subscriber: Subscriber): void {
+    const subscribers = this.#channels.get(subscriber.channel);
+    subscribers?.delete(subscriber);
+    if (subscribers?.size === 0) this.#channels.delete(subscriber.channel);
+  }
+
+  #enqueue(task: () => void): void {
+    if (this.#queue.push(task) === 1) setImmediate(this.#drain);
+  }
+
+  readonly #drain = (): void => {
+    // what these add is for the next turn, so that no exchange of messages keeps the process from its other work
+    const tasks = this.#queue;
+    this.#queue = [];
+    for (const task of tasks) task();
+  };
+
+  #scheduleSweep(): void {
+    this.#sweeper ??= setTimeout(this.#sweep, SWEEP_INTERVAL).unref();
+  }
+
+  readonly #sweep = (): void => {
+    this.#sweeper = undefined;
+    const now = performance.now();
+    for (const [key, { expires }] of this.#entries) {
+      if (expires <= now) this.#entries.delete(key);
+    }
+    if (this.#entries.size > 0) this.#scheduleSweep();
+  };
+}

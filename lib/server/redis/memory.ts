@@ -1,0 +1,131 @@
+import { released } from "./client-redis.js";
+import { MemoryStore, type Subscriber } from "./memory-store.js";
+import type { PayloadListener, Redis } from "./redis.js";
+
+/** Known by its name in the registry of symbols, so that a second copy of this module knows it as well. */
+const CONNECT: unique symbol = Symbol.for("node-token-sockjs.memoryRedis");
+
+/** A store in this process that stands in for Redis, as `redisClient` and as `pubsubClient` at once. */
+export interface MemoryRedis {
+  readonly [CONNECT]: () => Redis;
+}
+
+/**
+ * Makes a store in this process that stands in for Redis: for development, for tests, and for applications
+ * that run as one process. Servers that are given the same one share it, like servers on one Redis.
+ */
+export function memoryRedis(): MemoryRedis {
+  const store = new MemoryStore();
+  return { [CONNECT]: () => new MemoryAdapter(store) };
+}
+
+/** Whether a value is a store that {@link memoryRedis} has made. */
+export function isMemoryRedis(value: unknown): value is MemoryRedis {
+  return (
+    typeof value === "object" && value !== null && CONNECT in value && typeof value[CONNECT] === "function"
+  );
+}
+
+/** Makes an adapter of an embedded store. */
+export function connectMemoryRedis(memory: MemoryRedis): Redis {
+  return memory[CONNECT]();
+}
+
+/** {@link Redis} on a store in this process. */
+class MemoryAdapter implements Redis {
+  readonly #store: MemoryStore;
+  readonly #subscribers = new Map<string, Map<PayloadListener, Subscriber>>();
+  readonly #errorListeners = new Set<{ readonly listener: (error: unknown) => void }>();
+  #released = false;
+
+  constructor(store: MemoryStore) {
+    this.#store = store;
+  }
+
+  async ready(): Promise<void> {
+    this.#checkInUse();
+  }
+
+  async set(key: string, value: string, ttl: number): Promise<void> {
+    this.#checkInUse();
+    await this.#store.execute(() => this.#store.set(key, value, ttl));
+  }
+
+  async take(key: string): Promise<string | null> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.take(key));
+  }
+
+  async publish(channel: string, payload: string): Promise<void> {
+    this.#checkInUse();
+    await this.#store.execute(() => this.#store.publish(channel, payload));
+  }
+
+  async subscribe(channel: string, listener: PayloadListener): Promise<void> {
+    this.#checkInUse();
+    const subscriber = this.#subscriberOf(channel, listener);
+    await this.#store.execute(() => this.#store.subscribe(subscriber));
+  }
+
+  async unsubscribe(channel: string, listener: PayloadListener): Promise<void> {
+    const listeners = this.#subscribers.get(channel);
+    const subscriber = listeners?.get(listener);
+    if (!listeners || !subscriber) return;
+    listeners.delete(listener);
+    if (listeners.size === 0) this.#subscribers.delete(channel);
+    subscriber.active = false;
+    await this.#store.execute(() => this.#store.unsubscribe(subscriber));
+  }
+
+  onError(listener: (error: unknown) => void): () => void {
+    const entry = { listener };
+    this.#errorListeners.add(entry);
+    return () => {
+      this.#errorListeners.delete(entry);
+    };
+  }
+
+  release(): void {
+    this.#released = true;
+    for (const [channel, listeners] of this.#subscribers) {
+      for (const listener of listeners.keys()) void this.unsubscribe(channel, listener);
+    }
+    this.#errorListeners.clear();
+  }
+
+  #subscriberOf(channel: string, listener: PayloadListener): Subscriber {
+    let listeners = this.#subscribers.get(channel);
+    if (!listeners) {
+      listeners = new Map();
+      this.#subscribers.set(channel, listeners);
+    }
+    let subscriber = listeners.get(listener);
+    if (!subscriber) {
+      subscriber = { channel, listener: (payload) => this.#deliver(listener, payload), active: true };
+      listeners.set(listener, subscriber);
+    }
+    return subscriber;
+  }
+
+  #deliver(listener: PayloadListener, payload: string): void {
+    try {
+      listener(payload);
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  #report(error: unknown): void {
+    for (const { listener } of [...this.#errorListeners]) {
+      try {
+        listener(error);
+      } catch {
+        // it was the last place to report to
+      }
+    }
+  }
+
+  #checkInUse(): void {
+    if (this.#released) throw released();
+  }
+}

@@ -1,0 +1,98 @@
+import { type ClientDriver, type ClientEvents, type ClientState, toText } from "./client-driver.js";
+
+/** What a client of node-redis (`redis` 4, 5 or 6) needs to have; `createClient()` makes one. */
+export interface NodeRedisClient {
+  readonly isOpen: boolean;
+  readonly isReady: boolean;
+  set(key: string, value: string, options: { PX: number }): Promise<unknown>;
+  getDel(key: string): Promise<unknown>;
+  publish(channel: string, message: string): Promise<unknown>;
+  subscribe(channel: string, listener: (message: string, channel: string) => void): Promise<unknown>;
+  unsubscribe(channel: string, listener: (message: string, channel: string) => void): Promise<unknown>;
+  on(event: string | symbol, listener: (...args: unknown[]) => void): unknown;
+  off(event: string | symbol, listener: (...args: unknown[]) => void): unknown;
+  eventNames(): readonly (string | symbol)[];
+  listenerCount(event: string | symbol): number;
+}
+
+/** An event that never comes. */
+const ANCHOR = Symbol("anchor");
+
+/** Drives a client of node-redis. */
+export class NodeRedisDriver implements ClientDriver {
+  readonly #client: NodeRedisClient;
+  readonly #events: ClientEvents;
+
+  constructor(client: NodeRedisClient, events: ClientEvents) {
+    this.#client = client;
+    this.#events = events;
+  }
+
+  /** A client that is not open has not been connected yet, or has been closed: there is no telling. */
+  state(): ClientState {
+    return this.#client.isReady ? "ready" : "waiting";
+  }
+
+  attach(): void {
+    for (const [event, listener] of this.#listeners) this.#client.on(event, listener);
+  }
+
+  detach(): void {
+    this.#anchor();
+    for (const [event, listener] of this.#listeners) this.#client.off(event, listener);
+  }
+
+  set(key: string, value: string, ttl: number): Promise<unknown> {
+    return this.#client.set(key, value, { PX: ttl });
+  }
+
+  async take(key: string): Promise<string | null> {
+    return toText(await this.#client.getDel(key));
+  }
+
+  publish(channel: string, payload: string): Promise<unknown> {
+    return this.#client.publish(channel, payload);
+  }
+
+  async subscribe(channel: string): Promise<unknown> {
+    this.#checkOpen();
+    return this.#client.subscribe(channel, this.#onMessage);
+  }
+
+  async unsubscribe(channel: string): Promise<unknown> {
+    this.#checkOpen();
+    return this.#client.unsubscribe(channel, this.#onMessage);
+  }
+
+  /** A closed client refuses other commands, but would keep these two waiting for ever. */
+  #checkOpen(): void {
+    if (!this.#client.isOpen) throw new Error("The Redis client is closed");
+  }
+
+  /**
+   * Keeps a client that has none but our listeners from losing its last one. `createClient` of node-redis 5 and
+   * 6 gives an object that inherits from the client that emits, and Node.js gives an emitter that loses its last
+   * listener a new table of them: that object would have it for itself, and would never hear an event again.
+   */
+  #anchor(): void {
+    const isOurs = (event: string | symbol) => this.#listeners.some(([ours]) => ours === event);
+    const others = this.#client
+      .eventNames()
+      .some((event) => this.#client.listenerCount(event) > (isOurs(event) ? 1 : 0));
+    if (!others) this.#client.on(ANCHOR, () => {});
+  }
+
+  readonly #onError = (error: unknown): void => {
+    this.#events.failed(error);
+    // a client that gives up connecting says so by nothing else
+    if (!this.#client.isOpen) this.#events.ended(error);
+  };
+
+  readonly #onMessage = (payload: string, channel: string): void => this.#events.message(channel, payload);
+
+  readonly #listeners: readonly (readonly [string, (...args: unknown[]) => void])[] = [
+    ["ready", () => this.#events.ready()],
+    ["end", () => this.#events.ended(undefined)],
+    ["error", this.#onError],
+  ];
+}

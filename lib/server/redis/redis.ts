@@ -1,0 +1,36 @@
+/**
+ * What the rest of the server needs of Redis, whoever's client it is. An adapter holds no protocol of ours.
+ * Commands that are given before the client is connected wait for it; the adapter never connects or closes it.
+ * Once the client has been connected, its own queue and its own errors apply.
+ */
+export interface Redis {
+  /** Resolves when the client can serve commands; rejects when it has ended before that. */
+  ready(): Promise<void>;
+  /** `SET key value PX ttl`, `ttl` in milliseconds. */
+  set(key: string, value: string, ttl: number): Promise<void>;
+  /** `GETDEL key`: the value, given to one caller only, or null. */
+  take(key: string): Promise<string | null>;
+  /** `PUBLISH channel payload`; resolves when Redis has taken it. Calls keep their order. */
+  publish(channel: string, payload: string): Promise<void>;
+  /**
+   * `SUBSCRIBE channel`, resolved when Redis has confirmed; the listener is called for no message before
+   * that. Several subscribers may share a client: the command goes out for the first one of a channel only.
+   * When it fails, the listener is forgotten.
+   */
+  subscribe(channel: string, listener: PayloadListener): Promise<void>;
+  /**
+   * Takes one listener away, which from this call on is not called any more; `UNSUBSCRIBE channel` goes out
+   * for the last one. Resolves when Redis has confirmed, which while Redis is away may take as long as that.
+   */
+  unsubscribe(channel: string, listener: PayloadListener): Promise<void>;
+  /** Listens to the client's errors, and to what listeners throw, until the function that it returns is called. */
+  onError(listener: (error: unknown) => void): () => void;
+  /**
+   * Takes away whatever the adapter still listens to on the client, which stays open. What it still has waiting
+   * for a first connection is rejected, and so is every later command.
+   */
+  release(): void;
+}
+
+/** Called for each message, in order. What it throws is reported as an error. */
+export type PayloadListener = (payload: string) => void;

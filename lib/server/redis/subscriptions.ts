@@ -1,0 +1,181 @@
+import { attempt } from "./client-driver.js";
+import type { PayloadListener } from "./redis.js";
+
+/** The two commands that a table of subscriptions gives to Redis, and where it reports. */
+export interface SubscriptionCommands {
+  /** `SUBSCRIBE channel`; settles when Redis has answered. */
+  subscribe(channel: string): Promise<unknown>;
+  /** `UNSUBSCRIBE channel`; settles when Redis has answered. */
+  unsubscribe(channel: string): Promise<unknown>;
+  /** Told what a listener has thrown. */
+  report(error: unknown): void;
+}
+
+/**
+ * How a channel stands in Redis. In `subscribing` and `unsubscribing` a command is in flight, and none other
+ * is sent before its answer. `stale` is a subscription that nobody wants and that could not be ended.
+ */
+type ChannelState = "off" | "subscribing" | "on" | "unsubscribing" | "stale";
+
+interface Waiter {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+interface Channel {
+  readonly name: string;
+  state: ChannelState;
+  /** Each listener with its owner. As long as there is one, the channel is wanted. */
+  readonly listeners: Map<PayloadListener, object>;
+  readonly joining: Waiter[];
+  readonly leaving: Waiter[];
+}
+
+/**
+ * Who listens to which channels of one client. Joins and leaves may alternate as fast as they like: for each
+ * channel the table has one command in flight at most, and goes on from its answer to what is wanted by then.
+ */
+export class Subscriptions {
+  readonly #commands: SubscriptionCommands;
+  readonly #channels = new Map<string, Channel>();
+  #running = false;
+
+  constructor(commands: SubscriptionCommands) {
+    this.#commands = commands;
+  }
+
+  /** How many channels are listened to, or are yet to be left. */
+  get size(): number {
+    return this.#channels.size;
+  }
+
+  /**
+   * Adds a listener; resolves when Redis has confirmed a `SUBSCRIBE` that is in force. The listener is not
+   * called before that. Rejects, and forgets the listener, when the command fails. A subscription that is
+   * taken back meanwhile resolves as well, at the latest with the answer to what is in flight.
+   */
+  subscribe(name: string, listener: PayloadListener, owner: object): Promise<void> {
+    let channel = this.#channels.get(name);
+    if (!channel) {
+      channel = { name, state: "off", listeners: new Map(), joining: [], leaving: [] };
+      this.#channels.set(name, channel);
+    }
+    channel.listeners.set(listener, owner);
+    return this.#wait(channel, channel.joining);
+  }
+
+  /**
+   * Takes a listener away, which is not called any more from now on. Resolves when Redis has confirmed the
+   * `UNSUBSCRIBE`, or at once where others listen, or when a new listener has made it needless.
+   */
+  async unsubscribe(name: string, listener: PayloadListener): Promise<void> {
+    const channel = this.#channels.get(name);
+    if (!channel?.listeners.delete(listener) || channel.listeners.size > 0) return;
+    await this.#wait(channel, channel.leaving);
+  }
+
+  /** Takes all listeners of one owner away. */
+  release(owner: object): void {
+    for (const channel of this.#channels.values()) {
+      for (const [listener, itsOwner] of channel.listeners) {
+        if (itsOwner === owner) channel.listeners.delete(listener);
+      }
+      this.#advance(channel);
+    }
+  }
+
+  /** Hands a message to the listeners of a channel. */
+  deliver(name: string, payload: string): void {
+    const channel = this.#channels.get(name);
+    // before "on" a message is of an earlier subscription, or of one whose subscriber has not been told yet
+    if (channel?.state !== "on") return;
+    for (const listener of [...channel.listeners.keys()]) {
+      if (!channel.listeners.has(listener)) continue;
+      try {
+        listener(payload);
+      } catch (error) {
+        this.#commands.report(error);
+      }
+    }
+  }
+
+  /** Sends what is wanted but has not been sent, and tries again what has failed: the client is connected. */
+  resume(): void {
+    this.#running = true;
+    for (const channel of this.#channels.values()) {
+      if (channel.state === "stale" && channel.listeners.size === 0) this.#sendUnsubscribe(channel);
+      else this.#advance(channel);
+    }
+  }
+
+  /** Sends nothing new until `resume`: there is no connection yet. */
+  pause(): void {
+    this.#running = false;
+  }
+
+  #wait(channel: Channel, waiters: Waiter[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      waiters.push({ resolve, reject });
+      this.#advance(channel);
+    });
+  }
+
+  /** Goes one step from how a channel stands towards what is wanted. */
+  #advance(channel: Channel): void {
+    const { state } = channel;
+    if (state === "subscribing" || state === "unsubscribing") return;
+    const wanted = channel.listeners.size > 0;
+    if (wanted && state !== "on") {
+      this.#sendSubscribe(channel);
+    } else if (!wanted && state === "on") {
+      this.#sendUnsubscribe(channel);
+    } else {
+      if (state === "off") this.#channels.delete(channel.name);
+      resolveAll(channel.joining);
+      resolveAll(channel.leaving);
+    }
+  }
+
+  #sendSubscribe(channel: Channel): void {
+    if (!this.#running) return;
+    const before = channel.state === "stale" ? "stale" : "off";
+    channel.state = "subscribing";
+    attempt(() => this.#commands.subscribe(channel.name)).then(
+      () => {
+        channel.state = "on";
+        resolveAll(channel.joining);
+        this.#advance(channel);
+      },
+      (error: unknown) => {
+        channel.listeners.clear();
+        rejectAll(channel.joining, error);
+        // the command may have failed here and yet reach Redis, for instance after a time limit of the client
+        this.#sendUnsubscribe(channel, before);
+      },
+    );
+  }
+
+  #sendUnsubscribe(channel: Channel, otherwise: "off" | "stale" = "stale"): void {
+    channel.state = "unsubscribing";
+    attempt(() => this.#commands.unsubscribe(channel.name)).then(
+      () => {
+        channel.state = "off";
+        resolveAll(channel.leaving);
+        this.#advance(channel);
+      },
+      (error: unknown) => {
+        channel.state = otherwise;
+        if (otherwise === "stale") rejectAll(channel.leaving, error);
+        this.#advance(channel);
+      },
+    );
+  }
+}
+
+function resolveAll(waiters: Waiter[]): void {
+  for (const waiter of waiters.splice(0)) waiter.resolve();
+}
+
+function rejectAll(waiters: Waiter[], error: unknown): void {
+  for (const waiter of waiters.splice(0)) waiter.reject(error);
+}

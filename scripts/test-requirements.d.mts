@@ -1,0 +1,6 @@
+/** The path of the program that the tests start as their Redis server, or undefined. */
+export function findRedisServer(): string | undefined;
+/** The path of the browser that the tests drive, or undefined; `CHROMIUM_PATH` alone decides where it is set. */
+export function findChromium(): string | undefined;
+/** Whether the environment names a Redis server, so that the tests need none of their own. */
+export function isRedisGiven(): boolean;

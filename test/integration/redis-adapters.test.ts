@@ -1,0 +1,773 @@
+import { randomUUID } from "node:crypto";
+import type { EventEmitter } from "node:events";
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import { expect } from "chai";
+import { Redis as IORedis6 } from "ioredis";
+import { Redis as IORedis5 } from "ioredis5";
+import { createClient as createNodeRedis6 } from "redis";
+import { createClient as createNodeRedis4 } from "redis4";
+import { createClient as createNodeRedis5 } from "redis5";
+import sinon from "sinon";
+import { memoryRedis } from "../../lib/memory.js";
+import { adaptRedis, isMemoryRedis, type RedisClient } from "../../lib/server/redis/adapt.js";
+import { MemoryStore } from "../../lib/server/redis/memory-store.js";
+import type { Redis } from "../../lib/server/redis/redis.js";
+import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
+
+/** Where a client connects to. */
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly url: string;
+}
+
+/** A client that is not connected yet. */
+interface TestClient {
+  readonly client: RedisClient;
+  /** Connects; rejects when it cannot. */
+  connect(): Promise<unknown>;
+  /** Closes it for good; does nothing where it is closed already. */
+  close(): void;
+  /** Whether it has begun to connect. */
+  isConnecting(): boolean;
+}
+
+interface Kind {
+  readonly name: string;
+  /** `giveUp` makes a client that ends when its first attempt to connect fails. */
+  create(address: Address, giveUp?: boolean): TestClient;
+}
+
+/** The kinds of client that connect to a server. */
+const CONNECTING_KINDS: readonly Kind[] = [
+  nodeRedis("node-redis 6", (options) => createNodeRedis6(options)),
+  nodeRedis("node-redis 6 with RESP2", (options) => createNodeRedis6({ ...options, RESP: 2 })),
+  nodeRedis("node-redis 5", (options) => createNodeRedis5(options)),
+  nodeRedis("node-redis 4", (options) => createNodeRedis4(options)),
+  ioredis("ioredis 6", (options) => new IORedis6(options)),
+  ioredis("ioredis 6 with RESP2", (options) => new IORedis6({ ...options, protocol: 2 })),
+  ioredis("ioredis 5", (options) => new IORedis5(options)),
+];
+
+type NodeRedis = RedisClient & {
+  readonly isOpen: boolean;
+  connect(): Promise<unknown>;
+  disconnect(): Promise<unknown>;
+};
+
+interface NodeRedisOptions {
+  url: string;
+  socket: { reconnectStrategy: false | number };
+}
+
+function nodeRedis(name: string, make: (options: NodeRedisOptions) => NodeRedis): Kind {
+  return {
+    name,
+    create({ url }, giveUp = false) {
+      const client = make({ url, socket: { reconnectStrategy: giveUp ? false : 10 } });
+      return {
+        client,
+        connect: () => client.connect(),
+        close: () => {
+          if (client.isOpen) void client.disconnect();
+        },
+        isConnecting: () => client.isOpen,
+      };
+    },
+  };
+}
+
+type IORedis = RedisClient & { readonly status: string; connect(): Promise<unknown>; disconnect(): void };
+
+interface IORedisOptions {
+  host: string;
+  port: number;
+  lazyConnect: true;
+  retryStrategy: () => number | null;
+}
+
+function ioredis(name: string, make: (options: IORedisOptions) => IORedis): Kind {
+  return {
+    name,
+    create({ host, port }, giveUp = false) {
+      const client = make({ host, port, lazyConnect: true, retryStrategy: () => (giveUp ? null : 10) });
+      return {
+        client,
+        connect: () => client.connect(),
+        close: () => client.disconnect(),
+        isConnecting: () => client.status !== "wait",
+      };
+    },
+  };
+}
+
+/** The embedded store: all its "clients" are one object. */
+function embedded(): Kind {
+  const client = memoryRedis();
+  return {
+    name: "the embedded store",
+    create: () => ({ client, connect: async () => {}, close: () => {}, isConnecting: () => true }),
+  };
+}
+
+function emitterOf(client: RedisClient): EventEmitter {
+  if (isMemoryRedis(client)) throw new Error("The embedded store emits no events");
+  return client as unknown as EventEmitter;
+}
+
+/** Collects payloads; resolves when there are as many as wanted. */
+class Inbox {
+  readonly payloads: string[] = [];
+  #waiting: { count: number; resolve: () => void }[] = [];
+
+  readonly listener = (payload: string): void => {
+    this.payloads.push(payload);
+    for (const { count, resolve } of this.#waiting) if (this.payloads.length >= count) resolve();
+  };
+
+  until(count: number): Promise<void> {
+    if (this.payloads.length >= count) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ count, resolve }));
+  }
+}
+
+/** Resolves to what a promise is rejected with. */
+async function rejection(promise: Promise<unknown>): Promise<Error> {
+  try {
+    await promise;
+  } catch (error) {
+    expect(error).to.be.instanceOf(Error);
+    return error as Error;
+  }
+  throw new Error("Expected a rejection");
+}
+
+const unique = (name: string) => `test:${name}:${randomUUID()}`;
+
+describe("Redis adapters", () => {
+  let server: RedisServer;
+  let ownServer: RedisServer | undefined;
+  let observer: ReturnType<typeof createNodeRedis6>;
+  const open: { adapter?: Redis; close(): void }[] = [];
+
+  before(async () => {
+    server = await startRedis();
+    if (canStartRedis) ownServer = await startRedis({ own: true });
+    observer = createNodeRedis6({ url: server.url });
+    observer.on("error", () => {});
+    await observer.connect();
+  });
+
+  after(async () => {
+    observer.destroy();
+    await ownServer?.stop();
+    await server.stop();
+  });
+
+  afterEach(() => {
+    for (const { adapter, close } of open.splice(0)) {
+      adapter?.release();
+      close();
+    }
+  });
+
+  /** A client that is not connected, with an adapter. */
+  function prepare(kind: Kind, address: Address = server, giveUp = false) {
+    const made = kind.create(address, giveUp);
+    const adapter = adaptRedis(made.client, "redisClient");
+    open.push({ adapter, close: made.close });
+    return { ...made, adapter };
+  }
+
+  /** A connected client, with an adapter. */
+  async function connect(kind: Kind, address: Address = server) {
+    const prepared = prepare(kind, address);
+    await prepared.connect();
+    return prepared;
+  }
+
+  async function connectAdapter(kind: Kind): Promise<Redis> {
+    return (await connect(kind)).adapter;
+  }
+
+  /** A second adapter of a client. */
+  function adaptAgain(client: RedisClient): Redis {
+    const adapter = adaptRedis(client, "pubsubClient");
+    open.push({ adapter, close: () => {} });
+    return adapter;
+  }
+
+  /** How many connections Redis has subscribed to a channel. */
+  async function subscribersOf(channel: string): Promise<number> {
+    const reply = (await observer.sendCommand(["PUBSUB", "NUMSUB", channel])) as unknown as [string, number];
+    return Number(reply[1]);
+  }
+
+  for (const kind of [...CONNECTING_KINDS, embedded()]) {
+    describe(`of ${kind.name}`, () => {
+      it("are ready when the client is connected", async () => {
+        await (await connectAdapter(kind)).ready();
+      });
+
+      it("give back what was set, and only once", async () => {
+        const redis = await connectAdapter(kind);
+        const key = unique("key");
+        await redis.set(key, '{"grüße":"☃"}', 10_000);
+        expect(await redis.take(key)).to.equal('{"grüße":"☃"}');
+        expect(await redis.take(key)).to.equal(null);
+      });
+
+      it("give null for an unknown key", async () => {
+        const redis = await connectAdapter(kind);
+        expect(await redis.take(unique("key"))).to.equal(null);
+      });
+
+      it("forget a key when its time is over", async () => {
+        const redis = await connectAdapter(kind);
+        const key = unique("key");
+        const probes = Array.from({ length: 1000 }, (_, i) => `${key}:${i}`);
+        await Promise.all([key, ...probes].map((name) => redis.set(name, "value", 50)));
+        // the probes were set after the key: when one of them has gone, so has the key
+        for (const probe of probes) {
+          if ((await redis.take(probe)) === null) break;
+          await delay(1);
+        }
+        expect(await redis.take(key)).to.equal(null);
+      });
+
+      it("reject a time to live that is none", async () => {
+        const redis = await connectAdapter(kind);
+        for (const ttl of [0, -1]) {
+          expect((await rejection(redis.set(unique("key"), "value", ttl))).message).to.match(
+            /invalid expire/,
+          );
+        }
+      });
+
+      it("give a key that two clients take in the same instant to exactly one of them", async () => {
+        const [one, two] = await Promise.all([connectAdapter(kind), connectAdapter(kind)]);
+        for (let round = 0; round < 300; round++) {
+          const key = unique("key");
+          await one.set(key, "value", 10_000);
+          // they take turns in asking first
+          const takers = round % 2 === 0 ? [one, two] : [two, one];
+          const values = await Promise.all(takers.map((redis) => redis.take(key)));
+          expect(values.sort()).to.deep.equal([null, "value"]);
+        }
+      });
+
+      it("carry messages to all subscribers of a channel, and to them alone", async () => {
+        const [publisher, one, two] = await Promise.all([1, 2, 3].map(() => connectAdapter(kind)));
+        if (!publisher || !one || !two) throw new Error("No adapters");
+        const [room, hall] = [unique("room"), unique("hall")];
+        const [inRoom, alsoInRoom, inHall] = [new Inbox(), new Inbox(), new Inbox()];
+        await Promise.all([
+          one.subscribe(room, inRoom.listener),
+          two.subscribe(room, alsoInRoom.listener),
+          two.subscribe(hall, inHall.listener),
+        ]);
+        await publisher.publish(room, "first");
+        await publisher.publish(hall, "second");
+        await Promise.all([inRoom.until(1), alsoInRoom.until(1), inHall.until(1)]);
+        expect([inRoom, alsoInRoom, inHall].map(({ payloads }) => payloads)).to.deep.equal([
+          ["first"],
+          ["first"],
+          ["second"],
+        ]);
+      });
+
+      it("keep the order of 1,000 messages", async () => {
+        const [publisher, subscriber] = await Promise.all([connectAdapter(kind), connectAdapter(kind)]);
+        const [channel, inbox] = [unique("room"), new Inbox()];
+        await subscriber.subscribe(channel, inbox.listener);
+        const payloads = Array.from({ length: 1000 }, (_, i) => String(i));
+        await Promise.all(payloads.map((payload) => publisher.publish(channel, payload)));
+        await inbox.until(1000);
+        expect(inbox.payloads).to.deep.equal(payloads);
+      });
+
+      it("carry any text as it is", async () => {
+        const [publisher, subscriber] = await Promise.all([connectAdapter(kind), connectAdapter(kind)]);
+        const [channel, inbox] = [unique("grüße ☃ \n"), new Inbox()];
+        await subscriber.subscribe(channel, inbox.listener);
+        const payloads = [
+          "",
+          " ",
+          "\0",
+          "\r\n",
+          "no JSON",
+          "ä☃😀",
+          '{"a":1}',
+          "x".repeat(1 << 20),
+          "☃".repeat(1 << 18),
+        ];
+        for (const payload of payloads) await publisher.publish(channel, payload);
+        await inbox.until(payloads.length);
+        expect(inbox.payloads.every((payload, i) => payload === payloads[i])).to.equal(true);
+      });
+
+      it("call no listener before its subscription is in force, and none after it was taken back", async () => {
+        const [publisher, subscriber] = await Promise.all([connectAdapter(kind), connectAdapter(kind)]);
+        for (let round = 0; round < 50; round++) {
+          const [channel, inbox] = [unique("room"), new Inbox()];
+          let inForce = false;
+          let untimely = 0;
+          const listener = (payload: string) => {
+            if (!inForce) untimely++;
+            inbox.listener(payload);
+          };
+          const flood = () =>
+            Promise.all(Array.from({ length: 20 }, () => publisher.publish(channel, "flood")));
+          const early = flood();
+          const joining = subscriber.subscribe(channel, listener).then(() => {
+            inForce = true;
+          });
+          await Promise.all([early, joining]);
+          await Promise.all([flood(), inbox.until(1)]);
+          const leaving = subscriber.unsubscribe(channel, listener);
+          inForce = false;
+          await Promise.all([flood(), leaving]);
+          expect(untimely).to.equal(0);
+        }
+      });
+
+      it("bring every message that is published after subscribe has resolved", async () => {
+        const [publisher, subscriber] = await Promise.all([connectAdapter(kind), connectAdapter(kind)]);
+        for (let round = 0; round < 50; round++) {
+          const [channel, inbox] = [unique("room"), new Inbox()];
+          await subscriber.subscribe(channel, inbox.listener);
+          await publisher.publish(channel, "hello");
+          await inbox.until(1);
+          await subscriber.unsubscribe(channel, inbox.listener);
+        }
+      });
+
+      it("end up subscribed or not as was said last, however fast it alternates", async () => {
+        const [publisher, subscriber] = await Promise.all([connectAdapter(kind), connectAdapter(kind)]);
+        const [channel, inbox] = [unique("room"), new Inbox()];
+        const promises: Promise<void>[] = [];
+        for (let round = 0; round < 200; round++) {
+          promises.push(subscriber.subscribe(channel, inbox.listener));
+          promises.push(subscriber.unsubscribe(channel, inbox.listener));
+          // now and then Redis has the time to answer
+          if (round % 20 === 0) await delay(1);
+        }
+        const last = subscriber.subscribe(channel, inbox.listener);
+        await Promise.all([...promises, last]);
+        await publisher.publish(channel, "hello");
+        await inbox.until(1);
+        expect(inbox.payloads).to.deep.equal(["hello"]);
+
+        const control = new Inbox();
+        await subscriber.unsubscribe(channel, inbox.listener);
+        await (await connectAdapter(kind)).subscribe(channel, control.listener);
+        await publisher.publish(channel, "bye");
+        await control.until(1);
+        expect(inbox.payloads).to.deep.equal(["hello"]);
+      });
+
+      it("share a client without disturbing each other", async () => {
+        const [{ client, adapter: one }, publisher] = await Promise.all([
+          connect(kind),
+          connectAdapter(kind),
+        ]);
+        const two = adaptAgain(client);
+        const [channel, first, second] = [unique("room"), new Inbox(), new Inbox()];
+        await Promise.all([one.subscribe(channel, first.listener), two.subscribe(channel, second.listener)]);
+        await publisher.publish(channel, "both");
+        await Promise.all([first.until(1), second.until(1)]);
+        await one.unsubscribe(channel, first.listener);
+        await publisher.publish(channel, "second");
+        await second.until(2);
+        one.release();
+        await publisher.publish(channel, "still");
+        await second.until(3);
+        expect(first.payloads).to.deep.equal(["both"]);
+        expect(second.payloads).to.deep.equal(["both", "second", "still"]);
+      });
+
+      it("report a listener that throws, and serve the others", async () => {
+        const [publisher, subscriber] = await Promise.all([connectAdapter(kind), connectAdapter(kind)]);
+        const [channel, inbox, error] = [unique("room"), new Inbox(), new Error("broken listener")];
+        const reported = sinon.spy();
+        subscriber.onError(() => {
+          throw new Error("a reporter that throws harms nobody either");
+        });
+        subscriber.onError(reported);
+        const stop = subscriber.onError(sinon.stub().throws(error));
+        stop();
+        await subscriber.subscribe(channel, () => {
+          throw error;
+        });
+        await subscriber.subscribe(channel, inbox.listener);
+        await publisher.publish(channel, "hello");
+        await inbox.until(1);
+        sinon.assert.calledOnceWithExactly(reported, error);
+      });
+
+      it("carry out what is given before the client is connected, in order", async () => {
+        const [data, pubsub] = [prepare(kind), prepare(kind)];
+        const [key, channel, inbox] = [unique("key"), unique("room"), new Inbox()];
+        const early = [
+          data.adapter.ready(),
+          pubsub.adapter.ready(),
+          data.adapter.set(key, "one", 10_000),
+          data.adapter.set(key, "two", 10_000),
+          data.adapter.take(key),
+        ];
+        const subscribed = pubsub.adapter.subscribe(channel, inbox.listener);
+        const unwanted = new Inbox();
+        const takenBack = [
+          pubsub.adapter.subscribe(channel, unwanted.listener),
+          pubsub.adapter.unsubscribe(channel, unwanted.listener),
+        ];
+        await Promise.all([pubsub.connect(), subscribed, ...takenBack]);
+        early.push(data.adapter.publish(channel, "early 1"), data.adapter.publish(channel, "early 2"));
+        await data.connect();
+        expect((await Promise.all(early))[4]).to.equal("two");
+        await inbox.until(2);
+        expect(inbox.payloads).to.deep.equal(["early 1", "early 2"]);
+        expect(unwanted.payloads).to.deep.equal([]);
+      });
+
+      it("reject commands after their release, which leaves the client to its owner", async () => {
+        const { client, adapter } = await connect(kind);
+        const [channel, inbox] = [unique("room"), new Inbox()];
+        await adapter.subscribe(channel, inbox.listener);
+        adapter.release();
+        adapter.release();
+        for (const command of [
+          adapter.ready(),
+          adapter.set("key", "value", 1),
+          adapter.take("key"),
+          adapter.publish(channel, "hello"),
+          adapter.subscribe(channel, inbox.listener),
+        ]) {
+          expect((await rejection(command)).message).to.equal("The Redis client is not in use any more");
+        }
+        await adapter.unsubscribe(channel, inbox.listener);
+        const again = adaptAgain(client);
+        const [publisher, fresh] = [await connectAdapter(kind), new Inbox()];
+        await again.subscribe(channel, fresh.listener);
+        await publisher.publish(channel, "again");
+        await fresh.until(1);
+        expect(inbox.payloads).to.deep.equal([]);
+      });
+    });
+  }
+
+  for (const kind of CONNECTING_KINDS) {
+    describe(`of a client of ${kind.name}`, () => {
+      it("never connect it", async () => {
+        const prepared = prepare(kind);
+        const commands = [
+          prepared.adapter.ready(),
+          prepared.adapter.set(unique("key"), "value", 10_000),
+          prepared.adapter.publish(unique("room"), "hello"),
+        ];
+        const errors = Promise.all(commands.map(rejection));
+        const subscribing = prepared.adapter.subscribe(unique("room"), () => {});
+        // in the time of a few round trips it would have begun
+        for (let i = 0; i < 5; i++) await observer.ping();
+        expect(prepared.isConnecting()).to.equal(false);
+        prepared.adapter.release();
+        await errors;
+        await subscribing;
+      });
+
+      it("reject what waits when the client gives up before it was ready", async () => {
+        const prepared = prepare(kind, { host: "127.0.0.1", port: 1, url: "redis://127.0.0.1:1" }, true);
+        const failed = sinon.spy();
+        prepared.adapter.onError(failed);
+        const commands = [
+          prepared.adapter.ready(),
+          prepared.adapter.set("key", "value", 1000),
+          prepared.adapter.take("key"),
+          prepared.adapter.publish("room", "hello"),
+        ];
+        const errors = Promise.all(commands.map(rejection));
+        const subscribing = rejection(prepared.adapter.subscribe("room", () => {}));
+        await rejection(prepared.connect());
+        for (const error of await errors) {
+          expect(error.message).to.equal("The Redis client has ended before it was ready");
+        }
+        await subscribing;
+        await rejection(prepared.adapter.ready());
+        await rejection(prepared.adapter.set("key", "value", 1000));
+        await rejection(prepared.adapter.subscribe("room", () => {}));
+        sinon.assert.called(failed);
+      });
+
+      it("reject what waits when the client is closed before it was ready", async () => {
+        const prepared = prepare(kind, { host: "127.0.0.1", port: 1, url: "redis://127.0.0.1:1" });
+        const failed = new Promise<void>((resolve) => prepared.adapter.onError(() => resolve()));
+        const waiting = rejection(prepared.adapter.take("key"));
+        const subscribing = rejection(prepared.adapter.subscribe("room", () => {}));
+        prepared.connect().catch(() => {});
+        await failed;
+        prepared.close();
+        expect((await waiting).message).to.equal("The Redis client has ended before it was ready");
+        await subscribing;
+      });
+
+      it("reject what waits when they are released", async () => {
+        const prepared = prepare(kind);
+        const waiting = [prepared.adapter.ready(), prepared.adapter.take("key")].map(rejection);
+        const subscribing = prepared.adapter.subscribe("room", () => {});
+        prepared.adapter.release();
+        for (const error of await Promise.all(waiting)) {
+          expect(error.message).to.equal("The Redis client is not in use any more");
+        }
+        await subscribing;
+      });
+
+      it("reject commands when the client has been closed", async () => {
+        const prepared = await connect(kind);
+        await prepared.adapter.ready();
+        const [channel, listener] = [unique("room"), () => {}];
+        await prepared.adapter.subscribe(channel, listener);
+        const ended = once(emitterOf(prepared.client), "end");
+        prepared.close();
+        await ended;
+        await rejection(prepared.adapter.set("key", "value", 1000));
+        await rejection(prepared.adapter.subscribe(unique("room"), listener));
+        await rejection(prepared.adapter.unsubscribe(channel, listener));
+      });
+
+      it("send one SUBSCRIBE for several adapters, and never two commands for a channel at a time", async () => {
+        const prepared = await connect(kind);
+        const counts = countCommands(prepared.client);
+        const adapters = [prepared.adapter, ...[1, 2, 3].map(() => adaptAgain(prepared.client))];
+        const inboxes = adapters.map(() => new Inbox());
+        const channel = unique("room");
+        const each = (act: (adapter: Redis, listener: Inbox["listener"]) => Promise<void>) =>
+          Promise.all(adapters.map((adapter, i) => act(adapter, inboxes[i]?.listener ?? (() => {}))));
+        await each((adapter, listener) => adapter.subscribe(channel, listener));
+        expect(await subscribersOf(channel)).to.equal(1);
+        expect(counts).to.deep.include({ subscribe: 1, unsubscribe: 0 });
+        await each((adapter, listener) => adapter.unsubscribe(channel, listener));
+        expect(await subscribersOf(channel)).to.equal(0);
+        expect(counts).to.deep.include({ subscribe: 1, unsubscribe: 1 });
+
+        const promises: Promise<unknown>[] = [];
+        for (let round = 0; round < 300; round++) {
+          promises.push(each((adapter, listener) => adapter.subscribe(channel, listener)));
+          promises.push(each((adapter, listener) => adapter.unsubscribe(channel, listener)));
+          if (round % 30 === 0) await delay(1);
+        }
+        await Promise.all(promises);
+        expect(await subscribersOf(channel)).to.equal(0);
+        expect(counts.subscribe).to.equal(counts.unsubscribe);
+        expect(counts.subscribe).to.be.within(2, 12);
+        expect(counts.mostInFlight).to.equal(1);
+      });
+
+      it("end a subscription in Redis with their release", async () => {
+        const prepared = await connect(kind);
+        const channel = unique("room");
+        await prepared.adapter.subscribe(channel, () => {});
+        expect(await subscribersOf(channel)).to.equal(1);
+        prepared.adapter.release();
+        while ((await subscribersOf(channel)) > 0) await delay(1);
+      });
+
+      it("leave the client's listeners as they were", async () => {
+        const { client, connect, adapter: first } = prepare(kind);
+        first.release();
+        const emitter = emitterOf(client);
+        emitter.on("error", () => {});
+        const before = countListeners(emitter);
+        const adapters = Array.from({ length: 20 }, () => adaptAgain(client));
+        for (const adapter of adapters) adapter.onError(() => {});
+        await connect();
+        await Promise.all(adapters.map((adapter, i) => adapter.subscribe(`room ${i % 3}`, () => {})));
+        const during = countListeners(emitter);
+        expect(during.error).to.equal(2);
+        for (const count of Object.values(during)) expect(count).to.be.at.most(2);
+        for (const adapter of adapters) adapter.release();
+        expect(countListeners(emitter)).to.deep.equal(before);
+      });
+
+      it("leave the client able to tell its owner of events, also when it had no other listener", async () => {
+        const { client, connect, adapter } = prepare(kind);
+        adapter.release();
+        const emitter = emitterOf(client);
+        const ready = once(emitter, "ready");
+        expect([emitter.listenerCount("error"), emitter.listenerCount("end")]).to.deep.equal([1, 0]);
+        await Promise.all([connect(), ready]);
+      });
+
+      if (canStartRedis) {
+        it("serve subscriptions again after the connection was lost", async () => {
+          if (!ownServer) throw new Error("No server");
+          const [subscriber, publisher] = await Promise.all([
+            connect(kind, ownServer),
+            connect(kind, ownServer),
+          ]);
+          const lost = [subscriber, publisher].map(
+            ({ adapter }) => new Promise<void>((resolve) => adapter.onError(() => resolve())),
+          );
+          const [room, hall, inbox, left] = [unique("room"), unique("hall"), new Inbox(), new Inbox()];
+          await subscriber.adapter.subscribe(room, inbox.listener);
+          await subscriber.adapter.subscribe(hall, left.listener);
+          await ownServer.stop();
+          await Promise.all(lost);
+          const leaving = subscriber.adapter.unsubscribe(hall, left.listener);
+          await ownServer.start();
+          while (inbox.payloads.length === 0) {
+            await publisher.adapter.publish(room, "back").catch(() => {});
+            await delay(5);
+          }
+          await leaving.catch(() => {});
+          await publisher.adapter.publish(hall, "to nobody");
+          const [cellar, joined] = [unique("cellar"), new Inbox()];
+          await subscriber.adapter.subscribe(cellar, joined.listener);
+          await publisher.adapter.publish(cellar, "hello");
+          await joined.until(1);
+          expect(left.payloads).to.deep.equal([]);
+        });
+      }
+    });
+  }
+
+  describe("of the embedded store", () => {
+    it("serve as both clients, and keep each store to itself", async () => {
+      const store = memoryRedis();
+      const [data, pubsub, foreign] = [store, store, memoryRedis()].map((client) =>
+        adaptRedis(client, "redisClient"),
+      );
+      if (!data || !pubsub || !foreign) throw new Error("No adapters");
+      await data.set("key", "value", 1000);
+      expect(await foreign.take("key")).to.equal(null);
+      expect(await pubsub.take("key")).to.equal("value");
+    });
+
+    it("answer and deliver later, never at once", async () => {
+      const redis = adaptRedis(memoryRedis(), "redisClient");
+      const inbox = new Inbox();
+      await redis.subscribe("room", inbox.listener);
+      let answered = false;
+      const publishing = redis.publish("room", "hello").then(() => {
+        answered = true;
+      });
+      await Promise.resolve();
+      expect([answered, inbox.payloads.length]).to.deep.equal([false, 0]);
+      await publishing;
+      await inbox.until(1);
+    });
+
+    it("let the process do its other work while messages answer each other without end", async () => {
+      const redis = adaptRedis(memoryRedis(), "redisClient");
+      let rounds = 0;
+      const listener = () => {
+        rounds++;
+        void redis.publish("room", "again");
+      };
+      await redis.subscribe("room", listener);
+      await redis.publish("room", "start");
+      while (rounds < 100) await delay(1);
+      await redis.unsubscribe("room", listener);
+    });
+
+    it("keep no expired key, and no timer that keeps the process alive", async () => {
+      const clock = sinon.useFakeTimers();
+      try {
+        const store = new MemoryStore();
+        store.set("short", "value", 500);
+        store.set("long", "value", 60_000);
+        await clock.tickAsync(400);
+        expect(store.take("short")).to.equal("value");
+        store.set("short", "value", 500);
+        await clock.tickAsync(500);
+        expect(store.take("short")).to.equal(null);
+        for (let i = 0; i < 1000; i++) store.set(String(i), "value", 500);
+        await clock.tickAsync(5000);
+        expect(store.size).to.equal(1);
+        await clock.tickAsync(60_000);
+        expect(store.size).to.equal(0);
+        expect(clock.countTimers()).to.equal(0);
+      } finally {
+        clock.restore();
+      }
+      const countTimers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+      const before = countTimers();
+      new MemoryStore().set("key", "value", 60_000);
+      expect(countTimers()).to.equal(before);
+    });
+  });
+
+  it("accept the clients that users have, also by their types", () => {
+    const clients: RedisClient[] = [
+      createNodeRedis6(),
+      createNodeRedis6({ RESP: 2 }),
+      createNodeRedis6({ url: "redis://localhost", database: 1 }),
+      createNodeRedis5(),
+      createNodeRedis5({ RESP: 3 }),
+      createNodeRedis4(),
+      new IORedis6({ lazyConnect: true }),
+      new IORedis6({ lazyConnect: true, replyMapping: "resp3" }),
+      new IORedis5({ lazyConnect: true }),
+      memoryRedis(),
+    ];
+    for (const client of clients) adaptRedis(client, "redisClient").release();
+  });
+
+  describe("of what is no client", () => {
+    const wrong: readonly [string, unknown][] = [
+      ["undefined", undefined],
+      ["null", null],
+      ["a string", "redis://localhost"],
+      ["a number", 6379],
+      ["a function", () => {}],
+      ["an empty object", {}],
+      ["an emitter", process],
+      [
+        "a client with callbacks, as node-redis 3 has it",
+        { connected: true, get() {}, set() {}, publish() {} },
+      ],
+      ["half a client of node-redis", { isOpen: true, isReady: true, getDel() {} }],
+      ["half a client of ioredis", { status: "ready", getdel() {} }],
+    ];
+    for (const [what, value] of wrong) {
+      it(`refuse ${what} with a TypeError that names the argument`, () => {
+        expect(() => adaptRedis(value, "redisClient")).to.throw(
+          TypeError,
+          /^redisClient must be a client of node-redis .*, a client of ioredis .*, or memoryRedis\(\); it is /,
+        );
+      });
+    }
+
+    it("refuse a client of node-redis 4 in legacy mode, which answers by callbacks", () => {
+      expect(() => adaptRedis(createNodeRedis4({ legacyMode: true }), "pubsubClient")).to.throw(
+        TypeError,
+        "pubsubClient must be a client without legacyMode",
+      );
+    });
+  });
+});
+
+/** Counts the commands that a client is given for its subscriptions, and how many of them are in flight. */
+function countCommands(client: RedisClient) {
+  const counts = { subscribe: 0, unsubscribe: 0, mostInFlight: 0 };
+  let inFlight = 0;
+  const methods = client as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
+  for (const name of ["subscribe", "unsubscribe"] as const) {
+    const original = methods[name];
+    if (!original) throw new Error(`No ${name}`);
+    methods[name] = async (...args) => {
+      counts[name]++;
+      counts.mostInFlight = Math.max(counts.mostInFlight, ++inFlight);
+      try {
+        return await original.apply(client, args);
+      } finally {
+        inFlight--;
+      }
+    };
+  }
+  return counts;
+}
+
+function countListeners(emitter: EventEmitter): Record<string, number> {
+  return Object.fromEntries(emitter.eventNames().map((name) => [String(name), emitter.listenerCount(name)]));
+}

@@ -1,0 +1,157 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findRedisServer, isRedisGiven } from "../../scripts/test-requirements.mjs";
+
+/** A Redis server for tests: one of their own, or the one that `REDIS_HOST` and `REDIS_PORT` name. */
+export interface RedisServer {
+  readonly host: string;
+  readonly port: number;
+  /** `redis://host:port` */
+  readonly url: string;
+  /** Whether it may be stopped and started: whether it is the tests' own. */
+  readonly own: boolean;
+  /** Kills it, as a crash would; resolves when it is gone. Does nothing where it is not the tests' own. */
+  stop(): Promise<void>;
+  /** Starts it again on the same port, empty; resolves when it serves. */
+  start(): Promise<void>;
+}
+
+export interface RedisServerOptions {
+  /** Starts one in any case, for tests that stop it. Default false. */
+  own?: boolean;
+}
+
+/** Whether `startRedis({ own: true })` can work on this machine. */
+export const canStartRedis = findRedisServer() !== undefined;
+
+const HOST = "127.0.0.1";
+const ATTEMPTS = 5;
+
+/**
+ * Runs a server until the standard input ends, which it does when the process of the tests is gone, in
+ * whatever way. Then the server is killed and its folder, in which it keeps nothing, is removed. A signal to the
+ * whole group of processes, as Ctrl+C sends it, changes nothing in that.
+ */
+const RUN_UNTIL_INPUT_ENDS = `
+  trap '' INT TERM HUP
+  folder=$1; shift
+  exec 3<&0
+  "$@" 3<&- 2>&1 &
+  server=$!
+  { cat <&3 >/dev/null; kill -9 $server 2>/dev/null; } &
+  watcher=$!
+  wait $server
+  kill $watcher 2>/dev/null
+  rmdir "$folder"
+`;
+
+/** Starts a Redis server, or takes the given one; resolves when it serves. */
+export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
+  if (isRedisGiven() && !options.own) return givenServer();
+  for (let attempt = 1; ; attempt++) {
+    const server = new OwnServer(await findFreePort());
+    try {
+      await server.start();
+      return server;
+    } catch (error) {
+      // another process may have taken the port meanwhile
+      if (attempt === ATTEMPTS) throw error;
+    }
+  }
+}
+
+function givenServer(): RedisServer {
+  const { REDIS_HOST: host = HOST, REDIS_PORT: port = "6379" } = process.env;
+  const nothing = async () => {};
+  return {
+    host,
+    port: Number(port),
+    url: `redis://${host}:${port}`,
+    own: false,
+    stop: nothing,
+    start: nothing,
+  };
+}
+
+class OwnServer implements RedisServer {
+  readonly host = HOST;
+  readonly port: number;
+  readonly own = true;
+  #child: ChildProcess | undefined;
+
+  constructor(port: number) {
+    this.port = port;
+  }
+
+  get url(): string {
+    return `redis://${this.host}:${this.port}`;
+  }
+
+  async start(): Promise<void> {
+    if (this.#child) return;
+    const program = findRedisServer();
+    if (!program) throw new Error("There is no redis-server and no valkey-server on the PATH");
+    const folder = await mkdtemp(join(tmpdir(), "redis-server-"));
+    const settings = {
+      bind: this.host,
+      port: this.port,
+      dir: folder,
+      save: "",
+      appendonly: "no",
+      daemonize: "no",
+    };
+    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    const child = spawn("/bin/sh", ["-c", RUN_UNTIL_INPUT_ENDS, "sh", folder, program, ...args], {
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+    await untilReady(child);
+    // a server that a test forgets keeps no process alive, and dies with it
+    setReferences(child, "unref");
+    this.#child = child;
+    child.once("close", () => {
+      if (this.#child === child) this.#child = undefined;
+    });
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (!child) return;
+    this.#child = undefined;
+    setReferences(child, "ref");
+    const gone = once(child, "close");
+    child.stdin?.end();
+    await gone;
+  }
+}
+
+async function untilReady(child: ChildProcess): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    let output = "";
+    child.once("error", reject);
+    child.once("close", () => reject(new Error(`The Redis server did not start:\n${output}`)));
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      if (output.includes("Ready to accept connections")) resolve();
+    });
+  });
+  child.stdout?.removeAllListeners("data").resume();
+}
+
+function setReferences(child: ChildProcess, action: "ref" | "unref"): void {
+  child[action]();
+  for (const stream of [child.stdin, child.stdout]) (stream as Socket | null)?.[action]();
+}
+
+async function findFreePort(): Promise<number> {
+  const server = createServer().listen(0, HOST);
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("No port");
+  return address.port;
+}

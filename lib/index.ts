@@ -1,0 +1,31 @@
+// The public surface of the package, as a table of contents.
+// Each value here is a static property of TokenSocketServer as well, for `require("node-token-sockjs")`.
+
+export type { Controller, RpcFunction } from "./server/controller.js";
+export type { GuardEvents, ServerEvents } from "./server/events.js";
+export type { Route, RouteHandler, Routes } from "./server/express-routes.js";
+export type {
+  AuthenticationFunction,
+  Filter,
+  Limits,
+  TokenSocketServerOptions,
+} from "./server/options.js";
+export type { RedisClient } from "./server/redis/adapt.js";
+export type { Logger } from "./server/reporter.js";
+export type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./server/socket.js";
+export {
+  TokenSocketServer,
+  TokenSocketServer as default,
+  TokenSocketServer as "module.exports",
+} from "./server/token-socket-server.js";
+export type { Callback } from "./shared/answer.js";
+export {
+  AbortedError,
+  CallError,
+  DisconnectedError,
+  RemoteError,
+  RpcError,
+  type RpcErrorOptions,
+  TimeoutError,
+} from "./shared/errors.js";
+export type { CallOptions } from "./shared/pending-calls.js";

@@ -1,0 +1,89 @@
+import type { EventEmitter } from "node:events";
+import { type Answering, ask } from "../shared/answer.js";
+import { errorForWire, failureForWire, type Outcome, RpcError } from "../shared/errors.js";
+import type { GuardEvents } from "./events.js";
+import type { Reporter } from "./reporter.js";
+
+/** What the listeners have decided; `error` is what the client may see of a refusal. */
+export type Verdict = { readonly allowed: true } | { readonly allowed: false; readonly error: unknown };
+
+const ALLOWED: Verdict = { allowed: true };
+const FORBIDDEN: Verdict = { allowed: false, error: "Forbidden" };
+
+type Listener = Answering & { readonly listener?: Answering };
+
+/** Asks the application's listeners, one after the other, and gives one decision back. */
+export class Access {
+  readonly #emitter: EventEmitter;
+  readonly #reporter: Reporter;
+  readonly #exposeErrors: boolean;
+
+  constructor(emitter: EventEmitter, reporter: Reporter, exposeErrors: boolean) {
+    this.#emitter = emitter;
+    this.#reporter = reporter;
+    this.#exposeErrors = exposeErrors;
+  }
+
+  /** Decides on a client's request; at once where nobody listens. */
+  decide<E extends keyof GuardEvents<unknown>>(
+    event: E,
+    socket: unknown,
+    request: GuardEvents<unknown>[E][1],
+  ): Verdict | Promise<Verdict> {
+    if (this.#emitter.listenerCount(event) === 0) return ALLOWED;
+    return this.#askEach(event, [socket, request], false);
+  }
+
+  /** Decides on an identity. */
+  authenticate(socket: unknown, auth: unknown): Promise<Verdict> {
+    return this.#askEach("authentication", [socket, auth], true);
+  }
+
+  async #askEach(event: string, args: readonly unknown[], nothingAllows: boolean): Promise<Verdict> {
+    for (const listener of this.#emitter.rawListeners(event) as Listener[]) {
+      const outcome = await this.#askOne(event, listener, args, nothingAllows);
+      if (outcome.status === "failure") {
+        if (!(outcome.error instanceof RpcError)) {
+          this.#reporter.error(`a listener for "${event}" failed`, outcome.error);
+        }
+        return { allowed: false, error: failureForWire(outcome.error, this.#exposeErrors) };
+      }
+      if (outcome.status === "error") {
+        return { allowed: false, error: errorForWire(outcome.error) };
+      }
+      const { value } = outcome;
+      const allows = nothingAllows ? value !== false : Boolean(value);
+      if (!allows) return FORBIDDEN;
+    }
+    return ALLOWED;
+  }
+
+  #askOne(
+    event: string,
+    listener: Listener,
+    args: readonly unknown[],
+    nothingAllows: boolean,
+  ): Promise<Outcome> {
+    // `once` wraps a listener; the wrapper removes it when called, and keeps the parameters' count to itself
+    const declared = (listener.listener ?? listener).length;
+    return new Promise((settle) => {
+      ask(
+        {
+          fn: listener,
+          declared,
+          self: this.#emitter,
+          args,
+          position: 2,
+          nothingAnswers: nothingAllows,
+        },
+        settle,
+        (outcome) => this.#reporter.error(`a listener for "${event}" answered again`, lateError(outcome)),
+      );
+    });
+  }
+}
+
+/** What there is to report of an answer that came after the first one. */
+export function lateError(outcome: Outcome): unknown {
+  return outcome.status === "result" ? new Error("The first answer counts") : outcome.error;
+}

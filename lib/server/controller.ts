@@ -1,0 +1,16 @@
+import type { Callback } from "../shared/answer.js";
+import type { Socket } from "./socket.js";
+
+/**
+ * A function that clients may call. It answers by `callback(error, value)` where it declares three parameters
+ * or more, else by what it returns, a value or a promise.
+ */
+export type RpcFunction<Auth = Record<string, unknown>> = {
+  // a method's parameters may be narrowed, so that a function may name the type of data that it expects
+  bivariant(auth: Auth, data: unknown, callback: Callback, socket: Socket<Auth>): unknown;
+}["bivariant"];
+
+/** The functions that clients may call, nested; `{a: {b}}` is called as `a.b`. Own properties only. */
+export interface Controller<Auth = Record<string, unknown>> {
+  [name: string]: RpcFunction<Auth> | Controller<Auth>;
+}

@@ -1,0 +1,74 @@
+import { type Answering, ask } from "../shared/answer.js";
+import { FUNCTION_NOT_FOUND, type Outcome } from "../shared/errors.js";
+import { lookUp } from "../shared/procedures.js";
+import { lateError } from "./access.js";
+import type { Controller } from "./controller.js";
+import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "./express-routes.js";
+import type { Reporter } from "./reporter.js";
+
+/** Where the functions are; read at each call, so that the application may change them at any time. */
+export interface Functions<Auth> {
+  readonly socketController: Controller<Auth>;
+  readonly routes: Routes;
+}
+
+const NOT_FOUND: Outcome = { status: "error", error: FUNCTION_NOT_FOUND };
+
+/** Finds the function or the Express handler that a client calls, and runs it. */
+export class Dispatcher<Auth> {
+  readonly #functions: Functions<Auth>;
+  readonly #routes: ExpressRoutes<Auth>;
+  readonly #pathLength: number;
+  readonly #reporter: Reporter;
+
+  constructor(
+    functions: Functions<Auth>,
+    routes: ExpressRoutes<Auth>,
+    pathLength: number,
+    reporter: Reporter,
+  ) {
+    this.#functions = functions;
+    this.#routes = routes;
+    this.#pathLength = pathLength;
+    this.#reporter = reporter;
+  }
+
+  /** Runs what the path names, the controller's function before a route, and settles once. */
+  dispatch(call: RouteCall<Auth>, settle: (outcome: Outcome) => void): RunningRoute | undefined {
+    const late = (outcome: Outcome) =>
+      this.#reporter.error(`${JSON.stringify(call.path)} went on after its answer`, lateError(outcome));
+    try {
+      const found = this.#find(call.path);
+      if (!found) settle(NOT_FOUND);
+      else if ("route" in found) {
+        return this.#routes.call(found.route, call, settle, (error) => late({ status: "failure", error }));
+      } else {
+        const { fn, self } = found;
+        ask({ fn, self, args: [call.auth, call.data, call.socket], position: 2 }, settle, late);
+      }
+    } catch (error) {
+      // a getter on the way has thrown
+      settle({ status: "failure", error });
+    }
+    return undefined;
+  }
+
+  #find(path: string): Target | undefined {
+    if (path.length > this.#pathLength) return undefined;
+    const procedure = lookUp(this.#functions.socketController, path);
+    if (typeof procedure?.value === "function") {
+      return { fn: procedure.value as Answering, self: procedure.parent };
+    }
+    const route = lookUp(this.#functions.routes, path)?.value;
+    return isRoute(route) ? { route } : undefined;
+  }
+}
+
+type Target = { readonly fn: Answering; readonly self: object } | { readonly route: Route };
+
+function isRoute(value: unknown): value is Route {
+  if (typeof value === "function") return true;
+  if (!Array.isArray(value)) return false;
+  const handlers: unknown[] = value.flat(Number.POSITIVE_INFINITY);
+  return handlers.length > 0 && handlers.every((handler) => typeof handler === "function");
+}

@@ -1,0 +1,57 @@
+import type { Callback } from "../shared/answer.js";
+import type { PendingSocket, Socket } from "./socket.js";
+
+/**
+ * The listeners that guard what a client asks for. Each gets `(socket, request, callback)` and answers by the
+ * callback or by what it returns, as RPC functions do. An error or a falsy answer refuses; all must allow;
+ * without a listener all is allowed.
+ */
+export interface GuardEvents<Auth> {
+  /** Before an RPC function or route is looked up. */
+  rpc: [socket: Socket<Auth>, request: { readonly rpc: string; req: unknown }, callback: Callback];
+  /** Before a client joins a channel. */
+  subscribe: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
+  /** Before a client leaves a channel. */
+  unsubscribe: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
+  /** Before a client publishes. What a listener puts into `data` is what is published. */
+  publish: [socket: Socket<Auth>, request: { readonly channel: string; data: unknown }, callback: Callback];
+  /** Before a client broadcasts. What a listener puts into `data` is what is broadcast. */
+  broadcast: [socket: Socket<Auth>, request: { data: unknown }, callback: Callback];
+}
+
+/** Each event of the server with its listeners' arguments. */
+export interface ServerEvents<Auth> extends GuardEvents<Auth> {
+  /**
+   * Before a client is told that it is in. Unlike the other guards it accepts by an answer of nothing:
+   * `callback()`, or a promise of `undefined`.
+   */
+  authentication: [socket: Socket<Auth>, auth: Auth, callback: Callback];
+
+  /** A connection has opened; it has not authenticated yet. */
+  connection: [socket: PendingSocket];
+  /** A connection has authenticated, for the first time or with a new identity. */
+  authenticated: [socket: Socket<Auth>];
+  /** A connection has closed, from either side. */
+  disconnect: [socket: PendingSocket];
+  /** A socket has joined a channel, by its own or the server's doing. */
+  subscribed: [socket: Socket<Auth>, request: { readonly channel: string }];
+  /** A socket has left a channel, by its own or the server's doing or because it has closed. */
+  unsubscribed: [socket: Socket<Auth>, request: { readonly channel: string }];
+  /** Redis has taken what a client published. */
+  published: [socket: Socket<Auth>, request: { readonly channel: string; readonly data: unknown }];
+  /** Redis has taken what a client broadcast. */
+  broadcasted: [socket: Socket<Auth>, request: { readonly data: unknown }];
+  /** The token route and the subscriptions serve. */
+  ready: [];
+  /**
+   * Something has failed that no caller was there to be told of: a Redis client's error, a listener that threw,
+   * an answer that came too late. Without a listener it is logged, never thrown.
+   */
+  error: [error: Error];
+}
+
+/** The events whose listeners answer nothing. */
+export type NoticeEvent = Exclude<
+  keyof ServerEvents<unknown>,
+  keyof GuardEvents<unknown> | "authentication" | "error"
+>;

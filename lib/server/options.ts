@@ -1,0 +1,271 @@
+import type { Request, RequestHandler } from "express";
+import type { Controller } from "./controller.js";
+import type { Routes } from "./express-routes.js";
+import type { RedisClient } from "./redis/adapt.js";
+import type { Logger } from "./reporter.js";
+import type { Socket } from "./socket.js";
+
+/** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
+export type AuthenticationFunction = {
+  // a method's parameters may be narrowed, so that handlers may name a request type of their own
+  bivariant(req: Request, callback: (error?: unknown, auth?: unknown) => void): unknown;
+}["bivariant"];
+
+/** Decides what of a message one socket gets; see `TokenSocketServerOptions.filter`. */
+export type Filter<Auth> = {
+  bivariant(socket: Socket<Auth>, channel: string, message: unknown): unknown;
+}["bivariant"];
+
+/** Bounds on what one client may cost. Raising one costs memory or time for each client that goes to the bound. */
+export interface Limits {
+  /** Levels of nested arrays and objects in one frame; a deeper one is answered "Invalid message". Default 128. */
+  jsonDepth: number;
+  /** UTF-16 code units in a channel's name; a request with a longer one is answered "Invalid request". Default 256. */
+  channelNameLength: number;
+  /** UTF-16 code units in an RPC path; a longer one is answered "Function not found". Default 256. */
+  pathLength: number;
+  /**
+   * A socket's channel requests that wait for listeners or Redis, past which they are refused with "Too many
+   * requests", and its frames that wait while it authenticates, past which it is closed. Default 1000.
+   */
+  framesWaiting: number;
+  /** UTF-16 code units in the frames that wait while a socket authenticates, past which it is closed. Default 1,048,576. */
+  bytesWaiting: number;
+  /** Bytes in the body of a route's response; a larger one fails its call. Default 16,777,216. */
+  routeResponseBytes: number;
+}
+
+/** The options of a `TokenSocketServer`. All may be absent; all times are in milliseconds. */
+export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
+  /** The route prefix that the SockJS server is bound to. Default `"/sockets"`. */
+  prefix?: string | null | undefined;
+  /** The path of the token route. Default `"/socket/token"`. */
+  tokenRoute?: string | null | undefined;
+  /**
+   * A second Redis client, for subscriptions. Default none: pub/sub is off, and using it is an error that says
+   * so. It may not be `redisClient`, since a client that has subscribed serves nothing else; the embedded
+   * client may.
+   */
+  pubsubClient?: RedisClient | null | undefined;
+  /**
+   * Put before every channel's name in Redis, the reserved ones included, so that several applications can
+   * share one Redis. Default `""`. Changing it parts the servers that have it from those that have not.
+   */
+  channelPrefix?: string | null | undefined;
+  /** The RPC functions, nested. Default `{}`. Also a live property of the server. */
+  socketController?: Controller<Auth> | null | undefined;
+  /** Express handlers that clients may call, nested. Default `{}`. Also a live property of the server. */
+  routes?: Routes | null | undefined;
+  /** Middleware that runs before the token route's own handler: one or an array. Default none. */
+  customMiddleware?: RequestHandler | RequestHandler[] | null | undefined;
+  /**
+   * Who gets a token: the name of a session property, or a function `(req, callback)` or `(req)`. An object
+   * becomes the socket's `auth`; another truthy value attaches the session's data; a falsy one is a 403. An
+   * error given to the callback is a 500 with its message, a throw or a rejection a 500 "Internal error".
+   * Default `"auth"`. Also a live property of the server.
+   */
+  authentication?: string | AuthenticationFunction | null | undefined;
+  /**
+   * Called synchronously for each message and socket with a copy of the message; what it returns is sent to
+   * that socket, and a falsy value sends nothing. A throw withholds the message from that socket and is
+   * reported. Default none. With one, a message is encoded for each socket instead of once for all.
+   */
+  filter?: Filter<Auth> | null | undefined;
+  /** Answer `_ping`. Default `false`. */
+  ping?: boolean | null | undefined;
+  /** Log relevant actions, without tokens or session contents. Default `false`; it costs a line for each. */
+  debug?: boolean | null | undefined;
+  /** Where log lines go. Default the console. */
+  logger?: Logger | null | undefined;
+  /**
+   * Tell clients the messages of errors that were thrown, for development. Default `false`: they see "Internal
+   * error". Switched on, whatever your libraries put into an error's message goes to the client.
+   */
+  exposeErrors?: boolean | null | undefined;
+  /** A token's life. Default 30,000. A longer one gives a stolen token longer to be used. */
+  tokenTtl?: number | null | undefined;
+  /**
+   * A token's key in Redis is this and the token. The default holds `channelPrefix` and `tokenRoute`, so that
+   * a token of one application or route is none of another's.
+   */
+  tokenPrefix?: string | null | undefined;
+  /** Connections that have not authenticated are closed after this time. Default `tokenTtl`. */
+  authTimeout?: number | null | undefined;
+  /**
+   * Who may use JSONP on the token route: `"same-origin"`, a list of further origins, or `false` for nobody.
+   * Default `"same-origin"`. Each origin in the list can obtain tokens as the user who visits it.
+   */
+  jsonp?: "same-origin" | readonly string[] | false | null | undefined;
+  /** Bounds on what one client may cost. Each has a default of its own. */
+  limits?: Partial<Limits> | null | undefined;
+}
+
+/** The options as the server uses them. */
+export type ResolvedOptions<Auth> = {
+  [Name in keyof TokenSocketServerOptions<Auth>]-?: NonNullable<TokenSocketServerOptions<Auth>[Name]>;
+} extends infer All extends Record<Optional, unknown>
+  ? Omit<All, Optional | "limits"> & { [Name in Optional]: All[Name] | undefined } & { limits: Limits }
+  : never;
+
+/** The options without which the server goes. */
+type Optional = "pubsubClient" | "customMiddleware" | "filter";
+
+interface Rule {
+  readonly expected: string;
+  accepts(value: unknown): boolean;
+}
+
+const text: Rule = { expected: "a string", accepts: (value) => typeof value === "string" };
+const path: Rule = {
+  expected: 'a path that begins with "/"',
+  accepts: (value) => typeof value === "string" && value.startsWith("/"),
+};
+const flag: Rule = { expected: "true or false", accepts: (value) => typeof value === "boolean" };
+const milliseconds: Rule = { expected: "a positive number of milliseconds", accepts: isPositive };
+const bound: Rule = {
+  expected: "a positive whole number",
+  accepts: (value) => isPositive(value) && Number.isInteger(value),
+};
+const nested: Rule = { expected: "an object", accepts: isNested };
+const fn: Rule = { expected: "a function", accepts: isFunction };
+
+/** The rule for each option. */
+const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
+  prefix: { expected: 'a string that begins with "/", or ""', accepts: (v) => v === "" || path.accepts(v) },
+  tokenRoute: path,
+  pubsubClient: {
+    expected: "a Redis client",
+    accepts: (value) => typeof value === "object" || isFunction(value),
+  },
+  channelPrefix: text,
+  socketController: nested,
+  routes: nested,
+  customMiddleware: {
+    expected: "a middleware function or an array of them",
+    accepts: (value) => isFunction(value) || (Array.isArray(value) && value.every(isFunction)),
+  },
+  authentication: {
+    expected: "the name of a session property or a function",
+    accepts: (value) => (typeof value === "string" && value !== "") || isFunction(value),
+  },
+  filter: fn,
+  ping: flag,
+  debug: flag,
+  logger: {
+    expected: "a logger with the methods error, warn and info",
+    accepts: (value) =>
+      typeof value === "object" &&
+      value !== null &&
+      ["error", "warn", "info"].every((level) => isFunction((value as Record<string, unknown>)[level])),
+  },
+  exposeErrors: flag,
+  tokenTtl: bound,
+  tokenPrefix: text,
+  authTimeout: milliseconds,
+  jsonp: {
+    expected: '"same-origin", a list of origins such as "https://example.com", or false',
+    accepts: (value) =>
+      value === false || value === "same-origin" || (Array.isArray(value) && value.every(isOrigin)),
+  },
+  limits: { expected: "an object", accepts: isNested },
+};
+
+/** Each limit's default. */
+export const DEFAULT_LIMITS: Readonly<Limits> = {
+  jsonDepth: 128,
+  channelNameLength: 256,
+  pathLength: 256,
+  framesWaiting: 1000,
+  bytesWaiting: 1_048_576,
+  routeResponseBytes: 16_777_216,
+};
+
+/** Checks the options and fills in the defaults. Throws a `TypeError` that names the option. */
+export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
+  if (given !== undefined && given !== null && !isNested(given)) {
+    throw new TypeError(`options must be an object, not ${show(given)}`);
+  }
+  const options = withoutAbsent(given ?? {}) as Partial<ResolvedOptions<Auth>>;
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(RULES, name)) throw new TypeError(`options.${name} is no option of TokenSocketServer`);
+    checkOption(name as keyof typeof RULES, value);
+  }
+  const {
+    tokenRoute = "/socket/token",
+    channelPrefix = "",
+    tokenTtl = 30_000,
+    tokenPrefix = `token-sockjs:${channelPrefix}${tokenRoute}:`,
+  } = options;
+  return {
+    prefix: "/sockets",
+    pubsubClient: undefined,
+    socketController: {},
+    routes: {},
+    customMiddleware: undefined,
+    authentication: "auth",
+    filter: undefined,
+    ping: false,
+    debug: false,
+    logger: console,
+    exposeErrors: false,
+    authTimeout: tokenTtl,
+    jsonp: "same-origin",
+    ...options,
+    tokenRoute,
+    channelPrefix,
+    tokenTtl,
+    tokenPrefix,
+    limits: resolveLimits(options.limits),
+  };
+}
+
+/** Checks one option's value, also where it is set on the server later. */
+export function checkOption(name: keyof TokenSocketServerOptions, value: unknown): void {
+  const rule = RULES[name];
+  if (!rule.accepts(value))
+    throw new TypeError(`options.${name} must be ${rule.expected}, not ${show(value)}`);
+}
+
+/** The names of all options. */
+export function optionNames(): string[] {
+  return Object.keys(RULES);
+}
+
+function resolveLimits(given: Partial<Limits> | undefined): Limits {
+  const limits = withoutAbsent(given ?? {});
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw new TypeError(`options.limits.${name} is no limit`);
+    if (!bound.accepts(value)) {
+      throw new TypeError(`options.limits.${name} must be ${bound.expected}, not ${show(value)}`);
+    }
+  }
+  return { ...DEFAULT_LIMITS, ...limits };
+}
+
+function withoutAbsent(options: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined && value !== null),
+  );
+}
+
+function isPositive(value: unknown): boolean {
+  return typeof value === "number" && value > 0 && value <= Number.MAX_SAFE_INTEGER;
+}
+
+function isFunction(value: unknown): boolean {
+  return typeof value === "function";
+}
+
+function isNested(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isOrigin(value: unknown): boolean {
+  return typeof value === "string" && URL.canParse(value) && new URL(value).origin === value;
+}
+
+function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}

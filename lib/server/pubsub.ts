@@ -1,0 +1,334 @@
+import { v4 as uuid } from "uuid";
+import { DisconnectedError } from "../shared/errors.js";
+import {
+  ALL_CHANNEL,
+  encodeMessage,
+  encodeSubscribed,
+  encodeUnsubscribed,
+  isChannelName,
+  isObject,
+  isReservedChannel,
+  type JsonObject,
+  type RequestHead,
+  SYNC_CHANNEL,
+} from "../shared/protocol.js";
+import type { Connection } from "./connection.js";
+import { Hub } from "./hub.js";
+import type { Filter, Limits } from "./options.js";
+import type { PayloadListener, Redis } from "./redis/redis.js";
+import type { Reporter } from "./reporter.js";
+
+/** What a server needs to take part in pub/sub. */
+export interface PubSubParts<Auth> {
+  readonly publisher: Redis;
+  /** Absent where pub/sub is off. */
+  readonly subscriber: Redis | undefined;
+  readonly channelPrefix: string;
+  readonly filter: Filter<Auth> | undefined;
+  readonly limits: Limits;
+  readonly reporter: Reporter;
+  /** Called after a socket has joined or left a channel. */
+  readonly onMembership: (
+    event: "subscribed" | "unsubscribed",
+    connection: Connection<Auth>,
+    channel: string,
+  ) => void;
+}
+
+/** A channel that sockets of this server have joined, or are about to. */
+interface Subscription {
+  /** How many sockets it serves. */
+  users: number;
+  readonly listener: PayloadListener;
+  /** When Redis has confirmed it. */
+  readonly confirmed: Promise<void>;
+}
+
+/** A command between servers. `origin` names the sender, which has carried it out itself already. */
+interface SyncCommand {
+  readonly command: "unsubscribeAll";
+  readonly data: { readonly channel: string };
+  readonly origin?: string;
+}
+
+/** Carries messages between Redis and the sockets of this server. */
+export class PubSub<Auth> {
+  readonly #parts: PubSubParts<Auth>;
+  readonly #hub = new Hub<Connection<Auth>>();
+  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #id = uuid();
+  #closed = false;
+
+  constructor(parts: PubSubParts<Auth>) {
+    this.#parts = parts;
+  }
+
+  /** Whether there is a client for subscriptions. */
+  get enabled(): boolean {
+    return this.#parts.subscriber !== undefined;
+  }
+
+  /** Subscribes to what servers tell each other; does nothing where pub/sub is off. */
+  async start(): Promise<void> {
+    const { subscriber } = this.#parts;
+    if (!subscriber) return;
+    await subscriber.ready();
+    await Promise.all([
+      subscriber.subscribe(this.#nameInRedis(ALL_CHANNEL), this.#onBroadcast),
+      subscriber.subscribe(this.#nameInRedis(SYNC_CHANNEL), this.#onSync),
+    ]);
+  }
+
+  /** The names of the channels that sockets of this server have joined. */
+  channels(): string[] {
+    return this.#hub.channels();
+  }
+
+  members(channel: string): ReadonlySet<Connection<Auth>> {
+    return this.#hub.members(channel);
+  }
+
+  /** Publishes; resolves when Redis has taken the message. `data` is checked and encoded at once. */
+  publish(channel: string, data: unknown): Promise<void> {
+    return this.#parts.publisher.publish(this.#nameInRedis(channel), encodeData(data));
+  }
+
+  /** Publishes on every channel that a socket of some server has joined. */
+  broadcast(data: unknown): Promise<void> {
+    return this.publish(ALL_CHANNEL, data);
+  }
+
+  /** Lets a socket join; resolves when Redis has confirmed and the client has been told. */
+  join(
+    connection: Connection<Auth>,
+    channel: string,
+    request?: RequestHead & { req: JsonObject },
+  ): Promise<void> {
+    return this.#inOrder(connection, channel, async () => {
+      if (!this.#hub.has(connection, channel)) {
+        await this.#acquire(channel);
+        if (connection.closed || this.#closed) {
+          this.#release(channel);
+          throw new DisconnectedError();
+        }
+        this.#hub.add(connection, channel);
+        connection.send(encodeSubscribed(channel, request));
+        this.#parts.onMembership("subscribed", connection, channel);
+      } else {
+        connection.send(encodeSubscribed(channel, request));
+      }
+    });
+  }
+
+  /** Lets a socket leave, and tells the client, also where it had not joined. */
+  leave(connection: Connection<Auth>, channel: string): Promise<void> {
+    return this.#inOrder(connection, channel, () => {
+      const joined = this.#hub.has(connection, channel);
+      if (joined) this.#remove(connection, channel);
+      connection.send(encodeUnsubscribed(channel));
+      if (joined) this.#parts.onMembership("unsubscribed", connection, channel);
+    });
+  }
+
+  /** Forgets a socket that has closed. */
+  leaveAll(connection: Connection<Auth>): void {
+    for (const channel of Object.keys(connection.channels)) {
+      this.#remove(connection, channel);
+      this.#parts.onMembership("unsubscribed", connection, channel);
+    }
+  }
+
+  /** Lets all sockets of all servers leave a channel; resolves when this server's have and Redis has told the others. */
+  async empty(channel: string): Promise<void> {
+    const command: SyncCommand = { command: "unsubscribeAll", data: { channel }, origin: this.#id };
+    await Promise.all([this.#emptyHere(channel), this.publish(SYNC_CHANNEL, command)]);
+  }
+
+  /** Sends a message to one socket, through the filter; says whether it was sent. Throws for what is no JSON. */
+  send(connection: Connection<Auth>, channel: string, message: unknown): boolean {
+    return !connection.closed && this.#deliverTo(connection, channel, encodeData(message));
+  }
+
+  /** Ends all subscriptions; resolves when Redis has confirmed. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const { subscriber, reporter } = this.#parts;
+    if (!subscriber) return;
+    const left = [...this.#subscriptions].map(([channel, { listener }]) => ({ channel, listener }));
+    this.#subscriptions.clear();
+    left.push(
+      { channel: ALL_CHANNEL, listener: this.#onBroadcast },
+      { channel: SYNC_CHANNEL, listener: this.#onSync },
+    );
+    await Promise.all(
+      left.map(({ channel, listener }) =>
+        subscriber
+          .unsubscribe(this.#nameInRedis(channel), listener)
+          .catch((error: unknown) => reporter.debug(() => `unsubscribing at shutdown failed: ${error}`)),
+      ),
+    );
+  }
+
+  #nameInRedis(channel: string): string {
+    return this.#parts.channelPrefix + channel;
+  }
+
+  /** Joins and leaves of one socket and channel happen in the order in which they were asked for. */
+  #inOrder(connection: Connection<Auth>, channel: string, act: () => void | Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      connection.memberships.run(channel, () => {
+        if (connection.closed) return reject(new DisconnectedError());
+        try {
+          const acting = act();
+          if (acting) return acting.then(resolve, reject);
+          resolve();
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  }
+
+  #remove(connection: Connection<Auth>, channel: string): void {
+    this.#hub.remove(connection, channel);
+    this.#release(channel);
+  }
+
+  async #acquire(channel: string): Promise<void> {
+    const { subscriber } = this.#parts;
+    if (!subscriber) throw pubSubIsOff();
+    let subscription = this.#subscriptions.get(channel);
+    if (!subscription) {
+      const listener = (payload: string) => this.#deliver(channel, payload);
+      const confirmed = subscriber.subscribe(this.#nameInRedis(channel), listener);
+      subscription = { users: 0, listener, confirmed };
+      this.#subscriptions.set(channel, subscription);
+    }
+    subscription.users++;
+    try {
+      await subscription.confirmed;
+    } catch (error) {
+      // whoever comes next tries again
+      if (this.#subscriptions.get(channel) === subscription) this.#subscriptions.delete(channel);
+      throw error;
+    }
+  }
+
+  #release(channel: string): void {
+    const subscription = this.#subscriptions.get(channel);
+    if (!subscription || --subscription.users > 0) return;
+    this.#subscriptions.delete(channel);
+    this.#parts.subscriber
+      ?.unsubscribe(this.#nameInRedis(channel), subscription.listener)
+      .catch((error: unknown) =>
+        this.#parts.reporter.error(`unsubscribing from ${JSON.stringify(channel)} failed`, error),
+      );
+  }
+
+  async #emptyHere(channel: string): Promise<void> {
+    const members = [...this.#hub.members(channel)];
+    await Promise.allSettled(members.map((connection) => this.leave(connection, channel)));
+  }
+
+  #deliver(channel: string, payload: string): void {
+    const members = this.#hub.members(channel);
+    if (members.size === 0) return;
+    const json = toJson(payload);
+    if (this.#parts.filter) {
+      for (const connection of members) this.#deliverTo(connection, channel, json);
+      return;
+    }
+    const frame = encodeMessage(channel, json);
+    for (const connection of members) connection.send(frame);
+  }
+
+  #deliverTo(connection: Connection<Auth>, channel: string, json: string): boolean {
+    const { filter, reporter } = this.#parts;
+    if (!filter) {
+      connection.send(encodeMessage(channel, json));
+      return true;
+    }
+    try {
+      const filtered: unknown = filter(connection.socket, channel, JSON.parse(json));
+      if (!filtered) return false;
+      if (filtered instanceof Promise) {
+        filtered.catch(() => {});
+        throw new TypeError("the filter must be synchronous; it returned a promise");
+      }
+      connection.send(encodeMessage(channel, encodeData(filtered)));
+      return true;
+    } catch (error) {
+      reporter.error(`the filter failed for a message on ${JSON.stringify(channel)}`, error);
+      return false;
+    }
+  }
+
+  readonly #onBroadcast = (payload: string): void => {
+    for (const channel of this.#hub.channels()) this.#deliver(channel, payload);
+  };
+
+  readonly #onSync = (payload: string): void => {
+    const command = parseSyncCommand(payload, this.#parts.limits);
+    if (!command) {
+      this.#parts.reporter.error(
+        "pub/sub",
+        new Error("A command from another server is malformed or unknown"),
+      );
+    } else if (command.origin !== this.#id) {
+      void this.#emptyHere(command.data.channel);
+    }
+  };
+}
+
+/** What a request gets where there is no client for subscriptions. */
+export function pubSubIsOff(): Error {
+  return new Error("Pub/sub is off: the server has no pubsubClient");
+}
+
+/** Throws a `TypeError` unless a channel's name may be used by the server's own methods. */
+export function checkChannel(channel: unknown, limits: Limits): asserts channel is string {
+  if (!isChannelName(channel, limits)) {
+    throw new TypeError(
+      `channel must be a well-formed string of 1 to ${limits.channelNameLength} characters (limits.channelNameLength)`,
+    );
+  }
+  if (isReservedChannel(channel)) throw new TypeError(`The channel ${JSON.stringify(channel)} is reserved`);
+}
+
+/** Encodes a message. Throws a `TypeError` for what has no JSON form: undefined, a function, a cycle, a BigInt. */
+export function encodeData(data: unknown): string {
+  let json: string | undefined;
+  try {
+    json = JSON.stringify(data);
+  } catch (error) {
+    throw new TypeError(`The message is no JSON value: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    });
+  }
+  if (json === undefined) throw new TypeError(`The message is no JSON value: ${typeof data}`);
+  return json;
+}
+
+/** A payload is JSON, or plain text from a service that does not speak it. */
+function toJson(payload: string): string {
+  try {
+    JSON.parse(payload);
+    return payload;
+  } catch {
+    return JSON.stringify(payload);
+  }
+}
+
+function parseSyncCommand(payload: string, limits: Limits): SyncCommand | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(payload);
+  } catch {
+    return undefined;
+  }
+  if (!isObject(value) || value.command !== "unsubscribeAll" || !isObject(value.data)) return undefined;
+  const { channel } = value.data;
+  if (!isChannelName(channel, limits)) return undefined;
+  const { origin } = value;
+  return { command: "unsubscribeAll", data: { channel }, ...(typeof origin === "string" ? { origin } : {}) };
+}

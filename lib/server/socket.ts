@@ -1,0 +1,48 @@
+/** The part of a SockJS connection (`sockjs` 0.3) that applications and this library use. */
+export interface SockJSConnection {
+  readonly id: string;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly url: string;
+  readonly pathname: string;
+  readonly prefix: string;
+  readonly protocol: string;
+  readonly readyState: number;
+  /** A fixed choice of the request's headers, as SockJS makes it. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  write(message: string): boolean;
+  close(code?: number, reason?: string): boolean;
+  on(event: "data", listener: (message: string) => void): unknown;
+  on(event: "close", listener: () => void): unknown;
+  removeListener(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+/** A SockJS server, as `sockjs.createServer()` makes one. */
+export interface SockJSServer {
+  on(event: "connection", listener: (connection: never) => void): unknown;
+  removeListener(event: "connection", listener: (connection: never) => void): unknown;
+}
+
+/** A connection that has not authenticated yet. */
+export interface PendingSocket extends SockJSConnection {
+  /** This library's id of the connection, a uuid. */
+  readonly sid: string;
+  /** When it connected, in milliseconds since 1970. */
+  readonly created: number;
+  /** Its keys are the channels that it has joined; without a prototype. */
+  readonly channels: Readonly<Record<string, true>>;
+}
+
+/** What the token request said of the user and of itself. */
+export interface Identity<Auth = Record<string, unknown>> {
+  readonly auth: Auth;
+  /** Express's `req.host` of the token request: the host with its port, `trust proxy` respected. */
+  readonly host: string;
+  /** Express's `req.ip` of the token request. */
+  readonly ip: string;
+  /** Express's `req.ips` of the token request. */
+  readonly ips: readonly string[];
+}
+
+/** A connection with an identity: a SockJS connection, decorated. */
+export interface Socket<Auth = Record<string, unknown>> extends PendingSocket, Identity<Auth> {}

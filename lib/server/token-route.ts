@@ -1,0 +1,198 @@
+import type { Application, Request, RequestHandler, Response } from "express";
+import qs from "qs";
+import { type Answering, ask } from "../shared/answer.js";
+import { errorForWire, failureForWire, type Outcome, RpcError } from "../shared/errors.js";
+import { lateError } from "./access.js";
+import type { ResolvedOptions } from "./options.js";
+import type { Reporter } from "./reporter.js";
+import type { Identity } from "./socket.js";
+import type { TokenStore } from "./token-store.js";
+
+/** What the token route needs. */
+export interface TokenRouteParts<Auth> {
+  readonly app: Application;
+  readonly options: Pick<ResolvedOptions<Auth>, "tokenRoute" | "customMiddleware" | "jsonp" | "exposeErrors">;
+  /** Read at each request, so that the application may change it at any time. */
+  readonly authentication: () => ResolvedOptions<Auth>["authentication"];
+  readonly tokens: TokenStore<Auth>;
+  readonly reporter: Reporter;
+}
+
+/** What a token request is answered with. */
+interface Answer {
+  readonly status: number;
+  readonly body: { readonly token: string } | { readonly error: string };
+}
+
+const FORBIDDEN: Answer = { status: 403, body: { error: "Forbidden" } };
+
+/** How long clients should wait before they ask again while Redis does not answer, in seconds. */
+const RETRY_AFTER = 5;
+
+/** The name of a JSONP callback: a dotted path of plain identifiers. */
+const CALLBACK_NAME = /^[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*$/;
+const LONGEST_CALLBACK_NAME = 128;
+
+/** The HTTP route at which a session obtains a token. */
+export class TokenRoute<Auth> {
+  /** Undefined once closed. What stays in the application's router then lets every request pass. */
+  #parts: TokenRouteParts<Auth> | undefined;
+
+  constructor(parts: TokenRouteParts<Auth>) {
+    this.#parts = parts;
+    const { app, options } = parts;
+    const open: RequestHandler = (req, _res, next) => {
+      if (!this.#parts) return next("route");
+      // the query is nested, `a[b]=c`, whatever query parser the application has
+      const query = qs.parse(queryOf(req.url));
+      Object.defineProperty(req, "query", {
+        value: query,
+        writable: true,
+        configurable: true,
+        enumerable: true,
+      });
+      next();
+    };
+    const serve: RequestHandler = (req, res, next) => {
+      if (this.#parts) this.#serve(this.#parts, req, res).catch(next);
+      else next("route");
+    };
+    app.get(options.tokenRoute, open, ...[options.customMiddleware ?? []].flat(), serve);
+  }
+
+  /** Takes the route out of service. */
+  close(): void {
+    this.#parts = undefined;
+  }
+
+  async #serve(parts: TokenRouteParts<Auth>, req: Request, res: Response): Promise<void> {
+    res.set("Cache-Control", "no-store");
+    res.set("X-Content-Type-Options", "nosniff");
+    const { callback } = req.query;
+    if (callback === undefined) {
+      const { status, body } = await this.#answer(parts, req);
+      res.status(status);
+      if (status === 503) res.set("Retry-After", String(RETRY_AFTER));
+      res.json(body);
+      return;
+    }
+    // with cookies, JSONP would hand a token to any page that asks
+    if (!isCallbackName(callback) || !mayUseJsonp(req, parts.options.jsonp)) {
+      parts.reporter.debug(() => "a JSONP request for a token was refused");
+      res.status(403).json(FORBIDDEN.body);
+      return;
+    }
+    const { status, body } = await this.#answer(parts, req);
+    res.status(status);
+    if (status === 503) res.set("Retry-After", String(RETRY_AFTER));
+    res
+      .type("text/javascript")
+      .send(`/**/ typeof ${callback} === "function" && ${callback}(${JSON.stringify(body)});`);
+  }
+
+  async #answer(parts: TokenRouteParts<Auth>, req: Request): Promise<Answer> {
+    const { tokens, reporter, options } = parts;
+    const outcome = await this.#authenticate(parts, req);
+    if (outcome.status !== "result") {
+      if (outcome.status === "failure" && !(outcome.error instanceof RpcError)) {
+        reporter.error("authentication at the token route failed", outcome.error);
+      }
+      return { status: 500, body: { error: messageOf(outcome, options.exposeErrors) } };
+    }
+    const auth = authOf<Auth>(outcome.value, req);
+    if (!auth) return FORBIDDEN;
+    try {
+      return { status: 200, body: { token: await tokens.issue(identityOf(auth, req)) } };
+    } catch (error) {
+      if (error instanceof TypeError) {
+        reporter.error("an identity is no JSON", error);
+        const failure: Outcome = { status: "failure", error };
+        return { status: 500, body: { error: messageOf(failure, options.exposeErrors) } };
+      }
+      reporter.error("storing a token failed", error);
+      return { status: 503, body: { error: "Service unavailable" } };
+    }
+  }
+
+  #authenticate(
+    { authentication, reporter }: TokenRouteParts<Auth>,
+    req: Request,
+  ): Promise<Outcome> | Outcome {
+    const authenticate = authentication();
+    if (typeof authenticate === "string") {
+      const session = sessionOf(req);
+      if (!session) {
+        reporter.warn(
+          "a token request has no session: is a session middleware (express-session) installed before TokenSocketServer?",
+        );
+      }
+      return {
+        status: "result",
+        value: session && Object.hasOwn(session, authenticate) ? session[authenticate] : undefined,
+      };
+    }
+    return new Promise((settle) => {
+      ask({ fn: authenticate as Answering, self: undefined, args: [req], position: 1 }, settle, (late) =>
+        reporter.error("authentication at the token route answered again", lateError(late)),
+      );
+    });
+  }
+}
+
+/** An object is the identity; another truthy value stands for the session's data. */
+function authOf<Auth>(value: unknown, req: Request): Auth | undefined {
+  if (!value) return undefined;
+  if (typeof value === "object") return value as Auth;
+  // the cookie is the session's own bookkeeping
+  const { cookie: _, ...data } = sessionOf(req) ?? {};
+  return data as Auth;
+}
+
+function identityOf<Auth>(auth: Auth, req: Request): Identity<Auth> {
+  return { auth, host: hostOf(req), ip: req.ip ?? "", ips: req.ips };
+}
+
+/** Express 5's `req.host`, with the port; Express 4's has none, and a warning. */
+function hostOf(req: Request): string {
+  const trusts: (address: string | undefined, hop: number) => boolean = req.app.get("trust proxy fn");
+  const forwarded = trusts(req.socket.remoteAddress, 0) ? req.get("x-forwarded-host") : undefined;
+  return (forwarded?.split(",", 1)[0] ?? req.get("host") ?? "").trim();
+}
+
+function sessionOf(req: Request): Record<string, unknown> | undefined {
+  return (req as unknown as { session?: Record<string, unknown> }).session ?? undefined;
+}
+
+function messageOf(outcome: Exclude<Outcome, { status: "result" }>, exposeErrors: boolean): string {
+  const error =
+    outcome.status === "error" ? errorForWire(outcome.error) : failureForWire(outcome.error, exposeErrors);
+  if (typeof error === "string") return error;
+  const { message } = error as { message?: unknown };
+  return typeof message === "string" ? message : JSON.stringify(error);
+}
+
+function queryOf(url: string): string {
+  const start = url.indexOf("?");
+  return start === -1 ? "" : url.slice(start + 1);
+}
+
+function isCallbackName(value: unknown): value is string {
+  return typeof value === "string" && value.length <= LONGEST_CALLBACK_NAME && CALLBACK_NAME.test(value);
+}
+
+/**
+ * A page of the same site may, and one of an origin in the list. Browsers say in `Sec-Fetch-Site` where a
+ * request comes from (Fetch Metadata Request Headers, W3C); older ones only in `Referer`.
+ */
+function mayUseJsonp(req: Request, jsonp: ResolvedOptions<unknown>["jsonp"]): boolean {
+  if (jsonp === false) return false;
+  const site = req.get("sec-fetch-site");
+  if (site === "same-origin") return true;
+  const referer = req.get("referer");
+  if (referer === undefined || !URL.canParse(referer)) return false;
+  const { origin, host, protocol } = new URL(referer);
+  if (jsonp !== "same-origin" && jsonp.includes(origin)) return true;
+  if (site !== undefined) return false;
+  const own = `${protocol}//${hostOf(req)}`;
+  return URL.canParse(own) && new URL(own).host === host;
+}

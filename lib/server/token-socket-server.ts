@@ -1,0 +1,455 @@
+import { EventEmitter } from "node:events";
+import type { Express } from "express";
+import type { Callback } from "../shared/answer.js";
+import { CLOSE } from "../shared/close-codes.js";
+import {
+  AbortedError,
+  CallError,
+  DisconnectedError,
+  RemoteError,
+  RpcError,
+  TimeoutError,
+} from "../shared/errors.js";
+import type { CallOptions } from "../shared/pending-calls.js";
+import { Access } from "./access.js";
+import { Connection, type ConnectionParts } from "./connection.js";
+import type { Controller } from "./controller.js";
+import { Dispatcher } from "./dispatcher.js";
+import type { NoticeEvent, ServerEvents } from "./events.js";
+import { ExpressRoutes, type Routes } from "./express-routes.js";
+import {
+  checkOption,
+  type ResolvedOptions,
+  resolveOptions,
+  type TokenSocketServerOptions,
+} from "./options.js";
+import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
+import { adaptRedis, type RedisClient } from "./redis/adapt.js";
+import { isMemoryRedis } from "./redis/memory.js";
+import type { Redis } from "./redis/redis.js";
+import { Reporter } from "./reporter.js";
+import type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./socket.js";
+import { onConnection, SockJSTransport } from "./sockjs.js";
+import { TokenRoute } from "./token-route.js";
+import { TokenStore } from "./token-store.js";
+import { Unauthenticated } from "./unauthenticated.js";
+
+/** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
+const SHUTDOWN_PATIENCE = 5_000;
+
+/**
+ * Authenticated real-time for an Express application: a token route, and SockJS connections that present such
+ * a token and then call functions, are called, and share channels through Redis.
+ *
+ * `Auth` is the type of what identifies a user, as `authentication` gives it.
+ */
+export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmitter<ServerEvents<Auth>> {
+  // for `const { RpcError } = require("node-token-sockjs")`, which gets the class itself
+  static readonly TokenSocketServer: typeof TokenSocketServer = TokenSocketServer;
+  static readonly RpcError = RpcError;
+  static readonly CallError = CallError;
+  static readonly TimeoutError = TimeoutError;
+  static readonly AbortedError = AbortedError;
+  static readonly DisconnectedError = DisconnectedError;
+  static readonly RemoteError = RemoteError;
+
+  readonly #options: ResolvedOptions<Auth>;
+  readonly #reporter: Reporter;
+  readonly #redis: readonly Redis[];
+  readonly #pubsub: PubSub<Auth>;
+  readonly #tokenRoute: TokenRoute<Auth>;
+  readonly #unauthenticated: Unauthenticated;
+  readonly #connections = new Map<object, Connection<Auth>>();
+  readonly #parts: ConnectionParts<Auth>;
+  readonly #stopAccepting: () => void;
+  readonly #ready: Promise<void>;
+  #rejectReady: (error: Error) => void = () => {};
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Mounts the token route on `app` and serves the connections of `socketServer`.
+   *
+   * @param app an Express application, 5 or 4
+   * @param redisClient a client of node-redis or ioredis for tokens and publishing, connected or to be connected
+   *   by its owner, or `memoryRedis()`
+   * @param socketServer a SockJS server
+   * @throws TypeError where an argument or an option is missing or wrong; it says which, and what was expected
+   */
+  constructor(
+    app: Express,
+    redisClient: RedisClient,
+    socketServer: SockJSServer,
+    options?: TokenSocketServerOptions<Auth> | null,
+  ) {
+    super();
+    checkApp(app);
+    const publisher = adaptRedis(redisClient, "redisClient");
+    checkSocketServer(socketServer);
+    this.#options = resolveOptions<Auth>(options);
+    const { pubsubClient, logger, debug, exposeErrors, limits, filter, ping, ...rest } = this.#options;
+    if (pubsubClient === redisClient && !isMemoryRedis(redisClient)) {
+      throw new TypeError(
+        "options.pubsubClient must be another client than redisClient: one that has subscribed serves nothing else",
+      );
+    }
+    const subscriber = pubsubClient && adaptRedis(pubsubClient, "options.pubsubClient");
+    this.#redis = subscriber ? [publisher, subscriber] : [publisher];
+    const reporter = new Reporter(logger, debug, (error) => this.#emitError(error));
+    this.#reporter = reporter;
+    for (const redis of this.#redis)
+      redis.onError((error) => reporter.error("a Redis client's error", error));
+    this.#pubsub = new PubSub({
+      publisher,
+      subscriber,
+      channelPrefix: rest.channelPrefix,
+      filter,
+      limits,
+      reporter,
+      onMembership: (event, connection, channel) => this.#notify(event, connection.socket, { channel }),
+    });
+    const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl);
+    this.#tokenRoute = new TokenRoute<Auth>({
+      app,
+      options: this.#options,
+      authentication: () => this.#options.authentication,
+      tokens,
+      reporter,
+    });
+    this.#unauthenticated = new Unauthenticated(rest.authTimeout);
+    this.#parts = {
+      ping,
+      exposeErrors,
+      limits,
+      tokens,
+      access: new Access(this, reporter, exposeErrors),
+      dispatcher: new Dispatcher(
+        this.#options,
+        new ExpressRoutes(app, limits.routeResponseBytes),
+        limits.pathLength,
+        reporter,
+      ),
+      pubsub: this.#pubsub,
+      reporter,
+      notify: (event, ...args) => this.#notify(event, ...args),
+      onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
+      onClosed: (connection) => this.#forget(connection),
+    };
+    this.#stopAccepting = onConnection(socketServer, rest.prefix, (connection) => this.#accept(connection));
+    this.#ready = this.#start(publisher);
+  }
+
+  /** The RPC functions; what is added, replaced or removed counts from the next call on. */
+  get socketController(): Controller<Auth> {
+    return this.#options.socketController;
+  }
+
+  set socketController(controller: Controller<Auth>) {
+    checkOption("socketController", controller);
+    this.#options.socketController = controller;
+  }
+
+  /** The Express handlers that clients may call; likewise. */
+  get routes(): Routes {
+    return this.#options.routes;
+  }
+
+  set routes(routes: Routes) {
+    checkOption("routes", routes);
+    this.#options.routes = routes;
+  }
+
+  /** Who gets a token; counts from the next token request on. */
+  get authentication(): ResolvedOptions<Auth>["authentication"] {
+    return this.#options.authentication;
+  }
+
+  set authentication(authentication: ResolvedOptions<Auth>["authentication"]) {
+    checkOption("authentication", authentication);
+    this.#options.authentication = authentication;
+  }
+
+  /**
+   * Resolves when the token route and the subscriptions serve. Nothing is lost before that: what comes early
+   * waits for Redis. Rejects where a Redis client has ended, or `shutdown()` was called, before.
+   */
+  ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  /** This server's connections; those that have not authenticated have no `auth`. */
+  sockets(): (PendingSocket & Partial<Identity<Auth>>)[] {
+    return [...this.#connections.values()].map(({ socket }) => socket);
+  }
+
+  /** The names of the channels that sockets of this server have joined. */
+  channels(): string[] {
+    return this.#pubsub.channels();
+  }
+
+  /** This server's sockets in a channel. */
+  channelSockets(channel: string): Socket<Auth>[] {
+    return [...this.#pubsub.members(channel)].map(({ socket }) => socket);
+  }
+
+  /**
+   * Calls a function of a client. `rpc(socket, command, args?, callback?, options?)`; the options may come
+   * without a callback, too.
+   *
+   * @param command the dotted path of the client's function
+   * @param args any JSON value, the function's argument
+   * @returns the client's answer; undefined where a callback gets it
+   * @throws (rejects with, or gives to the callback) `TimeoutError`, `AbortedError`, `DisconnectedError`,
+   *   `RemoteError` with what the client answered, or `TypeError` for arguments that are no JSON
+   */
+  rpc(socket: PendingSocket, command: string, args?: unknown, options?: CallOptions): Promise<unknown>;
+  rpc(
+    socket: PendingSocket,
+    command: string,
+    args: unknown,
+    callback: Callback,
+    options?: CallOptions,
+  ): undefined;
+  rpc(
+    socket: PendingSocket,
+    command: string,
+    args?: unknown,
+    callbackOrOptions?: Callback | CallOptions,
+    lastOptions?: CallOptions,
+  ): Promise<unknown> | undefined {
+    const callback = typeof callbackOrOptions === "function" ? callbackOrOptions : undefined;
+    const options = (typeof callbackOrOptions === "function" ? lastOptions : callbackOrOptions) ?? {};
+    const calling = this.#call(socket, command, args, options);
+    if (!callback) return unwatched(calling);
+    calling.then(
+      (value) => this.#guarded("a callback of rpc() threw", () => callback(null, value)),
+      (error) => this.#guarded("a callback of rpc() threw", () => callback(error)),
+    );
+    return undefined;
+  }
+
+  /**
+   * Publishes a message on a channel, for the sockets of all servers and whoever else listens in Redis.
+   *
+   * @param data any JSON value
+   * @returns when Redis has taken it
+   * @throws (rejects with) `TypeError` for a channel that is reserved or no channel's name, or data that is no
+   *   JSON; else what the Redis client says. A failure is reported as an `error` event, too.
+   */
+  publish(channel: string, data: unknown): Promise<void> {
+    return this.#watched(`publishing on ${JSON.stringify(channel)} failed`, async () => {
+      checkChannel(channel, this.#options.limits);
+      await this.#pubsub.publish(channel, data);
+    });
+  }
+
+  /** Publishes a message on every channel that a socket of some server has joined; as `publish` otherwise. */
+  broadcast(data: unknown): Promise<void> {
+    return this.#watched("a broadcast failed", () => this.#pubsub.broadcast(data));
+  }
+
+  /**
+   * Lets a socket join a channel, without asking the listeners.
+   *
+   * @returns when Redis has confirmed: a message published after that reaches the socket
+   * @throws (rejects with) `TypeError` for a wrong channel, `DisconnectedError` for a socket that is not, or no
+   *   longer, one of this server's, else what the Redis client says
+   */
+  subscribe(socket: PendingSocket, channel: string): Promise<void> {
+    return this.#watched(`subscribing to ${JSON.stringify(channel)} failed`, async () => {
+      checkChannel(channel, this.#options.limits);
+      await this.#pubsub.join(this.#identified(socket), channel);
+    });
+  }
+
+  /** Lets a socket leave a channel, without asking the listeners; resolves when it has. */
+  unsubscribe(socket: PendingSocket, channel: string): Promise<void> {
+    return this.#watched(`unsubscribing from ${JSON.stringify(channel)} failed`, async () => {
+      checkChannel(channel, this.#options.limits);
+      await this.#pubsub.leave(this.#identified(socket), channel);
+    });
+  }
+
+  /** Lets all sockets of all servers leave a channel; resolves when this server's have and Redis has told the others. */
+  unsubscribeAll(channel: string): Promise<void> {
+    return this.#watched(`unsubscribing all from ${JSON.stringify(channel)} failed`, async () => {
+      checkChannel(channel, this.#options.limits);
+      await this.#pubsub.empty(channel);
+    });
+  }
+
+  /**
+   * Sends a message to one socket alone, through the filter, whether it has joined the channel or not.
+   *
+   * @returns whether it was sent: not where the socket has closed or the filter gave nothing
+   * @throws TypeError for a channel that is reserved or no channel's name, or a message that is no JSON
+   */
+  send(socket: PendingSocket, channel: string, message: unknown): boolean {
+    checkChannel(channel, this.#options.limits);
+    const connection = this.#connections.get(socket);
+    return connection?.identified === true && this.#pubsub.send(connection, channel, message);
+  }
+
+  /**
+   * Closes each unauthenticated connection when it is `ms` milliseconds old, those that are open as well. It is
+   * on from the start, at `authTimeout`.
+   */
+  enableCleanup(ms = 5000): void {
+    if (!(typeof ms === "number" && ms > 0 && ms < Infinity)) {
+      throw new TypeError("ms must be a positive number of milliseconds");
+    }
+    if (!this.#closing) this.#unauthenticated.limit(ms);
+  }
+
+  /** Lets unauthenticated connections stay. They cost memory, and anybody can open them. */
+  disableCleanup(): void {
+    this.#unauthenticated.limit(undefined);
+  }
+
+  /**
+   * Closes all sockets, unsubscribes, takes the token route out of service, and lets go of the Redis clients,
+   * which stay open. All that is visible from here has happened when it returns.
+   *
+   * @returns when Redis has confirmed the end of the subscriptions, or 5 s have passed
+   */
+  shutdown(): Promise<void> {
+    this.#closing ??= this.#shutDown();
+    return this.#closing;
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#stopAccepting();
+    this.#tokenRoute.close();
+    this.#unauthenticated.limit(undefined);
+    this.#rejectReady(new Error("The server was shut down before it was ready"));
+    for (const connection of [...this.#connections.values()]) connection.close(CLOSE.shutdown);
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SHUTDOWN_PATIENCE);
+    });
+    await Promise.race([this.#pubsub.close(), patience]);
+    clearTimeout(timer);
+    for (const redis of this.#redis) redis.release();
+  }
+
+  #start(publisher: Redis): Promise<void> {
+    const ready = new Promise<void>((resolve, reject) => {
+      this.#rejectReady = reject;
+      Promise.all([publisher.ready(), this.#pubsub.start()]).then(() => resolve(), reject);
+    });
+    ready.then(
+      () => this.#notify("ready"),
+      (error) => {
+        if (!this.#closing) this.#reporter.error("Redis cannot be used", error);
+      },
+    );
+    return ready;
+  }
+
+  #accept(sockjsConnection: SockJSConnection): void {
+    const connection = new Connection<Auth>(new SockJSTransport(sockjsConnection), this.#parts);
+    this.#connections.set(connection.socket, connection);
+    this.#unauthenticated.add(connection);
+    this.#reporter.debug(() => `${connection.socket.sid} has connected`);
+    this.#notify("connection", connection.socket);
+  }
+
+  #forget(connection: Connection<Auth>): void {
+    this.#connections.delete(connection.socket);
+    this.#unauthenticated.delete(connection);
+    this.#reporter.debug(() => `${connection.socket.sid} has closed`);
+    this.#notify("disconnect", connection.socket);
+  }
+
+  #identified(socket: PendingSocket): Connection<Auth> {
+    if (!this.#pubsub.enabled) throw pubSubIsOff();
+    const connection = this.#connections.get(socket);
+    if (!connection?.identified) {
+      throw new DisconnectedError("The socket has closed, has not authenticated, or is not of this server");
+    }
+    return connection;
+  }
+
+  async #call(socket: PendingSocket, command: string, args: unknown, options: CallOptions): Promise<unknown> {
+    if (typeof command !== "string" || command === "")
+      throw new TypeError("command must be a function's path");
+    const { timeout } = options;
+    if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
+      throw new TypeError("timeout must be a positive number of milliseconds");
+    }
+    const connection = this.#connections.get(socket);
+    if (!connection) throw new DisconnectedError();
+    return connection.call(command, args, options);
+  }
+
+  /** A promise that nobody has to wait for: a failure is reported, and is no unhandled rejection. */
+  #watched(context: string, act: () => Promise<void>): Promise<void> {
+    const acting = this.#act(act);
+    acting.catch((error: unknown) => {
+      // that a socket has gone in the meantime is no failure of the server's
+      if (error instanceof DisconnectedError) this.#reporter.debug(() => `${context}: ${error.message}`);
+      else this.#reporter.error(context, error);
+    });
+    return acting;
+  }
+
+  async #act(act: () => Promise<void>): Promise<void> {
+    if (this.#closing) throw new Error("The server has been shut down");
+    if (!this.#pubsub.enabled) throw pubSubIsOff();
+    await act();
+  }
+
+  /** Calls the listeners of an event that answer nothing; what they throw or reject with is reported. */
+  #notify<E extends NoticeEvent>(event: E, ...args: ServerEvents<Auth>[E]): void {
+    for (const listener of this.rawListeners(event)) {
+      this.#guarded(`a listener for "${event}" failed`, () => Reflect.apply(listener, this, args));
+    }
+  }
+
+  #emitError(error: Error): boolean {
+    const listeners = this.rawListeners("error");
+    for (const listener of listeners) {
+      const returned: unknown = Reflect.apply(listener, this, [error]);
+      if (returned instanceof Promise) {
+        returned.catch(() => this.#reporter.warn('an "error" listener has rejected'));
+      }
+    }
+    return listeners.length > 0;
+  }
+
+  #guarded(context: string, act: () => unknown): void {
+    try {
+      const returned = act();
+      if (returned instanceof Promise) {
+        returned.catch((error: unknown) => this.#reporter.error(context, error));
+      }
+    } catch (error) {
+      this.#reporter.error(context, error);
+    }
+  }
+}
+
+/** For a promise that the caller may ignore: its rejection is then no unhandled one. */
+function unwatched<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+function checkApp(app: unknown): void {
+  const { get, use, request, response } = (app ?? {}) as Record<string, unknown>;
+  if (
+    typeof app !== "function" ||
+    typeof get !== "function" ||
+    typeof use !== "function" ||
+    !request ||
+    !response
+  ) {
+    throw new TypeError("app must be an Express application, as express() makes it");
+  }
+}
+
+function checkSocketServer(server: unknown): void {
+  const { on, installHandlers } = (server ?? {}) as Record<string, unknown>;
+  if (typeof on !== "function" || typeof installHandlers !== "function") {
+    throw new TypeError("socketServer must be a SockJS server, as sockjs.createServer() makes it");
+  }
+}

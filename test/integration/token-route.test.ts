@@ -1,0 +1,575 @@
+import { EventEmitter } from "node:events";
+import { request as httpRequest } from "node:http";
+import { expect } from "chai";
+import { RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
+import { memoryRedis } from "../../lib/memory.js";
+import { Application, type ApplicationOptions } from "../support/application.js";
+import { express4 } from "../support/express4.js";
+import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
+import { type RedisServer, startRedis } from "../support/redis-server.js";
+
+const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+/** Sends a request with any headers; fetch forbids some of them. */
+function get(url: string, headers: Record<string, string> = {}) {
+  return new Promise<{ status: number; headers: Record<string, unknown>; text: string }>(
+    (resolve, reject) => {
+      const request = httpRequest(url, { headers, agent: false }, (response) => {
+        let text = "";
+        response.setEncoding("utf8");
+        response.on("data", (chunk) => {
+          text += chunk;
+        });
+        response.on("end", () =>
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text }),
+        );
+      });
+      request.on("error", reject);
+      request.end();
+    },
+  );
+}
+
+for (const version of [5, 4]) {
+  describe(`the token route on Express ${version}`, () => {
+    let application: Application;
+
+    const start = async (options: ApplicationOptions = {}) => {
+      application = await Application.start({
+        ...(version === 4 ? { express: express4 } : {}),
+        ...options,
+      });
+      return application;
+    };
+
+    afterEach(() => application.stop());
+
+    const ask = async (query = "", headers: Record<string, string> = {}) => {
+      const {
+        status,
+        text,
+        headers: answered,
+      } = await get(`${application.url}/socket/token${query}`, headers);
+      return { status, text, headers: answered, body: text.startsWith("{") ? JSON.parse(text) : undefined };
+    };
+
+    /** The `auth` that a connection gets by the options. */
+    const authFor = async (options: ApplicationOptions, query = "") => {
+      await start(options);
+      const token = await application.token(query);
+      const client = await application.open();
+      await client.request({ rpc: "auth", token });
+      return application.socket().auth;
+    };
+
+    it("gives a token of its own to each request, and lets no one keep the answer", async () => {
+      await start();
+      const [first, second] = [await ask(), await ask()];
+      expect(first.status).to.equal(200);
+      expect(Object.keys(first.body)).to.deep.equal(["token"]);
+      expect(first.body.token).to.match(UUID_V4);
+      expect(second.body.token).to.match(UUID_V4).and.not.equal(first.body.token);
+      expect(first.headers["cache-control"]).to.equal("no-store");
+      expect(first.headers["content-type"]).to.match(/^application\/json/);
+    });
+
+    it("is at the path of the option tokenRoute", async () => {
+      await start({ options: { tokenRoute: "/elsewhere" } });
+      expect((await get(`${application.url}/elsewhere`)).status).to.equal(200);
+      expect((await get(`${application.url}/socket/token`)).status).to.equal(404);
+    });
+
+    describe("with the name of a session property", () => {
+      it("takes an object as the identity", async () => {
+        expect(await authFor({ session: { auth: { id: 7, nested: { a: [1] } } } })).to.deep.equal({
+          id: 7,
+          nested: { a: [1] },
+        });
+      });
+
+      it("attaches the session's data for another truthy value, without the cookie", async () => {
+        const session = { auth: true, user: "bob", roles: ["x"] };
+        expect(await authFor({ session })).to.deep.equal(session);
+      });
+
+      it("reads another property where the option names one", async () => {
+        expect(
+          await authFor({ session: { me: { id: 1 } }, options: { authentication: "me" } }),
+        ).to.deep.equal({ id: 1 });
+      });
+
+      for (const [what, session] of Object.entries({
+        "an absent property": {},
+        "a falsy one": { auth: 0 },
+        "an empty session": null,
+      })) {
+        it(`refuses for ${what}`, async () => {
+          await start({ session });
+          expect(await ask()).to.include({ status: 403, text: '{"error":"Forbidden"}' });
+        });
+      }
+
+      it("does not take what a session inherits for the property", async () => {
+        await start({ session: null, options: { authentication: "toString" } });
+        expect((await ask()).status).to.equal(403);
+      });
+
+      it("refuses without a session middleware, and hints at it in the log", async () => {
+        await start({
+          prepare: (app) => {
+            app.use((req, _res, next) => {
+              Object.defineProperty(req, "session", { value: undefined });
+              next();
+            });
+          },
+        });
+        expect((await ask()).status).to.equal(403);
+        expect(application.log.join("\n")).to.contain("session middleware");
+      });
+    });
+
+    describe("with a function", () => {
+      const withAuthentication = (authentication: TokenSocketServerOptions["authentication"]) =>
+        start({ options: { authentication } });
+
+      it("takes the answer of a callback", async () => {
+        const options: TokenSocketServerOptions = {
+          authentication: (_req, callback) => setImmediate(callback, null, { id: 1 }),
+        };
+        expect(await authFor({ options })).to.deep.equal({ id: 1 });
+      });
+
+      it("takes the answer of an async function", async () => {
+        expect(await authFor({ options: { authentication: async (_req) => ({ id: 2 }) } })).to.deep.equal({
+          id: 2,
+        });
+      });
+
+      it("takes the answer of a function that returns", async () => {
+        expect(await authFor({ options: { authentication: (_req) => ({ id: 3 }) } })).to.deep.equal({
+          id: 3,
+        });
+      });
+
+      it("attaches the session's data when it answers true", async () => {
+        const options: TokenSocketServerOptions = { authentication: async () => true };
+        expect(await authFor({ session: { name: "eve" }, options })).to.deep.equal({ name: "eve" });
+      });
+
+      it("sees the query nested, and the request with its session", async () => {
+        const options: TokenSocketServerOptions = {
+          authentication: async (req) => ({
+            query: req.query,
+            name: (req.session as unknown as { name: string }).name,
+          }),
+        };
+        const query = "?a[b]=c&a[d][e]=f&list[]=1&list[]=2&plain=x%20y&__proto__[x]=1";
+        expect(await authFor({ session: { name: "eve" }, options }, query)).to.deep.equal({
+          query: { a: { b: "c", d: { e: "f" } }, list: ["1", "2"], plain: "x y" },
+          name: "eve",
+        });
+      });
+
+      it("sees the query nested also where the application parses queries otherwise", async () => {
+        const options: TokenSocketServerOptions = { authentication: async (req) => ({ query: req.query }) };
+        const prepare: ApplicationOptions["prepare"] = (app) => app.set("query parser", false);
+        expect(await authFor({ options, prepare }, "?a[b]=c")).to.deep.equal({ query: { a: { b: "c" } } });
+      });
+
+      for (const [what, value] of Object.entries({
+        null: null,
+        false: false,
+        0: 0,
+        "an empty string": "",
+        nothing: undefined,
+      })) {
+        it(`refuses when a callback gets ${what}`, async () => {
+          await withAuthentication((_req, callback) => callback(null, value));
+          expect(await ask()).to.include({ status: 403, text: '{"error":"Forbidden"}' });
+        });
+        it(`refuses when an async function gives ${what}`, async () => {
+          await withAuthentication(async (_req) => value);
+          expect((await ask()).status).to.equal(403);
+        });
+      }
+
+      it("answers 500 with the message of an error given to the callback", async () => {
+        await withAuthentication((_req, callback) => callback(new Error("the directory is away")));
+        expect(await ask()).to.include({ status: 500, text: '{"error":"the directory is away"}' });
+        expect(application.errors).to.deep.equal([]);
+      });
+
+      it("answers 500 with a string given to the callback as error", async () => {
+        await withAuthentication((_req, callback) => callback("no luck"));
+        expect(await ask()).to.include({ status: 500, text: '{"error":"no luck"}' });
+      });
+
+      const failures: Record<string, TokenSocketServerOptions["authentication"]> = {
+        throws: (_req) => {
+          throw new Error("secret detail");
+        },
+        rejects: async (_req) => {
+          throw new Error("secret detail");
+        },
+        "throws beside its callback": (_req, _callback) => {
+          throw new Error("secret detail");
+        },
+        "rejects beside its callback": async (_req, _callback) => {
+          throw new Error("secret detail");
+        },
+      };
+      for (const [what, authentication] of Object.entries(failures)) {
+        it(`answers 500 "Internal error" when it ${what}, and reports the rest`, async () => {
+          await withAuthentication(authentication);
+          expect(await ask()).to.include({ status: 500, text: '{"error":"Internal error"}' });
+          expect(application.errors.map(({ message }) => message)).to.deep.equal(["secret detail"]);
+        });
+      }
+
+      it("answers 500 with the message of an RpcError that is thrown", async () => {
+        await withAuthentication(async (_req) => {
+          throw new RpcError("come back tomorrow", { code: "E_CLOSED" });
+        });
+        expect(await ask()).to.include({ status: 500, text: '{"error":"come back tomorrow"}' });
+      });
+
+      it("counts the first answer and reports the second", async () => {
+        await withAuthentication((_req, callback) => {
+          callback(null, { id: 1 });
+          callback(null, null);
+        });
+        expect((await ask()).status).to.equal(200);
+        expect(application.errors).to.have.length(1);
+      });
+
+      it("answers 500 for an identity that is no JSON, and goes on", async () => {
+        const cycle: Record<string, unknown> = {};
+        cycle.self = cycle;
+        let auth: unknown = cycle;
+        await withAuthentication(async (_req) => auth);
+        expect(await ask()).to.include({ status: 500, text: '{"error":"Internal error"}' });
+        auth = { n: 1n };
+        expect((await ask()).status).to.equal(500);
+        auth = { fine: true };
+        expect((await ask()).status).to.equal(200);
+      });
+
+      it("can be replaced at any time", async () => {
+        await withAuthentication(async () => null);
+        expect((await ask()).status).to.equal(403);
+        application.tokenServer.authentication = async () => ({ id: 1 });
+        expect((await ask()).status).to.equal(200);
+        expect(() => {
+          application.tokenServer.authentication = 5 as unknown as string;
+        }).to.throw(TypeError, "options.authentication");
+      });
+    });
+
+    describe("with middleware of the application's", () => {
+      it("runs one before its own handler", async () => {
+        const options: TokenSocketServerOptions = {
+          customMiddleware: (req, _res, next) => {
+            Object.assign(req.session, { auth: { from: req.query } });
+            next();
+          },
+        };
+        expect(await authFor({ session: null, options }, "?a[b]=c")).to.deep.equal({
+          from: { a: { b: "c" } },
+        });
+      });
+
+      it("runs an array in order, and a response ends it", async () => {
+        const seen: number[] = [];
+        await start({
+          options: {
+            customMiddleware: [
+              (_req, _res, next) => {
+                seen.push(1);
+                next();
+              },
+              (_req, res) => {
+                seen.push(2);
+                res.status(429).json({ error: "slow down" });
+              },
+            ],
+          },
+        });
+        expect(await ask()).to.include({ status: 429, text: '{"error":"slow down"}' });
+        expect(seen).to.deep.equal([1, 2]);
+      });
+    });
+
+    describe("with JSONP", () => {
+      const CALL = /^\/\*\*\/ typeof cb === "function" && cb\((\{"token":"[0-9a-f-]{36}"\})\);$/;
+
+      it("wraps the answer for a page of the same site, by Sec-Fetch-Site", async () => {
+        await start();
+        const answer = await ask("?callback=cb", { "sec-fetch-site": "same-origin" });
+        expect(answer.status).to.equal(200);
+        expect(answer.text).to.match(CALL);
+        expect(answer.headers["content-type"]).to.match(/^text\/javascript/);
+        expect(answer.headers["x-content-type-options"]).to.equal("nosniff");
+        expect(answer.headers["cache-control"]).to.equal("no-store");
+      });
+
+      it("wraps the answer for a page of the same site, by Referer", async () => {
+        await start();
+        const answer = await ask("?callback=cb", { referer: `${application.url}/page?x=1` });
+        expect(answer.status).to.equal(200);
+        expect(answer.text).to.match(CALL);
+      });
+
+      it("wraps the answer for a page behind a proxy that is trusted, on https", async () => {
+        await start({ prepare: (app) => app.set("trust proxy", true) });
+        const headers = { "x-forwarded-host": "example.com", referer: "https://example.com/" };
+        expect((await ask("?callback=cb", headers)).status).to.equal(200);
+      });
+
+      it("wraps refusals and errors, too, with their status", async () => {
+        await start({ session: null });
+        const answer = await ask("?callback=a.b_1.$c", { "sec-fetch-site": "same-origin" });
+        expect(answer.status).to.equal(403);
+        expect(answer.text).to.equal(
+          '/**/ typeof a.b_1.$c === "function" && a.b_1.$c({"error":"Forbidden"});',
+        );
+      });
+
+      const foreign: Record<string, Record<string, string>> = {
+        "a cross-site page": { "sec-fetch-site": "cross-site" },
+        "a cross-site page that forges nothing but the Referer": {
+          "sec-fetch-site": "cross-site",
+          referer: "SELF",
+        },
+        "a page of a sister site": { "sec-fetch-site": "same-site" },
+        "a page elsewhere, by Referer": { referer: "https://evil.example/" },
+        "a host that only begins like this one": { referer: "SELF.evil.example/" },
+        "no header at all": {},
+        "a Referer that is no URL": { referer: "about:blank" },
+        "a forwarded host that is not trusted": {
+          "x-forwarded-host": "evil.example",
+          referer: "https://evil.example/",
+        },
+      };
+      for (const [what, headers] of Object.entries(foreign)) {
+        it(`refuses with 403 for ${what}`, async () => {
+          await start();
+          const sent = Object.fromEntries(
+            Object.entries(headers).map(([name, value]) => [name, value.replace("SELF", application.url)]),
+          );
+          expect(await ask("?callback=cb", sent)).to.include({ status: 403, text: '{"error":"Forbidden"}' });
+        });
+      }
+
+      it("answers origins of the list, and goes on answering its own site", async () => {
+        await start({ options: { jsonp: ["https://partner.example"] } });
+        const from = async (headers: Record<string, string>) => (await ask("?callback=cb", headers)).status;
+        expect(await from({ "sec-fetch-site": "cross-site", referer: "https://partner.example/x" })).to.equal(
+          200,
+        );
+        expect(await from({ referer: "https://partner.example/" })).to.equal(200);
+        expect(await from({ "sec-fetch-site": "same-origin" })).to.equal(200);
+        expect(await from({ "sec-fetch-site": "cross-site", referer: "https://other.example/" })).to.equal(
+          403,
+        );
+        expect(await from({ "sec-fetch-site": "cross-site" })).to.equal(403);
+      });
+
+      it("refuses everybody where it is off", async () => {
+        await start({ options: { jsonp: false } });
+        expect((await ask("?callback=cb", { "sec-fetch-site": "same-origin" })).status).to.equal(403);
+      });
+
+      for (const callback of [
+        "",
+        "alert(1)",
+        "a-b",
+        "a[0]",
+        "a..b",
+        "<script>",
+        "x".repeat(200),
+        "1a",
+        "a;b",
+      ]) {
+        it(`refuses the callback name ${JSON.stringify(callback.slice(0, 20))}`, async () => {
+          await start();
+          const query = `?callback=${encodeURIComponent(callback)}`;
+          const answer = await ask(query, { "sec-fetch-site": "same-origin" });
+          expect(answer).to.include({ status: 403, text: '{"error":"Forbidden"}' });
+        });
+      }
+
+      it("refuses a callback that is no string", async () => {
+        await start();
+        expect((await ask("?callback[a]=b", { "sec-fetch-site": "same-origin" })).status).to.equal(403);
+      });
+    });
+
+    it("stores what the request said of host and address, trusting the proxies that the application trusts", async () => {
+      await start({ prepare: (app) => app.set("trust proxy", true) });
+      const answer = await ask("", {
+        "x-forwarded-for": "1.2.3.4, 10.0.0.1",
+        "x-forwarded-host": "example.com:8443",
+      });
+      const client = await application.open();
+      await client.request({ rpc: "auth", token: answer.body.token });
+      const { host, ip, ips } = application.socket();
+      expect({ host, ip, ips }).to.deep.equal({
+        host: "example.com:8443",
+        ip: "1.2.3.4",
+        ips: ["1.2.3.4", "10.0.0.1"],
+      });
+    });
+
+    it("does not trust a proxy by itself", async () => {
+      await start();
+      const answer = await ask("", { "x-forwarded-for": "1.2.3.4", "x-forwarded-host": "evil.example" });
+      const client = await application.open();
+      await client.request({ rpc: "auth", token: answer.body.token });
+      const { host, ip, ips } = application.socket();
+      expect({ host, ip, ips }).to.deep.equal({
+        host: new URL(application.url).host,
+        ip: "127.0.0.1",
+        ips: [],
+      });
+    });
+
+    it("answers 503 with Retry-After when Redis refuses, and the socket that comes with a token closes", async () => {
+      const store = memoryRedis();
+      await start({ redisClient: store, pubsubClient: store });
+      const token = await application.token();
+      const broken = await Application.start({
+        redisClient: failingRedis(),
+        pubsubClient: null,
+      });
+      try {
+        const answer = await get(`${broken.url}/socket/token`);
+        expect(answer.status).to.equal(503);
+        expect(JSON.parse(answer.text)).to.deep.equal({ error: "Service unavailable" });
+        expect(Number(answer.headers["retry-after"])).to.be.greaterThan(0);
+        const client = await broken.open();
+        client.send({ rpc: "auth", token, uuid: 1 });
+        expect((await client.closed).code).to.equal(4503);
+        expect(client.frames).to.deep.equal([]);
+        expect(broken.errors).to.have.length(2);
+        expect(JSON.stringify([broken.log, broken.errors.map((error) => error.stack)])).to.not.contain(token);
+      } finally {
+        await broken.stop();
+      }
+    });
+
+    it("is gone after shutdown, and the application's own rules answer", async () => {
+      await start({ options: { customMiddleware: (_req, res) => res.status(418).end() } });
+      application.app.use((_req, res) => {
+        res.status(404).send("nothing here");
+      });
+      expect((await ask()).status).to.equal(418);
+      void application.tokenServer.shutdown();
+      expect(await ask()).to.include({ status: 404, text: "nothing here" });
+    });
+
+    it("logs neither tokens nor session contents", async () => {
+      await start({ session: { auth: { secret: "s3cret" } }, options: { debug: true } });
+      const token = await application.token("?password=hunter2");
+      const client = await application.open();
+      await client.request({ rpc: "auth", token });
+      await client.end();
+      const log = application.log.join("\n");
+      expect(log).to.contain("has authenticated");
+      for (const secret of [token, "s3cret", "hunter2"]) expect(log).to.not.contain(secret);
+    });
+  });
+}
+
+/** A client of node-redis's shape whose commands Redis refuses, quoting their arguments as Redis does. */
+function failingRedis(): NonNullable<ApplicationOptions["redisClient"]> {
+  const refuse = (key: string) =>
+    Promise.reject(new Error(`ERR unknown command, with args beginning with: '${key}'`));
+  const client = Object.assign(new EventEmitter(), {
+    isOpen: true,
+    isReady: true,
+    getDel: refuse,
+    set: refuse,
+  });
+  return Object.assign(client, { publish: refuse, subscribe: refuse, unsubscribe: refuse });
+}
+
+describe("a token", () => {
+  let redis: RedisServer;
+  let applications: Application[] = [];
+  let clients: NodeRedis[] = [];
+
+  before(async () => {
+    redis = await startRedis();
+  });
+  after(() => redis.stop());
+  afterEach(async () => {
+    await Promise.all(applications.map((application) => application.stop()));
+    await Promise.all(clients.map((client) => client.close()));
+    applications = [];
+    clients = [];
+  });
+
+  const connectRedis = async () => {
+    const client = await connectNodeRedis(redis.url);
+    clients.push(client);
+    return client;
+  };
+
+  const start = async (options: TokenSocketServerOptions = {}) => {
+    const application = await Application.start({ redisClient: await connectRedis(), options });
+    applications.push(application);
+    return application;
+  };
+
+  it("is stored under its prefix with the identity and a time to live, and is gone once redeemed", async () => {
+    const application = await start({ tokenPrefix: "mine:", tokenTtl: 12_345 });
+    const inspector = await connectRedis();
+    const token = await application.token();
+    expect(JSON.parse((await inspector.get(`mine:${token}`)) ?? "null")).to.deep.equal({
+      auth: { name: "alice" },
+      host: new URL(application.url).host,
+      ip: "127.0.0.1",
+      ips: [],
+    });
+    expect(await inspector.pTTL(`mine:${token}`)).to.be.within(1, 12_345);
+    const client = await application.open();
+    expect(await client.request({ rpc: "auth", token })).to.include({ resp: "success" });
+    expect(await inspector.exists(`mine:${token}`)).to.equal(0);
+  });
+
+  it("is redeemed once, by two connections at the same instant on two servers", async () => {
+    const [one, other] = [await start(), await start()];
+    for (let round = 0; round < 25; round++) {
+      const token = await one.token();
+      const rivals = [await one.open("raw-websocket"), await other.open("raw-websocket")];
+      const replies = await Promise.all(rivals.map((rival) => rival.request({ rpc: "auth", token })));
+      expect(replies.map(({ resp, error }) => resp ?? error).sort()).to.deep.equal([
+        "Token not found",
+        "success",
+      ]);
+    }
+  });
+
+  it("is not good on a server of another application or another token route", async () => {
+    const [one, ...others] = [
+      await start(),
+      await start({ channelPrefix: "b:" }),
+      await start({ tokenRoute: "/t" }),
+    ];
+    const token = await one?.token();
+    for (const other of others) {
+      const client = await other.open();
+      expect(await client.request({ rpc: "auth", token })).to.include({ error: "Token not found" });
+    }
+  });
+
+  it("is not found once it has expired", async () => {
+    const application = await start({ tokenTtl: 1 });
+    const inspector = await connectRedis();
+    const token = await application.token();
+    while ((await inspector.keys(`*${token}`)).length > 0);
+    const client = await application.open();
+    expect(await client.request({ rpc: "auth", token })).to.include({ error: "Token not found" });
+    expect((await client.closed).code).to.equal(4401);
+  });
+});

@@ -1,0 +1,117 @@
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import express, { type Express } from "express";
+import session from "express-session";
+import sockjs from "sockjs";
+import type { RedisClient, TokenSocketServerOptions } from "../../lib/index.js";
+import { TokenSocketServer } from "../../lib/index.js";
+import { memoryRedis } from "../../lib/memory.js";
+import { WireClient, type WireTransport } from "./wire-client.js";
+
+/** What a test may set of an application. */
+export interface ApplicationOptions {
+  /** Default: the embedded store, for both. */
+  redisClient?: RedisClient;
+  pubsubClient?: RedisClient | null;
+  options?: TokenSocketServerOptions;
+  /** Put into the session of whoever logs in; default `{ auth: { name: "alice" } }`. */
+  session?: Record<string, unknown> | null;
+  /** Options of the SockJS server. */
+  sockjs?: sockjs.ServerOptions;
+  /** Changes the Express application before the server is mounted. */
+  prepare?: (app: Express) => void;
+  /** Another version's `express()`. */
+  express?: () => Express;
+}
+
+/** An Express application with sessions, a SockJS server and a `TokenSocketServer`, on a port of its own. */
+export class Application {
+  readonly app: Express;
+  readonly http: Server;
+  readonly sockjs: sockjs.Server;
+  readonly tokenServer: TokenSocketServer;
+  /** What the server logged, a line each. */
+  readonly log: string[] = [];
+  /** What it emitted as `error`. */
+  readonly errors: Error[] = [];
+  readonly #clients: WireClient[] = [];
+
+  static async start(options: ApplicationOptions = {}): Promise<Application> {
+    const application = new Application(options);
+    application.http.listen(0, "127.0.0.1");
+    await once(application.http, "listening");
+    return application;
+  }
+
+  constructor(given: ApplicationOptions) {
+    this.app = (given.express ?? express)();
+    this.app.use(session({ secret: "test", resave: false, saveUninitialized: false }));
+    const data = given.session === undefined ? { auth: { name: "alice" } } : given.session;
+    this.app.use((req, _res, next) => {
+      if (data) Object.assign(req.session, data);
+      next();
+    });
+    given.prepare?.(this.app);
+    this.http = createServer(this.app);
+    this.sockjs = sockjs.createServer({ log: () => {}, disconnect_delay: 200, ...given.sockjs });
+    const store = given.redisClient ?? memoryRedis();
+    const pubsubClient =
+      given.pubsubClient === undefined ? (given.redisClient ? null : store) : given.pubsubClient;
+    const write = (line: string) => this.log.push(line);
+    this.tokenServer = new TokenSocketServer(this.app, store, this.sockjs, {
+      ...(pubsubClient ? { pubsubClient } : {}),
+      logger: { error: write, warn: write, info: write, debug: write },
+      ...given.options,
+    });
+    this.tokenServer.on("error", (error) => this.errors.push(error));
+    this.sockjs.installHandlers(this.http, { prefix: given.options?.prefix ?? "/sockets" });
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.http.address() as AddressInfo).port}`;
+  }
+
+  /** Asks the token route. */
+  async token(query = "", headers: Record<string, string> = {}): Promise<string> {
+    const response = await fetch(`${this.url}/socket/token${query}`, { headers });
+    const { token } = (await response.json()) as { token?: string };
+    if (!token) throw new Error(`no token: ${response.status}`);
+    return token;
+  }
+
+  /** Opens a connection that has not authenticated. */
+  async open(transport: WireTransport = "websocket"): Promise<WireClient> {
+    const client = new WireClient(`${this.url}/sockets`, transport);
+    this.#clients.push(client);
+    await client.opened;
+    return client;
+  }
+
+  /** Opens a connection and authenticates it. */
+  async connect(
+    transport: WireTransport = "websocket",
+    auth: Record<string, unknown> = {},
+  ): Promise<WireClient> {
+    const token = await this.token();
+    const client = await this.open(transport);
+    const reply = await client.request({ rpc: "auth", token, ...auth });
+    if (reply.resp !== "success") throw new Error(`not authenticated: ${JSON.stringify(reply)}`);
+    return client;
+  }
+
+  /** The server's side of the newest socket. */
+  socket() {
+    const socket = this.tokenServer.sockets().at(-1);
+    if (!socket) throw new Error("there is no socket");
+    return socket;
+  }
+
+  async stop(): Promise<void> {
+    await this.tokenServer.shutdown();
+    await Promise.all(this.#clients.map((client) => client.end()));
+    this.http.closeAllConnections();
+    this.http.close();
+    if (this.http.listening) await once(this.http, "close");
+  }
+}

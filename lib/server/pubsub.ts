@@ -44,19 +44,26 @@ interface Subscription {
   readonly confirmed: Promise<void>;
 }
 
-/** A command between servers. `origin` names the sender, which has carried it out itself already. */
+/** A command between servers. By its `id` the sender knows it when it comes back. */
 interface SyncCommand {
   readonly command: "unsubscribeAll";
   readonly data: { readonly channel: string };
-  readonly origin?: string;
+  readonly id?: string;
 }
+
+/**
+ * How long a server waits for its own command to come back, in milliseconds; it does not where the connection
+ * for subscriptions was lost in that moment.
+ */
+const ECHO_PATIENCE = 5_000;
 
 /** Carries messages between Redis and the sockets of this server. */
 export class PubSub<Auth> {
   readonly #parts: PubSubParts<Auth>;
   readonly #hub = new Hub<Connection<Auth>>();
   readonly #subscriptions = new Map<string, Subscription>();
-  readonly #id = uuid();
+  /** What to do when a command of this server's own has come back and has been carried out. */
+  readonly #echoes = new Map<string, () => void>();
   #closed = false;
 
   constructor(parts: PubSubParts<Auth>) {
@@ -138,10 +145,25 @@ export class PubSub<Auth> {
     }
   }
 
-  /** Lets all sockets of all servers leave a channel; resolves when this server's have and Redis has told the others. */
+  /**
+   * Lets all sockets of all servers leave a channel. The command goes the way of messages, so what was published
+   * before still arrives; resolves when it has come back here and this server's sockets have left.
+   */
   async empty(channel: string): Promise<void> {
-    const command: SyncCommand = { command: "unsubscribeAll", data: { channel }, origin: this.#id };
-    await Promise.all([this.#emptyHere(channel), this.publish(SYNC_CHANNEL, command)]);
+    const id = uuid();
+    const command: SyncCommand = { command: "unsubscribeAll", data: { channel }, id };
+    let timer: NodeJS.Timeout | undefined;
+    const echoed = new Promise<void>((resolve) => {
+      this.#echoes.set(id, resolve);
+      timer = setTimeout(() => void this.#emptyHere(channel).then(resolve), ECHO_PATIENCE);
+    });
+    try {
+      await this.publish(SYNC_CHANNEL, command);
+      await echoed;
+    } finally {
+      clearTimeout(timer);
+      this.#echoes.delete(id);
+    }
   }
 
   /** Sends a message to one socket, through the filter; says whether it was sent. Throws for what is no JSON. */
@@ -152,6 +174,7 @@ export class PubSub<Auth> {
   /** Ends all subscriptions; resolves when Redis has confirmed. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const echoed of this.#echoes.values()) echoed();
     const { subscriber, reporter } = this.#parts;
     if (!subscriber) return;
     const left = [...this.#subscriptions].map(([channel, { listener }]) => ({ channel, listener }));
@@ -270,13 +293,14 @@ export class PubSub<Auth> {
   readonly #onSync = (payload: string): void => {
     const command = parseSyncCommand(payload, this.#parts.limits);
     if (!command) {
-      this.#parts.reporter.error(
-        "pub/sub",
-        new Error("A command from another server is malformed or unknown"),
-      );
-    } else if (command.origin !== this.#id) {
-      void this.#emptyHere(command.data.channel);
+      const error = new Error("A command from another server is malformed or unknown");
+      this.#parts.reporter.error("pub/sub", error);
+      return;
     }
+    const { data, id } = command;
+    void this.#emptyHere(data.channel).then(() => {
+      if (id !== undefined) this.#echoes.get(id)?.();
+    });
   };
 }
 
@@ -329,6 +353,6 @@ function parseSyncCommand(payload: string, limits: Limits): SyncCommand | undefi
   if (!isObject(value) || value.command !== "unsubscribeAll" || !isObject(value.data)) return undefined;
   const { channel } = value.data;
   if (!isChannelName(channel, limits)) return undefined;
-  const { origin } = value;
-  return { command: "unsubscribeAll", data: { channel }, ...(typeof origin === "string" ? { origin } : {}) };
+  const { id } = value;
+  return { command: "unsubscribeAll", data: { channel }, ...(typeof id === "string" ? { id } : {}) };
 }

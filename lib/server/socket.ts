@@ -19,8 +19,8 @@ export interface SockJSConnection {
 
 /** A SockJS server, as `sockjs.createServer()` makes one. */
 export interface SockJSServer {
-  on(event: "connection", listener: (connection: never) => void): unknown;
-  removeListener(event: "connection", listener: (connection: never) => void): unknown;
+  on(event: "connection", listener: (connection: SockJSConnection) => void): unknown;
+  removeListener(event: "connection", listener: (connection: SockJSConnection) => void): unknown;
 }
 
 /** A connection that has not authenticated yet. */

@@ -564,7 +564,7 @@ describe("a token", () => {
   });
 
   it("is not found once it has expired", async () => {
-    const application = await start({ tokenTtl: 1 });
+    const application = await start({ tokenTtl: 1, authTimeout: 10_000 });
     const inspector = await connectRedis();
     const token = await application.token();
     while ((await inspector.keys(`*${token}`)).length > 0);

@@ -1,0 +1,589 @@
+import { once } from "node:events";
+import { expect } from "chai";
+import sinon from "sinon";
+import { type Callback, type Controller, RpcError, type Socket } from "../../lib/index.js";
+import { Application, type ApplicationOptions } from "../support/application.js";
+import { WIRE_TRANSPORTS, type WireClient } from "../support/wire-client.js";
+
+describe("a client's call", () => {
+  let application: Application;
+
+  const start = async (socketController: Controller, options: ApplicationOptions["options"] = {}) => {
+    application = await Application.start({ options: { socketController, ...options } });
+    return application.connect();
+  };
+
+  afterEach(() => application.stop());
+
+  for (const transport of WIRE_TRANSPORTS) {
+    it(`reaches functions over ${transport}`, async () => {
+      application = await Application.start({
+        options: {
+          socketController: { a: { b: { c: (auth: unknown, data: unknown) => ({ auth, data }) } } },
+        },
+      });
+      const client = await application.connect(transport);
+      expect(await client.request({ rpc: "a.b.c", req: [1, { x: null }], uuid: "abc" })).to.deep.equal({
+        rpc: "a.b.c",
+        uuid: "abc",
+        resp: { auth: { name: "alice" }, data: [1, { x: null }] },
+      });
+    });
+  }
+
+  it("hands the function the identity, the data, a callback and the socket", async () => {
+    const read = sinon.spy((_auth: unknown, _data: unknown, callback: Callback, _socket: unknown) =>
+      callback(null, 1),
+    );
+    const client = await start({ read });
+    await client.request({ rpc: "read", req: { id: 7 } });
+    expect(read.firstCall.args[0]).to.deep.equal({ name: "alice" });
+    expect(read.firstCall.args[1]).to.deep.equal({ id: 7 });
+    expect(read.firstCall.args[2]).to.be.a("function");
+    expect(read.firstCall.args[3]).to.equal(application.socket());
+  });
+
+  it("hands the function undefined where there is no data", async () => {
+    const client = await start({ type: (_auth: unknown, data: unknown) => typeof data });
+    expect(await client.request({ rpc: "type" })).to.include({ resp: "undefined" });
+  });
+
+  it("calls a method on the object that holds it", async () => {
+    const client = await start({
+      user: {
+        read: function (this: { name: () => string }, _auth: unknown) {
+          return this.name();
+        },
+        name: () => "found",
+      },
+    } as Controller);
+    expect(await client.request({ rpc: "user.read" })).to.include({ resp: "found" });
+  });
+
+  for (const value of [
+    null,
+    0,
+    false,
+    "",
+    "123",
+    1.5,
+    [],
+    {},
+    [[null]],
+    { a: { b: [1] } },
+    "\u2028 \u0000 ünï ☃ 😀",
+  ]) {
+    it(`gets ${JSON.stringify(value)} back as it is`, async () => {
+      const client = await start({
+        echo: (_auth: unknown, data: unknown, callback: Callback) => callback(null, data),
+      });
+      const reply = await client.request({ rpc: "echo", req: value });
+      expect(reply.resp).to.deep.equal(value);
+      expect(reply).to.not.have.property("error");
+    });
+  }
+
+  it("gets null for a function that gives nothing", async () => {
+    const client = await start({
+      nothing: async (_auth: unknown) => {},
+      call: (_a: unknown, _d: unknown, cb: Callback) => cb(),
+    });
+    expect(await client.request({ rpc: "nothing", uuid: 1 })).to.deep.equal({
+      rpc: "nothing",
+      uuid: 1,
+      resp: null,
+    });
+    expect(await client.request({ rpc: "call", uuid: 2 })).to.deep.equal({
+      rpc: "call",
+      uuid: 2,
+      resp: null,
+    });
+  });
+
+  it("gets an answer without a uuid where it sent none", async () => {
+    const client = await start({ one: (_auth: unknown) => 1 });
+    client.send({ rpc: "one" });
+    expect(await client.take()).to.deep.equal({ rpc: "one", resp: 1 });
+  });
+
+  it("sees functions that were added, replaced and removed later", async () => {
+    const client = await start({ a: (_auth: unknown) => 1 });
+    const { tokenServer } = application;
+    const call = async (rpc: string) => (await client.request({ rpc })).resp ?? "none";
+    tokenServer.socketController.b = { c: (_auth: unknown) => 2 };
+    expect([await call("a"), await call("b.c")]).to.deep.equal([1, 2]);
+    tokenServer.socketController.a = (_auth: unknown) => 3;
+    delete tokenServer.socketController.b;
+    expect([await call("a"), await call("b.c")]).to.deep.equal([3, "none"]);
+    tokenServer.socketController = { d: (_auth: unknown) => 4 };
+    expect([await call("a"), await call("d")]).to.deep.equal(["none", 4]);
+  });
+
+  it("reaches a route where the controller has no function, and the controller's where both have", async () => {
+    const client = await start(
+      { both: (_auth: unknown) => "controller", only: { deeper: (_auth: unknown) => 1 } },
+      {
+        routes: {
+          both: (_req, res) => res.json("route"),
+          only: (_req, res) => res.json("route beside an object"),
+          nested: { list: [(_req, _res, next) => next(), (req, res) => res.json({ got: req.body })] },
+        },
+      },
+    );
+    expect((await client.request({ rpc: "both" })).resp).to.equal("controller");
+    expect((await client.request({ rpc: "only" })).resp).to.equal("route beside an object");
+    expect((await client.request({ rpc: "nested.list", req: { x: 1 } })).resp).to.deep.include({
+      got: { x: 1 },
+      _code: 200,
+    });
+    expect(await client.request({ rpc: "nested" })).to.include({ error: "Function not found" });
+  });
+
+  it("reaches a route with everything of the socket and the token request", async () => {
+    const client = await start(
+      {},
+      {
+        routes: {
+          show: (req, res) => {
+            const { user, session, _socket } = req as unknown as {
+              user: unknown;
+              session: unknown;
+              _socket: unknown;
+            };
+            res.json({
+              user,
+              session,
+              socket: _socket === application.socket(),
+              ip: req.ip,
+              hostname: req.hostname,
+              protocol: req.protocol,
+              method: req.method,
+              body: req.body,
+              query: req.query,
+              params: req.params,
+            });
+          },
+        },
+      },
+    );
+    const { resp } = await client.request({ rpc: "show", req: { a: [1] } });
+    expect(resp).to.deep.include({
+      user: { name: "alice" },
+      session: { name: "alice" },
+      socket: true,
+      ip: "127.0.0.1",
+      hostname: "127.0.0.1",
+      protocol: "ws",
+      method: "POST",
+      body: { a: [1] },
+      query: { a: [1] },
+      params: { a: [1] },
+    });
+  });
+
+  it("tells a route's response that the socket has closed", async () => {
+    let closed = () => {};
+    const released = new Promise<void>((resolve) => {
+      closed = resolve;
+    });
+    const client = await start({}, { routes: { slow: (_req, res) => void res.on("close", closed) } });
+    client.send({ rpc: "slow" });
+    await client.request({ rpc: "other" });
+    await client.end();
+    await released;
+  });
+
+  describe("that goes wrong", () => {
+    const cases: Record<string, { fn: (...args: never[]) => unknown; error: unknown; reported?: number }> = {
+      "gives an Error to the callback": {
+        fn: (_a: unknown, _d: unknown, callback: Callback) =>
+          callback(Object.assign(new Error("no such user"), { code: "E_USER", data: { id: 7 }, secret: 1 })),
+        error: { message: "no such user", code: "E_USER", data: { id: 7 } },
+      },
+      "gives a string to the callback": {
+        fn: (_a: unknown, _d: unknown, callback: Callback) => callback("no such user"),
+        error: "no such user",
+      },
+      "gives an object to the callback": {
+        fn: (_a: unknown, _d: unknown, callback: Callback) => callback({ reason: "x", deep: [1] }),
+        error: { reason: "x", deep: [1] },
+      },
+      "gives an array to the callback": {
+        fn: (_a: unknown, _d: unknown, callback: Callback) => callback([1, 2]),
+        error: [1, 2],
+      },
+      "gives an empty string to the callback": {
+        fn: (_a: unknown, _d: unknown, callback: Callback) => callback(""),
+        error: "Internal error",
+      },
+      "gives what is no JSON to the callback": {
+        fn: (_a: unknown, _d: unknown, callback: Callback) => callback(1n),
+        error: "Internal error",
+      },
+      throws: {
+        fn: () => {
+          throw new Error("secret");
+        },
+        error: "Internal error",
+        reported: 1,
+      },
+      rejects: { fn: async () => Promise.reject(new Error("secret")), error: "Internal error", reported: 1 },
+      "rejects with nothing": { fn: () => Promise.reject(undefined), error: "Internal error", reported: 1 },
+      "throws nothing": {
+        fn: () => {
+          throw undefined;
+        },
+        error: "Internal error",
+        reported: 1,
+      },
+      "throws beside its callback": {
+        fn: (_a: unknown, _d: unknown, _callback: Callback) => {
+          throw new Error("secret");
+        },
+        error: "Internal error",
+        reported: 1,
+      },
+      "rejects beside its callback": {
+        fn: async (_a: unknown, _d: unknown, _callback: Callback) => Promise.reject(new Error("secret")),
+        error: "Internal error",
+        reported: 1,
+      },
+      "throws an RpcError": {
+        fn: () => {
+          throw new RpcError("quota", { code: 429, data: { left: 0 }, cause: new Error("secret") });
+        },
+        error: { message: "quota", code: 429, data: { left: 0 } },
+      },
+      "gives a result that is no JSON": { fn: async () => ({ n: 1n }), error: "Internal error", reported: 1 },
+    };
+    for (const [what, { fn, error, reported = 0 }] of Object.entries(cases)) {
+      it(`is answered where the function ${what}`, async () => {
+        const client = await start({ fn: fn as never });
+        expect(await client.request({ rpc: "fn", uuid: "u" })).to.deep.equal({ rpc: "fn", uuid: "u", error });
+        expect(application.errors).to.have.length(reported);
+      });
+    }
+
+    it("shows the messages of thrown errors where exposeErrors is on", async () => {
+      const client = await start({ fn: cases.throws?.fn as never }, { exposeErrors: true });
+      expect((await client.request({ rpc: "fn" })).error).to.deep.equal({ message: "secret" });
+    });
+
+    it("logs the error with its stack where nobody listens for errors", async () => {
+      const client = await start({ fn: cases.throws?.fn as never });
+      application.tokenServer.removeAllListeners("error");
+      await client.request({ rpc: "fn" });
+      expect(application.log.join("\n")).to.match(/"fn" failed: Error: secret\n\s+at /);
+    });
+  });
+
+  describe("counts the first answer alone", () => {
+    const cases: Record<string, (...args: never[]) => unknown> = {
+      "of two callbacks": (_a: unknown, _d: unknown, callback: Callback) => {
+        callback(null, 1);
+        callback(null, 2);
+      },
+      "of a callback and an error": (_a: unknown, _d: unknown, callback: Callback) => {
+        callback(null, 1);
+        callback(new Error("late"));
+      },
+      "of a callback and a throw": (_a: unknown, _d: unknown, callback: Callback) => {
+        callback(null, 1);
+        throw new Error("late");
+      },
+      "of a callback and a rejection": async (_a: unknown, _d: unknown, callback: Callback) => {
+        callback(null, 1);
+        throw new Error("late");
+      },
+      "of a callback and a result, where it declares nothing": (...args: unknown[]) => {
+        (args[2] as Callback)(null, 1);
+        return 2;
+      },
+    };
+    for (const [what, fn] of Object.entries(cases)) {
+      it(`${what}, and reports the other`, async () => {
+        const client = await start({ fn: fn as never });
+        expect((await client.request({ rpc: "fn" })).resp).to.equal(1);
+        expect(await client.request({ rpc: "nope" })).to.include({ error: "Function not found" });
+        expect(client.frames).to.deep.equal([]);
+        expect(application.errors).to.have.length(1);
+      });
+    }
+  });
+
+  it("drops the answer of a function whose client has gone", async () => {
+    let answer: Callback = () => {};
+    const client = await start({
+      slow: (_a: unknown, _d: unknown, callback: Callback) => {
+        answer = callback;
+      },
+    });
+    client.send({ rpc: "slow" });
+    await client.request({ rpc: "nope" });
+    const gone = once(application.tokenServer, "disconnect");
+    await client.end();
+    await gone;
+    answer(null, 1);
+    expect(application.errors).to.deep.equal([]);
+  });
+
+  it("does not wait for slower ones before it", async () => {
+    let answer: Callback = () => {};
+    const client = await start({
+      slow: (_a: unknown, _d: unknown, callback: Callback) => {
+        answer = callback;
+      },
+      fast: (_a: unknown) => "fast",
+    });
+    client.send({ rpc: "slow", uuid: 1 });
+    client.send({ rpc: "fast", uuid: 2 });
+    expect(await client.take()).to.include({ uuid: 2, resp: "fast" });
+    answer(null, "slow");
+    expect(await client.take()).to.include({ uuid: 1, resp: "slow" });
+  });
+
+  it("gets a pong for a ping only where that is on", async () => {
+    const client = await start({}, { ping: true });
+    expect(await client.request({ rpc: "_ping", req: {}, uuid: "p" })).to.deep.equal({
+      rpc: "_ping",
+      uuid: "p",
+      resp: { message: "pong" },
+    });
+    await application.stop();
+    const other = await start({});
+    expect(await other.request({ rpc: "_ping", req: {} })).to.include({ error: "Function not found" });
+  });
+
+  describe("is guarded by rpc listeners", () => {
+    it("that get the socket, the path and the data, before the function is looked up", async () => {
+      const fn = sinon.spy((_auth: unknown) => 1);
+      const client = await start({ fn });
+      const seen: unknown[] = [];
+      application.tokenServer.on("rpc", (socket, request, callback) => {
+        seen.push(socket.sid, { ...request });
+        callback(null, request.rpc === "fn");
+      });
+      expect((await client.request({ rpc: "fn", req: { a: 1 } })).resp).to.equal(1);
+      expect(await client.request({ rpc: "absent", req: 2 })).to.include({ error: "Forbidden" });
+      const { sid } = application.socket();
+      expect(seen).to.deep.equal([sid, { rpc: "fn", req: { a: 1 } }, sid, { rpc: "absent", req: 2 }]);
+      expect(fn.callCount).to.equal(1);
+    });
+
+    it("whose error is the answer", async () => {
+      const client = await start({ fn: (_auth: unknown) => 1 });
+      application.tokenServer.on("rpc", async () => {
+        throw new RpcError("not today", { code: "E_CLOSED" });
+      });
+      expect((await client.request({ rpc: "fn" })).error).to.deep.equal({
+        message: "not today",
+        code: "E_CLOSED",
+      });
+    });
+  });
+});
+
+describe("the server's call", () => {
+  let application: Application;
+  let client: WireClient;
+  let socket: Socket;
+
+  beforeEach(async () => {
+    application = await Application.start();
+    client = await application.connect();
+    socket = application.socket() as Socket;
+  });
+  afterEach(() => application.stop());
+
+  const answer = async (resp: unknown) => {
+    const { fid } = await client.takeCall();
+    client.send({ rpc: "_rpc", fid, resp });
+  };
+  const rejection = (promise: Promise<unknown>) =>
+    promise.then(
+      () => {
+        throw new Error("it was not rejected");
+      },
+      (error: Error & { code?: unknown; data?: unknown }) => error,
+    );
+
+  it("sends one frame with the path and the arguments", async () => {
+    const calling = application.tokenServer.rpc(socket, "ui.notify", { text: "hi" });
+    const frame = await client.take();
+    expect(frame).to.deep.equal({
+      internal: true,
+      command: "rpc",
+      data: { fid: (frame.data as { fid: string }).fid, command: "ui.notify", args: { text: "hi" } },
+    });
+    client.send({ rpc: "_rpc", fid: frame.data?.fid, resp: { data: { seen: true } } });
+    expect(await calling).to.deep.equal({ seen: true });
+  });
+
+  it("answers a callback, too", async () => {
+    const answered = new Promise<unknown[]>((resolve) => {
+      const returned = application.tokenServer.rpc(socket, "f", 1, (...given) => resolve(given));
+      expect(returned).to.equal(undefined);
+    });
+    await answer({ data: 5 });
+    expect(await answered).to.deep.equal([null, 5]);
+  });
+
+  it("gives errors to a callback, too, with options last", async () => {
+    const answered = new Promise<unknown[]>((resolve) => {
+      application.tokenServer.rpc(socket, "f", 1, (...given) => resolve(given), { timeout: 5 });
+    });
+    const [error] = (await answered) as [Error];
+    expect(error).to.include({ name: "TimeoutError", code: "timeout" });
+  });
+
+  it("resolves without a value for an empty answer", async () => {
+    const calling = application.tokenServer.rpc(socket, "f");
+    await answer({});
+    expect(await calling).to.equal(undefined);
+  });
+
+  for (const [what, error, expected] of [
+    ["a string", "no", { message: "no", data: "no" }],
+    [
+      "an object with a message",
+      { message: "no", code: 7 },
+      { message: "no", code: 7, data: { message: "no", code: 7 } },
+    ],
+    ["an object with data", { message: "no", data: [1] }, { message: "no", data: [1] }],
+    ["another value", [1], { message: "The call failed", data: [1] }],
+    ["false", false, { message: "The call failed", data: false }],
+    ["an empty string", "", { message: "", data: "" }],
+  ] as const) {
+    it(`rejects with a RemoteError where the client answers with ${what} as error`, async () => {
+      const calling = application.tokenServer.rpc(socket, "f");
+      const rejected = rejection(calling);
+      await answer({ error });
+      const { name, message, code, data } = await rejected;
+      expect({ name, message, data, ...(code === undefined ? {} : { code }) }).to.deep.equal({
+        name: "RemoteError",
+        ...expected,
+      });
+    });
+  }
+
+  it("rejects after its time-out", async () => {
+    expect(await rejection(application.tokenServer.rpc(socket, "f", 1, { timeout: 5 }))).to.include({
+      name: "TimeoutError",
+      code: "timeout",
+    });
+  });
+
+  it("times out after 30 seconds by default", async () => {
+    const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const rejected = rejection(application.tokenServer.rpc(socket, "f"));
+      await client.takeCall();
+      clock.tick(29_999);
+      let settled = false;
+      void rejected.then(() => {
+        settled = true;
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(settled).to.equal(false);
+      clock.tick(1);
+      expect((await rejected).name).to.equal("TimeoutError");
+    } finally {
+      clock.restore();
+    }
+  });
+
+  it("rejects when its signal fires, also before it was sent", async () => {
+    const controller = new AbortController();
+    const rejected = rejection(application.tokenServer.rpc(socket, "f", 1, { signal: controller.signal }));
+    await client.takeCall();
+    controller.abort(new Error("enough"));
+    expect(await rejected).to.include({ name: "AbortedError", code: "aborted" });
+    const late = rejection(application.tokenServer.rpc(socket, "f", 1, { signal: controller.signal }));
+    expect((await late).name).to.equal("AbortedError");
+    await client.request({ rpc: "nope" });
+    expect(client.frames).to.deep.equal([]);
+  });
+
+  it("rejects at once when the socket closes, from either side", async () => {
+    const first = rejection(application.tokenServer.rpc(socket, "f"));
+    await client.takeCall();
+    await client.end();
+    expect(await first).to.include({ name: "DisconnectedError", code: "disconnected" });
+    expect((await rejection(application.tokenServer.rpc(socket, "f"))).name).to.equal("DisconnectedError");
+
+    const other = await application.connect();
+    const second = rejection(application.tokenServer.rpc(application.socket(), "f"));
+    await other.takeCall();
+    void application.tokenServer.shutdown();
+    expect((await second).name).to.equal("DisconnectedError");
+  });
+
+  it("rejects for a socket that has not authenticated, and sends nothing", async () => {
+    const pending = await application.open();
+    const error = await rejection(application.tokenServer.rpc(application.socket(), "f"));
+    expect(error).to.include({ name: "CallError", code: "unauthenticated" });
+    expect(pending.frames).to.deep.equal([]);
+  });
+
+  it("rejects arguments, commands and time-outs that are none", async () => {
+    const { tokenServer } = application;
+    const cycle: Record<string, unknown> = {};
+    cycle.self = cycle;
+    for (const wrong of [
+      tokenServer.rpc(socket, "f", cycle),
+      tokenServer.rpc(socket, "f", 1n),
+      tokenServer.rpc(socket, ""),
+      tokenServer.rpc(socket, 5 as unknown as string),
+      tokenServer.rpc(socket, "f", 1, { timeout: 0 }),
+      tokenServer.rpc(socket, "f", 1, { timeout: Number.NaN }),
+    ]) {
+      expect(await rejection(wrong)).to.be.instanceOf(TypeError);
+    }
+    expect((await rejection(tokenServer.rpc({} as never, "f"))).name).to.equal("DisconnectedError");
+  });
+
+  it("is answered by the socket that was called alone, once, and by no other id", async () => {
+    const other = await application.connect();
+    const calling = application.tokenServer.rpc(socket, "f");
+    const { fid } = await client.takeCall();
+    other.send({ rpc: "_rpc", fid, resp: { data: "foreign" } });
+    await other.request({ rpc: "nope" });
+    client.send({ rpc: "_rpc", fid: `${fid}x`, resp: { data: "unknown" } });
+    client.send({ rpc: "_rpc", fid, resp: { data: "first" } });
+    client.send({ rpc: "_rpc", fid, resp: { data: "second" } });
+    expect(await calling).to.equal("first");
+    await client.request({ rpc: "nope" });
+    expect([...client.frames, ...other.frames]).to.deep.equal([]);
+  });
+
+  it("may be one of thousands that are answered in any order", async () => {
+    const calls = Array.from({ length: 5000 }, (_, i) => application.tokenServer.rpc(socket, "f", i));
+    const received = [];
+    for (let i = 0; i < calls.length; i++) received.push(await client.takeCall());
+    for (const { fid, args } of received.reverse()) client.send({ rpc: "_rpc", fid, resp: { data: args } });
+    expect(await Promise.all(calls)).to.deep.equal(calls.map((_, i) => i));
+  });
+
+  it("that nobody waits for is no unhandled rejection when it fails", async () => {
+    const unhandled = sinon.spy();
+    process.on("unhandledRejection", unhandled);
+    try {
+      void application.tokenServer.rpc(socket, "f");
+      await client.takeCall();
+      await client.end();
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(unhandled.called).to.equal(false);
+    } finally {
+      process.off("unhandledRejection", unhandled);
+    }
+  });
+
+  it("survives a callback that throws", async () => {
+    const thrown = once(application.tokenServer, "error");
+    application.tokenServer.rpc(socket, "f", 1, () => {
+      throw new Error("careless");
+    });
+    await answer({});
+    expect(((await thrown) as [Error])[0].message).to.equal("careless");
+  });
+});

@@ -1,0 +1,103 @@
+import { Redis as IORedis6 } from "ioredis";
+import { Redis as IORedis5 } from "ioredis5";
+import { createClient as createNodeRedis6 } from "redis";
+import { createClient as createNodeRedis4 } from "redis4";
+import { createClient as createNodeRedis5 } from "redis5";
+import { memoryRedis } from "../../lib/memory.js";
+import type { RedisClient } from "../../lib/server/redis/adapt.js";
+
+/** Where a client connects to. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly url: string;
+}
+
+/** A client that is not connected yet. */
+export interface TestClient {
+  readonly client: RedisClient;
+  /** Connects; rejects when it cannot. */
+  connect(): Promise<unknown>;
+  /** Closes it for good; does nothing where it is closed already. */
+  close(): void;
+  /** Whether it has begun to connect. */
+  isConnecting(): boolean;
+}
+
+export interface Kind {
+  readonly name: string;
+  /** `giveUp` makes a client that ends when its first attempt to connect fails. */
+  create(address: Address, giveUp?: boolean): TestClient;
+}
+
+/** The kinds of client that connect to a server. */
+export const CONNECTING_KINDS: readonly Kind[] = [
+  nodeRedis("node-redis 6", (options) => createNodeRedis6(options)),
+  nodeRedis("node-redis 6 with RESP2", (options) => createNodeRedis6({ ...options, RESP: 2 })),
+  nodeRedis("node-redis 5", (options) => createNodeRedis5(options)),
+  nodeRedis("node-redis 4", (options) => createNodeRedis4(options)),
+  ioredis("ioredis 6", (options) => new IORedis6(options)),
+  ioredis("ioredis 6 with RESP2", (options) => new IORedis6({ ...options, protocol: 2 })),
+  ioredis("ioredis 5", (options) => new IORedis5(options)),
+];
+
+type NodeRedis = RedisClient & {
+  readonly isOpen: boolean;
+  connect(): Promise<unknown>;
+  disconnect(): Promise<unknown>;
+};
+
+interface NodeRedisOptions {
+  url: string;
+  socket: { reconnectStrategy: false | number };
+}
+
+function nodeRedis(name: string, make: (options: NodeRedisOptions) => NodeRedis): Kind {
+  return {
+    name,
+    create({ url }, giveUp = false) {
+      const client = make({ url, socket: { reconnectStrategy: giveUp ? false : 10 } });
+      return {
+        client,
+        connect: () => client.connect(),
+        close: () => {
+          if (client.isOpen) void client.disconnect();
+        },
+        isConnecting: () => client.isOpen,
+      };
+    },
+  };
+}
+
+type IORedis = RedisClient & { readonly status: string; connect(): Promise<unknown>; disconnect(): void };
+
+interface IORedisOptions {
+  host: string;
+  port: number;
+  lazyConnect: true;
+  retryStrategy: () => number | null;
+}
+
+function ioredis(name: string, make: (options: IORedisOptions) => IORedis): Kind {
+  return {
+    name,
+    create({ host, port }, giveUp = false) {
+      const client = make({ host, port, lazyConnect: true, retryStrategy: () => (giveUp ? null : 10) });
+      return {
+        client,
+        connect: () => client.connect(),
+        close: () => client.disconnect(),
+        isConnecting: () => client.status !== "wait",
+      };
+    },
+  };
+}
+
+/** The embedded store: all its "clients" are one object. */
+export function embedded(): Kind {
+  const client = memoryRedis();
+  return {
+    name: "the embedded store",
+    create: () => ({ client, connect: async () => {}, close: () => {}, isConnecting: () => true }),
+  };
+}

@@ -83,16 +83,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   ) {
     super();
     checkApp(app);
-    const publisher = adaptRedis(redisClient, "redisClient");
     checkSocketServer(socketServer);
     this.#options = resolveOptions<Auth>(options);
     const { pubsubClient, logger, debug, exposeErrors, limits, filter, ping, ...rest } = this.#options;
-    if (pubsubClient === redisClient && !isMemoryRedis(redisClient)) {
-      throw new TypeError(
-        "options.pubsubClient must be another client than redisClient: one that has subscribed serves nothing else",
-      );
-    }
-    const subscriber = pubsubClient && adaptRedis(pubsubClient, "options.pubsubClient");
+    const { publisher, subscriber } = adaptClients(redisClient, pubsubClient);
     this.#redis = subscriber ? [publisher, subscriber] : [publisher];
     const reporter = new Reporter(logger, debug, (error) => this.#emitError(error));
     this.#reporter = reporter;
@@ -432,6 +426,24 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
 function unwatched<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
+}
+
+function adaptClients(
+  redisClient: RedisClient,
+  pubsubClient: RedisClient | undefined,
+): { publisher: Redis; subscriber: Redis | undefined } {
+  const publisher = adaptRedis(redisClient, "redisClient");
+  try {
+    if (pubsubClient === redisClient && !isMemoryRedis(redisClient)) {
+      throw new TypeError(
+        "options.pubsubClient must be another client than redisClient: one that has subscribed serves nothing else",
+      );
+    }
+    return { publisher, subscriber: pubsubClient && adaptRedis(pubsubClient, "options.pubsubClient") };
+  } catch (error) {
+    publisher.release();
+    throw error;
+  }
 }
 
 function checkApp(app: unknown): void {

@@ -271,6 +271,7 @@ export class Connection<Auth> {
   }
 
   #call({ head, path, data }: CallFrame): void {
+    this.#parts.reporter.debug(() => `${this.socket.sid} calls ${nameOf(head)}`);
     const { access, dispatcher } = this.#parts;
     const { socket } = this;
     const { auth } = socket;
@@ -390,6 +391,8 @@ export class Connection<Auth> {
   }
 
   #refuse(head: RequestHead, error: unknown): void {
+    // not the error: the application may have put anything there
+    this.#parts.reporter.debug(() => `${this.socket.sid} was refused ${nameOf(head)}`);
     this.send(encodeErrorReply(head, error));
   }
 
@@ -408,3 +411,10 @@ export class Connection<Auth> {
     this.#parts.onClosed(this);
   }
 }
+
+/** A request's name for the log; a client may send anything there, and as much as it likes. */
+function nameOf({ rpc }: RequestHead): string {
+  return JSON.stringify(rpc)?.slice(0, LONGEST_NAME) ?? "a request without a name";
+}
+
+const LONGEST_NAME = 100;

@@ -99,7 +99,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       filter,
       limits,
       reporter,
-      onMembership: (event, connection, channel) => this.#notify(event, connection.socket, { channel }),
+      onMembership: (event, { socket }, channel) => {
+        reporter.debug(() => `${socket.sid} has ${event} ${JSON.stringify(channel)}`);
+        this.#notify(event, socket, { channel });
+      },
     });
     const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl);
     this.#tokenRoute = new TokenRoute<Auth>({

@@ -12,7 +12,7 @@ import { type Socket, TokenSocketServer, type TokenSocketServerOptions } from ".
 import { memoryRedis } from "../../lib/memory.js";
 import { Application } from "../support/application.js";
 import { connectNodeRedis } from "../support/node-redis.js";
-import { startRedis } from "../support/redis-server.js";
+import { canStartRedis, startRedis } from "../support/redis-server.js";
 import { WireClient } from "../support/wire-client.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -183,7 +183,9 @@ describe("the server", () => {
       ]) {
         expect((await refused.catch((error) => error)).message).to.contain("shut down");
       }
-      expect((await tokenServer.rpc(socket, "f").catch((error) => error)).name).to.equal("DisconnectedError");
+      expect(await tokenServer.rpc(socket, "f").catch((error) => error)).to.include({
+        name: "DisconnectedError",
+      });
       expect(tokenServer.send(socket, "a", 1)).to.equal(false);
       tokenServer.enableCleanup();
       expect((await fetch(`${application.url}/socket/token`)).status).to.equal(404);
@@ -214,29 +216,31 @@ describe("the server", () => {
       expect(await redisClient.pubSubChannels()).to.deep.equal([]);
     });
 
-    it("does not wait for Redis for longer than it takes, where that is away", async () => {
-      const redis = await startRedis({ own: true });
-      cleanups.push(() => redis.stop());
-      const [redisClient, pubsubClient] = [
-        await connectNodeRedis(redis.url),
-        await connectNodeRedis(redis.url),
-      ];
-      cleanups.push(() => redisClient.destroy());
-      cleanups.push(() => pubsubClient.destroy());
-      const { tokenServer } = await start({ redisClient, pubsubClient });
-      await tokenServer.ready();
-      const lost = new Promise((resolve) => pubsubClient.once("reconnecting", () => resolve(undefined)));
-      await redis.stop();
-      await lost;
-      const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-      try {
-        const closing = tokenServer.shutdown();
-        clock.tick(5000);
-        await closing;
-      } finally {
-        clock.restore();
-      }
-    });
+    if (canStartRedis) {
+      it("does not wait for Redis for longer than it takes, where that is away", async () => {
+        const redis = await startRedis({ own: true });
+        cleanups.push(() => redis.stop());
+        const [redisClient, pubsubClient] = [
+          await connectNodeRedis(redis.url),
+          await connectNodeRedis(redis.url),
+        ];
+        cleanups.push(() => redisClient.destroy());
+        cleanups.push(() => pubsubClient.destroy());
+        const { tokenServer } = await start({ redisClient, pubsubClient });
+        await tokenServer.ready();
+        const lost = new Promise((resolve) => pubsubClient.once("reconnecting", () => resolve(undefined)));
+        await redis.stop();
+        await lost;
+        const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+        try {
+          const closing = tokenServer.shutdown();
+          clock.tick(5000);
+          await closing;
+        } finally {
+          clock.restore();
+        }
+      });
+    }
 
     it("lets the process end by itself once the application has closed its own", async () => {
       const script = `

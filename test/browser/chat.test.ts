@@ -1,0 +1,298 @@
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+import type { Browser } from "playwright-core";
+import { createClient } from "redis";
+import { launchBrowser } from "../support/browser.js";
+import { ChatPage } from "../support/chat-page.js";
+import { type RedisServer, startRedis } from "../support/redis-server.js";
+import { ServerProcess } from "../support/server-process.js";
+
+const SCRIPT = fileURLToPath(new URL("../../examples/chat/server.js", import.meta.url));
+
+const PHONE = { width: 360, height: 740 };
+
+/** The address that the browser comes from, which only admins may see. */
+const ADDRESS = "127.0.0.1";
+
+describe("The example chat", () => {
+  let browser: Browser;
+  let environment: Record<string, string>;
+  /** Alice's server, and carol's, which may be the same. */
+  let servers: [ServerProcess, ServerProcess];
+  let alice: ChatPage;
+  let carol: ChatPage;
+  let texts = 0;
+
+  before(async () => {
+    browser = await launchBrowser();
+  });
+
+  after(() => browser?.close());
+
+  describe("on the embedded store, in one process", () => {
+    before(async () => {
+      environment = {};
+      const server = await start();
+      servers = [server, server];
+      await openPages();
+    });
+
+    after(closeAll);
+
+    behavesAsAChat();
+
+    it("says that the connection is lost, and asks to log in again since the sessions are lost, too", async () => {
+      await servers[0].kill();
+      await alice.page.getByText("The connection is lost").waitFor();
+
+      const server = await start(servers[0].port);
+      servers = [server, server];
+
+      await alice.page.getByText("Your session has ended").waitFor();
+      await alice.logIn("alice");
+      await carol.page.getByText("Your session has ended").waitFor();
+      await carol.logIn("carol");
+      const text = newText("after the restart");
+      await carol.say(text);
+      expect(await alice.hear(text)).to.contain("carol");
+    });
+
+    endsByItself();
+  });
+
+  describe("on Redis, in two processes", () => {
+    let redis: RedisServer;
+
+    before(async () => {
+      redis = await startRedis();
+      environment = { REDIS_URL: redis.url, SESSION_SECRET: "the same for both" };
+      servers = [await start(), await start()];
+      await openPages();
+    });
+
+    after(async () => {
+      await closeAll();
+      await redis?.stop();
+    });
+
+    behavesAsAChat();
+
+    it("says that the connection is lost, and gets it back with its channels", async () => {
+      await servers[0].kill();
+      await alice.page.getByText("The connection is lost").waitFor();
+      await alice.text("#status", "Offline").waitFor();
+      expect(await alice.page.getByRole("button", { name: "Send" }).isDisabled()).to.equal(true);
+      const meanwhile = newText("meanwhile");
+      await carol.say(meanwhile);
+      await carol.hear(meanwhile);
+
+      servers[0] = await start(servers[0].port);
+
+      await alice.page.getByText("Connected again").waitFor();
+      expect(await alice.page.getByText("The connection is lost").isVisible()).to.equal(false);
+      await alice.hear(meanwhile);
+      const afterwards = newText("afterwards");
+      await carol.say(afterwards);
+      expect(await alice.hear(afterwards)).to.contain("carol");
+    });
+
+    it("shows what another program publishes in Redis", async () => {
+      const text = newText("published in Redis");
+      const client = createClient({ url: redis.url });
+      await client.connect();
+      await client.publish("room:lobby", text);
+      await client.close();
+
+      await alice.hear(text);
+      await carol.hear(text);
+    });
+
+    it("knows a session on each process", async () => {
+      const bob = await ChatPage.open(browser, servers[0].url);
+      await bob.logIn("bob");
+
+      await bob.page.goto(servers[1].url);
+
+      await bob.untilConnected();
+      expect(await bob.page.locator("#me-name").textContent()).to.equal("bob");
+      await bob.close();
+    });
+
+    endsByItself();
+  });
+
+  function behavesAsAChat(): void {
+    it("loads without an error in the console", async () => {
+      await alice.page.reload();
+      await alice.untilConnected();
+
+      expect(alice.errors).to.deep.equal([]);
+    });
+
+    it("carries messages both ways", async () => {
+      const question = newText("a question");
+      await alice.say(question);
+      expect(await carol.hear(question)).to.contain("alice");
+
+      const answer = newText("an answer");
+      await carol.say(answer);
+      expect(await alice.hear(answer)).to.contain("carol");
+    });
+
+    it("shows as text whatever somebody writes", async () => {
+      const text = newText(`<img src="x" onerror="document.title='broken'"><b>bold</b>`);
+      await carol.say(text);
+
+      expect(await alice.hear(text)).to.contain(text);
+      expect(await alice.page.locator("#messages :is(img, .text b)").count()).to.equal(0);
+    });
+
+    it("keeps a room for those who may enter", async () => {
+      await carol.choose("staff");
+      await carol.page.getByText('The room "staff" is not open to you').waitFor();
+      expect(await carol.page.locator("#room-name").textContent()).to.equal("lobby");
+
+      const text = newText("among ourselves");
+      await alice.choose("staff");
+      await alice.say(text);
+      await alice.hear(text);
+      expect(carol.framesWith(text)).to.deep.equal([]);
+      const { status } = await carol.fetch("/api/rooms/staff/messages");
+      expect(status).to.equal(403);
+      await alice.choose("lobby");
+    });
+
+    it("refuses a message for a room that its sender may not enter", async () => {
+      const refusal = await carol.onConnection(
+        `(connection) => new Promise((resolve) =>
+          connection.publish("room:staff", { text: "let me in" }, (error) => resolve(error.message)))`,
+      );
+      expect(refusal).to.equal('The room "staff" is not open to you');
+    });
+
+    it("takes a message's author from the session, whatever its sender says", async () => {
+      const text = newText("in another's name");
+      await carol.onConnection(
+        `(connection) => connection.publish("room:lobby", {
+          text: ${JSON.stringify(text)},
+          author: { name: "alice", role: "admin" },
+        })`,
+      );
+      const shown = await alice.hear(text);
+      expect(shown).to.contain("carol");
+      expect(shown).not.to.contain("alice");
+    });
+
+    it("hides the sender's address from all but admins", async () => {
+      const text = newText("from somewhere");
+      await carol.say(text);
+      expect(await alice.hear(text)).to.contain(ADDRESS);
+      expect(await carol.hear(text)).not.to.contain(ADDRESS);
+      expect(carol.framesWith(text).filter((frame) => frame.includes(ADDRESS))).to.deep.equal([]);
+    });
+
+    it("tells who is online, by an RPC function and a channel", async () => {
+      for (const chat of [alice, carol]) {
+        await chat.text("#people li", "alice").waitFor();
+        await chat.text("#people li", "carol").waitFor();
+      }
+      expect(await carol.onConnection(`(connection) => connection.call("people.online")`)).to.include.members(
+        ["alice", "carol"],
+      );
+    });
+
+    it("gives the same messages by one Express handler over HTTP and over the socket", async () => {
+      const text = newText("to be remembered");
+      await carol.say(text);
+      await carol.hear(text);
+
+      const { body } = await carol.fetch("/api/rooms/lobby/messages");
+      const reply = await carol.onConnection(
+        `(connection) => connection.call("rooms.messages", { room: "lobby" })`,
+      );
+
+      expect(JSON.stringify(body)).to.contain(text).and.not.to.contain(ADDRESS);
+      expect(reply)
+        .to.deep.include(body as object)
+        .and.to.have.property("_code", 200);
+    });
+
+    it("lets the server call a function of a user's browser, and shows the answer", async () => {
+      await alice.page.getByRole("button", { name: "Nudge carol" }).click();
+      await carol.page.getByRole("heading", { name: "alice nudges you" }).waitFor();
+      await carol.page.getByRole("button", { name: "I am here!" }).click();
+
+      await alice.page.getByText("carol answers: I am here!").waitFor();
+    });
+
+    it("lets only admins nudge", async () => {
+      expect(await carol.page.getByRole("button", { name: "Nudge" }).count()).to.equal(0);
+      const refusal = await carol.onConnection(
+        `(connection) => connection.call("admin.nudge", { name: "alice" }).catch((error) => error.message)`,
+      );
+      expect(refusal).to.equal("Forbidden");
+    });
+
+    it("closes a user's other windows when the user logs out", async () => {
+      const bob = await ChatPage.open(browser, servers[1].url);
+      await bob.logIn("bob");
+      const other = await bob.openAnother(servers[1].url);
+      await other.untilConnected();
+      await bob.page.getByRole("button", { name: "Log out" }).click();
+
+      await other.page.getByText("Your session has ended").waitFor();
+      await bob.page.getByRole("button", { name: "Log in" }).waitFor();
+      await bob.close();
+    });
+
+    it("fits into a phone's width", async () => {
+      const dave = await ChatPage.open(browser, servers[1].url);
+      await dave.page.setViewportSize(PHONE);
+      await dave.page.getByRole("button", { name: "Log in" }).waitFor();
+      expect(await dave.width()).to.be.at.most(PHONE.width);
+
+      await dave.logIn("dave");
+      const text = newText("x".repeat(400));
+      await carol.say(text);
+      await dave.hear(text);
+      expect(await dave.width()).to.be.at.most(PHONE.width);
+      const send = await dave.page.getByRole("button", { name: "Send" }).boundingBox();
+      expect((send?.x ?? 0) + (send?.width ?? 0)).to.be.within(1, PHONE.width);
+      expect((send?.y ?? 0) + (send?.height ?? 0)).to.be.within(1, PHONE.height);
+      await dave.close();
+    });
+  }
+
+  function endsByItself(): void {
+    it("ends by itself when it is told to, with sockets open", async () => {
+      await Promise.all([alice.untilConnected(), carol.untilConnected()]);
+
+      for (const server of new Set(servers)) {
+        expect(await server.stop()).to.deep.equal({ code: 0, signal: null });
+      }
+    });
+  }
+
+  function start(port = 0): Promise<ServerProcess> {
+    return ServerProcess.start(SCRIPT, { ...environment, HOST: ADDRESS, PORT: String(port) });
+  }
+
+  /** Alice's on the first server, carol's on the second. */
+  async function openPages(): Promise<void> {
+    alice = await ChatPage.open(browser, servers[0].url);
+    carol = await ChatPage.open(browser, servers[1].url);
+    await alice.logIn("alice");
+    await carol.logIn("carol");
+  }
+
+  async function closeAll(): Promise<void> {
+    await Promise.all((browser?.contexts() ?? []).map((context) => context.close()));
+    await Promise.all((servers ?? []).map((server) => server.kill()));
+  }
+
+  /** A text that no other message has, whatever is in Redis already. */
+  function newText(about: string): string {
+    texts += 1;
+    return `${about} ${process.pid}-${Date.now()}-${texts}`;
+  }
+});

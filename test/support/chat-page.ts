@@ -1,0 +1,106 @@
+import type { Browser, Locator, Page } from "playwright-core";
+
+const DESKTOP = { width: 1100, height: 740 };
+
+/** How long the page gets to show what is waited for, in milliseconds: less than a test gets. */
+const TIMEOUT = 15_000;
+
+/** The page of the example chat, as one user sees it. */
+export class ChatPage {
+  readonly page: Page;
+  /** What the page has complained about. */
+  readonly errors: string[] = [];
+  readonly #frames: string[] = [];
+
+  /** Opens the page in a profile of its own. */
+  static async open(browser: Browser, url: string): Promise<ChatPage> {
+    const context = await browser.newContext({ viewport: DESKTOP });
+    context.setDefaultTimeout(TIMEOUT);
+    const chat = new ChatPage(await context.newPage());
+    await chat.page.goto(url);
+    return chat;
+  }
+
+  private constructor(page: Page) {
+    this.page = page;
+    page.on("pageerror", (error) => this.errors.push(String(error)));
+    page.on("console", (message) => {
+      if (message.type() === "error") this.errors.push(message.text());
+    });
+    page.on("websocket", (socket) => {
+      socket.on("framereceived", ({ payload }) => this.#frames.push(String(payload)));
+    });
+  }
+
+  /** Opens the page in another window of the same user. */
+  async openAnother(url: string): Promise<ChatPage> {
+    const chat = new ChatPage(await this.page.context().newPage());
+    await chat.page.goto(url);
+    return chat;
+  }
+
+  /** Closes all windows of the user. */
+  async close(): Promise<void> {
+    await this.page.context().close();
+  }
+
+  async logIn(name: string): Promise<void> {
+    await this.page.getByRole("radio", { name }).check({ force: true });
+    await this.page.getByRole("button", { name: "Log in" }).click();
+    await this.untilConnected();
+  }
+
+  /** Waits until the page says that it is connected, and has got its first answers. */
+  async untilConnected(): Promise<void> {
+    await this.text("#status", "Connected").waitFor();
+    await this.page.locator("#people li").first().waitFor({ state: "attached" });
+  }
+
+  text(selector: string, text: string): Locator {
+    return this.page.locator(selector, { hasText: text });
+  }
+
+  async say(text: string): Promise<void> {
+    await this.page.getByLabel("Message", { exact: true }).fill(text);
+    await this.page.getByRole("button", { name: "Send" }).click();
+  }
+
+  /** Waits for a message, and gives back all that the page has of it. */
+  async hear(text: string): Promise<string> {
+    const message = this.text("#messages li", text);
+    await message.waitFor();
+    return (await message.textContent()) ?? "";
+  }
+
+  async choose(room: string): Promise<void> {
+    await this.text("#rooms button", room).click();
+  }
+
+  /** What has come over WebSocket with a text in it. */
+  framesWith(text: string): string[] {
+    return this.#frames.filter((frame) => frame.includes(text));
+  }
+
+  /** Calls the server over HTTP, with the user's cookies. */
+  async fetch(path: string): Promise<{ status: number; body: unknown }> {
+    const response = await this.page.request.get(new URL(path, this.page.url()).href);
+    return { status: response.status(), body: await response.json() };
+  }
+
+  /** Gives a connection of the user's own to a function, of which there is the source, and returns its result. */
+  onConnection(source: string): Promise<unknown> {
+    return this.page.evaluate(`(async () => {
+      const { Connection } = await import("/connection.js");
+      const connection = new Connection();
+      const opened = new Promise((resolve) => connection.addEventListener("open", resolve));
+      connection.open();
+      await opened;
+      return (${source})(connection);
+    })()`);
+  }
+
+  /** The width that the page takes, in pixels. */
+  width(): Promise<number> {
+    return this.page.evaluate("document.documentElement.scrollWidth");
+  }
+}

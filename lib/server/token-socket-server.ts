@@ -91,7 +91,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     const reporter = new Reporter(logger, debug, (error) => this.#emitError(error));
     this.#reporter = reporter;
     for (const redis of this.#redis)
-      redis.onError((error) => reporter.error("a Redis client's error", error));
+      redis.onError((error) => reporter.outage("a Redis client's error", error));
     this.#pubsub = new PubSub({
       publisher,
       subscriber,
@@ -390,7 +390,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   async #act(act: () => Promise<void>): Promise<void> {
-    if (this.#closing) throw new Error("The server has been shut down");
+    if (this.#closing) throw new DisconnectedError("The server has been shut down");
     if (!this.#pubsub.enabled) throw pubSubIsOff();
     await act();
   }

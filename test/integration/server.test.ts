@@ -346,12 +346,12 @@ describe("the server", () => {
       expect(((await event) as [Error])[0].message).to.equal("connection lost");
     });
 
-    it("logs errors that nobody listens to, and throws none", async () => {
+    it("logs errors that nobody listens to, each once in a while, and throws none", async () => {
       const redisClient = createClient();
       const application = await start({ redisClient, pubsubClient: null });
       application.tokenServer.removeAllListeners("error");
-      redisClient.emit("error", new Error("connection lost"));
-      expect(application.log.join("\n")).to.contain("connection lost");
+      for (let i = 0; i < 3; i++) redisClient.emit("error", new Error("connection lost"));
+      expect(application.log).to.deep.equal(["node-token-sockjs: a Redis client's error: connection lost"]);
     });
 
     it("survives listeners for errors that fail, and loggers that do", async () => {

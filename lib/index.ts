@@ -2,15 +2,15 @@
 // Each value here is a static property of TokenSocketServer as well, for `require("node-token-sockjs")`.
 
 export type { Controller, RpcFunction } from "./server/controller.js";
-export type { GuardEvents, ServerEvents } from "./server/events.js";
-export type { Route, RouteHandler, Routes } from "./server/express-routes.js";
+export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
+export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type {
   AuthenticationFunction,
   Filter,
   Limits,
   TokenSocketServerOptions,
 } from "./server/options.js";
-export type { RedisClient } from "./server/redis/adapt.js";
+export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Logger } from "./server/reporter.js";
 export type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./server/socket.js";
 export {

@@ -1,6 +1,6 @@
 import type { EventEmitter } from "node:events";
 import { type Answering, ask } from "../shared/answer.js";
-import { errorForWire, failureForWire, type Outcome, RpcError } from "../shared/errors.js";
+import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
 import type { GuardEvents } from "./events.js";
 import type { Reporter } from "./reporter.js";
 
@@ -43,7 +43,7 @@ export class Access {
     for (const listener of this.#emitter.rawListeners(event) as Listener[]) {
       const outcome = await this.#askOne(event, listener, args, nothingAllows);
       if (outcome.status === "failure") {
-        if (!(outcome.error instanceof RpcError)) {
+        if (!isRpcError(outcome.error)) {
           this.#reporter.error(`a listener for "${event}" failed`, outcome.error);
         }
         return { allowed: false, error: failureForWire(outcome.error, this.#exposeErrors) };
@@ -52,7 +52,7 @@ export class Access {
         return { allowed: false, error: errorForWire(outcome.error) };
       }
       const { value } = outcome;
-      const allows = nothingAllows ? value !== false : Boolean(value);
+      const allows = Boolean(value) || (nothingAllows && value === undefined);
       if (!allows) return FORBIDDEN;
     }
     return ALLOWED;

@@ -6,9 +6,9 @@ import {
   FUNCTION_NOT_FOUND,
   failureForWire,
   INTERNAL_ERROR,
+  isRpcError,
   type Outcome,
   RemoteError,
-  RpcError,
 } from "../shared/errors.js";
 import { type CallOptions, PendingCalls } from "../shared/pending-calls.js";
 import {
@@ -76,8 +76,8 @@ export class Connection<Auth> {
   #state: State = "connecting";
   #protocol: 3 | typeof PROTOCOL = 3;
   #identified = false;
-  /** Frames that came while authenticating, and their length in sum. */
-  #waiting: ClientFrame[] = [];
+  /** Frames that came while authenticating, and their bytes in sum. */
+  #waiting: { readonly frame: ClientFrame; readonly bytes: number }[] = [];
   #waitingBytes = 0;
   /** Made when needed, so that an idle connection costs little. */
   #calls: PendingCalls | undefined;
@@ -163,7 +163,7 @@ export class Connection<Auth> {
     if (this.#state === "connecting") return this.#begin(frame);
     // the application may be waiting for just this answer before it accepts the client
     if (this.#state === "open" || frame.type === "answer") return this.#handle(frame);
-    this.#wait(frame, typeof message === "string" ? message.length : 0);
+    this.#wait(frame, typeof message === "string" ? Buffer.byteLength(message) : 0);
   }
 
   /** The first frame has to authenticate; what is no frame at all gets another chance. */
@@ -206,13 +206,13 @@ export class Connection<Auth> {
     }
   }
 
-  #wait(frame: ClientFrame, length: number): void {
+  #wait(frame: ClientFrame, bytes: number): void {
     const { framesWaiting, bytesWaiting } = this.#parts.limits;
-    this.#waitingBytes += length;
+    this.#waitingBytes += bytes;
     if (this.#waiting.length >= framesWaiting || this.#waitingBytes > bytesWaiting) {
       return this.close(CLOSE.tooManyFrames);
     }
-    this.#waiting.push(frame);
+    this.#waiting.push({ frame, bytes });
   }
 
   async #authenticate({ head, token, protocol }: AuthFrame): Promise<void> {
@@ -257,16 +257,12 @@ export class Connection<Auth> {
   }
 
   #serveWaiting(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    for (const [index, frame] of waiting.entries()) {
-      // one of them may have been another `auth` frame
-      if (this.#state !== "open") {
-        this.#waiting = waiting.slice(index);
-        return;
-      }
-      this.#handle(frame);
+    // one of them may be another `auth` frame, for which the rest goes on waiting
+    while (this.#state === "open") {
+      const next = this.#waiting.shift();
+      if (!next) return;
+      this.#waitingBytes -= next.bytes;
+      this.#handle(next.frame);
     }
   }
 
@@ -294,7 +290,7 @@ export class Connection<Auth> {
     const { reporter, exposeErrors } = this.#parts;
     if (outcome.status === "error") return this.#refuse(head, errorForWire(outcome.error));
     if (outcome.status === "failure") {
-      if (!(outcome.error instanceof RpcError)) {
+      if (!isRpcError(outcome.error)) {
         reporter.error(`${JSON.stringify(path)} failed`, outcome.error);
       }
       return this.#refuse(head, failureForWire(outcome.error, exposeErrors));

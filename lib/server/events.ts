@@ -23,7 +23,7 @@ export interface GuardEvents<Auth> {
 export interface ServerEvents<Auth> extends GuardEvents<Auth> {
   /**
    * Before a client is told that it is in. Unlike the other guards it accepts by an answer of nothing:
-   * `callback()`, or a promise of `undefined`.
+   * `callback()`, or a promise of `undefined`. Other falsy answers refuse.
    */
   authentication: [socket: Socket<Auth>, auth: Auth, callback: Callback];
 
@@ -45,9 +45,10 @@ export interface ServerEvents<Auth> extends GuardEvents<Auth> {
   ready: [];
   /**
    * Something has failed that no caller was there to be told of: a Redis client's error, a listener that threw,
-   * an answer that came too late. Without a listener it is logged, never thrown.
+   * an answer that came too late. `context` says in words what it was. Without a listener it is logged, never
+   * thrown.
    */
-  error: [error: Error];
+  error: [error: Error, context: string];
 }
 
 /** The events whose listeners answer nothing. */

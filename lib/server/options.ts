@@ -29,8 +29,13 @@ export interface Limits {
    * requests", and its frames that wait while it authenticates, past which it is closed. Default 1000.
    */
   framesWaiting: number;
-  /** UTF-16 code units in the frames that wait while a socket authenticates, past which it is closed. Default 1,048,576. */
+  /** Bytes in the frames that wait while a socket authenticates, past which it is closed. Default 1,048,576. */
   bytesWaiting: number;
+  /**
+   * Milliseconds that Redis may take to store or to redeem a token; then the token route answers 503, or the
+   * socket is closed, and the client tries again. Default 4000.
+   */
+  redisTimeout: number;
   /** Bytes in the body of a route's response; a larger one fails its call. Default 16,777,216. */
   routeResponseBytes: number;
 }
@@ -39,7 +44,7 @@ export interface Limits {
 export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
   /** The route prefix that the SockJS server is bound to. Default `"/sockets"`. */
   prefix?: string | null | undefined;
-  /** The path of the token route. Default `"/socket/token"`. */
+  /** The path of the token route, not below `prefix`. Default `"/socket/token"`. */
   tokenRoute?: string | null | undefined;
   /**
    * A second Redis client, for subscriptions. Default none: pub/sub is off, and using it is an error that says
@@ -177,6 +182,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   pathLength: 256,
   framesWaiting: 1000,
   bytesWaiting: 1_048_576,
+  redisTimeout: 4_000,
   routeResponseBytes: 16_777_216,
 };
 
@@ -191,13 +197,18 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     checkOption(name as keyof typeof RULES, value);
   }
   const {
+    prefix = "/sockets",
     tokenRoute = "/socket/token",
     channelPrefix = "",
     tokenTtl = 30_000,
     tokenPrefix = `token-sockjs:${channelPrefix}${tokenRoute}:`,
   } = options;
+  if (prefix !== "" && `${tokenRoute}/`.startsWith(`${prefix}/`)) {
+    throw new TypeError(
+      "options.tokenRoute must not lie below options.prefix, where SockJS answers all requests",
+    );
+  }
   return {
-    prefix: "/sockets",
     pubsubClient: undefined,
     socketController: {},
     routes: {},
@@ -211,6 +222,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     authTimeout: tokenTtl,
     jsonp: "same-origin",
     ...options,
+    prefix,
     tokenRoute,
     channelPrefix,
     tokenTtl,

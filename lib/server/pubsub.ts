@@ -1,5 +1,5 @@
 import { v4 as uuid } from "uuid";
-import { DisconnectedError } from "../shared/errors.js";
+import { DisconnectedError, isError } from "../shared/errors.js";
 import {
   ALL_CHANNEL,
   encodeMessage,
@@ -325,7 +325,7 @@ export function encodeData(data: unknown): string {
   try {
     json = JSON.stringify(data);
   } catch (error) {
-    throw new TypeError(`The message is no JSON value: ${error instanceof Error ? error.message : error}`, {
+    throw new TypeError(`The message is no JSON value: ${isError(error) ? error.message : "it cannot be encoded"}`, {
       cause: error,
     });
   }
@@ -352,7 +352,7 @@ function parseSyncCommand(payload: string, limits: Limits): SyncCommand | undefi
   }
   if (!isObject(value) || value.command !== "unsubscribeAll" || !isObject(value.data)) return undefined;
   const { channel } = value.data;
-  if (!isChannelName(channel, limits)) return undefined;
+  if (!isChannelName(channel, limits) || isReservedChannel(channel)) return undefined;
   const { id } = value;
   return { command: "unsubscribeAll", data: { channel }, ...(typeof id === "string" ? { id } : {}) };
 }

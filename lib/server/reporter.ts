@@ -1,3 +1,5 @@
+import { isError } from "../shared/errors.js";
+
 /** Any console-like logger: the console, pino, winston. Each call gets one string. */
 export interface Logger {
   error(message: string): unknown;
@@ -16,11 +18,11 @@ export class Reporter {
   readonly #logger: Logger;
   readonly #debugging: boolean;
   /** Hands an error to the application's listeners; false where there are none. */
-  readonly #emitError: (error: Error) => boolean;
+  readonly #emitError: (error: Error, context: string) => boolean;
 
   #lastOutage: { readonly message: string; readonly time: number } | undefined;
 
-  constructor(logger: Logger, debugging: boolean, emitError: (error: Error) => boolean) {
+  constructor(logger: Logger, debugging: boolean, emitError: (error: Error, context: string) => boolean) {
     this.#logger = logger;
     this.#debugging = debugging;
     this.#emitError = emitError;
@@ -28,16 +30,16 @@ export class Reporter {
 
   /** Tells the application of something that has failed: its `error` listeners, or without one the log. */
   error(context: string, cause: unknown): void {
-    const error = cause instanceof Error ? cause : new Error(`${context}: ${describe(cause)}`, { cause });
-    if (!this.#tell(error)) this.#write("error", `${context}: ${describe(cause)}`);
+    const error = isError(cause) ? cause : new Error(`${context}: ${describe(cause)}`, { cause });
+    if (!this.#tell(error, context)) this.#write("error", `${context}: ${describe(cause)}`);
   }
 
   /** As `error`, for what a client repeats as long as it cannot connect: the log gets each message once a minute. */
   outage(context: string, cause: unknown): void {
-    const message = cause instanceof Error ? cause.message || cause.name : describe(cause);
+    const message = isError(cause) ? cause.message || cause.name : describe(cause);
     const now = Date.now();
     const isRepeated = this.#lastOutage?.message === message && now - this.#lastOutage.time < REPEAT_AFTER;
-    if (this.#tell(cause instanceof Error ? cause : new Error(message, { cause })) || isRepeated) return;
+    if (this.#tell(isError(cause) ? cause : new Error(message, { cause }), context) || isRepeated) return;
     this.#lastOutage = { message, time: now };
     this.#write("error", `${context}: ${message}`);
   }
@@ -52,9 +54,9 @@ export class Reporter {
   }
 
   /** Whether the application has heard of an error. */
-  #tell(error: Error): boolean {
+  #tell(error: Error, context: string): boolean {
     try {
-      return this.#emitError(error);
+      return this.#emitError(error, context);
     } catch (thrown) {
       this.#write("error", `an "error" listener threw: ${describe(thrown)}`);
       return false;
@@ -71,8 +73,17 @@ export class Reporter {
 }
 
 /** An error's stack and those behind it. Not its other fields: a Redis client puts keys and values there. */
-function describe(cause: unknown): string {
-  if (!(cause instanceof Error)) return typeof cause === "string" ? cause : `a ${typeof cause} was thrown`;
-  const own = cause.stack ?? `${cause.name}: ${cause.message}`;
-  return cause.cause instanceof Error ? `${own}\ncaused by ${describe(cause.cause)}` : own;
+function describe(cause: unknown, depth = 0): string {
+  if (typeof cause === "string") return cause;
+  if (!isError(cause)) return `a ${typeof cause} was thrown`;
+  try {
+    const own = cause.stack ?? `${cause.name}: ${cause.message}`;
+    // an error may be behind itself
+    const hasCause = isError(cause.cause) && depth < MOST_CAUSES;
+    return hasCause ? `${own}\ncaused by ${describe(cause.cause, depth + 1)}` : own;
+  } catch {
+    return "an error that cannot be read";
+  }
 }
+
+const MOST_CAUSES = 8;

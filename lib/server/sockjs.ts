@@ -44,8 +44,9 @@ export class SockJSTransport {
 
   /** Hands over what the client sends, which may be no string, and tells of the end. */
   listen(onMessage: (message: unknown) => void, onClose: () => void): void {
-    this.#connection.on("data", onMessage);
-    this.#connection.on("close", onClose);
+    // SockJS fails when a connection is closed within this event while its message holds further frames
+    this.#connection.on("data", (message: unknown) => queueMicrotask(() => onMessage(message)));
+    this.#connection.on("close", () => queueMicrotask(onClose));
   }
 
   write(frame: string): void {

@@ -1,7 +1,7 @@
 import type { Application, Request, RequestHandler, Response } from "express";
 import qs from "qs";
 import { type Answering, ask } from "../shared/answer.js";
-import { errorForWire, failureForWire, type Outcome, RpcError } from "../shared/errors.js";
+import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
 import { lateError } from "./access.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Reporter } from "./reporter.js";
@@ -94,7 +94,7 @@ export class TokenRoute<Auth> {
     const { tokens, reporter, options } = parts;
     const outcome = await this.#authenticate(parts, req);
     if (outcome.status !== "result") {
-      if (outcome.status === "failure" && !(outcome.error instanceof RpcError)) {
+      if (outcome.status === "failure" && !isRpcError(outcome.error)) {
         reporter.error("authentication at the token route failed", outcome.error);
       }
       return { status: 500, body: { error: messageOf(outcome, options.exposeErrors) } };

@@ -88,7 +88,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     const { pubsubClient, logger, debug, exposeErrors, limits, filter, ping, ...rest } = this.#options;
     const { publisher, subscriber } = adaptClients(redisClient, pubsubClient);
     this.#redis = subscriber ? [publisher, subscriber] : [publisher];
-    const reporter = new Reporter(logger, debug, (error) => this.#emitError(error));
+    const reporter = new Reporter(logger, debug, (error, context) => this.#emitError(error, context));
     this.#reporter = reporter;
     for (const redis of this.#redis)
       redis.onError((error) => reporter.outage("a Redis client's error", error));
@@ -104,7 +104,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         this.#notify(event, socket, { channel });
       },
     });
-    const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl);
+    const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl, limits.redisTimeout);
     this.#tokenRoute = new TokenRoute<Auth>({
       app,
       options: this.#options,
@@ -402,10 +402,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     }
   }
 
-  #emitError(error: Error): boolean {
+  #emitError(error: Error, context: string): boolean {
     const listeners = this.rawListeners("error");
     for (const listener of listeners) {
-      const returned: unknown = Reflect.apply(listener, this, [error]);
+      const returned: unknown = Reflect.apply(listener, this, [error, context]);
       if (returned instanceof Promise) {
         returned.catch(() => this.#reporter.warn('an "error" listener has rejected'));
       }

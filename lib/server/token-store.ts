@@ -8,29 +8,47 @@ export class TokenStore<Auth> {
   readonly #redis: Redis;
   readonly #prefix: string;
   readonly #ttl: number;
+  readonly #patience: number;
 
-  constructor(redis: Redis, prefix: string, ttl: number) {
+  /** `ttl` is a token's life, and `patience` how long Redis may take, both in milliseconds. */
+  constructor(redis: Redis, prefix: string, ttl: number, patience: number) {
     this.#redis = redis;
     this.#prefix = prefix;
     this.#ttl = ttl;
+    this.#patience = patience;
   }
 
   /** Stores an identity and gives its token, a uuid v4. Throws a `TypeError` for an identity that is no JSON. */
   async issue(identity: Identity<Auth>): Promise<string> {
-    const value = JSON.stringify(identity);
+    const value = encodeIdentity(identity);
     const token = uuid();
-    await this.#redis.set(this.#prefix + token, value, this.#ttl).catch((error: unknown) => {
-      throw withoutToken(error, token);
-    });
+    await this.#inTime(token, this.#redis.set(this.#prefix + token, value, this.#ttl));
     return token;
   }
 
   /** Gives the identity behind a token and forgets the token, in one command; undefined for an unknown one. */
   async redeem(token: string): Promise<Identity<Auth> | undefined> {
-    const value = await this.#redis.take(this.#prefix + token).catch((error: unknown) => {
-      throw withoutToken(error, token);
-    });
+    const value = await this.#inTime(token, this.#redis.take(this.#prefix + token));
     return value === null ? undefined : parseIdentity<Auth>(value);
+  }
+
+  /** Waits for Redis, but not for ever: its clients keep commands for as long as it is away. */
+  async #inTime<T>(token: string, command: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`No answer from Redis within ${this.#patience} ms`)),
+        this.#patience,
+      );
+      timer.unref();
+    });
+    try {
+      return await Promise.race([command, late]);
+    } catch (error) {
+      throw withoutToken(error, token);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 
@@ -39,10 +57,23 @@ export function isToken(value: unknown): value is string {
   return typeof value === "string" && validate(value) && version(value) === 4;
 }
 
+function encodeIdentity(identity: Identity<unknown>): string {
+  const auth = JSON.stringify(identity.auth);
+  // what is an object here may be something else as JSON, for instance a date
+  if (!/^[{[]/.test(auth ?? "")) throw new TypeError("An identity must be an object as JSON, too");
+  return JSON.stringify(identity);
+}
+
 function parseIdentity<Auth>(value: string): Identity<Auth> {
-  const identity: unknown = JSON.parse(value);
-  if (!isObject(identity) || !isObject(identity.auth))
+  let identity: unknown;
+  try {
+    identity = JSON.parse(value);
+  } catch {
+    // the parser's own error quotes what it was given
+  }
+  if (!isObject(identity) || typeof identity.auth !== "object" || identity.auth === null) {
     throw new Error("What Redis holds for a token is no identity");
+  }
   return identity as unknown as Identity<Auth>;
 }
 

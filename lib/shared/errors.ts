@@ -44,19 +44,40 @@ export const FUNCTION_NOT_FOUND = "Function not found";
  * is. Falls back to {@link INTERNAL_ERROR} for a value that has no JSON form or that reads as "no error".
  */
 export function errorForWire(error: unknown): unknown {
-  if (error instanceof Error) {
-    const { message, code, data } = error as Error & { code?: unknown; data?: unknown };
-    const wire: Record<string, unknown> = { message };
-    if (typeof code === "string" || typeof code === "number") wire.code = code;
-    if (data !== undefined && isJson(data)) wire.data = data;
-    return wire;
+  try {
+    const wire = isError(error) ? fieldsForWire(error) : error;
+    return wire && isJson(wire) ? wire : INTERNAL_ERROR;
+  } catch {
+    // a getter has thrown
+    return INTERNAL_ERROR;
   }
-  return error && isJson(error) ? error : INTERNAL_ERROR;
+}
+
+function fieldsForWire({ message, code, data }: Error & { code?: unknown; data?: unknown }): object {
+  return {
+    message: typeof message === "string" ? message : INTERNAL_ERROR,
+    ...(typeof code === "string" || typeof code === "number" ? { code } : {}),
+    ...(data !== undefined && isJson(data) ? { data } : {}),
+  };
 }
 
 /** What of a failure goes over the wire; `expose` is for development only. */
 export function failureForWire(error: unknown, expose: boolean): unknown {
-  return error instanceof RpcError || expose ? errorForWire(error) : INTERNAL_ERROR;
+  return expose || isRpcError(error) ? errorForWire(error) : INTERNAL_ERROR;
+}
+
+/** Says whether a value is an error. Never throws, as `instanceof` does for a proxy that was revoked. */
+export function isError(value: unknown): value is Error {
+  try {
+    return value instanceof Error;
+  } catch {
+    return false;
+  }
+}
+
+/** Says whether an error is meant for the caller. */
+export function isRpcError(error: unknown): error is RpcError {
+  return isError(error) && error instanceof RpcError;
 }
 
 function isJson(value: unknown): boolean {

@@ -205,7 +205,8 @@ function parseAnswer(resp: JsonObject): Answer {
 }
 
 function isId(value: unknown): value is string | number {
-  return typeof value === "string" || typeof value === "number";
+  // JSON may hold numbers that are too large for one, and those have no JSON form again
+  return typeof value === "string" || Number.isFinite(value);
 }
 
 function encodeHead({ rpc, uuid }: RequestHead): string {

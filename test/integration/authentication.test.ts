@@ -186,6 +186,8 @@ describe("authentication", () => {
         },
       },
       "is async and gives false": { listener: async (_s: Socket) => false },
+      "gives null": { listener: (_s: Socket) => null },
+      "gives zero": { listener: (_s: Socket) => 0 },
     };
     for (const [what, { listener, reported = false }] of Object.entries(refusing)) {
       it(`closes without a frame where one ${what}`, async () => {

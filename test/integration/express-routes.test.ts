@@ -74,7 +74,11 @@ interface CallOptions {
 }
 
 function start(app: Express, route: Route, options: CallOptions = {}): Call {
-  const { path = PATH, socket = makeSocket(), maxResponseBytes = DEFAULT_LIMITS.routeResponseBytes } = options;
+  const {
+    path = PATH,
+    socket = makeSocket(),
+    maxResponseBytes = DEFAULT_LIMITS.routeResponseBytes,
+  } = options;
   const data = "data" in options ? options.data : { page: "2" };
   const routes = new ExpressRoutes<Auth>(app, maxResponseBytes);
   const outcomes: Outcome[] = [];

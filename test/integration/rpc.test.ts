@@ -277,6 +277,51 @@ describe("a client's call", () => {
     });
   });
 
+  describe("of a function whose error cannot be read", () => {
+    const revoked = () => {
+      const { proxy, revoke } = Proxy.revocable({}, {});
+      revoke();
+      return proxy;
+    };
+    const throwing = (property: string) =>
+      Object.defineProperty(new Error("x"), property, {
+        get() {
+          throw new Error("from the getter");
+        },
+      });
+    const behindItself = new Error("x");
+    behindItself.cause = behindItself;
+    /** Each with what the client sees where it was given to the callback on purpose. */
+    const odd: Record<string, { make: () => unknown; given: unknown }> = {
+      "because its message cannot be": { make: () => throwing("message"), given: "Internal error" },
+      "because its stack cannot be": { make: () => throwing("stack"), given: { message: "x" } },
+      "because it is a proxy that was revoked": { make: revoked, given: "Internal error" },
+      "because it is behind itself": { make: () => behindItself, given: { message: "x" } },
+      "because its message is no string": {
+        make: () => Object.assign(new Error("x"), { message: 1n }),
+        given: { message: "Internal error" },
+      },
+      "because it is a symbol": { make: () => Symbol("x"), given: "Internal error" },
+    };
+    for (const [why, { make, given }] of Object.entries(odd)) {
+      it(`is answered, ${why}, whichever way it comes`, async () => {
+        const client = await start({
+          later: (_a: unknown, _d: unknown, callback: Callback) => setImmediate(callback, make()),
+          rejects: async (_a: unknown) => Promise.reject(make()),
+          throws: (_a: unknown) => {
+            throw make();
+          },
+        });
+        application.tokenServer.removeAllListeners("error");
+        expect((await client.request({ rpc: "later" })).error).to.deep.equal(given);
+        for (const rpc of ["rejects", "throws"]) {
+          expect((await client.request({ rpc })).error).to.equal("Internal error");
+        }
+        expect(application.log).to.have.length(2);
+      });
+    }
+  });
+
   describe("counts the first answer alone", () => {
     const cases: Record<string, (...args: never[]) => unknown> = {
       "of two callbacks": (_a: unknown, _d: unknown, callback: Callback) => {

@@ -59,6 +59,12 @@ describe("the server", () => {
       });
     }
 
+    for (const tokenRoute of ["/sockets", "/sockets/token"]) {
+      it(`a token route that is not below the prefix, as ${tokenRoute} is`, () => {
+        expect(make(app, redis, server, { tokenRoute })).to.throw(TypeError, "options.tokenRoute");
+      });
+    }
+
     it("two Redis clients, or one that is embedded", async () => {
       const client = createClient();
       expect(make(app, client, server, { pubsubClient: client })).to.throw(

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { request as httpRequest } from "node:http";
 import { expect } from "chai";
@@ -149,6 +150,17 @@ for (const version of [5, 4]) {
         expect(await authFor({ options: { authentication: (_req) => ({ id: 3 }) } })).to.deep.equal({
           id: 3,
         });
+      });
+
+      it("takes an array as the identity", async () => {
+        const options: TokenSocketServerOptions = { authentication: async (_req) => ["reader", 7] };
+        expect(await authFor({ options })).to.deep.equal(["reader", 7]);
+      });
+
+      it("answers 500 for an object that is none as JSON", async () => {
+        await withAuthentication(async (_req) => new Date());
+        expect(await ask()).to.include({ status: 500, text: '{"error":"Internal error"}' });
+        expect(application.errors[0]?.message).to.contain("identity");
       });
 
       it("attaches the session's data when it answers true", async () => {
@@ -457,6 +469,21 @@ for (const version of [5, 4]) {
       }
     });
 
+    it("answers 503 when Redis does not answer in time, and the socket that comes with a token closes", async () => {
+      const store = memoryRedis();
+      await start({
+        redisClient: silentRedis(),
+        pubsubClient: store,
+        options: { limits: { redisTimeout: 20 } },
+      });
+      const answer = await ask();
+      expect(answer).to.include({ status: 503, text: '{"error":"Service unavailable"}' });
+      const client = await application.open();
+      client.send({ rpc: "auth", token: randomUUID(), uuid: 1 });
+      expect((await client.closed).code).to.equal(4503);
+      expect(client.frames).to.deep.equal([]);
+    });
+
     it("is gone after shutdown, and the application's own rules answer", async () => {
       await start({ options: { customMiddleware: (_req, res) => res.status(418).end() } });
       application.app.use((_req, res) => {
@@ -491,6 +518,13 @@ function failingRedis(): NonNullable<ApplicationOptions["redisClient"]> {
     set: refuse,
   });
   return Object.assign(client, { publish: refuse, subscribe: refuse, unsubscribe: refuse });
+}
+
+/** A client of node-redis's shape that keeps all commands for later. */
+function silentRedis(): NonNullable<ApplicationOptions["redisClient"]> {
+  const keep = () => new Promise<never>(() => {});
+  const client = Object.assign(new EventEmitter(), { isOpen: true, isReady: true, getDel: keep, set: keep });
+  return Object.assign(client, { publish: keep, subscribe: keep, unsubscribe: keep });
 }
 
 describe("a token", () => {

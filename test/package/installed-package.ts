@@ -1,0 +1,75 @@
+import { execFile } from "node:child_process";
+import { rmSync } from "node:fs";
+import {
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+export const ROOT = join(import.meta.dirname, "../..");
+
+/** What is no part of the package's sources. */
+const LEFT_OUT = new Set(["node_modules", "dist", "coverage", ".git"]);
+
+let installing: Promise<string> | undefined;
+
+/**
+ * Builds and packs the package apart from the working tree, and installs it in a folder as a user's project has
+ * it: the packed files in `node_modules`, with the other packages beside them. Gives the project's folder, which
+ * goes with the process.
+ */
+export function installPackage(): Promise<string> {
+  installing ??= install();
+  return installing;
+}
+
+/** Runs the TypeScript compiler in a folder; gives what it says, which is nothing where all is well. */
+export async function compile(folder: string, args: readonly string[]): Promise<string> {
+  const compiler = join(ROOT, "node_modules/typescript/bin/tsc");
+  try {
+    return (await run(process.execPath, [compiler, ...args], { cwd: folder })).stdout;
+  } catch (error) {
+    const { stdout } = error as { stdout?: string };
+    if (!stdout) throw error;
+    return stdout;
+  }
+}
+
+async function install(): Promise<string> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), "node-token-sockjs-")));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const source = join(folder, "source");
+  await cp(ROOT, source, {
+    recursive: true,
+    filter: (path) => path === ROOT || !LEFT_OUT.has(basename(path)),
+  });
+  await symlink(join(ROOT, "node_modules"), join(source, "node_modules"));
+  const complaints = await compile(source, ["-p", "tsconfig.json"]);
+  if (complaints) throw new Error(`The package does not build:\n${complaints}`);
+  const packing = ["pack", "--ignore-scripts", "--json", "--loglevel=error", "--pack-destination", folder];
+  const { stdout } = await run("npm", packing, { cwd: source });
+  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
+
+  const project = join(folder, "project");
+  const modules = join(project, "node_modules");
+  await mkdir(modules, { recursive: true });
+  await writeFile(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  for (const name of await readdir(join(ROOT, "node_modules"))) {
+    if (!name.startsWith(".")) await symlink(join(ROOT, "node_modules", name), join(modules, name));
+  }
+  await run("tar", ["-xzf", join(folder, filename), "-C", modules]);
+  const { name } = JSON.parse(await readFile(join(modules, "package/package.json"), "utf8"));
+  await rename(join(modules, "package"), join(modules, name));
+  return project;
+}

@@ -1,0 +1,272 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import * as library from "../../lib/index.js";
+import {
+  DEFAULT_LIMITS,
+  type Limits,
+  optionNames,
+  type ResolvedOptions,
+  resolveOptions,
+} from "../../lib/server/options.js";
+import { CLOSE } from "../../lib/shared/close-codes.js";
+import { DEFAULT_CALL_TIMEOUT } from "../../lib/shared/pending-calls.js";
+import { ROOT } from "./installed-package.js";
+import { codeOf, headingsOf, tableUnder } from "./markdown.js";
+
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
+
+describe("the README's lists", () => {
+  it("have each option with its default", () => {
+    const options: ResolvedOptions<unknown> = resolveOptions({});
+    const rows = tableUnder(README, "Options");
+    expect(rows.map(([name]) => codeOf(name))).to.deep.equal(optionNames());
+    for (const [cell, given = ""] of rows) {
+      const name = codeOf(cell) as keyof typeof options;
+      if (name === "limits") continue;
+      expect(options[name], name).to.deep.equal(defaultOf(given, options));
+    }
+  });
+
+  it("have a section for each option", () => {
+    expect(headingsOf(README, 3, "Options")).to.deep.equal(optionNames());
+  });
+
+  it("have defaults that follow other options where they say so", () => {
+    const options: ResolvedOptions<unknown> = resolveOptions({
+      channelPrefix: "shop:",
+      tokenRoute: "/token",
+      tokenTtl: 1000,
+    });
+    for (const [cell, given = ""] of tableUnder(README, "Options")) {
+      const name = codeOf(cell) as keyof typeof options;
+      if (name === "authTimeout" || name === "tokenPrefix") {
+        expect(options[name]).to.equal(defaultOf(given, options));
+      }
+    }
+  });
+
+  it("have each limit with its default", () => {
+    const rows = tableUnder(README, "Limits");
+    const documented = Object.fromEntries(rows.map(([name, value]) => [codeOf(name), Number(codeOf(value))]));
+    expect(documented).to.deep.equal(DEFAULT_LIMITS);
+  });
+
+  it("have each event with its arguments' number, and its kind", () => {
+    const declared = eventsOf(readFileSync(join(ROOT, "lib/server/events.ts"), "utf8"));
+    const documented = tableUnder(README, "Events").map(([name, args = "", kind]) => ({
+      name: codeOf(name),
+      args: argumentsOf(codeOf(args) ?? ""),
+      kind,
+    }));
+    expect(documented).to.have.deep.members(declared);
+  });
+
+  it("have each method", () => {
+    const { prototype } = library.TokenSocketServer;
+    const methods = Object.getOwnPropertyNames(prototype).filter(
+      (name) =>
+        name !== "constructor" &&
+        typeof Object.getOwnPropertyDescriptor(prototype, name)?.value === "function",
+    );
+    const documented = headingsOf(README, 3, "Methods").map((heading) => heading.replace(/\(.*/, ""));
+    expect(documented).to.deep.equal(methods);
+  });
+
+  it("say of each live property that it is one", () => {
+    const { prototype } = library.TokenSocketServer;
+    const live = Object.getOwnPropertyNames(prototype).filter(
+      (name) => Object.getOwnPropertyDescriptor(prototype, name)?.set,
+    );
+    const sections = README.split(/^### /m).filter((section) => /live\s+property/.test(section));
+    expect(sections.map((section) => section.split("\n")[0])).to.have.members(live);
+  });
+
+  it("have each close code", () => {
+    const documented = tableUnder(README, "Close codes").map(([code, reason, reconnect]) => ({
+      code: Number(codeOf(code)),
+      reason,
+      reconnect: reconnect === "yes",
+    }));
+    expect(documented).to.have.deep.members(Object.values(CLOSE));
+  });
+
+  it("have each class of errors, with its code", () => {
+    const classes = Object.values(library).filter(
+      (value): value is typeof value & (new (...args: never[]) => Error) => value.prototype instanceof Error,
+    );
+    const documented = new Map(
+      tableUnder(README, "Error classes").map(([name, code]) => [codeOf(name), codeOf(code)]),
+    );
+    expect([...documented.keys()]).to.have.members(classes.map(({ name }) => name));
+    const codes = {
+      TimeoutError: new library.TimeoutError(1).code,
+      AbortedError: new library.AbortedError(undefined).code,
+      DisconnectedError: new library.DisconnectedError().code,
+    };
+    for (const [name, code] of Object.entries(codes)) {
+      expect(documented.get(name), name).to.equal(JSON.stringify(code));
+    }
+  });
+
+  it("have the time limit of calls", () => {
+    const [[name, value] = []] = tableUnder(README, "Server to client");
+    expect([codeOf(name), Number(codeOf(value))]).to.deep.equal(["timeout", DEFAULT_CALL_TIMEOUT]);
+  });
+
+  it("name errors that the library has", () => {
+    const sources = ["server/connection.ts", "server/access.ts", "shared/errors.ts", "shared/protocol.ts"]
+      .map((file) => readFileSync(join(ROOT, "lib", file), "utf8"))
+      .join("\n");
+    for (const [error] of tableUnder(README, "What clients see")) {
+      expect(sources).to.include(codeOf(error));
+    }
+  });
+
+  it("have each script of the package's developers", () => {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+    const documented = tableUnder(README, "Development").map(([name]) =>
+      codeOf(name)?.replace(/^npm (run )?/, ""),
+    );
+    const own = Object.keys(scripts).filter((name) => !/^(pre|post)/.test(name));
+    expect(documented).to.have.members(own);
+  });
+});
+
+describe("an option", () => {
+  const noop = () => {};
+
+  /** For each option, values that it takes and values that it refuses. */
+  const VALUES: Record<string, { good: unknown[]; bad: unknown[] }> = {
+    prefix: { good: ["/live", ""], bad: ["live", 5, {}, true] },
+    tokenRoute: { good: ["/token"], bad: ["", "token", 5, [], /token/] },
+    pubsubClient: { good: [{}], bad: ["redis://localhost", 6379, true] },
+    channelPrefix: { good: ["", "shop:"], bad: [5, {}, false] },
+    socketController: { good: [{}, { a: { b: noop } }], bad: [noop, [], "math", 5] },
+    routes: { good: [{}, { a: [noop] }], bad: [noop, [], "math", 5] },
+    customMiddleware: { good: [noop, [], [noop, noop]], bad: ["cors", [noop, "cors"], {}, 5] },
+    authentication: { good: ["user", noop], bad: ["", {}, 5, true, [noop]] },
+    filter: { good: [noop], bad: ["secret", {}, [noop], true] },
+    ping: { good: [true, false], bad: ["yes", 1, 0, {}] },
+    debug: { good: [true, false], bad: ["yes", 1, 0, {}] },
+    logger: { good: [console], bad: [noop, "console", {}, { error: noop, warn: noop }, 5] },
+    exposeErrors: { good: [true, false], bad: ["yes", 1, 0, {}] },
+    tokenTtl: { good: [1, 60_000], bad: [0, -1, 1.5, Number.NaN, Infinity, "30000", {}] },
+    tokenPrefix: { good: ["", "shop:"], bad: [5, {}, false] },
+    authTimeout: { good: [1, 0.5, 60_000], bad: [0, -1, Number.NaN, Infinity, "30000", {}] },
+    jsonp: {
+      good: ["same-origin", false, [], ["https://a.example", "http://localhost:8080"]],
+      bad: [true, "https://a.example", ["a.example"], ["https://a.example/"], [5], {}],
+    },
+    limits: { good: [{}, { jsonDepth: 5 }], bad: [[], "none", 5, noop] },
+  };
+
+  it("is in the table of this test", () => {
+    expect(Object.keys(VALUES)).to.deep.equal(optionNames());
+  });
+
+  for (const [name, { good, bad }] of Object.entries(VALUES)) {
+    it(`${name} takes what it should`, () => {
+      for (const value of good) {
+        const resolved = resolveOptions({ [name]: value })[name as keyof ResolvedOptions<unknown>];
+        if (name !== "limits") expect(resolved).to.equal(value);
+      }
+    });
+
+    it(`${name} refuses anything else by a TypeError that names it`, () => {
+      for (const value of bad) {
+        const message = new RegExp(`^options\\.${name} must be .*, not `);
+        expect(() => resolveOptions({ [name]: value }), String(value)).to.throw(TypeError, message);
+      }
+    });
+
+    it(`${name} may be undefined or null, which is as if it were absent`, () => {
+      const defaults = resolveOptions({});
+      expect(resolveOptions({ [name]: undefined })).to.deep.equal(defaults);
+      expect(resolveOptions({ [name]: null })).to.deep.equal(defaults);
+    });
+  }
+
+  it("that does not exist is a TypeError that names it", () => {
+    expect(() => resolveOptions({ prefx: "/live" })).to.throw(TypeError, /options\.prefx is no option/);
+    for (const name of ["constructor", "toString", "hasOwnProperty"]) {
+      expect(() => resolveOptions({ [name]: 1 })).to.throw(TypeError, new RegExp(`options\\.${name} is no`));
+    }
+  });
+
+  it("cannot be given where options are no object", () => {
+    for (const options of ["/live", 5, [], noop, true]) {
+      expect(() => resolveOptions(options), String(options)).to.throw(TypeError, "options must be an object");
+    }
+    for (const options of [undefined, null]) {
+      expect(resolveOptions(options)).to.deep.equal(resolveOptions({}));
+    }
+  });
+});
+
+describe("a limit", () => {
+  for (const name of Object.keys(DEFAULT_LIMITS) as (keyof Limits)[]) {
+    it(`${name} takes a positive whole number and leaves the others as they are`, () => {
+      expect(resolveOptions({ limits: { [name]: 7 } }).limits).to.deep.equal({
+        ...DEFAULT_LIMITS,
+        [name]: 7,
+      });
+      for (const value of [undefined, null]) {
+        expect(resolveOptions({ limits: { [name]: value } }).limits).to.deep.equal(DEFAULT_LIMITS);
+      }
+    });
+
+    it(`${name} refuses anything else by a TypeError that names it`, () => {
+      const message = new RegExp(`^options\\.limits\\.${name} must be a positive whole number`);
+      for (const value of [0, -1, 1.5, Number.NaN, Infinity, "7", true, {}]) {
+        expect(() => resolveOptions({ limits: { [name]: value } })).to.throw(TypeError, message);
+      }
+    });
+  }
+
+  it("that does not exist is a TypeError that names it", () => {
+    expect(() => resolveOptions({ limits: { depth: 3 } })).to.throw(
+      TypeError,
+      /options\.limits\.depth is no/,
+    );
+  });
+});
+
+/** The value of a default as it is documented: none, or an expression that may name other options. */
+function defaultOf(cell: string, options: object): unknown {
+  if (cell === "none") return undefined;
+  const names = Object.keys(options);
+  return new Function(...names, `return ${codeOf(cell)}`)(...Object.values(options));
+}
+
+interface EventRow {
+  readonly name: string | undefined;
+  readonly args: readonly string[];
+  readonly kind: string | undefined;
+}
+
+/** The events as the types declare them. */
+function eventsOf(source: string): EventRow[] {
+  const types = source.replace(/\/\*\*[\s\S]*?\*\//g, "");
+  const [guards = "", others = ""] = types.split("export interface ServerEvents");
+  return [guards, others].flatMap((text) =>
+    [...text.matchAll(/^ {2}(\w+): \[([\s\S]*?)\];$/gm)].map(([, name, declared = ""]) => {
+      const args = splitAtTop(declared).map((arg) => {
+        const [label = "", type = ""] = arg.split(/:(.*)/s);
+        const fields = [...type.matchAll(/(?:readonly )?(\w+): [^;}]+/g)].map(([, field]) => field);
+        return fields.length > 0 ? `{ ${fields.join(", ")} }` : label.trim();
+      });
+      return { name, args, kind: args.includes("callback") ? "guard" : "notice" };
+    }),
+  );
+}
+
+function argumentsOf(code: string): string[] {
+  return splitAtTop(code.slice(1, -1));
+}
+
+/** Splits at commas that are within no braces and no angle brackets. */
+function splitAtTop(text: string): string[] {
+  const parts = text.split(/,(?![^{]*\})(?![^<]*>)/);
+  return parts.map((part) => part.trim()).filter(Boolean);
+}

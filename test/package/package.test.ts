@@ -1,0 +1,369 @@
+import { execFile } from "node:child_process";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect } from "chai";
+import * as library from "../../lib/index.js";
+import { compile, installPackage, ROOT } from "./installed-package.js";
+
+const run = promisify(execFile);
+
+describe("the package as it is installed", () => {
+  let project: string;
+  let manifest: { name: string; exports: Record<string, unknown>; files: string[] };
+
+  before(async function () {
+    this.timeout(60_000);
+    project = await installPackage();
+    manifest = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+  });
+
+  /** Runs a module or, with the suffix `cjs`, a script in the project; gives the JSON that it prints. */
+  async function evaluate(code: string, suffix: "mjs" | "cjs"): Promise<unknown> {
+    const file = join(project, `evaluated.${suffix}`);
+    await writeFile(file, code);
+    const { stdout } = await run(process.execPath, [file], { cwd: project });
+    return JSON.parse(stdout);
+  }
+
+  it("gives the class to a named and to the default import", async () => {
+    const found = await evaluate(
+      `import byDefault, { TokenSocketServer } from "node-token-sockjs";
+      console.log(JSON.stringify([byDefault === TokenSocketServer, typeof byDefault, byDefault.name]));`,
+      "mjs",
+    );
+    expect(found).to.deep.equal([true, "function", "TokenSocketServer"]);
+  });
+
+  it("gives the class to require()", async () => {
+    const found = await evaluate(
+      `const Required = require("node-token-sockjs");
+      const { TokenSocketServer, RpcError } = require("node-token-sockjs");
+      console.log(JSON.stringify([
+        Required === TokenSocketServer,
+        Required.name,
+        new RpcError("no") instanceof Error,
+      ]));`,
+      "cjs",
+    );
+    expect(found).to.deep.equal([true, "TokenSocketServer", true]);
+  });
+
+  it("gives the same class to import and to require()", async () => {
+    const found = await evaluate(
+      `const Required = require("node-token-sockjs");
+      import("node-token-sockjs").then((library) => console.log(library.default === Required));`,
+      "cjs",
+    );
+    expect(found).to.equal(true);
+  });
+
+  it("has each exported value as a static property of the class", () => {
+    const { TokenSocketServer } = library;
+    const values = Object.entries(library).filter(
+      ([name]) => name !== "default" && name !== "module.exports",
+    );
+    expect(values.map(([name]) => name)).to.include.members(["TokenSocketServer", "RpcError"]);
+    for (const [name, value] of values) expect(TokenSocketServer, name).to.have.own.property(name, value);
+  });
+
+  it("lets every subpath be imported and required", async () => {
+    const subpaths = Object.keys(manifest.exports).map((path) => join(manifest.name, path));
+    expect(subpaths).to.include.members(["node-token-sockjs", "node-token-sockjs/memory"]);
+    const scripts = subpaths.filter((path) => !path.endsWith(".json"));
+    const required = await evaluate(
+      `console.log(JSON.stringify(${JSON.stringify(subpaths)}.map((path) => typeof require(path))));`,
+      "cjs",
+    );
+    const imported = await evaluate(
+      `const modules = await Promise.all(${JSON.stringify(scripts)}.map((path) => import(path)));
+      console.log(JSON.stringify(modules.map((module) => Object.keys(module).length > 0)));`,
+      "mjs",
+    );
+    expect(required).to.deep.equal(
+      subpaths.map((path) => (path === "node-token-sockjs" ? "function" : "object")),
+    );
+    expect(imported).to.deep.equal(scripts.map(() => true));
+  });
+
+  it("lets nothing else be reached", async () => {
+    const found = await evaluate(
+      `import("node-token-sockjs/dist/server/hub.js").catch((error) => console.log(JSON.stringify(error.code)));`,
+      "mjs",
+    );
+    expect(found).to.equal("ERR_PACKAGE_PATH_NOT_EXPORTED");
+  });
+
+  it("loads without an Express, a SockJS or a Redis client of its own", async () => {
+    const found = await evaluate(
+      `require("node-token-sockjs");
+      require("node-token-sockjs/memory");
+      const theirs = ["express", "sockjs", "redis", "ioredis"].map((name) => require.resolve(name));
+      console.log(JSON.stringify(theirs.filter((file) => file in require.cache)));`,
+      "cjs",
+    );
+    expect(found).to.deep.equal([]);
+  });
+
+  it("contains each file that its manifest names", async () => {
+    const files = await evaluate(
+      `import { existsSync } from "node:fs";
+      const files = ${JSON.stringify(manifest.files)};
+      console.log(JSON.stringify(files.filter((file) => !existsSync("node_modules/node-token-sockjs/" + file))));`,
+      "mjs",
+    );
+    expect(files).to.deep.equal([]);
+  });
+
+  describe("in TypeScript", () => {
+    const STRICT = {
+      compilerOptions: {
+        target: "es2023",
+        module: "nodenext",
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        verbatimModuleSyntax: true,
+        skipLibCheck: false,
+        types: ["node"],
+        noEmit: true,
+      },
+    };
+
+    /** Type-checks files together; gives the complaints of each. */
+    async function check(files: Record<string, string>): Promise<Record<string, string[]>> {
+      const folder = join(project, "types");
+      await mkdir(folder, { recursive: true });
+      const include = Object.keys(files);
+      await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ ...STRICT, files: include }));
+      for (const [name, code] of Object.entries(files)) await writeFile(join(folder, name), code);
+      const complaints = (await compile(folder, ["-p", ".", "--pretty", "false"]))
+        .split("\n")
+        .filter((line) => /^\S.*error TS/.test(line));
+      const belongs = (line: string, name: string) => line.startsWith(`${name}(`);
+      const others = complaints.filter((line) => !include.some((name) => belongs(line, name)));
+      expect(others).to.deep.equal([]);
+      return Object.fromEntries(
+        include.map((name) => [name, complaints.filter((line) => belongs(line, name))]),
+      );
+    }
+
+    it("accepts an application that names the public types", async function () {
+      this.timeout(60_000);
+      const complaints = await check({ "application.ts": APPLICATION, "required.cts": REQUIRED });
+      expect(complaints).to.deep.equal({ "application.ts": [], "required.cts": [] });
+    });
+
+    it("finds mistakes", async function () {
+      this.timeout(60_000);
+      const files = Object.fromEntries(
+        Object.entries(MISTAKES).map(([name, { code }]) => [`${name}.ts`, `${COMMON}${code}`]),
+      );
+      const complaints = await check(files);
+      for (const [name, { complaint }] of Object.entries(MISTAKES)) {
+        expect(complaints[`${name}.ts`], name).to.have.length(1);
+        expect(complaints[`${name}.ts`]?.[0], name).to.match(complaint);
+      }
+    });
+  });
+});
+
+const COMMON = `
+import express from "express";
+import sockjs from "sockjs";
+import { RpcError, TokenSocketServer, type TokenSocketServerOptions } from "node-token-sockjs";
+import { memoryRedis } from "node-token-sockjs/memory";
+
+interface User { id: number; name: string }
+
+const app = express();
+const redis = memoryRedis();
+const sockjsServer = sockjs.createServer();
+const tokenServer = new TokenSocketServer<User>(app, redis, sockjsServer, { pubsubClient: redis });
+export { app, redis, RpcError, sockjsServer, tokenServer, type TokenSocketServerOptions };
+`;
+
+const APPLICATION = `
+import { createClient } from "redis";
+import { Redis } from "ioredis";
+import express, { type NextFunction, type Request, type Response } from "express";
+import sockjs from "sockjs";
+import byDefault, {
+  AbortedError,
+  CallError,
+  DisconnectedError,
+  RemoteError,
+  RpcError,
+  TimeoutError,
+  TokenSocketServer,
+} from "node-token-sockjs";
+import type {
+  AuthenticationFunction,
+  Callback,
+  CallOptions,
+  Controller,
+  Filter,
+  GuardEvents,
+  Identity,
+  Limits,
+  Logger,
+  PendingSocket,
+  RedisClient,
+  Route,
+  RouteHandler,
+  Routes,
+  RpcErrorOptions,
+  RpcFunction,
+  ServerEvents,
+  Socket,
+  SockJSConnection,
+  SockJSServer,
+  TokenSocketServerOptions,
+} from "node-token-sockjs";
+import { type MemoryRedis, memoryRedis } from "node-token-sockjs/memory";
+
+interface User { id: number; name: string }
+
+const add: RpcFunction<User> = (auth, data: { a: number; b: number }) => data.a + data.b + auth.id;
+const later: RpcFunction<User> = (auth, data, callback, socket) => callback(null, [auth.name, data, socket.sid]);
+const refuse: RpcFunction<User> = async () => {
+  const options: RpcErrorOptions = { code: "E_QUOTA", data: { left: 0 } };
+  throw new RpcError("No more", options);
+};
+const controller: Controller<User> = { math: { add }, later, refuse };
+
+const authenticate: AuthenticationFunction = async (req) => ({ id: Number(req.query.id), name: "x" });
+const authenticateBack: AuthenticationFunction = (req: Request & { user?: User }, callback) => {
+  callback(null, req.user);
+};
+const filter: Filter<User> = (socket, channel, message: { secret?: string }) =>
+  socket.auth.id === 1 && channel === "room" ? message : { ...message, secret: undefined };
+const list: RouteHandler = (req: Request<{ id: string }>, res) => res.json({ id: req.params.id });
+const route: Route = [list, (error: unknown, _req: Request, _res: Response, next: NextFunction) => next(error)];
+const routes: Routes = { notes: { list, all: (req, res) => res.json(req.body), guarded: route } };
+const logger: Logger = { error() {}, warn() {}, info() {}, debug(message) { message.toUpperCase(); } };
+const limits: Partial<Limits> = { jsonDepth: 16 };
+
+const app = express();
+const memory: MemoryRedis = memoryRedis();
+const clients: RedisClient[] = [createClient(), new Redis({ lazyConnect: true }), memory];
+const sockjsServer: SockJSServer = sockjs.createServer();
+const options: TokenSocketServerOptions<User> = {
+  authentication: authenticate,
+  channelPrefix: "chat:",
+  customMiddleware: [(_req, _res, next) => next()],
+  filter,
+  jsonp: ["https://example.com"],
+  limits,
+  logger,
+  ping: undefined,
+  pubsubClient: memory,
+  routes,
+  socketController: controller,
+};
+export const tokenServer = new TokenSocketServer<User>(app, clients[2] ?? memory, sockjsServer, options);
+export const sameServer: byDefault<User> = tokenServer;
+export const untyped = new TokenSocketServer(app, memory, sockjsServer);
+untyped.on("authenticated", (socket) => socket.auth.anything);
+
+tokenServer.authentication = authenticateBack;
+tokenServer.socketController.more = { add };
+tokenServer.routes.more = { list };
+
+tokenServer.on("authentication", async (socket, auth) => {
+  const name: string = auth.name;
+  await tokenServer.rpc(socket, "hello", { name }, { timeout: 1000 });
+});
+tokenServer.on("subscribe", (socket, { channel }, callback) => callback(null, channel === socket.auth.name));
+tokenServer.on("publish", (_socket, request) => {
+  request.data = { text: request.data };
+  return true;
+});
+tokenServer.once("rpc", (_socket, { rpc, req }: GuardEvents<User>["rpc"][1]) => rpc !== "no" && req !== null);
+tokenServer.on("disconnect", (socket: PendingSocket) => socket.sid);
+tokenServer.on("error", (error: ServerEvents<User>["error"][0]) => error.message);
+tokenServer.off("ready", () => {});
+
+export async function use(socket: Socket<User>): Promise<void> {
+  const identity: Identity<User> = socket;
+  const connection: SockJSConnection = socket;
+  const callback: Callback = (error, value) => [error, value];
+  const callOptions: CallOptions = { timeout: Infinity, signal: AbortSignal.timeout(1000) };
+  tokenServer.rpc(socket, "a.b", { from: identity.auth.id, of: connection.id }, callback, callOptions);
+  try {
+    await tokenServer.rpc(socket, "a.b");
+  } catch (error) {
+    if (error instanceof RemoteError) error.data;
+    if (error instanceof TimeoutError || error instanceof AbortedError || error instanceof DisconnectedError) {
+      const base: CallError = error;
+      base.code;
+    }
+  }
+  await tokenServer.publish("room", { text: "hello" });
+  await tokenServer.subscribe(socket, "room");
+  const names: string[] = tokenServer.channelSockets("room").map(({ auth }) => auth.name);
+  const maybe: number | undefined = tokenServer.sockets()[0]?.auth?.id;
+  const sent: boolean = tokenServer.send(socket, "room", [names, maybe]);
+  if (sent) tokenServer.enableCleanup();
+  await tokenServer.shutdown();
+}
+`;
+
+const REQUIRED = `
+import TokenSocketServer = require("node-token-sockjs");
+import memory = require("node-token-sockjs/memory");
+const error: Error = new TokenSocketServer.RpcError("no", { code: 1 });
+export = [memory.memoryRedis(), error];
+`;
+
+/** Each mistake with what the compiler says of it. */
+const MISTAKES: Record<string, { code: string; complaint: RegExp }> = {
+  authProperty: {
+    code: 'tokenServer.on("authenticated", (socket) => socket.auth.nmae);',
+    complaint: /'nmae' does not exist on type 'User'/,
+  },
+  eventName: {
+    code: 'tokenServer.on("subscripted", () => {});',
+    complaint: /parameter of type 'never'/,
+  },
+  eventArgument: {
+    code: 'tokenServer.on("subscribed", (_socket, request) => request.data);',
+    complaint: /'data' does not exist/,
+  },
+  optionName: {
+    code: 'new TokenSocketServer(app, redis, sockjsServer, { prefx: "/live" });',
+    complaint: /'prefx' does not exist/,
+  },
+  optionType: {
+    code: 'const options: TokenSocketServerOptions = { tokenTtl: "1 minute" }; export { options };',
+    complaint: /'string' is not assignable to type 'number/,
+  },
+  limitName: {
+    code: "new TokenSocketServer(app, redis, sockjsServer, { limits: { depth: 3 } });",
+    complaint: /'depth' does not exist/,
+  },
+  redisClient: {
+    code: "new TokenSocketServer(app, new Map(), sockjsServer);",
+    complaint: /not assignable to parameter of type 'RedisClient'/,
+  },
+  controller: {
+    code: "tokenServer.socketController = { add: 5 };",
+    complaint: /'number' is not assignable/,
+  },
+  pendingSocket: {
+    code: 'tokenServer.on("connection", (socket) => socket.auth);',
+    complaint: /'auth' does not exist on type 'PendingSocket'/,
+  },
+  readonlyIdentity: {
+    code: 'tokenServer.on("authenticated", (socket) => { socket.ip = "::1"; });',
+    complaint: /Cannot assign to 'ip'/,
+  },
+  rpcError: {
+    code: 'new RpcError("no", { status: 400 });',
+    complaint: /'status' does not exist/,
+  },
+  callOptions: {
+    code: 'tokenServer.on("authenticated", (socket) => tokenServer.rpc(socket, "a", {}, { timeuot: 5 }));',
+    complaint: /No overload matches this call/,
+  },
+};

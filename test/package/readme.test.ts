@@ -1,0 +1,399 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { expect } from "chai";
+import { chromium } from "playwright-core";
+import { findChromium } from "../../scripts/test-requirements.mjs";
+import { type RedisServer, startRedis } from "../support/redis-server.js";
+import { WireClient } from "../support/wire-client.js";
+import { compile, installPackage, ROOT } from "./installed-package.js";
+import { type Block, blocksOf } from "./markdown.js";
+
+const DOCUMENTS = [
+  "README.md",
+  ...readdirSync(join(ROOT, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
+
+/** The block of the README that all others without an application of their own are run with. */
+const PRELUDE = "The examples' application";
+const SHARED =
+  "TokenSocketServer, RpcError, memoryRedis, express, session, sockjs, createServer, app, redis, sockjsServer, httpServer";
+
+const TEXTS = new Map(DOCUMENTS.map((name) => [name, readFileSync(join(ROOT, name), "utf8")]));
+
+/** How long a block gets to print what it says that it prints, in milliseconds. */
+const PATIENCE = 10_000;
+
+interface RunnableBlock extends Block {
+  readonly document: string;
+  readonly name: string;
+  /** Its file in the project; a block of TypeScript is compiled first. */
+  readonly file: string;
+}
+
+const BLOCKS: RunnableBlock[] = DOCUMENTS.flatMap((document, index) =>
+  blocksOf(TEXTS.get(document) ?? "")
+    .filter(({ language }) => language === "js" || language === "ts")
+    .map((block) => {
+      const suffix = block.language === "ts" ? "mts" : /\brequire\(/.test(block.code) ? "cjs" : "mjs";
+      return {
+        ...block,
+        document,
+        name: `${document}: ${block.heading}${block.number > 1 ? ` (${block.number})` : ""}`,
+        file: `blocks/document-${index}-line-${block.line}.${suffix}`,
+      };
+    }),
+);
+
+/** What a check has of a block that runs. */
+interface Running {
+  readonly url: string;
+  /** Obtains a token by this route, opens a connection and authenticates. */
+  connect(route?: { token?: string; prefix?: string }): Promise<WireClient>;
+  /** What the block has printed, when it has printed so many lines. */
+  printed(lines: number): Promise<string[]>;
+}
+
+describe("the documents", () => {
+  let redis: RedisServer;
+  let project: string;
+  let runner: ChildProcess;
+  let complaints: string;
+  let told = 0;
+  const clients: WireClient[] = [];
+
+  before(async function () {
+    this.timeout(60_000);
+    [redis, project] = await Promise.all([startRedis(), installPackage()]);
+    complaints = await writeBlocks(project);
+    runner = fork(join(import.meta.dirname, "block-runner.mjs"), {
+      cwd: project,
+      execArgv: [],
+      env: { ...process.env, REDIS_URL: redis.url },
+    });
+  });
+
+  after(async () => {
+    await Promise.all(clients.map((client) => client.end()));
+    if (runner?.exitCode === null) {
+      const exit = once(runner, "exit");
+      runner.kill("SIGKILL");
+      await exit;
+    }
+    await redis?.stop();
+  });
+
+  async function tell<Answer>(message: object | string): Promise<Answer> {
+    const id = ++told;
+    return new Promise((resolve) => {
+      const listener = ({ of, answer }: { of: number; answer: Answer }) => {
+        if (of !== id) return;
+        runner.off("message", listener);
+        resolve(answer);
+      };
+      runner.on("message", listener);
+      runner.send({ id, message });
+    });
+  }
+
+  async function run(block: RunnableBlock): Promise<Running> {
+    const isComplete = /\bexpress\(\)/.test(block.code) || block.file.endsWith(".cjs");
+    const needsServer = !isComplete && /\b(tokenServer|socket)\b/.test(block.code);
+    const toUrl = (file: string) => pathToFileURL(join(project, file)).href;
+    const { url = "", error } = await tell<{ url?: string; error?: string }>({
+      prelude: isComplete ? undefined : toUrl("blocks/prelude.mjs"),
+      needsServer: needsServer && !/new TokenSocketServer/.test(block.code),
+      file: toUrl(block.file.replace(".mts", ".mjs")),
+    });
+    if (error) throw new Error(error);
+    return {
+      url,
+      async connect({ token: route = "/socket/token", prefix = "/sockets" } = {}) {
+        const { token } = (await (await fetch(url + route)).json()) as { token: string };
+        const client = new WireClient(url + prefix, "websocket");
+        clients.push(client);
+        await client.opened;
+        expect(await client.request({ rpc: "auth", token })).to.have.property("resp", "success");
+        return client;
+      },
+      async printed(lines) {
+        const end = Date.now() + PATIENCE;
+        for (;;) {
+          const { printed } = await tell<{ printed: string[] }>("state");
+          if (printed.length >= lines || Date.now() > end) return printed;
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      },
+    };
+  }
+
+  for (const block of BLOCKS) {
+    it(`runs ${block.name}`, async () => {
+      const running = await run(block);
+      const expected = [...block.code.matchAll(/\/\/ prints (.*)$/gm)].map(([, line]) => line);
+      if (expected.length > 0) expect(await running.printed(expected.length)).to.deep.equal(expected);
+      await CHECKS[block.name]?.(running);
+      const { failed } = await tell<{ failed: string[] }>("state");
+      expect(failed).to.deep.equal([]);
+    });
+  }
+
+  it("has a block for each check of it", () => {
+    expect(BLOCKS.map(({ name }) => name)).to.include.members(Object.keys(CHECKS));
+  });
+
+  it("has TypeScript that type-checks", () => {
+    // a block that is no module stands for itself: what it leaves to the reader cannot be checked
+    const modules = BLOCKS.filter(({ file, code }) => file.endsWith(".mts") && /^import /m.test(code));
+    expect(modules).to.have.length.greaterThan(0);
+    const names = modules.map(({ file }) => file.replace("blocks/", ""));
+    const ofModules = complaints.split("\n").filter((line) => names.some((name) => line.startsWith(name)));
+    expect(ofModules).to.deep.equal([]);
+  });
+
+  it("says the same of the examples' server as the tests do", () => {
+    const [, server] = BLOCKS.filter(({ heading }) => heading === PRELUDE);
+    expect(server?.code).to.equal(
+      "const tokenServer = new TokenSocketServer(app, redis, sockjsServer, { pubsubClient: redis });\n",
+    );
+  });
+
+  it("shows a quick start that works in a browser", async function () {
+    this.timeout(60_000);
+    const [server] = BLOCKS.filter(({ name }) => name === "README.md: Quick start");
+    const page = blocksOf(TEXTS.get("README.md") ?? "").find(({ language }) => language === "html");
+    if (!server || !page) throw new Error("there is no quick start");
+    await writeFile(join(project, "blocks/index.html"), page.code);
+    const { url } = await run(server);
+    const executablePath = findChromium();
+    if (!executablePath) throw new Error("there is no Chromium");
+    const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+    try {
+      const tab = await browser.newPage();
+      const shows = (text: string) => tab.waitForFunction(`document.body.innerText.includes("${text}")`);
+      await tab.goto(url);
+      await shows("Forbidden");
+      await tab.fill("input", "alice");
+      await tab.click("button");
+      await shows("Hello, alice of Wien");
+      await shows("room: alice is here");
+    } finally {
+      await browser.close();
+    }
+  });
+
+  it("links to what is there", () => {
+    const broken: string[] = [];
+    for (const [document, text] of TEXTS) {
+      for (const [, target = ""] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (/^https?:/.test(target)) continue;
+        const [path = "", anchor] = target.split("#");
+        const file = path ? join(dirname(document), path) : document;
+        const there =
+          existsSync(join(ROOT, file)) &&
+          (anchor === undefined || anchorsOf(TEXTS.get(file) ?? "").includes(anchor));
+        if (!there) broken.push(`${document}: ${target}`);
+      }
+    }
+    expect(broken).to.deep.equal([]);
+  });
+
+  it("keeps its files free of folders of the machine that it was written on", () => {
+    for (const [document, text] of TEXTS) {
+      expect(text, document).not.to.match(/\/(?:home|root|tmp|work|Users)\//);
+    }
+  });
+});
+
+/** Writes all blocks into the project, and gives what the TypeScript compiler says of those that are its own. */
+async function writeBlocks(project: string): Promise<string> {
+  const folder = join(project, "blocks");
+  await mkdir(folder, { recursive: true });
+  const prelude = BLOCKS.find(({ heading }) => heading === PRELUDE);
+  await writeFile(join(folder, "prelude.mjs"), `${prelude?.code}\nexport const shared = { ${SHARED} };\n`);
+  for (const { file, document, code } of BLOCKS) {
+    await writeFile(join(project, file), (LEFT_TO_THE_READER[document] ?? "") + code);
+  }
+  const files = BLOCKS.filter(({ file }) => file.endsWith(".mts")).map(({ file }) => file.slice(7));
+  const compilerOptions = {
+    target: "es2023",
+    module: "nodenext",
+    moduleDetection: "force",
+    strict: true,
+    types: ["node"],
+    skipLibCheck: true,
+    noEmitOnError: false,
+  };
+  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+  return compile(folder, ["-p", ".", "--pretty", "false"]);
+}
+
+/** The anchors of a document's headings, as GitHub makes them. */
+function anchorsOf(markdown: string): string[] {
+  const seen = new Map<string, number>();
+  const headings = markdown.replace(/^```[\s\S]*?^```/gm, "").matchAll(/^#{1,6} +(.*)$/gm);
+  return [...headings].map(([, heading = ""]) => {
+    const slug = heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\-_ ]/gu, "")
+      .replaceAll(" ", "-");
+    const count = seen.get(slug) ?? 0;
+    seen.set(slug, count + 1);
+    return count === 0 ? slug : `${slug}-${count}`;
+  });
+}
+
+/** What a document's blocks use without saying where it comes from. */
+const LEFT_TO_THE_READER: Record<string, string> = {
+  "docs/express-api.md":
+    "const [requireEditor, addNote, explainErrors, notesOf] = Array(4).fill(() => {});\n",
+};
+
+/** What a block claims beyond that it runs, by the block's name. */
+const CHECKS: Record<string, (running: Running) => Promise<void>> = {
+  "README.md: Redis clients": joinsChannel,
+  "README.md: Redis clients (2)": joinsChannel,
+  "README.md: The embedded store": joinsChannel,
+  "README.md: pubsubClient": joinsChannel,
+  "README.md: channelPrefix": joinsChannel,
+  async "README.md: Several servers"({ connect }) {
+    await connect();
+    await connect({ token: "/admin/token", prefix: "/admin/sockets" });
+  },
+  async "README.md: prefix"({ connect }) {
+    await connect({ prefix: "/live" });
+  },
+  async "README.md: tokenRoute"({ connect }) {
+    await connect({ token: "/live/token" });
+  },
+  async "README.md: socketController"({ connect }) {
+    const client = await connect();
+    expect((await client.request({ rpc: "math.add", req: { a: 2, b: 3 } })).resp).to.equal(5);
+    expect((await client.request({ rpc: "whoAmI" })).resp).to.equal("alice");
+  },
+  async "README.md: routes"({ connect, url }) {
+    expect(await (await fetch(`${url}/who-am-i`)).json()).to.deep.equal({ name: "alice" });
+    const client = await connect();
+    expect((await client.request({ rpc: "whoAmI" })).resp).to.include({ name: "alice", _code: 200 });
+    expect((await client.request({ rpc: "echo", req: { a: 1 } })).resp).to.include({ a: 1 });
+  },
+  async "README.md: customMiddleware"({ url }) {
+    expect((await fetch(`${url}/socket/token`)).status).to.equal(403);
+  },
+  async "README.md: authentication"({ connect, url }) {
+    const refused = await fetch(`${url}/socket/token`);
+    expect(refused.status).to.equal(500);
+    expect(await refused.json()).to.deep.equal({ error: "Which project?" });
+    await connect({ token: "/socket/token?project=7" });
+  },
+  async "README.md: filter"({ connect }) {
+    const client = await connect();
+    await client.subscribe("room");
+    for (const from of ["bob", "alice"]) {
+      client.send({ rpc: "_publish", req: { channel: "room", data: { from, draft: true } } });
+    }
+    expect(await client.message("room")).to.deep.equal({ from: "bob" });
+    expect(await client.message("room")).to.deep.equal({ from: "alice", draft: true });
+  },
+  async "README.md: ping"({ connect }) {
+    const client = await connect();
+    expect((await client.request({ rpc: "_ping", req: {} })).resp).to.deep.equal({ message: "pong" });
+  },
+  async "README.md: jsonp"({ url }) {
+    const ask = async (referer: string) =>
+      (await fetch(`${url}/socket/token?callback=take`, { headers: { referer } })).status;
+    expect(await ask("https://partner.example/page")).to.equal(200);
+    expect(await ask("https://other.example/page")).to.equal(403);
+  },
+  async "README.md: limits"({ connect }) {
+    const client = await connect();
+    client.send("[".repeat(33) + "]".repeat(33));
+    expect(await client.take()).to.deep.equal({ error: "Invalid message" });
+  },
+  async "README.md: Guards"({ connect }) {
+    const client = await connect();
+    expect(await client.subscribe("user-8")).to.have.property("error", "Forbidden");
+    expect(await client.subscribe("user-7")).to.have.property("internal", true);
+    expect(await client.request({ rpc: "_publish", req: { channel: "user-7", data: 1 } })).to.have.property(
+      "error",
+      "Forbidden",
+    );
+    expect(await client.request({ rpc: "_broadcast", req: { data: 1 } })).to.have.property(
+      "error",
+      "Forbidden",
+    );
+  },
+  async "README.md: Guards (2)"({ connect }) {
+    const client = await connect();
+    expect((await client.request({ rpc: "_publish", req: { channel: "a", data: 1 } })).error).to.deep.equal({
+      message: "A message needs a text",
+    });
+    expect(await client.subscribe("a")).to.have.property("internal", true);
+  },
+  async "README.md: Guards (3)"({ connect }) {
+    const client = await connect();
+    await client.subscribe("room");
+    client.send({ rpc: "_publish", req: { channel: "room", data: { text: "hello" } } });
+    expect(await client.message("room")).to.deep.equal({ text: "hello", from: "alice" });
+  },
+  async "README.md: Guards (4)"({ connect }) {
+    const client = await connect();
+    expect((await client.request({ rpc: "admin.stop" })).error).to.equal("Forbidden");
+    expect((await client.request({ rpc: "other" })).error).to.equal("Function not found");
+  },
+  async "README.md: Guards (5)"({ url }) {
+    const { token } = (await (await fetch(`${url}/socket/token`)).json()) as { token: string };
+    const client = new WireClient(`${url}/sockets`, "websocket");
+    await client.opened;
+    const reply = client.request({ rpc: "auth", token });
+    const { fid, command } = await client.takeCall();
+    expect(command).to.equal("getVersion");
+    client.send({ rpc: "_rpc", fid, resp: { data: { version: 3 } } });
+    expect(await reply).to.have.property("resp", "success");
+    await client.end();
+  },
+  async "README.md: Notices"({ connect, printed }) {
+    const client = await connect();
+    await client.subscribe("room");
+    client.send({ rpc: "_publish", req: { channel: "room", data: 1 } });
+    const lines = await printed(4);
+    expect(lines).to.include.members(["alice has come", "alice is in room", "room 1"]);
+  },
+  async "README.md: Client to server"({ connect }) {
+    const client = await connect();
+    const call = async (rpc: string, req: unknown) => {
+      const { resp, error } = await client.request({ rpc, req });
+      return resp ?? error;
+    };
+    expect(await call("math.add", { a: 1, b: 2 })).to.equal(3);
+    expect(await call("math.later", [1, 2])).to.deep.equal([1, 2]);
+    expect(await call("math.divide", { a: 1, b: 2 })).to.equal(0.5);
+    expect(await call("math.divide", { a: 1, b: 0 })).to.deep.equal({ message: "Division by zero" });
+    expect(await call("channels", {})).to.deep.equal([]);
+  },
+  async "README.md: Express routes"({ connect }) {
+    const client = await connect();
+    const { resp } = await client.request({ rpc: "notes.add", req: { text: "x" } });
+    expect(resp).to.include({ id: 1, text: "x", _code: 201 });
+    const list = await client.request({ rpc: "notes.list", req: { page: "2" } });
+    expect(list.resp).to.deep.include({ notes: ["by alice"], page: 2 });
+  },
+  async "README.md: What clients see"({ connect }) {
+    const client = await connect();
+    const { error } = await client.request({ rpc: "buy", req: {} });
+    expect(TEXTS.get("README.md")).to.include(`The client gets \`${JSON.stringify(error)}\``);
+  },
+};
+
+async function joinsChannel({ connect }: Running): Promise<void> {
+  const client = await connect();
+  const uuid = "1";
+  client.send({ rpc: "_subscribe", req: { channel: "room" }, uuid });
+  const { error } = await client.take((frame) => frame.uuid === uuid || frame.data?.uuid === uuid);
+  expect(error).to.equal(undefined);
+}

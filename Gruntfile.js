@@ -3,7 +3,9 @@ function gruntfile(grunt) {
   const npm = (script) =>
     function run() {
       const done = this.async();
-      grunt.util.spawn({ cmd: "npm", args: ["run", script], opts: { stdio: "inherit" } }, (error) => done(!error));
+      grunt.util.spawn({ cmd: "npm", args: ["run", script], opts: { stdio: "inherit" } }, (error) =>
+        done(!error),
+      );
     };
 
   grunt.registerTask("lint", "Check style and types", npm("lint"));

@@ -325,9 +325,12 @@ export function encodeData(data: unknown): string {
   try {
     json = JSON.stringify(data);
   } catch (error) {
-    throw new TypeError(`The message is no JSON value: ${isError(error) ? error.message : "it cannot be encoded"}`, {
-      cause: error,
-    });
+    throw new TypeError(
+      `The message is no JSON value: ${isError(error) ? error.message : "it cannot be encoded"}`,
+      {
+        cause: error,
+      },
+    );
   }
   if (json === undefined) throw new TypeError(`The message is no JSON value: ${typeof data}`);
   return json;

@@ -41,6 +41,8 @@ export class Access {
 
   async #askEach(event: string, args: readonly unknown[], nothingAllows: boolean): Promise<Verdict> {
     for (const listener of this.#emitter.rawListeners(event) as Listener[]) {
+      // taken away meanwhile, or a `once` listener that another request has used up
+      if (!this.#emitter.rawListeners(event).includes(listener)) continue;
       const outcome = await this.#askOne(event, listener, args, nothingAllows);
       if (outcome.status === "failure") {
         if (!isRpcError(outcome.error)) {

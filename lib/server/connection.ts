@@ -50,7 +50,9 @@ export interface ConnectionParts<Auth> {
     event: E,
     ...args: ServerEvents<Auth>[E]
   ) => void;
-  /** Called when the connection is in for the first time. */
+  /** Called when a connection that is in presents another token. */
+  readonly onAuthenticating: (connection: Connection<Auth>) => void;
+  /** Called when a connection is in. */
   readonly onAuthenticated: (connection: Connection<Auth>) => void;
   /** Called once, when the connection has closed. */
   readonly onClosed: (connection: Connection<Auth>) => void;
@@ -83,6 +85,8 @@ export class Connection<Auth> {
   #calls: PendingCalls | undefined;
   #running: Set<RunningRoute> | undefined;
   #requests: Lanes | undefined;
+  /** How many messages Redis has been given and has not taken yet. */
+  #publishing = 0;
   #memberships: Lanes | undefined;
 
   constructor(transport: SockJSTransport, parts: ConnectionParts<Auth>) {
@@ -217,7 +221,9 @@ export class Connection<Auth> {
 
   async #authenticate({ head, token, protocol }: AuthFrame): Promise<void> {
     const { tokens, access, reporter } = this.#parts;
+    const isFirst = !this.#identified;
     this.#state = "authenticating";
+    if (!isFirst) this.#parts.onAuthenticating(this);
     if (!isToken(token)) return this.close(CLOSE.invalidToken);
     let identity: Identity<Auth> | undefined;
     try {
@@ -232,13 +238,17 @@ export class Connection<Auth> {
       return this.close(CLOSE.tokenNotFound);
     }
     // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
-    const isFirst = !this.#identified;
     if (isFirst) this.#identify(identity);
     const verdict = await access.authenticate(this.socket, identity.auth);
     if (this.closed) return;
     if (!verdict.allowed) return this.close(CLOSE.forbidden);
-    if (!isFirst) this.#identify(identity);
-    this.#open(head, protocol, isFirst);
+    if (!isFirst) {
+      // what the client asked for before it asked for this is decided under its old identity
+      await new Promise<void>((resolve) => this.#lanes.runAll(resolve));
+      if (this.closed) return;
+      this.#identify(identity);
+    }
+    this.#open(head, protocol);
   }
 
   #identify({ auth, host, ip, ips }: Identity<Auth>): void {
@@ -246,12 +256,12 @@ export class Connection<Auth> {
     this.#identified = true;
   }
 
-  #open(head: RequestHead, protocol: 3 | typeof PROTOCOL, isFirst: boolean): void {
+  #open(head: RequestHead, protocol: 3 | typeof PROTOCOL): void {
     this.#state = "open";
     this.#protocol = protocol;
     this.send(encodeAccepted(head, protocol));
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
-    if (isFirst) this.#parts.onAuthenticated(this);
+    this.#parts.onAuthenticated(this);
     this.#parts.notify("authenticated", this.socket);
     this.#serveWaiting();
   }
@@ -313,8 +323,9 @@ export class Connection<Auth> {
   /** Whether a channel request can be taken on; it has been answered where not. */
   #admits(head: RequestHead): boolean {
     if (!this.#parts.pubsub.enabled) this.#refuse(head, "Pub/sub is off");
-    else if (this.#lanes.waiting >= this.#parts.limits.framesWaiting) this.#refuse(head, "Too many requests");
-    else return true;
+    else if (this.#lanes.waiting + this.#publishing >= this.#parts.limits.framesWaiting) {
+      this.#refuse(head, "Too many requests");
+    } else return true;
     return false;
   }
 
@@ -371,7 +382,10 @@ export class Connection<Auth> {
       this.#parts.reporter.error("a publish listener has left a message that is no JSON", error);
       return this.#refuse(head, INTERNAL_ERROR);
     }
-    void this.#carryOut(head, publishing.then(then));
+    this.#publishing++;
+    void this.#carryOut(head, publishing.then(then)).then(() => {
+      this.#publishing--;
+    });
   }
 
   /** Acknowledges to a client that asked for it, or tells the client that it did not work. */
@@ -410,7 +424,7 @@ export class Connection<Auth> {
 
 /** A request's name for the log; a client may send anything there, and as much as it likes. */
 function nameOf({ rpc }: RequestHead): string {
-  return JSON.stringify(rpc)?.slice(0, LONGEST_NAME) ?? "a request without a name";
+  return typeof rpc === "string" ? JSON.stringify(rpc.slice(0, LONGEST_NAME)) : "a request without a name";
 }
 
 const LONGEST_NAME = 100;

@@ -102,7 +102,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    */
   jsonp?: "same-origin" | readonly string[] | false | null | undefined;
   /** Bounds on what one client may cost. Each has a default of its own. */
-  limits?: Partial<Limits> | null | undefined;
+  limits?: { [Name in keyof Limits]?: Limits[Name] | null | undefined } | null | undefined;
 }
 
 /** The options as the server uses them. */
@@ -243,7 +243,7 @@ export function optionNames(): string[] {
   return Object.keys(RULES);
 }
 
-function resolveLimits(given: Partial<Limits> | undefined): Limits {
+function resolveLimits(given: object | undefined): Limits {
   const limits = withoutAbsent(given ?? {});
   for (const [name, value] of Object.entries(limits)) {
     if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw new TypeError(`options.limits.${name} is no limit`);
@@ -254,10 +254,14 @@ function resolveLimits(given: Partial<Limits> | undefined): Limits {
   return { ...DEFAULT_LIMITS, ...limits };
 }
 
+/** The options that are there, inherited ones included. */
 function withoutAbsent(options: object): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(options).filter(([, value]) => value !== undefined && value !== null),
-  );
+  const present: Record<string, unknown> = {};
+  for (const name in options) {
+    const value: unknown = (options as Record<string, unknown>)[name];
+    if (value !== undefined && value !== null) present[name] = value;
+  }
+  return present;
 }
 
 function isPositive(value: unknown): boolean {

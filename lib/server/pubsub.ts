@@ -1,7 +1,9 @@
 import { v4 as uuid } from "uuid";
-import { DisconnectedError, isError } from "../shared/errors.js";
+import { isThenable } from "../shared/answer.js";
+import { DisconnectedError } from "../shared/errors.js";
 import {
   ALL_CHANNEL,
+  encodeJson,
   encodeMessage,
   encodeSubscribed,
   encodeUnsubscribed,
@@ -97,7 +99,7 @@ export class PubSub<Auth> {
 
   /** Publishes; resolves when Redis has taken the message. `data` is checked and encoded at once. */
   publish(channel: string, data: unknown): Promise<void> {
-    return this.#parts.publisher.publish(this.#nameInRedis(channel), encodeData(data));
+    return this.#parts.publisher.publish(this.#nameInRedis(channel), encodeJson(data));
   }
 
   /** Publishes on every channel that a socket of some server has joined. */
@@ -168,7 +170,7 @@ export class PubSub<Auth> {
 
   /** Sends a message to one socket, through the filter; says whether it was sent. Throws for what is no JSON. */
   send(connection: Connection<Auth>, channel: string, message: unknown): boolean {
-    return !connection.closed && this.#deliverTo(connection, channel, encodeData(message));
+    return !connection.closed && this.#deliverTo(connection, channel, encodeJson(message));
   }
 
   /** Ends all subscriptions; resolves when Redis has confirmed. */
@@ -274,11 +276,11 @@ export class PubSub<Auth> {
     try {
       const filtered: unknown = filter(connection.socket, channel, JSON.parse(json));
       if (!filtered) return false;
-      if (filtered instanceof Promise) {
-        filtered.catch(() => {});
+      if (isThenable(filtered)) {
+        Promise.resolve(filtered).catch(() => {});
         throw new TypeError("the filter must be synchronous; it returned a promise");
       }
-      connection.send(encodeMessage(channel, encodeData(filtered)));
+      connection.send(encodeMessage(channel, encodeJson(filtered)));
       return true;
     } catch (error) {
       reporter.error(`the filter failed for a message on ${JSON.stringify(channel)}`, error);
@@ -317,23 +319,6 @@ export function checkChannel(channel: unknown, limits: Limits): asserts channel 
     );
   }
   if (isReservedChannel(channel)) throw new TypeError(`The channel ${JSON.stringify(channel)} is reserved`);
-}
-
-/** Encodes a message. Throws a `TypeError` for what has no JSON form: undefined, a function, a cycle, a BigInt. */
-export function encodeData(data: unknown): string {
-  let json: string | undefined;
-  try {
-    json = JSON.stringify(data);
-  } catch (error) {
-    throw new TypeError(
-      `The message is no JSON value: ${isError(error) ? error.message : "it cannot be encoded"}`,
-      {
-        cause: error,
-      },
-    );
-  }
-  if (json === undefined) throw new TypeError(`The message is no JSON value: ${typeof data}`);
-  return json;
 }
 
 /** A payload is JSON, or plain text from a service that does not speak it. */

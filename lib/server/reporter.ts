@@ -65,7 +65,8 @@ export class Reporter {
 
   #write(level: "error" | "warn" | "info" | "debug", message: string): void {
     try {
-      this.#logger[level]?.(`${NAME}: ${message}`);
+      const written: unknown = this.#logger[level]?.(`${NAME}: ${message}`);
+      if (written instanceof Promise) written.catch(() => {});
     } catch {
       // there is nowhere left to tell
     }

@@ -12,8 +12,11 @@ export interface SockJSConnection {
   readonly headers: Readonly<Record<string, string | undefined>>;
   write(message: string): boolean;
   close(code?: number, reason?: string): boolean;
+  /** Writes a last message and closes. */
+  end(message?: string): unknown;
   on(event: "data", listener: (message: string) => void): unknown;
   on(event: "close", listener: () => void): unknown;
+  once(event: "close", listener: () => void): unknown;
   removeListener(event: string, listener: (...args: never[]) => void): unknown;
 }
 

@@ -2,8 +2,8 @@ import { v4 as uuid } from "uuid";
 import type { CloseReason } from "../shared/close-codes.js";
 import type { PendingSocket, SockJSConnection, SockJSServer } from "./socket.js";
 
-/** Each SockJS server's routes: which prefix is whose. */
-const routes = new WeakMap<SockJSServer, Map<(connection: SockJSConnection) => void, string>>();
+/** The SockJS servers that somebody listens to, and whether there has been more than one. */
+const sharing = new WeakMap<SockJSServer, { isShared: boolean }>();
 
 /**
  * Listens to a SockJS server's new connections until the function that it returns is called. Where several
@@ -14,16 +14,17 @@ export function onConnection(
   prefix: string,
   accept: (connection: SockJSConnection) => void,
 ): () => void {
-  const listeners = routes.get(server) ?? new Map<(connection: SockJSConnection) => void, string>();
-  routes.set(server, listeners);
-  listeners.set(accept, prefix);
+  const known = sharing.get(server);
+  const state = known ?? { isShared: false };
+  if (known) known.isShared = true;
+  else sharing.set(server, state);
   const listener = (connection: SockJSConnection | null) => {
     // SockJS gives null for a connection that has closed within the turn in which it opened
-    if (connection && (listeners.size === 1 || connection.prefix === prefix)) accept(connection);
+    if (connection && (!state.isShared || connection.prefix === prefix)) accept(connection);
   };
   server.on("connection", listener);
   return () => {
-    listeners.delete(accept);
+    if (!state.isShared) sharing.delete(server);
     server.removeListener("connection", listener);
   };
 }
@@ -47,6 +48,13 @@ export class SockJSTransport {
     // SockJS fails when a connection is closed within this event while its message holds further frames
     this.#connection.on("data", (message: unknown) => queueMicrotask(() => onMessage(message)));
     this.#connection.on("close", () => queueMicrotask(onClose));
+    // the application may close a socket, too, and SockJS tells of that as late as the client's next poll
+    const { close } = this.#connection;
+    this.#connection.close = (...reason) => {
+      const isClosing = Reflect.apply(close, this.#connection, reason);
+      if (isClosing) queueMicrotask(onClose);
+      return isClosing;
+    };
   }
 
   write(frame: string): void {

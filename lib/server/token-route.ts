@@ -1,4 +1,4 @@
-import type { Application, Request, RequestHandler, Response } from "express";
+import type { Express, Request, RequestHandler, Response } from "express";
 import qs from "qs";
 import { type Answering, ask } from "../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
@@ -10,7 +10,7 @@ import type { TokenStore } from "./token-store.js";
 
 /** What the token route needs. */
 export interface TokenRouteParts<Auth> {
-  readonly app: Application;
+  readonly app: Express;
   readonly options: Pick<ResolvedOptions<Auth>, "tokenRoute" | "customMiddleware" | "jsonp" | "exposeErrors">;
   /** Read at each request, so that the application may change it at any time. */
   readonly authentication: () => ResolvedOptions<Auth>["authentication"];
@@ -35,14 +35,16 @@ const LONGEST_CALLBACK_NAME = 128;
 
 /** The HTTP route at which a session obtains a token. */
 export class TokenRoute<Auth> {
-  /** Undefined once closed. What stays in the application's router then lets every request pass. */
+  /** Undefined once closed; requests that are under way then pass. */
   #parts: TokenRouteParts<Auth> | undefined;
+  readonly #unmount: () => void;
 
   constructor(parts: TokenRouteParts<Auth>) {
     this.#parts = parts;
     const { app, options } = parts;
     const open: RequestHandler = (req, _res, next) => {
-      if (!this.#parts) return next("route");
+      // Express answers HEAD by the handlers of GET, and would make a token for it
+      if (!this.#parts || req.method !== "GET") return next("route");
       // the query is nested, `a[b]=c`, whatever query parser the application has
       const query = qs.parse(queryOf(req.url));
       Object.defineProperty(req, "query", {
@@ -57,12 +59,15 @@ export class TokenRoute<Auth> {
       if (this.#parts) this.#serve(this.#parts, req, res).catch(next);
       else next("route");
     };
-    app.get(options.tokenRoute, open, ...[options.customMiddleware ?? []].flat(), serve);
+    const route = app.route(options.tokenRoute);
+    route.get(open, ...[options.customMiddleware ?? []].flat(), serve);
+    this.#unmount = () => unmount(app, route);
   }
 
   /** Takes the route out of service. */
   close(): void {
     this.#parts = undefined;
+    this.#unmount();
   }
 
   async #serve(parts: TokenRouteParts<Auth>, req: Request, res: Response): Promise<void> {
@@ -99,7 +104,7 @@ export class TokenRoute<Auth> {
       }
       return { status: 500, body: { error: messageOf(outcome, options.exposeErrors) } };
     }
-    const auth = authOf<Auth>(outcome.value, req);
+    const auth = this.#authOf(parts, outcome.value, req);
     if (!auth) return FORBIDDEN;
     try {
       return { status: 200, body: { token: await tokens.issue(identityOf(auth, req)) } };
@@ -120,16 +125,9 @@ export class TokenRoute<Auth> {
   ): Promise<Outcome> | Outcome {
     const authenticate = authentication();
     if (typeof authenticate === "string") {
-      const session = sessionOf(req);
-      if (!session) {
-        reporter.warn(
-          "a token request has no session: is a session middleware (express-session) installed before TokenSocketServer?",
-        );
-      }
-      return {
-        status: "result",
-        value: session && Object.hasOwn(session, authenticate) ? session[authenticate] : undefined,
-      };
+      const session = this.#sessionOf(reporter, req);
+      const value = session && Object.hasOwn(session, authenticate) ? session[authenticate] : undefined;
+      return { status: "result", value };
     }
     return new Promise((settle) => {
       ask({ fn: authenticate as Answering, self: undefined, args: [req], position: 1 }, settle, (late) =>
@@ -137,15 +135,36 @@ export class TokenRoute<Auth> {
       );
     });
   }
+
+  /** An object is the identity; another truthy value stands for the session's data. */
+  #authOf({ reporter }: TokenRouteParts<Auth>, value: unknown, req: Request): Auth | undefined {
+    if (!value) return undefined;
+    if (typeof value === "object") return value as Auth;
+    const session = this.#sessionOf(reporter, req);
+    if (!session) return undefined;
+    // the cookie is the session's own bookkeeping
+    const { cookie: _, ...data } = session;
+    return data as Auth;
+  }
+
+  #sessionOf(reporter: Reporter, req: Request): Record<string, unknown> | undefined {
+    const { session } = req as unknown as { session?: Record<string, unknown> | null };
+    if (session) return session;
+    reporter.warn(
+      "a token request has no session: is a session middleware (express-session) installed before TokenSocketServer?",
+    );
+    return undefined;
+  }
 }
 
-/** An object is the identity; another truthy value stands for the session's data. */
-function authOf<Auth>(value: unknown, req: Request): Auth | undefined {
-  if (!value) return undefined;
-  if (typeof value === "object") return value as Auth;
-  // the cookie is the session's own bookkeeping
-  const { cookie: _, ...data } = sessionOf(req) ?? {};
-  return data as Auth;
+/** Takes a route out of an application's router, which has no method for that; Express 4 keeps it elsewhere. */
+function unmount(app: Express, route: object): void {
+  const routers = app as unknown as { _router?: { stack?: unknown }; router?: { stack?: unknown } };
+  // in this order: Express 4 has a `router` as well, which throws
+  const stack = routers._router?.stack ?? routers.router?.stack;
+  if (!Array.isArray(stack)) return;
+  const index = stack.findIndex((layer: { route?: unknown }) => layer.route === route);
+  if (index !== -1) stack.splice(index, 1);
 }
 
 function identityOf<Auth>(auth: Auth, req: Request): Identity<Auth> {
@@ -157,10 +176,6 @@ function hostOf(req: Request): string {
   const trusts: (address: string | undefined, hop: number) => boolean = req.app.get("trust proxy fn");
   const forwarded = trusts(req.socket.remoteAddress, 0) ? req.get("x-forwarded-host") : undefined;
   return (forwarded?.split(",", 1)[0] ?? req.get("host") ?? "").trim();
-}
-
-function sessionOf(req: Request): Record<string, unknown> | undefined {
-  return (req as unknown as { session?: Record<string, unknown> }).session ?? undefined;
 }
 
 function messageOf(outcome: Exclude<Outcome, { status: "result" }>, exposeErrors: boolean): string {

@@ -37,6 +37,10 @@ import { Unauthenticated } from "./unauthenticated.js";
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
 
+/** After how long the server tries Redis again that could not be used, at first and at most, in milliseconds. */
+const FIRST_RETRY = 500;
+const LAST_RETRY = 30_000;
+
 /**
  * Authenticated real-time for an Express application: a token route, and SockJS connections that present such
  * a token and then call functions, are called, and share channels through Redis.
@@ -64,6 +68,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   readonly #stopAccepting: () => void;
   readonly #ready: Promise<void>;
   #rejectReady: (error: Error) => void = () => {};
+  #retry: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -105,13 +110,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       },
     });
     const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl, limits.redisTimeout);
-    this.#tokenRoute = new TokenRoute<Auth>({
-      app,
-      options: this.#options,
-      authentication: () => this.#options.authentication,
-      tokens,
-      reporter,
-    });
+    this.#tokenRoute = this.#mount(app, tokens);
     this.#unauthenticated = new Unauthenticated(rest.authTimeout);
     this.#parts = {
       ping,
@@ -128,6 +127,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       pubsub: this.#pubsub,
       reporter,
       notify: (event, ...args) => this.#notify(event, ...args),
+      onAuthenticating: (connection) => this.#unauthenticated.add(connection),
       onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
       onClosed: (connection) => this.#forget(connection),
     };
@@ -167,7 +167,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
 
   /**
    * Resolves when the token route and the subscriptions serve. Nothing is lost before that: what comes early
-   * waits for Redis. Rejects where a Redis client has ended, or `shutdown()` was called, before.
+   * waits for Redis. Where Redis cannot be used the server tries again, and tells so by an `error` event. Rejects
+   * only where `shutdown()` was called before.
    */
   ready(): Promise<void> {
     return this.#ready;
@@ -209,12 +210,20 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   rpc(
     socket: PendingSocket,
     command: string,
+    args: unknown,
+    callback: undefined,
+    options?: CallOptions,
+  ): Promise<unknown>;
+  rpc(
+    socket: PendingSocket,
+    command: string,
     args?: unknown,
     callbackOrOptions?: Callback | CallOptions,
     lastOptions?: CallOptions,
   ): Promise<unknown> | undefined {
     const callback = typeof callbackOrOptions === "function" ? callbackOrOptions : undefined;
-    const options = (typeof callbackOrOptions === "function" ? lastOptions : callbackOrOptions) ?? {};
+    const options =
+      (callback ? lastOptions : ((callbackOrOptions as CallOptions | null) ?? lastOptions)) ?? {};
     const calling = this.#call(socket, command, args, options);
     if (!callback) return unwatched(calling);
     calling.then(
@@ -317,6 +326,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#stopAccepting();
     this.#tokenRoute.close();
     this.#unauthenticated.limit(undefined);
+    clearTimeout(this.#retry);
     this.#rejectReady(new Error("The server was shut down before it was ready"));
     for (const connection of [...this.#connections.values()]) connection.close(CLOSE.shutdown);
     let timer: NodeJS.Timeout | undefined;
@@ -328,18 +338,44 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     for (const redis of this.#redis) redis.release();
   }
 
+  #mount(app: Express, tokens: TokenStore<Auth>): TokenRoute<Auth> {
+    try {
+      return new TokenRoute<Auth>({
+        app,
+        options: this.#options,
+        authentication: () => this.#options.authentication,
+        tokens,
+        reporter: this.#reporter,
+      });
+    } catch (cause) {
+      for (const redis of this.#redis) redis.release();
+      throw new TypeError("options.tokenRoute must be a path that Express can serve", { cause });
+    }
+  }
+
   #start(publisher: Redis): Promise<void> {
     const ready = new Promise<void>((resolve, reject) => {
       this.#rejectReady = reject;
-      Promise.all([publisher.ready(), this.#pubsub.start()]).then(() => resolve(), reject);
+      this.#subscribeForever(publisher, FIRST_RETRY, resolve);
     });
     ready.then(
       () => this.#notify("ready"),
-      (error) => {
-        if (!this.#closing) this.#reporter.error("Redis cannot be used", error);
-      },
+      () => {},
     );
     return ready;
+  }
+
+  /** A client that has failed may yet be connected by its owner, and a server without broadcasts is none. */
+  #subscribeForever(publisher: Redis, retryAfter: number, done: () => void): void {
+    Promise.all([publisher.ready(), this.#pubsub.start()]).then(done, (error: unknown) => {
+      if (this.#closing) return;
+      this.#reporter.error("Redis cannot be used yet", error);
+      this.#retry = setTimeout(
+        () => this.#subscribeForever(publisher, Math.min(2 * retryAfter, LAST_RETRY), done),
+        retryAfter,
+      );
+      this.#retry.unref();
+    });
   }
 
   #accept(sockjsConnection: SockJSConnection): void {
@@ -369,9 +405,12 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   async #call(socket: PendingSocket, command: string, args: unknown, options: CallOptions): Promise<unknown> {
     if (typeof command !== "string" || command === "")
       throw new TypeError("command must be a function's path");
-    const { timeout } = options;
+    const { timeout, signal } = options;
     if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
       throw new TypeError("timeout must be a positive number of milliseconds");
+    }
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw new TypeError("signal must be an AbortSignal");
     }
     const connection = this.#connections.get(socket);
     if (!connection) throw new DisconnectedError();
@@ -437,15 +476,28 @@ function adaptClients(
 ): { publisher: Redis; subscriber: Redis | undefined } {
   const publisher = adaptRedis(redisClient, "redisClient");
   try {
-    if (pubsubClient === redisClient && !isMemoryRedis(redisClient)) {
-      throw new TypeError(
-        "options.pubsubClient must be another client than redisClient: one that has subscribed serves nothing else",
-      );
-    }
+    checkPair(redisClient, pubsubClient);
     return { publisher, subscriber: pubsubClient && adaptRedis(pubsubClient, "options.pubsubClient") };
   } catch (error) {
     publisher.release();
     throw error;
+  }
+}
+
+/** Throws a `TypeError` for two clients that do not make a pair. */
+function checkPair(redisClient: RedisClient, pubsubClient: RedisClient | undefined): void {
+  if (pubsubClient === undefined) return;
+  const isSame = pubsubClient === redisClient;
+  if (isMemoryRedis(redisClient) || isMemoryRedis(pubsubClient)) {
+    if (isSame) return;
+    throw new TypeError(
+      "options.pubsubClient must be the same memoryRedis() as redisClient: each is a world of its own",
+    );
+  }
+  if (isSame) {
+    throw new TypeError(
+      "options.pubsubClient must be another client than redisClient: one that has subscribed serves nothing else",
+    );
   }
 }
 

@@ -1,52 +1,53 @@
-interface Waiting {
-  readonly created: number;
-  /** Called when the connection has had its time. */
+/** Something that has to authenticate in time. */
+interface Candidate {
+  /** Called when it has had its time. */
   expire(): void;
 }
 
 /** Closes connections that do not authenticate in time; one timer serves them all. */
 export class Unauthenticated {
-  /** In the order in which they connected, so the first one is the first to expire. */
-  readonly #waiting = new Set<Waiting>();
+  /** Since when each has had to, by a clock that nobody sets; in that order, so the first one is the first to expire. */
+  readonly #candidates = new Map<Candidate, number>();
   #limit: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
+  /** `limit` is in milliseconds. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  add(connection: Waiting): void {
-    this.#waiting.add(connection);
+  /** Starts a connection's time. */
+  add(candidate: Candidate): void {
+    this.#candidates.set(candidate, performance.now());
     if (this.#timer === undefined) this.#schedule();
   }
 
-  delete(connection: Waiting): void {
-    this.#waiting.delete(connection);
-    if (this.#waiting.size === 0) this.#stop();
+  delete(candidate: Candidate): void {
+    this.#candidates.delete(candidate);
+    if (this.#candidates.size === 0) this.#stop();
   }
 
-  /** Sets the time that each connection has from when it opened, in milliseconds; undefined: no limit. */
+  /** Sets the time that each connection has, those that have begun as well; undefined: no limit. */
   limit(limit: number | undefined): void {
     this.#limit = limit;
-    this.#stop();
     this.#schedule();
   }
 
   #schedule(): void {
-    const [oldest] = this.#waiting;
-    if (!oldest || this.#limit === undefined) return;
-    const wait = Math.max(0, oldest.created + this.#limit - Date.now());
-    this.#timer = setTimeout(() => this.#expire(), Math.min(wait, LONGEST_WAIT));
+    this.#stop();
+    const [oldest] = this.#candidates.values();
+    if (oldest === undefined || this.#limit === undefined) return;
+    const wait = Math.max(0, oldest + this.#limit - performance.now());
+    this.#timer = setTimeout(() => this.#expire(), Math.min(Math.ceil(wait), LONGEST_WAIT));
   }
 
   #expire(): void {
-    this.#timer = undefined;
-    if (this.#limit === undefined) return;
-    const now = Date.now();
-    for (const connection of this.#waiting) {
-      if (connection.created + this.#limit > now) break;
-      this.#waiting.delete(connection);
-      connection.expire();
+    const now = performance.now();
+    for (const [candidate, since] of this.#candidates) {
+      // what is told of an end may change the limit
+      if (this.#limit === undefined || since + this.#limit > now) break;
+      this.#candidates.delete(candidate);
+      candidate.expire();
     }
     this.#schedule();
   }

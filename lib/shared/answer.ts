@@ -66,7 +66,8 @@ function outcomeOfCallback([error, value]: [error?: unknown, value?: unknown]): 
   return { status: "error", error };
 }
 
-function isThenable(value: unknown): boolean {
+/** Says whether a value is a promise, of whatever make. Throws what a getter throws. */
+export function isThenable(value: unknown): boolean {
   return (
     (typeof value === "object" || typeof value === "function") &&
     value !== null &&

@@ -3,9 +3,9 @@ import { AbortedError, TimeoutError } from "./errors.js";
 /** How long a call may take. */
 export interface CallOptions {
   /** Milliseconds until the call is rejected with a `TimeoutError`; default 30,000. `Infinity`: no limit. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Rejects the call with an `AbortedError` when it fires; the other side is not told. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export const DEFAULT_CALL_TIMEOUT = 30_000;
@@ -52,8 +52,8 @@ export class PendingCalls {
           reject(error);
         },
       });
-      signal?.addEventListener("abort", onAbort, { once: true });
       try {
+        signal?.addEventListener("abort", onAbort, { once: true });
         send(id);
       } catch (error) {
         end();

@@ -3,6 +3,8 @@
  * sent. The format is described in docs/protocol.md.
  */
 
+import { isError } from "./errors.js";
+
 /** The newest protocol that this server speaks; a client asks for it in its `auth` frame. */
 export const PROTOCOL = 4;
 
@@ -144,14 +146,29 @@ export function encodeUnsubscribed(channel: string): string {
   return JSON.stringify({ internal: true, command: "unsubscribe", data: { channel } });
 }
 
-/** Calls a client's function. */
+/** Calls a client's function. Throws a `TypeError` for arguments that have no JSON form, `undefined` apart. */
 export function encodeCall(fid: string, command: string, args: unknown): string {
-  return JSON.stringify({ internal: true, command: "rpc", data: { fid, command, args } });
+  const call = JSON.stringify({ fid, command });
+  const data = args === undefined ? call : `${call.slice(0, -1)},"args":${encodeJson(args)}}`;
+  return `{"internal":true,"command":"rpc","data":${data}}`;
 }
 
 /** A message on a channel; `json` is the message as JSON already, so that it is encoded once for all readers. */
 export function encodeMessage(channel: string, json: string): string {
   return `{"channel":${JSON.stringify(channel)},"message":${json}}`;
+}
+
+/** Encodes a value. Throws a `TypeError` for what has no JSON form: undefined, a function, a cycle, a BigInt. */
+export function encodeJson(value: unknown): string {
+  let json: string | undefined;
+  try {
+    json = JSON.stringify(value);
+  } catch (error) {
+    const why = isError(error) ? error.message : "it cannot be encoded";
+    throw new TypeError(`This is no JSON value: ${why}`, { cause: error });
+  }
+  if (json === undefined) throw new TypeError(`This is no JSON value: ${typeof value}`);
+  return json;
 }
 
 /** Says whether a text's arrays and objects are nested at most `limit` levels deep; text within strings is skipped. */

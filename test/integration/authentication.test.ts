@@ -358,6 +358,49 @@ describe("authentication", () => {
       expect(other.frames).to.deep.equal([]);
     });
 
+    it("decides what was asked for before under the old identity, however slow the listeners are", async () => {
+      let name = "first";
+      const server = await start({ options: { authentication: async () => ({ name }) } });
+      const client = await application.connect();
+      await client.subscribe("room");
+      const seen: unknown[] = [];
+      const held: (() => void)[] = [];
+      let asked = () => {};
+      server.on("publish", async (socket, { data }) => {
+        const before = socket.auth.name;
+        await new Promise<void>((resolve) => {
+          held.push(resolve);
+          asked();
+        });
+        seen.push([data, before, socket.auth.name]);
+        return true;
+      });
+      const nextAsked = () =>
+        new Promise<void>((resolve) => {
+          asked = resolve;
+        });
+      name = "second";
+      const token = await application.token();
+      let asking = nextAsked();
+      for (const data of [1, 2]) client.send({ rpc: "_publish", req: { channel: "room", data } });
+      client.send({ rpc: "auth", token, uuid: "a" });
+      client.send({ rpc: "_publish", req: { channel: "room", data: 3 } });
+      for (let i = 0; i < 3; i++) {
+        await asking;
+        asking = nextAsked();
+        held[i]?.();
+      }
+      expect(await client.message("room")).to.equal(1);
+      expect(await client.message("room")).to.equal(2);
+      expect(await client.message("room")).to.equal(3);
+      expect(seen).to.deep.equal([
+        [1, "first", "first"],
+        [2, "first", "first"],
+        [3, "second", "second"],
+      ]);
+      expect(await client.take()).to.include({ uuid: "a", resp: "success" });
+    });
+
     it("can be asked for twice at once", async () => {
       let name = 0;
       await start({ options: { authentication: async () => ({ name: ++name }) } });
@@ -421,6 +464,14 @@ describe("authentication", () => {
       const server = await start({ options: { authTimeout: 60 } });
       server.on("authentication", (_s, _a, _callback) => {});
       const client = await application.open();
+      client.send({ rpc: "auth", token: await application.token() });
+      expect((await client.closed).code).to.equal(4408);
+    });
+
+    it("is asked for a second time, too, whatever the listeners do", async () => {
+      const server = await start({ options: { authTimeout: 60 } });
+      const client = await application.connect();
+      server.on("authentication", (_s, _a, _callback) => {});
       client.send({ rpc: "auth", token: await application.token() });
       expect((await client.closed).code).to.equal(4408);
     });

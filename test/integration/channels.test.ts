@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { expect } from "chai";
 import sinon from "sinon";
 import { type Callback, RpcError, type Socket } from "../../lib/index.js";
@@ -775,6 +775,34 @@ describe("a channel", () => {
       await settled(client);
       for (const callback of waiting.slice(2)) callback(null, true);
       expect((await client.take()).command).to.equal("subscribe");
+    });
+
+    it("refusing more than framesWaiting messages that Redis has not taken", async () => {
+      const taken: (() => void)[] = [];
+      const slow = Object.assign(new EventEmitter(), {
+        isOpen: true,
+        isReady: true,
+        getDel: async () => JSON.stringify({ auth: {}, host: "", ip: "", ips: [] }),
+        set: async () => {},
+        publish: () => new Promise<void>((resolve) => taken.push(resolve)),
+        subscribe: async () => {},
+        unsubscribe: async () => {},
+      });
+      application = await Application.start({
+        redisClient: slow,
+        pubsubClient: Object.assign(new EventEmitter(), { ...slow }),
+        options: { limits: { framesWaiting: 2 } },
+      });
+      cleanups.push(() => application.stop());
+      client = await application.connect("websocket", { protocol: 4 });
+      for (const uuid of [1, 2, 3]) client.send({ rpc: "_publish", req: { channel: "a", data: 1 }, uuid });
+      expect(await client.take()).to.deep.equal({ rpc: "_publish", uuid: 3, error: "Too many requests" });
+      for (const take of taken) take();
+      expect([(await client.take()).uuid, (await client.take()).uuid]).to.deep.equal([1, 2]);
+      client.send({ rpc: "_publish", req: { channel: "a", data: 1 }, uuid: 4 });
+      await settled(client);
+      taken.at(-1)?.();
+      expect(await client.take()).to.deep.equal({ rpc: "_publish", uuid: 4, resp: "success" });
     });
 
     it("that may join their own socket while they decide", async () => {

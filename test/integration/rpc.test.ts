@@ -415,6 +415,27 @@ describe("a client's call", () => {
       expect(fn.callCount).to.equal(1);
     });
 
+    it("of which one that listens once refuses nothing any more once it is used up", async () => {
+      const client = await start({ fn: (_auth: unknown) => 1 });
+      const other = await application.connect();
+      let release = () => {};
+      const held = new Promise<boolean>((resolve) => {
+        release = () => resolve(true);
+      });
+      let asked = 0;
+      const bothAsked = new Promise<void>((resolve) => {
+        application.tokenServer.on("rpc", (_socket) => {
+          if (++asked === 2) resolve();
+          return held;
+        });
+      });
+      application.tokenServer.once("rpc", (_s, _r, callback) => callback(null, true));
+      const replies = [client.request({ rpc: "fn" }), other.request({ rpc: "fn" })];
+      await bothAsked;
+      release();
+      expect((await Promise.all(replies)).map(({ resp }) => resp)).to.deep.equal([1, 1]);
+    });
+
     it("whose error is the answer", async () => {
       const client = await start({ fn: (_auth: unknown) => 1 });
       application.tokenServer.on("rpc", async () => {
@@ -518,6 +539,22 @@ describe("the server's call", () => {
     });
   });
 
+  it("takes its options also behind a callback that is absent", async () => {
+    const calling = application.tokenServer.rpc(socket, "f", 1, undefined, { timeout: 5 });
+    expect((await rejection(calling)).name).to.equal("TimeoutError");
+  });
+
+  it("rejects at once when the application closes the socket, also between two polls", async () => {
+    const polling = await application.connect("xhr-polling");
+    const closing = application.socket();
+    const rejected = rejection(application.tokenServer.rpc(closing, "f"));
+    await polling.takeCall();
+    closing.close(4100, "enough");
+    expect((await rejected).name).to.equal("DisconnectedError");
+    expect(application.tokenServer.sockets()).to.deep.equal([socket]);
+    expect((await polling.closed).code).to.equal(4100);
+  });
+
   it("times out after 30 seconds by default", async () => {
     const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
@@ -581,6 +618,9 @@ describe("the server's call", () => {
       tokenServer.rpc(socket, 5 as unknown as string),
       tokenServer.rpc(socket, "f", 1, { timeout: 0 }),
       tokenServer.rpc(socket, "f", 1, { timeout: Number.NaN }),
+      tokenServer.rpc(socket, "f", 1, { signal: {} as AbortSignal }),
+      tokenServer.rpc(socket, "f", () => {}),
+      tokenServer.rpc(socket, "f", Symbol("x")),
     ]) {
       expect(await rejection(wrong)).to.be.instanceOf(TypeError);
     }

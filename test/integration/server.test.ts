@@ -71,6 +71,14 @@ describe("the server", () => {
         TypeError,
         /^options\.pubsubClient must be another/,
       );
+      expect(make(app, redis, server, { pubsubClient: memoryRedis() })).to.throw(
+        TypeError,
+        "the same memoryRedis()",
+      );
+      expect(make(app, redis, server, { pubsubClient: client })).to.throw(
+        TypeError,
+        "the same memoryRedis()",
+      );
       const tokenServer = make(app, redis, server, { pubsubClient: redis })();
       await tokenServer.shutdown();
     });
@@ -85,11 +93,17 @@ describe("the server", () => {
 
     it("and leaves no listener behind where an argument is wrong", () => {
       const client = createClient();
+      client.on("error", () => {});
       const before = client.eventNames().map((name) => [name, client.listenerCount(name)]);
       const connections = server.listenerCount("connection");
       expect(make(app, client, server, { tokenTtl: "soon" })).to.throw(TypeError, "options.tokenTtl");
       expect(make(app, client, server, { nonsense: 1 })).to.throw(TypeError, "options.nonsense");
       expect(make(app, client, {}, {})).to.throw(TypeError, "socketServer");
+      expect(make(app, client, server, { tokenRoute: "/a(b" })).to.throw(TypeError, "options.tokenRoute");
+      expect(make(app, client, server, Object.create({ nonsense: 1 }))).to.throw(
+        TypeError,
+        "options.nonsense",
+      );
       expect(client.eventNames().map((name) => [name, client.listenerCount(name)])).to.deep.equal(before);
       expect(server.listenerCount("connection")).to.equal(connections);
     });
@@ -147,6 +161,35 @@ describe("the server", () => {
       cleanups.push(() => inspector.close());
       expect(await inspector.pubSubChannels("___*")).to.have.members(["___all___", "___sync___"]);
     });
+
+    if (canStartRedis) {
+      it("resolves also where Redis could not be used at first, and was told of", async () => {
+        const redis = await startRedis({ own: true });
+        cleanups.push(() => redis.stop());
+        await redis.stop();
+        const make = () => {
+          const client = createClient({ url: redis.url, socket: { reconnectStrategy: false } });
+          client.on("error", () => {});
+          return client;
+        };
+        const [redisClient, pubsubClient] = [make(), make()];
+        const application = await start({ redisClient, pubsubClient });
+        const told = once(application.tokenServer, "error");
+        const connect = () => Promise.all([redisClient.connect(), pubsubClient.connect()]);
+        expect(await connect().catch((error) => error)).to.be.instanceOf(Error);
+        await told;
+        await redis.start();
+        await Promise.all([redisClient, pubsubClient].map((client) => client.isOpen || client.connect()));
+        cleanups.push(() => redisClient.destroy());
+        cleanups.push(() => pubsubClient.destroy());
+        await application.tokenServer.ready();
+        const client = await application.connect();
+        await client.subscribe("a");
+        await application.tokenServer.broadcast("all");
+        expect(await client.message("a")).to.equal("all");
+        await application.tokenServer.unsubscribeAll("a");
+      });
+    }
 
     it("rejects when the server is shut down before, and nothing is left waiting", async () => {
       const client = createClient();
@@ -331,6 +374,22 @@ describe("the server", () => {
       await crossing.closed;
     });
 
+    it("leave each other's connections alone, also when one of them has been shut down", async () => {
+      const application = await start({ options: { prefix: "/one" } });
+      const store = memoryRedis();
+      const other = new TokenSocketServer(application.app, store, application.sockjs, {
+        prefix: "/other",
+        tokenRoute: "/other-token",
+        pubsubClient: store,
+      });
+      application.sockjs.installHandlers(application.http, { prefix: "/other" });
+      await other.shutdown();
+      const client = new WireClient(`${application.url}/other`, "websocket");
+      cleanups.push(() => client.end());
+      await client.opened;
+      expect(application.tokenServer.sockets()).to.deep.equal([]);
+    });
+
     it("may share a SockJS server's connections of any prefix with nobody, where there is one alone", async () => {
       const application = await start({ options: { prefix: "/sockets" } });
       application.sockjs.installHandlers(application.http, { prefix: "/elsewhere" });
@@ -381,6 +440,16 @@ describe("the server", () => {
         throw new Error("careless");
       }) as () => void);
       redisClient.emit("error", new Error("third"));
+      const rejecting = async () => {
+        throw new Error("disk full");
+      };
+      const other = await start({
+        redisClient,
+        pubsubClient: null,
+        options: { logger: { error: rejecting, warn: rejecting, info: rejecting } },
+      });
+      other.tokenServer.removeAllListeners("error");
+      redisClient.emit("error", new Error("fourth"));
       await new Promise((resolve) => setImmediate(resolve));
     });
   });

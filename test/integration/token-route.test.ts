@@ -277,6 +277,27 @@ for (const version of [5, 4]) {
       });
     });
 
+    it("refuses where a function answers true and there is no session, and hints at it in the log", async () => {
+      await start({
+        options: { authentication: async () => true },
+        prepare: (app) => {
+          app.use((req, _res, next) => {
+            Object.defineProperty(req, "session", { value: undefined });
+            next();
+          });
+        },
+      });
+      expect((await ask()).status).to.equal(403);
+      expect(application.log.join("\n")).to.contain("session middleware");
+    });
+
+    it("makes tokens for GET alone", async () => {
+      await start();
+      for (const method of ["HEAD", "POST", "PUT", "DELETE"]) {
+        expect((await fetch(`${application.url}/socket/token`, { method })).status).to.equal(404);
+      }
+    });
+
     describe("with middleware of the application's", () => {
       it("runs one before its own handler", async () => {
         const options: TokenSocketServerOptions = {
@@ -470,10 +491,9 @@ for (const version of [5, 4]) {
     });
 
     it("answers 503 when Redis does not answer in time, and the socket that comes with a token closes", async () => {
-      const store = memoryRedis();
       await start({
         redisClient: silentRedis(),
-        pubsubClient: store,
+        pubsubClient: null,
         options: { limits: { redisTimeout: 20 } },
       });
       const answer = await ask();
@@ -492,6 +512,8 @@ for (const version of [5, 4]) {
       expect((await ask()).status).to.equal(418);
       void application.tokenServer.shutdown();
       expect(await ask()).to.include({ status: 404, text: "nothing here" });
+      const options = await fetch(`${application.url}/socket/token`, { method: "OPTIONS" });
+      expect(options.status).to.equal(404);
     });
 
     it("logs neither tokens nor session contents", async () => {

@@ -14,9 +14,10 @@ describe("PendingCalls", () => {
   });
 
   afterEach(() => {
-    expect(clock.countTimers(), "timers left behind").to.equal(0);
-    expect(calls.size, "calls left behind").to.equal(0);
+    const timers = clock.countTimers();
     clock.restore();
+    expect(timers, "timers left behind").to.equal(0);
+    expect(calls.size, "calls left behind").to.equal(0);
   });
 
   interface Made {

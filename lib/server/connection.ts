@@ -103,10 +103,6 @@ export class Connection<Auth> {
     return this.#transport.socket as Socket<Auth>;
   }
 
-  get created(): number {
-    return this.#transport.socket.created;
-  }
-
   get channels(): Record<string, true> {
     return this.#transport.socket.channels as Record<string, true>;
   }

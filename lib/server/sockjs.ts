@@ -52,7 +52,7 @@ export class SockJSTransport {
     const { close } = this.#connection;
     this.#connection.close = (...reason) => {
       const isClosing = Reflect.apply(close, this.#connection, reason);
-      if (isClosing) queueMicrotask(onClose);
+      if (isClosing) onClose();
       return isClosing;
     };
   }

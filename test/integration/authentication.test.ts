@@ -284,6 +284,21 @@ describe("authentication", () => {
       });
     }
 
+    it("serves nothing that waited where the application closes the socket as it comes in", async () => {
+      const called = sinon.spy();
+      const server = await start({ options: { socketController: { call: called } } });
+      server.on("authentication", async (_socket) => {
+        await new Promise((resolve) => setImmediate(resolve));
+      });
+      server.on("authenticated", (socket) => void socket.close(4100, "not you"));
+      const client = await application.open();
+      client.send({ rpc: "auth", token: await application.token() });
+      client.send({ rpc: "call" });
+      expect((await client.closed).code).to.equal(4100);
+      expect(called.called).to.equal(false);
+      expect(server.sockets()).to.deep.equal([]);
+    });
+
     it("forgets a client that leaves meanwhile, whatever the listener says then", async () => {
       const server = await start();
       let accept = () => {};

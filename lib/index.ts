@@ -1,7 +1,7 @@
 // The public surface of the package, as a table of contents.
 // Each value here is a static property of TokenSocketServer as well, for `require("node-token-sockjs")`.
 
-export type { Controller, RpcFunction } from "./server/controller.js";
+export type { CallContext, Controller, RpcFunction } from "./server/controller.js";
 export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type {

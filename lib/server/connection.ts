@@ -9,6 +9,7 @@ import {
   isRpcError,
   type Outcome,
   RemoteError,
+  RpcError,
 } from "../shared/errors.js";
 import { type CallOptions, PendingCalls } from "../shared/pending-calls.js";
 import {
@@ -68,8 +69,23 @@ type State = "connecting" | "authenticating" | "open" | "closed";
 
 type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
 type CallFrame = Extract<ClientFrame, { type: "call" }>;
+type CancelFrame = Extract<ClientFrame, { type: "cancel" }>;
 type ChannelFrame = Extract<ClientFrame, { type: "subscribe" | "unsubscribe" | "publish" }>;
 type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
+
+/** A call of the client's that has not been answered yet. */
+interface ClientCall {
+  readonly uuid: string | number | undefined;
+  isSettled: boolean;
+  /** Absent while the listeners decide. */
+  running: RunningRoute | undefined;
+  settle(outcome: Outcome): void;
+}
+
+const CANCELLED: Outcome = {
+  status: "error",
+  error: new RpcError("The call was aborted", { code: "aborted" }),
+};
 
 /** One client's connection: its state, and what is done with each frame that it sends. */
 export class Connection<Auth> {
@@ -83,7 +99,7 @@ export class Connection<Auth> {
   #waitingBytes = 0;
   /** Made when needed, so that an idle connection costs little. */
   #calls: PendingCalls | undefined;
-  #running: Set<RunningRoute> | undefined;
+  #clientCalls: Set<ClientCall> | undefined;
   #requests: Lanes | undefined;
   /** How many messages Redis has been given and has not taken yet. */
   #publishing = 0;
@@ -199,6 +215,8 @@ export class Connection<Auth> {
       case "broadcast":
         if (this.#admits(frame.head)) this.#lanes.runAll(() => this.#onBroadcast(frame));
         return;
+      case "cancel":
+        return this.#cancel(frame);
       case "answer":
         if (frame.answer.ok) this.#calls?.resolve(frame.fid, frame.answer.data);
         else this.#calls?.reject(frame.fid, new RemoteError(frame.answer.error));
@@ -278,18 +296,40 @@ export class Connection<Auth> {
     const { socket } = this;
     const { auth } = socket;
     const request = { rpc: path, req: data };
-    this.#decided(access.decide("rpc", socket, request), head, () => {
-      let running: RunningRoute | undefined;
-      let done = false;
-      running = dispatcher.dispatch({ path, data: request.req, socket, auth }, (outcome) => {
-        done = true;
-        if (running) this.#running?.delete(running);
+    const call: ClientCall = {
+      uuid: head.uuid,
+      isSettled: false,
+      running: undefined,
+      settle: (outcome) => {
+        if (call.isSettled) return;
+        call.isSettled = true;
+        this.#clientCalls?.delete(call);
         this.#settle(head, path, outcome);
-      });
-      if (!running || done) return;
-      this.#running ??= new Set();
-      this.#running.add(running);
-    });
+      },
+    };
+    const proceed = (verdict: Verdict) => {
+      if (this.closed || call.isSettled) return;
+      if (!verdict.allowed) return call.settle({ status: "error", error: verdict.error });
+      call.running = dispatcher.dispatch({ path, data: request.req, socket, auth }, call.settle);
+    };
+    const verdict = access.decide("rpc", socket, request);
+    if (verdict instanceof Promise) void verdict.then(proceed);
+    else proceed(verdict);
+    if (call.isSettled) return;
+    this.#clientCalls ??= new Set();
+    this.#clientCalls.add(call);
+  }
+
+  /** Ends a call that the client does not wait for any more. Clients of version 3 know nothing of that. */
+  #cancel(frame: CancelFrame): void {
+    const { head, req, call: uuid } = frame;
+    if (this.#protocol !== PROTOCOL) return this.#call({ type: "call", head, path: "_cancel", data: req });
+    for (const call of this.#clientCalls ?? []) {
+      if (call.uuid === undefined || call.uuid !== uuid) continue;
+      call.settle(CANCELLED);
+      call.running?.abort();
+    }
+    if (head.uuid !== undefined) this.send(encodeReply(head, "success"));
   }
 
   #settle(head: RequestHead, path: string, outcome: Outcome): void {
@@ -412,7 +452,7 @@ export class Connection<Auth> {
     this.#state = "closed";
     this.#waiting = [];
     this.#calls?.rejectAll(() => new DisconnectedError());
-    for (const running of this.#running ?? []) running.abort();
+    for (const { running } of this.#clientCalls ?? []) running?.abort();
     this.#parts.pubsub.leaveAll(this);
     this.#parts.onClosed(this);
   }

@@ -1,13 +1,25 @@
 import type { Callback } from "../shared/answer.js";
 import type { Socket } from "./socket.js";
 
+/** What a function is told of its call, beside the rest. */
+export interface CallContext {
+  /** Fires when nobody waits for the answer any more: the client has cancelled the call, or its socket has closed. */
+  readonly signal: AbortSignal;
+}
+
 /**
  * A function that clients may call. It answers by `callback(error, value)` where it declares three parameters
  * or more, else by what it returns, a value or a promise.
  */
 export type RpcFunction<Auth = Record<string, unknown>> = {
   // a method's parameters may be narrowed, so that a function may name the type of data that it expects
-  bivariant(auth: Auth, data: unknown, callback: Callback, socket: Socket<Auth>): unknown;
+  bivariant(
+    auth: Auth,
+    data: unknown,
+    callback: Callback,
+    socket: Socket<Auth>,
+    context: CallContext,
+  ): unknown;
 }["bivariant"];
 
 /** The functions that clients may call, nested; `{a: {b}}` is called as `a.b`. Own properties only. */

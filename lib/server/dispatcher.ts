@@ -2,7 +2,7 @@ import { type Answering, ask } from "../shared/answer.js";
 import { FUNCTION_NOT_FOUND, type Outcome } from "../shared/errors.js";
 import { lookUp } from "../shared/procedures.js";
 import { lateError } from "./access.js";
-import type { Controller } from "./controller.js";
+import type { CallContext, Controller } from "./controller.js";
 import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "./express-routes.js";
 import type { Reporter } from "./reporter.js";
 
@@ -44,7 +44,10 @@ export class Dispatcher<Auth> {
         return this.#routes.call(found.route, call, settle, (error) => late({ status: "failure", error }));
       } else {
         const { fn, self } = found;
-        ask({ fn, self, args: [call.auth, call.data, call.socket], position: 2 }, settle, late);
+        const running = new RunningFunction();
+        const args = [call.auth, call.data, call.socket, running];
+        ask({ fn, self, args, position: 2 }, settle, late);
+        return running;
       }
     } catch (error) {
       // a getter on the way has thrown
@@ -61,6 +64,23 @@ export class Dispatcher<Auth> {
     }
     const route = lookUp(this.#functions.routes, path)?.value;
     return isRoute(route) ? { route } : undefined;
+  }
+}
+
+/** A call of a function; its signal is made when the function asks for it. */
+class RunningFunction implements CallContext, RunningRoute {
+  #controller: AbortController | undefined;
+  #isAborted = false;
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#isAborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#isAborted = true;
+    this.#controller?.abort();
   }
 }
 

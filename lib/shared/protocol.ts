@@ -41,6 +41,7 @@ export type ClientFrame =
   | { readonly type: "unsubscribe"; readonly head: RequestHead; readonly channel: string }
   | { readonly type: "publish"; readonly head: RequestHead; readonly channel: string; readonly data: unknown }
   | { readonly type: "broadcast"; readonly head: RequestHead; readonly data: unknown }
+  | { readonly type: "cancel"; readonly head: RequestHead; readonly req: unknown; readonly call: unknown }
   | { readonly type: "answer"; readonly head: RequestHead; readonly fid: string; readonly answer: Answer };
 
 /** A client's answer to a call that the server made. */
@@ -88,6 +89,8 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
         : invalid;
     case "_broadcast":
       return isObject(req) && req.data !== undefined ? { type: "broadcast", head, data: req.data } : invalid;
+    case "_cancel":
+      return { type: "cancel", head, req, call: isObject(req) ? req.uuid : undefined };
     case "_rpc":
       return typeof frame.fid === "string" && isObject(frame.resp)
         ? { type: "answer", head, fid: frame.fid, answer: parseAnswer(frame.resp) }

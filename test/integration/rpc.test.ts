@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { expect } from "chai";
 import sinon from "sinon";
-import { type Callback, type Controller, RpcError, type Socket } from "../../lib/index.js";
+import { type Callback, type CallContext, type Controller, RpcError, type Socket } from "../../lib/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { WIRE_TRANSPORTS, type WireClient } from "../support/wire-client.js";
 
@@ -385,6 +385,124 @@ describe("a client's call", () => {
     expect(await client.take()).to.include({ uuid: 2, resp: "fast" });
     answer(null, "slow");
     expect(await client.take()).to.include({ uuid: 1, resp: "slow" });
+  });
+
+  describe("that nobody waits for any more", () => {
+    const ABORTED = { message: "The call was aborted", code: "aborted" };
+
+    /** A controller with a function that waits for its signal, and what it has seen. */
+    const waiting = () => {
+      const seen: string[] = [];
+      let begin = () => {};
+      const begun = new Promise<void>((resolve) => {
+        begin = resolve;
+      });
+      let end = () => {};
+      const ended = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      const slow = (
+        _a: unknown,
+        _d: unknown,
+        callback: Callback,
+        _socket: unknown,
+        { signal }: CallContext,
+      ) => {
+        signal.addEventListener("abort", () => {
+          seen.push("aborted");
+          callback(new Error("too late"));
+          end();
+        });
+        begin();
+      };
+      return { slow, seen, begun, ended };
+    };
+
+    it("fires the function's signal when the socket closes", async () => {
+      const { slow, begun, ended } = waiting();
+      const client = await start({ slow });
+      client.send({ rpc: "slow" });
+      await begun;
+      await client.end();
+      await ended;
+      expect(application.errors).to.deep.equal([]);
+    });
+
+    it("gives a signal that has fired to a function that asks for it later", async () => {
+      let look = () => false;
+      const client = await start({
+        slow: (_a: unknown, _d: unknown, _callback: Callback, _socket: unknown, context: CallContext) => {
+          look = () => context.signal.aborted;
+        },
+      });
+      client.send({ rpc: "slow" });
+      await client.request({ rpc: "nope" });
+      const gone = once(application.tokenServer, "disconnect");
+      await client.end();
+      await gone;
+      expect(look()).to.equal(true);
+    });
+
+    it("is answered and aborted at once when a client of protocol 4 cancels it", async () => {
+      const { slow, seen, begun, ended } = waiting();
+      application = await Application.start({ options: { socketController: { slow } } });
+      const client = await application.connect("websocket", { protocol: 4 });
+      client.send({ rpc: "slow", uuid: "call" });
+      await begun;
+      client.send({ rpc: "_cancel", req: { uuid: "another" } });
+      client.send({ rpc: "_cancel", req: { uuid: "call" }, uuid: "cancel" });
+      await ended;
+      expect(await client.take()).to.deep.equal({ rpc: "slow", uuid: "call", error: ABORTED });
+      expect(await client.take()).to.deep.equal({ rpc: "_cancel", uuid: "cancel", resp: "success" });
+      client.send({ rpc: "_cancel", req: { uuid: "call" } });
+      client.send({ rpc: "_cancel" });
+      await client.request({ rpc: "nope" });
+      expect(client.frames).to.deep.equal([]);
+      expect(seen).to.deep.equal(["aborted"]);
+      expect(application.errors).to.deep.equal([]);
+    });
+
+    it("is not begun where it was cancelled while the listeners decided", async () => {
+      const fn = sinon.spy((_auth: unknown) => 1);
+      application = await Application.start({ options: { socketController: { fn } } });
+      const client = await application.connect("websocket", { protocol: 4 });
+      const asked = new Promise<Callback>((resolve) => {
+        application.tokenServer.once("rpc", (_s, _r, callback) => resolve(callback));
+      });
+      client.send({ rpc: "fn", uuid: "call" });
+      const callback = await asked;
+      client.send({ rpc: "_cancel", req: { uuid: "call" } });
+      expect(await client.take()).to.deep.equal({ rpc: "fn", uuid: "call", error: ABORTED });
+      callback(null, true);
+      await client.request({ rpc: "nope" });
+      expect(fn.called).to.equal(false);
+    });
+
+    it("closes the response of a route that is cancelled", async () => {
+      let close = () => {};
+      const closed = new Promise<void>((resolve) => {
+        close = resolve;
+      });
+      application = await Application.start({
+        options: { routes: { slow: (_req, res) => void res.on("close", close) } },
+      });
+      const client = await application.connect("websocket", { protocol: 4 });
+      client.send({ rpc: "slow", uuid: "call" });
+      client.send({ rpc: "_cancel", req: { uuid: "call" } });
+      await closed;
+      expect(await client.take()).to.deep.equal({ rpc: "slow", uuid: "call", error: ABORTED });
+    });
+
+    it("cannot be cancelled by a client that did not ask for protocol 4", async () => {
+      const { slow, seen, begun } = waiting();
+      const client = await start({ slow });
+      client.send({ rpc: "slow", uuid: "call" });
+      await begun;
+      expect(await client.request({ rpc: "_cancel", req: { uuid: "call" } })).to.include({
+        error: "Function not found",
+      });
+      expect(seen).to.deep.equal([]);
+    });
   });
 
   it("gets a pong for a ping only where that is on", async () => {

@@ -1,4 +1,4 @@
-import type { Express, Request, RequestHandler, Response } from "express";
+import express, { type Express, type Request, type RequestHandler, type Response } from "express";
 import qs from "qs";
 import { type Answering, ask } from "../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
@@ -33,7 +33,10 @@ const RETRY_AFTER = 5;
 const CALLBACK_NAME = /^[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*$/;
 const LONGEST_CALLBACK_NAME = 128;
 
-/** The HTTP route at which a session obtains a token. */
+/** Bytes of JSON that a client may send to the token route. */
+const LONGEST_BODY = 65_536;
+
+/** The HTTP route at which a session obtains a token, by GET with a query or by POST with a JSON body. */
 export class TokenRoute<Auth> {
   /** Undefined once closed; requests that are under way then pass. */
   #parts: TokenRouteParts<Auth> | undefined;
@@ -44,7 +47,7 @@ export class TokenRoute<Auth> {
     const { app, options } = parts;
     const open: RequestHandler = (req, _res, next) => {
       // Express answers HEAD by the handlers of GET, and would make a token for it
-      if (!this.#parts || req.method !== "GET") return next("route");
+      if (!this.#parts || (req.method !== "GET" && req.method !== "POST")) return next("route");
       // the query is nested, `a[b]=c`, whatever query parser the application has
       const query = qs.parse(queryOf(req.url));
       Object.defineProperty(req, "query", {
@@ -60,7 +63,9 @@ export class TokenRoute<Auth> {
       else next("route");
     };
     const route = app.route(options.tokenRoute);
-    route.get(open, ...[options.customMiddleware ?? []].flat(), serve);
+    const custom = [options.customMiddleware ?? []].flat();
+    route.get(open, ...custom, serve);
+    route.post(open, readBody, ...custom, serve);
     this.#unmount = () => unmount(app, route);
   }
 
@@ -74,7 +79,7 @@ export class TokenRoute<Auth> {
     res.set("Cache-Control", "no-store");
     res.set("X-Content-Type-Options", "nosniff");
     const { callback } = req.query;
-    if (callback === undefined) {
+    if (callback === undefined || req.method === "POST") {
       const { status, body } = await this.#answer(parts, req);
       res.status(status);
       if (status === 503) res.set("Retry-After", String(RETRY_AFTER));
@@ -156,6 +161,17 @@ export class TokenRoute<Auth> {
     return undefined;
   }
 }
+
+const parseBody = express.json({ limit: LONGEST_BODY });
+
+/** Reads authentication data that a client sends as JSON, so that it is in no URL and no access log. */
+const readBody: RequestHandler = (req, res, next) => {
+  parseBody(req, res, (error?: unknown) => {
+    if (error === undefined) return next();
+    const { status = 400 } = error as { status?: number };
+    res.status(status).set("Cache-Control", "no-store").json({ error: "Invalid request" });
+  });
+};
 
 /** Takes a route out of an application's router, which has no method for that; Express 4 keeps it elsewhere. */
 function unmount(app: Express, route: object): void {

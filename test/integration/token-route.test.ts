@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { request as httpRequest } from "node:http";
 import { expect } from "chai";
+import { json as expressJson } from "express";
 import { RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
 import { memoryRedis } from "../../lib/memory.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
@@ -291,9 +292,67 @@ for (const version of [5, 4]) {
       expect(application.log.join("\n")).to.contain("session middleware");
     });
 
-    it("makes tokens for GET alone", async () => {
+    describe("by POST", () => {
+      const post = (body: string, query = "", type = "application/json") =>
+        fetch(`${application.url}/socket/token${query}`, {
+          method: "POST",
+          headers: { "content-type": type },
+          body,
+        });
+
+      it("reads the data from a JSON body, before middleware and authentication", async () => {
+        const seen: unknown[] = [];
+        await start({
+          options: {
+            customMiddleware: (req, _res, next) => {
+              seen.push(req.body);
+              next();
+            },
+            authentication: async (req) => ({ body: req.body, query: req.query }),
+          },
+        });
+        const answer = await post('{"a":{"b":[1]}}', "?callback=cb&x[y]=1");
+        expect(answer.status).to.equal(200);
+        expect(answer.headers.get("cache-control")).to.equal("no-store");
+        const { token } = (await answer.json()) as { token: string };
+        const client = await application.open();
+        await client.request({ rpc: "auth", token });
+        expect(application.socket().auth).to.deep.equal({
+          body: { a: { b: [1] } },
+          query: { callback: "cb", x: { y: "1" } },
+        });
+        expect(seen).to.deep.equal([{ a: { b: [1] } }]);
+      });
+
+      it("goes on with the body where the application has read it already", async () => {
+        await start({
+          prepare: (app) => app.use(expressJson()),
+          options: { authentication: async (req) => req.body },
+        });
+        expect((await post('{"id":1}')).status).to.equal(200);
+      });
+
+      for (const [what, body, status] of [
+        ["is no JSON", "{", 400],
+        ["is too large", JSON.stringify("x".repeat(70_000)), 413],
+      ] as const) {
+        it(`refuses a body that ${what}`, async () => {
+          await start();
+          const answer = await post(body);
+          expect(answer.status).to.equal(status);
+          expect(await answer.json()).to.deep.equal({ error: "Invalid request" });
+        });
+      }
+
+      it("takes a body of another type for none", async () => {
+        await start({ options: { authentication: async (req) => ({ body: req.body ?? null }) } });
+        expect((await post('{"id":1}', "", "text/plain")).status).to.equal(200);
+      });
+    });
+
+    it("makes tokens for GET and POST alone", async () => {
       await start();
-      for (const method of ["HEAD", "POST", "PUT", "DELETE"]) {
+      for (const method of ["HEAD", "PUT", "DELETE"]) {
         expect((await fetch(`${application.url}/socket/token`, { method })).status).to.equal(404);
       }
     });

@@ -1,0 +1,72 @@
+import { type Answering, ask } from "../shared/answer.js";
+import {
+  errorForWire,
+  FUNCTION_NOT_FOUND,
+  failureForWire,
+  isRpcError,
+  type Outcome,
+} from "../shared/errors.js";
+import { lookUp } from "../shared/procedures.js";
+import type { Logger } from "./options.js";
+
+/**
+ * A function that the server may call. With two parameters or more it answers by the callback, else by what it
+ * returns, a value or a promise.
+ */
+export type Action = (data: never, callback: (error?: unknown, value?: unknown) => void) => unknown;
+
+/** Functions that the server may call, nested. */
+export interface Actions {
+  [name: string]: Action | Actions;
+}
+
+/** The functions that the server may call. */
+export class ActionTable {
+  readonly #logger: Logger;
+  #actions: Actions = {};
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** Adds functions; one of a name that is there takes its place. */
+  register(actions: Actions): void {
+    this.#actions = { ...this.#actions, ...actions };
+  }
+
+  /** Calls a function and hands its answer to `send` as an object with `data` or `error`, encoded. Never throws. */
+  call(path: string, args: unknown, send: (json: string) => void): void {
+    const settle = (outcome: Outcome) => send(this.#encode(path, outcome));
+    try {
+      const found = lookUp(this.#actions, path);
+      if (typeof found?.value !== "function") return settle({ status: "error", error: FUNCTION_NOT_FOUND });
+      const fn = found.value as Answering;
+      // the callback is the second parameter, so that also a function without parameters answers by its result
+      const question = {
+        fn,
+        declared: Math.max(1, fn.length),
+        self: found.parent,
+        args: [args],
+        position: 1,
+      };
+      ask(question, settle, (late) =>
+        this.#logger.error(`The action ${path} has answered more than once`, late),
+      );
+    } catch (error) {
+      // a getter has thrown
+      settle({ status: "failure", error });
+    }
+  }
+
+  #encode(path: string, outcome: Outcome): string {
+    try {
+      if (outcome.status === "result") return JSON.stringify({ data: outcome.value });
+    } catch (error) {
+      return this.#encode(path, { status: "failure", error });
+    }
+    const { status, error } = outcome;
+    if (status === "error") return JSON.stringify({ error: errorForWire(error) });
+    if (!isRpcError(error)) this.#logger.error(`The action ${path} has failed`, error);
+    return JSON.stringify({ error: failureForWire(error, false) });
+  }
+}

@@ -1,0 +1,21 @@
+/** How long to wait between attempts, in milliseconds. */
+export interface BackoffOptions {
+  /** The longest wait before the second attempt; it doubles with each further one. Default 500. */
+  min?: number | undefined;
+  /** The longest wait at all. Default 20,000. */
+  max?: number | undefined;
+  /** How long a connection has to last for the waits to start over. Default 5,000. */
+  resetAfter?: number | undefined;
+}
+
+/**
+ * The wait before the next attempt after a number of failures in a row: anything between nothing and a bound
+ * that doubles, so that clients that were lost together do not come back together.
+ */
+export function backoff(
+  failures: number,
+  { min, max }: { readonly min: number; readonly max: number },
+  random: () => number = Math.random,
+): number {
+  return random() * Math.min(max, min * 2 ** (failures - 1));
+}

@@ -1,0 +1,145 @@
+import { RemoteError } from "../shared/errors.js";
+import type { ChannelStream, StreamHost } from "./channel-stream.js";
+import { DisconnectedError, isLost, isPassing, QueueError } from "./errors.js";
+import type { RequestOptions, Requests } from "./requests.js";
+
+/** Hears of joins and leaves. */
+export interface ChannelListener {
+  onJoined(channel: string): void;
+  /** `error` says why, where the server has refused to let the client in again. */
+  onLeft(channel: string, error?: Error): void;
+}
+
+/** How many channels are joined at once after a reconnect; servers bound what waits there. */
+const BATCH = 500;
+
+/** The channels that the client has joined, and what reads them. */
+export class Channels implements StreamHost {
+  readonly #requests: Requests;
+  readonly #listener: ChannelListener;
+  readonly #joined = new Set<string>();
+  /** Those that the application, or the server, has joined itself; streams do not leave them. */
+  readonly #held = new Set<string>();
+  readonly #streams = new Map<string, Set<ChannelStream>>();
+  /** Joins under way. They are made again on the next connection, unless the channel was left meanwhile. */
+  readonly #joining = new Set<{ readonly channel: string; isWanted: boolean }>();
+
+  constructor(requests: Requests, listener: ChannelListener) {
+    this.#requests = requests;
+    this.#listener = listener;
+  }
+
+  names(): string[] {
+    return [...this.#joined];
+  }
+
+  /** Joins a channel for good. */
+  async subscribe(channel: string, options?: RequestOptions): Promise<void> {
+    // at once, so that a stream that ends meanwhile does not leave it
+    this.#held.add(channel);
+    try {
+      await this.#join(channel, options);
+    } catch (error) {
+      if (!this.#joined.has(channel)) this.#held.delete(channel);
+      throw error;
+    }
+  }
+
+  /** Leaves a channel; its streams end. */
+  async unsubscribe(channel: string, options?: RequestOptions): Promise<void> {
+    for (const join of this.#joining) if (join.channel === channel) join.isWanted = false;
+    // without a connection there is no subscription; the request still goes after a join that waits
+    if (!this.#requests.isOpen) this.left(channel);
+    try {
+      await this.#requests.request("_unsubscribe", JSON.stringify({ channel }), options, channel);
+    } catch (error) {
+      if (!(error instanceof DisconnectedError || error instanceof QueueError)) throw error;
+      this.left(channel);
+    }
+  }
+
+  async attach(stream: ChannelStream): Promise<void> {
+    const { channel } = stream;
+    const streams = this.#streams.get(channel) ?? new Set();
+    if (streams.size === 0 && this.#joined.has(channel)) this.#held.add(channel);
+    this.#streams.set(channel, streams.add(stream));
+    if (!this.#joined.has(channel)) await this.#join(channel);
+  }
+
+  detach(stream: ChannelStream): void {
+    const { channel } = stream;
+    const streams = this.#streams.get(channel);
+    if (!streams?.delete(stream) || streams.size > 0) return;
+    this.#streams.delete(channel);
+    if (!this.#held.has(channel)) this.unsubscribe(channel).catch(() => {});
+  }
+
+  /** The server says that the channel was joined. */
+  joined(channel: string): void {
+    if (this.#joined.has(channel)) return;
+    this.#joined.add(channel);
+    this.#listener.onJoined(channel);
+  }
+
+  /** The server says that the channel was left, or does not let the client in again. */
+  left(channel: string, error?: Error): void {
+    this.#held.delete(channel);
+    if (!this.#joined.delete(channel)) return;
+    this.#listener.onLeft(channel, error);
+    this.#endStreams(channel, error);
+  }
+
+  /** Hands a message to the channel's readers. */
+  message(channel: string, message: unknown): void {
+    for (const stream of this.#streams.get(channel) ?? []) stream.push(message);
+  }
+
+  /** Joins all channels again, on a new connection. Rejects where that may work on another one. */
+  async restore(timeout: number): Promise<void> {
+    const channels = this.names();
+    while (channels.length > 0) {
+      await Promise.all(channels.splice(0, BATCH).map((channel) => this.#rejoin(channel, timeout)));
+    }
+  }
+
+  /** Forgets all channels; their streams end, with an error where there is one. */
+  close(error?: Error): void {
+    this.#joined.clear();
+    this.#held.clear();
+    for (const channel of [...this.#streams.keys()]) this.#endStreams(channel, error);
+  }
+
+  #endStreams(channel: string, error: Error | undefined): void {
+    const streams = this.#streams.get(channel) ?? [];
+    // they are not to leave the channel once more
+    this.#streams.delete(channel);
+    for (const stream of streams) stream.end(error);
+  }
+
+  async #join(channel: string, options?: RequestOptions): Promise<void> {
+    const join = { channel, isWanted: true };
+    this.#joining.add(join);
+    try {
+      for (;;) {
+        try {
+          await this.#requests.request("_subscribe", JSON.stringify({ channel }), options, channel);
+          return;
+        } catch (error) {
+          // joining twice does no harm, so this may be tried again
+          if (!isLost(error) || !join.isWanted) throw error;
+        }
+      }
+    } finally {
+      this.#joining.delete(join);
+    }
+  }
+
+  async #rejoin(channel: string, timeout: number): Promise<void> {
+    try {
+      await this.#requests.urgent("_subscribe", `"req":${JSON.stringify({ channel })},`, timeout, channel);
+    } catch (error) {
+      if (!(error instanceof RemoteError) || isPassing(error)) throw error;
+      this.left(channel, error);
+    }
+  }
+}

@@ -1,0 +1,271 @@
+import { CLOSE, type CloseReason } from "../shared/close-codes.js";
+import { TimeoutError } from "../shared/errors.js";
+import { PROTOCOL } from "../shared/protocol.js";
+import { backoff } from "./backoff.js";
+import { ConnectionError, DisconnectedError, UnauthorizedError } from "./errors.js";
+import type { ResolvedOptions } from "./options.js";
+import type { Requests } from "./requests.js";
+import type { Protocol } from "./server-frames.js";
+import { unlessAborted } from "./time-limit.js";
+import { requestToken } from "./token-request.js";
+import { availableTransports, type Link, openLink } from "./transport.js";
+import { TransportChoice, type TransportName } from "./transport-choice.js";
+import { onWake } from "./wake.js";
+
+/**
+ * - `connecting`: an attempt is under way: token, transport, authentication, channels
+ * - `open`: calls are sent at once
+ * - `waiting`: the last attempt has failed, or the connection was lost; the next attempt comes by itself
+ * - `closed`: no attempt comes by itself any more
+ */
+export type State = "connecting" | "open" | "waiting" | "closed";
+
+/** What a connection needs of the client that it belongs to. */
+export interface ConnectionParts {
+  readonly options: ResolvedOptions;
+  readonly requests: Requests;
+  /** Takes what came over a link. */
+  readonly onMessage: (data: unknown, link: Link) => void;
+  /** Brings back what the last connection had, before anything that waits is sent. */
+  readonly restore: () => Promise<void>;
+  /** `reason` says why it is not open. */
+  readonly onState: (state: State, previous: State, reason: Error | undefined) => void;
+}
+
+/** Sees to it that there is a connection: one attempt at a time, with waits in between. */
+export class Connection {
+  readonly #parts: ConnectionParts;
+  readonly #choice: TransportChoice;
+  #state: State = "connecting";
+  #reason: Error | undefined;
+  /** The attempt, or the connection that it has become; fires when that is over. */
+  #life = new AbortController();
+  #link: Link | undefined;
+  #isEnded = false;
+  #failures = 0;
+  #openedAt = 0;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #pingTimer: ReturnType<typeof setTimeout> | undefined;
+  #stopWaking: () => void = () => {};
+  /** The authentication data that the token route has refused. */
+  #refused: string | undefined;
+  /** Who waits for the connection to be open. */
+  readonly #waiters: (() => void)[] = [];
+  #reauthentication: Promise<void> = Promise.resolve();
+
+  constructor(parts: ConnectionParts) {
+    this.#parts = parts;
+    this.#choice = new TransportChoice(availableTransports(parts.options));
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Why it is not open, where it has failed. */
+  get reason(): Error | undefined {
+    return this.#reason;
+  }
+
+  /** Makes an attempt at once. */
+  begin(): void {
+    clearTimeout(this.#retryTimer);
+    this.#stopWaking();
+    const life = new AbortController();
+    this.#life = life;
+    this.#change("connecting");
+    this.#connect(life).catch((error: unknown) => this.#fail(life, error));
+  }
+
+  /** Resolves when it is open. Rejects when it is closed. */
+  opened(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        if (this.#state === "open") resolve();
+        else if (this.#state === "closed") reject(this.#reason);
+        else this.#waiters.push(look);
+      };
+      look();
+    });
+  }
+
+  /** Presents a new token, on the connection that is there or, without one, on the next. */
+  async reauthenticate(): Promise<void> {
+    if (this.#state === "waiting" || (this.#state === "closed" && !this.#isEnded)) {
+      this.#refused = undefined;
+      this.#parts.requests.reopen();
+      this.begin();
+      return this.opened();
+    }
+    const done = this.#reauthentication
+      .catch(() => {})
+      .then(async () => {
+        // an attempt that is under way may have its token already
+        await this.opened();
+        await this.#authenticateAgain(this.#life);
+      });
+    this.#reauthentication = done;
+    return done;
+  }
+
+  /** Closes it for good. */
+  async end(): Promise<void> {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    await this.#leave(new DisconnectedError(false));
+  }
+
+  async #connect(life: AbortController): Promise<void> {
+    const { requests, options, restore } = this.#parts;
+    const { signal } = life;
+    const token = await this.#token(signal);
+    const name = await this.#open(life);
+    try {
+      await this.#present(token);
+    } catch (error) {
+      if (error instanceof TimeoutError) this.#choice.stuck(name);
+      throw error;
+    }
+    this.#choice.worked(name);
+    this.#refused = undefined;
+    await restore();
+    signal.throwIfAborted();
+    this.#openedAt = Date.now();
+    requests.open();
+    if (options.ping) this.#schedulePing(life, options.ping);
+    this.#change("open");
+  }
+
+  async #token(signal: AbortSignal): Promise<string> {
+    const { options } = this.#parts;
+    const { authentication } = options;
+    if (typeof authentication !== "function") return requestToken(options, authentication, signal);
+    const data = await unlessAborted(signal, Promise.resolve(authentication()));
+    const json = JSON.stringify(data) ?? "";
+    if (json === this.#refused) throw new UnauthorizedError("Forbidden");
+    try {
+      return await requestToken(options, data, signal);
+    } catch (error) {
+      if (!(error instanceof UnauthorizedError)) throw error;
+      // the function may have something better the next time
+      this.#refused = json;
+      throw new ConnectionError(error.message, 403, error);
+    }
+  }
+
+  async #open(life: AbortController): Promise<TransportName> {
+    const { options, requests, onMessage } = this.#parts;
+    let failure: unknown = new ConnectionError("There is no transport to use");
+    for (const name of this.#choice.candidates()) {
+      try {
+        const link = await openLink(name, options, life.signal, {
+          onMessage,
+          onClose: (code, reason) => this.#fail(life, closeError(code, reason)),
+        });
+        if (life.signal.aborted) void link.close();
+        life.signal.throwIfAborted();
+        this.#link = link;
+        requests.connect(link);
+        return name;
+      } catch (error) {
+        life.signal.throwIfAborted();
+        options.logger.debug(`${name} has not opened`, error);
+        this.#choice.failed(name);
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  async #present(token: string): Promise<void> {
+    const { requests, options } = this.#parts;
+    const fields = `"token":${JSON.stringify(token)},"protocol":${PROTOCOL},`;
+    requests.speak((await requests.urgent("auth", fields, options.connectTimeout)) as Protocol);
+  }
+
+  async #authenticateAgain(life: AbortController): Promise<void> {
+    try {
+      await this.#present(await this.#token(life.signal));
+    } catch (error) {
+      const isRefused =
+        error instanceof UnauthorizedError || (error instanceof ConnectionError && error.status === 403);
+      // who may not come in is not to stay in, and a connection without an answer to this is of no use
+      if (isRefused || error instanceof TimeoutError) this.#fail(life, error);
+      throw error;
+    }
+  }
+
+  #schedulePing(life: AbortController, interval: number): void {
+    const { options, requests } = this.#parts;
+    const ping = async () => {
+      try {
+        await requests.urgent("_ping", '"req":{},', options.pingTimeout);
+      } catch (error) {
+        // a refusal is a sign of life, too
+        if (error instanceof TimeoutError) {
+          this.#fail(life, new ConnectionError("The server does not answer"));
+        }
+      }
+      if (!life.signal.aborted) this.#schedulePing(life, interval);
+    };
+    this.#pingTimer = setTimeout(ping, interval);
+  }
+
+  /** Ends an attempt or a connection; one that has ended already changes nothing. */
+  #fail(life: AbortController, error: unknown): void {
+    if (life.signal.aborted || life !== this.#life) return;
+    const reason =
+      error instanceof Error ? error : new ConnectionError("Connecting has failed", undefined, error);
+    const { reconnect, backoff: waits } = this.#parts.options;
+    if (!reconnect || reason instanceof UnauthorizedError) {
+      void this.#leave(reason);
+      return;
+    }
+    const hasLasted = this.#state === "open" && Date.now() - this.#openedAt >= waits.resetAfter;
+    this.#failures = hasLasted ? 1 : this.#failures + 1;
+    void this.#drop(reason);
+    const asked = reason instanceof ConnectionError ? reason.retryAfter : 0;
+    const begin = () => this.begin();
+    this.#retryTimer = setTimeout(begin, Math.max(asked, backoff(this.#failures, waits)));
+    this.#stopWaking = onWake(begin);
+    this.#change("waiting", reason);
+  }
+
+  /** Gives up for good; resolves when the other side knows. */
+  #leave(reason: Error): Promise<void> | undefined {
+    clearTimeout(this.#retryTimer);
+    this.#stopWaking();
+    const gone = this.#drop(reason);
+    this.#parts.requests.close(reason);
+    this.#change("closed", reason);
+    return gone;
+  }
+
+  /** Lets go of the attempt or the connection. */
+  #drop(reason: Error): Promise<void> | undefined {
+    const gone = this.#link?.close();
+    this.#link = undefined;
+    clearTimeout(this.#pingTimer);
+    this.#life.abort(reason);
+    this.#parts.requests.disconnect(reason);
+    return gone;
+  }
+
+  #change(state: State, reason?: Error): void {
+    const previous = this.#state;
+    this.#state = state;
+    this.#reason = reason;
+    for (const look of this.#waiters.splice(0)) look();
+    if (state !== previous) this.#parts.onState(state, previous, reason);
+  }
+}
+
+const REASONS: readonly CloseReason[] = Object.values(CLOSE);
+
+/** Why a connection was closed; a reason that says not to come back is an `UnauthorizedError`. */
+function closeError(code: number, text: string): Error {
+  const known = REASONS.find((reason) => reason.code === code);
+  return known?.reconnect === false
+    ? new UnauthorizedError(text || known.reason)
+    : new ConnectionError(text || "The connection was closed", code);
+}

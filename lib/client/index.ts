@@ -1,0 +1,23 @@
+export type { Action, Actions } from "./actions.js";
+export type { BackoffOptions } from "./backoff.js";
+export type { State } from "./connection.js";
+export {
+  AbortedError,
+  CallError,
+  ConnectionError,
+  DisconnectedError,
+  ForbiddenError,
+  InvalidRequestError,
+  NotFoundError,
+  OverflowError,
+  QueueError,
+  RemoteError,
+  RpcError,
+  TimeoutError,
+  UnauthorizedError,
+} from "./errors.js";
+export type { AuthenticationData, Fetch, Logger, TokenSocketOptions } from "./options.js";
+export type { QueueOptions } from "./queue.js";
+export type { RequestOptions } from "./requests.js";
+export { type Callback, TokenSocket, type TokenSocketEvents } from "./token-socket.js";
+export type { SocketConstructor, SocketLike } from "./transport.js";

@@ -1,0 +1,189 @@
+import { DEFAULT_CALL_TIMEOUT } from "../shared/pending-calls.js";
+import type { JsonObject } from "../shared/protocol.js";
+import type { BackoffOptions } from "./backoff.js";
+import type { QueueOptions } from "./queue.js";
+import type { SocketConstructor } from "./transport.js";
+
+/** Data that goes with the token request; it may be nested. */
+export type AuthenticationData = object | null | undefined;
+
+/** What the client needs of `fetch`. */
+export type Fetch = (
+  url: string,
+  init: {
+    method: string;
+    headers: Record<string, string>;
+    credentials: "omit" | "same-origin" | "include";
+    cache: "no-store";
+    signal: AbortSignal;
+    body?: string;
+  },
+) => Promise<{
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  json(): Promise<unknown>;
+}>;
+
+/** Anything that logs as the console does. */
+export interface Logger {
+  error(message: string, error?: unknown): void;
+  debug(message: string, detail?: unknown): void;
+}
+
+/** The options of a `TokenSocket`. All may be absent; all times are in milliseconds. */
+export interface TokenSocketOptions {
+  /** Where the server is: `"example.com"`, `"example.com:8080"` or `"https://example.com"`. Default: the page's. */
+  host?: string | null | undefined;
+  /** The server's port. Default: that of `host`, or the scheme's own. */
+  port?: number | string | null | undefined;
+  /** Whether to use TLS. Default: as `host` says, else as the page was loaded, else not. */
+  secure?: boolean | null | undefined;
+  /** The path of the token route. Default `"/socket/token"`. */
+  tokenPath?: string | null | undefined;
+  /** With `"POST"` the authentication data goes as a JSON body, so that it is in no URL. Default `"GET"`. */
+  tokenMethod?: "GET" | "POST" | null | undefined;
+  /** The route prefix of the SockJS server. Default `"/sockets"`. */
+  socketPrefix?: string | null | undefined;
+  /** Whether to come back after a connection was lost or an attempt has failed. Default true. */
+  reconnect?: boolean | null | undefined;
+  /**
+   * What the token route is told: an object, or a function, also an async one, that gives it for each attempt.
+   * A function that throws makes the attempt fail. Default: nothing.
+   */
+  authentication?: object | (() => AuthenticationData | Promise<AuthenticationData>) | null | undefined;
+  /** Headers of the token request and, in Node.js, of the WebSocket. Default none. */
+  headers?: Record<string, string> | null | undefined;
+  /** Whether the token request carries cookies, as for `fetch`. Default `"same-origin"`. */
+  credentials?: "omit" | "same-origin" | "include" | null | undefined;
+  /** How often to try out an open connection; one that does not answer is closed. Default false: never. */
+  ping?: number | false | null | undefined;
+  /** How long the answer to that may take. Default 10,000. */
+  pingTimeout?: number | null | undefined;
+  /** Options for SockJS, such as `transports`. False: SockJS is not used. Default `{}`. */
+  sockjs?: Record<string, unknown> | boolean | null | undefined;
+  /** How long each step of an attempt may take: token, SockJS, authentication, each channel. Default 10,000. */
+  connectTimeout?: number | null | undefined;
+  /** How long a plain WebSocket may take to open before SockJS is tried. Default 5,000. */
+  webSocketTimeout?: number | null | undefined;
+  /** How long a call may take where it does not say itself. Default 30,000. */
+  callTimeout?: number | null | undefined;
+  /** The waits between attempts. */
+  backoff?: BackoffOptions | null | undefined;
+  /** Bounds on the calls that wait for a connection. False: none waits, all fail at once. */
+  queue?: QueueOptions | false | null | undefined;
+  /** Whether to log what happens, unknown frames among it. Default false. */
+  debug?: boolean | null | undefined;
+  /** Gets the errors of the application's own functions, and with `debug` the rest. Default the console. */
+  logger?: Logger | null | undefined;
+  /** Default: the global one. */
+  fetch?: Fetch | null | undefined;
+  /** Default: the global one, in Node.js without one that of the package `ws`. False: not used. */
+  WebSocket?: SocketConstructor | false | null | undefined;
+  /** Default: the global one, else that of the package `sockjs-client`, loaded when it is needed. */
+  SockJS?: SocketConstructor | null | undefined;
+}
+
+/** Options with their defaults filled in. */
+export interface ResolvedOptions {
+  readonly tokenUrl: string;
+  readonly socketUrl: string;
+  readonly tokenMethod: "GET" | "POST";
+  readonly reconnect: boolean;
+  readonly authentication: TokenSocketOptions["authentication"];
+  readonly headers: Record<string, string> | undefined;
+  readonly credentials: "omit" | "same-origin" | "include";
+  readonly ping: number | false;
+  readonly pingTimeout: number;
+  readonly sockjs: Record<string, unknown> | boolean;
+  readonly connectTimeout: number;
+  readonly webSocketTimeout: number;
+  readonly callTimeout: number;
+  readonly backoff: { readonly min: number; readonly max: number; readonly resetAfter: number };
+  readonly queue: { readonly count: number; readonly bytes: number; readonly age: number } | false;
+  readonly logger: Logger;
+  readonly fetch: Fetch;
+  readonly WebSocket: SocketConstructor | false | undefined;
+  readonly SockJS: SocketConstructor | undefined;
+}
+
+/** Each option: its default, and the types of value that it takes where these are not just the default's. */
+export const OPTIONS: Readonly<Record<keyof TokenSocketOptions, readonly [value?: unknown, types?: string]>> =
+  {
+    host: [""],
+    port: ["", "number string"],
+    secure: [undefined, "boolean"],
+    tokenPath: ["/socket/token"],
+    tokenMethod: ["GET"],
+    socketPrefix: ["/sockets"],
+    reconnect: [true],
+    authentication: [undefined, "object function"],
+    headers: [undefined, "object"],
+    credentials: ["same-origin"],
+    ping: [false, "number"],
+    pingTimeout: [10_000],
+    sockjs: [{}, "object boolean"],
+    connectTimeout: [10_000],
+    webSocketTimeout: [5000],
+    callTimeout: [DEFAULT_CALL_TIMEOUT],
+    backoff: [{ min: 500, max: 20_000, resetAfter: 5000 }],
+    queue: [{ count: 1000, bytes: 1_048_576, age: 25_000 }],
+    debug: [false],
+    logger: [console],
+    // the global one does not work as a method of another object
+    fetch: [(...[url, init]: Parameters<Fetch>) => fetch(url, init)],
+    WebSocket: [undefined, "function"],
+    SockJS: [undefined, "function"],
+  };
+
+/** The options that may be turned off. */
+const SWITCHES = "ping queue WebSocket";
+
+/** Checks options and fills in the defaults. Throws a `TypeError` that names what is wrong. */
+export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
+  const options: Record<string, unknown> = {};
+  for (const [name, [value]] of Object.entries(OPTIONS)) options[name] = value;
+  for (const [name, value] of Object.entries(given)) {
+    if (!Object.hasOwn(OPTIONS, name)) throw new TypeError(`There is no option ${name}`);
+    if (value === undefined || value === null) continue;
+    const [normal, types = typeof normal] = OPTIONS[name as keyof TokenSocketOptions];
+    if (!types.includes(typeof value) && !(value === false && SWITCHES.includes(name))) {
+      throw new TypeError(`The option ${name} must be: ${types}`);
+    }
+    options[name] = name === "backoff" || name === "queue" ? fill(normal, value) : value;
+  }
+  const { tokenPath, socketPrefix, debug, logger } = options as unknown as {
+    tokenPath: string;
+    socketPrefix: string;
+    debug: boolean;
+    logger: Logger;
+  };
+  const base = baseUrl(given);
+  options.tokenUrl = base + tokenPath;
+  options.socketUrl = base + socketPrefix;
+  if (!debug) options.logger = { error: logger.error.bind(logger), debug() {} };
+  return options as unknown as ResolvedOptions;
+}
+
+/** Bounds of which only some are given; false stays. */
+function fill(normal: unknown, given: object | false): unknown {
+  if (!given) return given;
+  const entries = Object.entries(normal as object).map(([key, value]) => [
+    key,
+    (given as JsonObject)[key] ?? value,
+  ]);
+  return Object.fromEntries(entries);
+}
+
+/** Where the server is, without a slash at the end. */
+export function baseUrl(
+  { host, port, secure }: Pick<TokenSocketOptions, "host" | "port" | "secure">,
+  page = (globalThis as { location?: { readonly protocol: string; readonly host: string } }).location,
+): string {
+  const place = host || page?.host;
+  if (!place) throw new TypeError("The option host is required outside of a page");
+  const [, scheme = "", rest = ""] = /^(?:(\w+):\/\/)?(.*)$/.exec(place) ?? [];
+  const isSecure = secure ?? (scheme ? /s$/.test(scheme) : page?.protocol === "https:");
+  const url = new URL(`http${isSecure ? "s" : ""}://${rest}`);
+  if (port) url.port = String(port);
+  return url.origin + url.pathname.replace(/\/+$/, "");
+}

@@ -1,0 +1,60 @@
+import { QueueError } from "./errors.js";
+
+/** Bounds on what waits for a connection. */
+export interface QueueOptions {
+  /** Calls. Default 1000. */
+  count?: number | undefined;
+  /** Bytes in all of them. Default 1,048,576. */
+  bytes?: number | undefined;
+  /** Milliseconds that one may wait. Default 25,000. */
+  age?: number | undefined;
+}
+
+interface Waiting<Item> {
+  readonly item: Item;
+  readonly bytes: number;
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
+/** What waits for a connection, in order, within bounds. */
+export class Queue<Item> {
+  readonly #limits: Required<{ [Key in keyof QueueOptions]: number }>;
+  readonly #onExpired: (id: string) => void;
+  readonly #waiting = new Map<string, Waiting<Item>>();
+  #bytes = 0;
+
+  /** `onExpired` gets the id of what has waited for too long and has been taken out. */
+  constructor(limits: { count: number; bytes: number; age: number }, onExpired: (id: string) => void) {
+    this.#limits = limits;
+    this.#onExpired = onExpired;
+  }
+
+  /** Throws a `QueueError` where there is no room for it. */
+  add(id: string, text: string, item: Item): void {
+    const { count, bytes: most, age } = this.#limits;
+    const bytes = new TextEncoder().encode(text).length;
+    if (this.#waiting.size >= count || this.#bytes + bytes > most) throw new QueueError("queue_full");
+    const timer = setTimeout(() => {
+      this.delete(id);
+      this.#onExpired(id);
+    }, age);
+    this.#waiting.set(id, { item, bytes, timer });
+    this.#bytes += bytes;
+  }
+
+  delete(id: string): void {
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return;
+    clearTimeout(waiting.timer);
+    this.#bytes -= waiting.bytes;
+    this.#waiting.delete(id);
+  }
+
+  /** Takes everything out. */
+  drain(): [id: string, item: Item][] {
+    return [...this.#waiting].map(([id, { item }]) => {
+      this.delete(id);
+      return [id, item];
+    });
+  }
+}

@@ -1,0 +1,157 @@
+import { PendingCalls } from "../shared/pending-calls.js";
+import { PROTOCOL } from "../shared/protocol.js";
+import { DisconnectedError, QueueError, remoteError } from "./errors.js";
+import type { ResolvedOptions } from "./options.js";
+import { Queue } from "./queue.js";
+import type { Protocol } from "./server-frames.js";
+import type { Link } from "./transport.js";
+
+/** How one call is made. */
+export interface RequestOptions {
+  /** Milliseconds, the wait for a connection included. Default: the option `callTimeout`. `Infinity`: no limit. */
+  timeout?: number | undefined;
+  /** Gives the call up when it fires; a call that has been sent may still be carried out. */
+  signal?: AbortSignal | undefined;
+  /** Whether the call may wait for a connection. Default true; false fails at once where there is none. */
+  queue?: boolean | undefined;
+}
+
+/** A request but for its id. */
+interface Request {
+  readonly rpc: string;
+  /** The other fields as JSON, with a comma at the end. */
+  readonly fields: string;
+  /** The channel that is joined or left. */
+  readonly channel: string | undefined;
+}
+
+/** What the client asks of the server: what awaits its answer, and what waits for a connection. */
+export class Requests {
+  readonly #callTimeout: number;
+  readonly #calls = new PendingCalls();
+  #queue: Queue<Request> | undefined;
+  /** What was sent on the link that is there, by id. */
+  readonly #sent = new Map<string, Request>();
+  #link: Link | undefined;
+  #protocol: Protocol = 3;
+  #isOpen = false;
+  /** Why nothing can be asked any more. */
+  #closed: Error | undefined;
+
+  constructor({ callTimeout, queue }: Pick<ResolvedOptions, "callTimeout" | "queue">) {
+    this.#callTimeout = callTimeout;
+    if (queue)
+      this.#queue = new Queue(queue, (id) => this.#calls.reject(id, new QueueError("queue_expired")));
+  }
+
+  /** Whether requests are sent at once. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Makes a request, or lets it wait for a connection. `json` is its `req`. */
+  request(rpc: string, json: string, options: RequestOptions = {}, channel?: string): Promise<unknown> {
+    const request: Request = { rpc, fields: `"req":${json},`, channel };
+    const { timeout = this.#callTimeout, signal, queue = true } = options;
+    return this.#add({ timeout, signal }, (id) => {
+      if (this.#closed) throw this.#closed;
+      if (this.#isOpen) return this.#send(id, request);
+      if (!queue || !this.#queue) throw new DisconnectedError(false);
+      this.#queue.add(id, encode(id, request), request);
+    });
+  }
+
+  /** Makes a request before all that waits, as connecting needs it; `fields` are JSON with a comma at the end. */
+  urgent(rpc: string, fields: string, timeout: number, channel?: string): Promise<unknown> {
+    return this.#add({ timeout }, (id) => this.#send(id, { rpc, fields, channel }));
+  }
+
+  /** Takes a link into use; what waits goes on waiting. */
+  connect(link: Link): void {
+    this.#link = link;
+    this.#protocol = 3;
+  }
+
+  /** Notes what the server has proved to speak. */
+  speak(protocol: Protocol): void {
+    this.#protocol = protocol;
+  }
+
+  /** Sends what has waited, and from now on all requests at once. */
+  open(): void {
+    this.#isOpen = true;
+    for (const [id, request] of this.#queue?.drain() ?? []) this.#send(id, request);
+  }
+
+  /** Gives up what was sent on a link that is lost; the rest goes on waiting. */
+  disconnect(cause: unknown): void {
+    this.#link = undefined;
+    this.#isOpen = false;
+    for (const id of [...this.#sent.keys()]) this.#calls.reject(id, new DisconnectedError(true, cause));
+    this.#sent.clear();
+  }
+
+  /** Gives up what waits, too. */
+  close(reason: Error): void {
+    this.#closed = reason;
+    this.#queue?.drain();
+    this.#calls.rejectAll(() => reason);
+  }
+
+  /** Allows requests to wait again. */
+  reopen(): void {
+    this.#closed = undefined;
+  }
+
+  /** Takes a reply; says whether anything has awaited it. */
+  settle(id: string, value?: unknown, error?: unknown): boolean {
+    if (!this.#sent.delete(id)) return false;
+    return error === undefined || error === null
+      ? this.#calls.resolve(id, value)
+      : this.#calls.reject(id, remoteError(error));
+  }
+
+  /** Takes the word that a channel was joined or left, which is all that a server of version 3 answers with. */
+  acknowledge(rpc: string, channel: string, id: unknown): void {
+    if (this.#protocol === PROTOCOL) return;
+    for (const [sent, request] of this.#sent) {
+      if (request.rpc !== rpc || request.channel !== channel || (id !== undefined && id !== sent)) continue;
+      this.settle(sent);
+      return;
+    }
+  }
+
+  #add(
+    limits: { timeout: number; signal?: AbortSignal | undefined },
+    start: (id: string) => void,
+  ): Promise<unknown> {
+    let id = "";
+    const answer = this.#calls.add(limits, (given) => {
+      id = given;
+      start(id);
+    });
+    const forget = () => {
+      this.#queue?.delete(id);
+      // one that still counts as sent has taken too long or was aborted, so that nobody waits for it any more
+      if (this.#sent.delete(id) && this.#protocol === PROTOCOL) {
+        this.#link?.send(`{"rpc":"_cancel","req":{"uuid":"${id}"}}`);
+      }
+    };
+    answer.then(forget, forget);
+    return answer;
+  }
+
+  #send(id: string, request: Request): void {
+    if (!this.#link) throw new DisconnectedError(false);
+    this.#sent.set(id, request);
+    this.#link.send(encode(id, request));
+    // a server of version 3 does not say that it has published
+    if (this.#protocol !== PROTOCOL && (request.rpc === "_publish" || request.rpc === "_broadcast")) {
+      this.settle(id);
+    }
+  }
+}
+
+function encode(id: string, { rpc, fields }: Request): string {
+  return `{"rpc":${JSON.stringify(`${rpc}`)},${fields}"uuid":"${id}"}`;
+}

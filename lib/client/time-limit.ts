@@ -1,0 +1,31 @@
+import { ConnectionError } from "./errors.js";
+
+/** Waits for what `run` does until a time has passed or `signal` fires; `run` gets a signal that says so. */
+export async function within<T>(
+  time: number,
+  what: string,
+  signal: AbortSignal,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const limit = new AbortController();
+  const stop = () => limit.abort(signal.reason);
+  const timer = setTimeout(() => limit.abort(new ConnectionError(`${what} took over ${time} ms`)), time);
+  signal.addEventListener("abort", stop);
+  try {
+    return await unlessAborted(limit.signal, run(limit.signal));
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** Waits for a promise, or rejects with the signal's reason as soon as it fires. */
+export function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    if (signal.aborted) stop();
+  });
+}

@@ -1,0 +1,42 @@
+import { isObject } from "../shared/protocol.js";
+import { ConnectionError, UnauthorizedError } from "./errors.js";
+import type { AuthenticationData, ResolvedOptions } from "./options.js";
+import { encodeQuery } from "./query.js";
+import { within } from "./time-limit.js";
+
+/** Asks the token route. Rejects with an `UnauthorizedError` where the user is refused. */
+export function requestToken(
+  { tokenUrl, tokenMethod, headers, credentials, connectTimeout, fetch }: ResolvedOptions,
+  data: AuthenticationData,
+  signal: AbortSignal,
+): Promise<string> {
+  const isPost = tokenMethod === "POST";
+  const query = isPost ? "" : encodeQuery(data ?? {});
+  const url = query ? `${tokenUrl}${tokenUrl.includes("?") ? "&" : "?"}${query}` : tokenUrl;
+  return within(connectTimeout, "The token request", signal, async (limit) => {
+    const response = await fetch(url, {
+      method: tokenMethod,
+      headers: { ...(isPost && { "Content-Type": "application/json" }), ...headers },
+      credentials,
+      cache: "no-store",
+      signal: limit,
+      ...(isPost && { body: JSON.stringify(data ?? {}) }),
+    });
+    const body = await response.json().catch(() => undefined);
+    const { token, error } = isObject(body) ? body : {};
+    const { status } = response;
+    const message = typeof error === "string" ? error : undefined;
+    if (status === 403) throw new UnauthorizedError(message ?? "Forbidden");
+    if (status === 200 && typeof token === "string") return token;
+    const seconds = Number(response.headers.get("retry-after"));
+    throw new ConnectionError(
+      message ?? `The token route has answered ${status} without a token`,
+      status,
+      undefined,
+      seconds > 0 ? Math.min(seconds, LONGEST_WAIT) * 1000 : 0,
+    );
+  });
+}
+
+/** The longest that a server can make a client wait, in seconds. */
+const LONGEST_WAIT = 60;

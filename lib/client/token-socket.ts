@@ -1,0 +1,268 @@
+import { encodeJson } from "../shared/protocol.js";
+import { type Actions, ActionTable } from "./actions.js";
+import { ChannelStream } from "./channel-stream.js";
+import { Channels } from "./channels.js";
+import { Connection, type State } from "./connection.js";
+import { Emitter } from "./emitter.js";
+import { DisconnectedError } from "./errors.js";
+import { type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
+import { type RequestOptions, Requests } from "./requests.js";
+import { parseServerFrame } from "./server-frames.js";
+import type { Link } from "./transport.js";
+
+/** The events of a `TokenSocket`, and what their listeners get. */
+export interface TokenSocketEvents {
+  /** The connection is there for the first time. */
+  ready: [];
+  /** The connection is back, with its channels. */
+  reconnect: [];
+  /** A message on a channel. */
+  message: [channel: string, message: unknown];
+  /** The connection is in another state; `reason` says why it is not open. */
+  state: [state: State, previous: State, reason: Error | undefined];
+  /** A channel was joined, by the client's doing or the server's. */
+  subscribed: [channel: string];
+  /** A channel was left; with an error where the server has not let the client in again after a reconnect. */
+  unsubscribed: [channel: string, error: Error | undefined];
+}
+
+/** Hears how a call has ended. */
+export type Callback<Value = unknown> = (error: Error | null, value?: Value) => unknown;
+
+/** Without a callback a method returns a promise. */
+type CallbackOrOptions<Value> = Callback<Value> | RequestOptions | null | undefined;
+
+/**
+ * A connection to a server that comes back by itself. It connects as soon as it is made.
+ *
+ * A promise that is rejected and that nobody looks at is no unhandled rejection; `debug` logs it.
+ */
+export class TokenSocket extends Emitter<TokenSocketEvents> {
+  readonly #logger: Logger;
+  readonly #actions: ActionTable;
+  readonly #requests: Requests;
+  readonly #channels: Channels;
+  readonly #connection: Connection;
+  #hasBeenReady = false;
+
+  /** Throws a `TypeError` for options that are wrong. `actions` are functions that the server may call. */
+  constructor(options?: TokenSocketOptions | null, actions?: Actions | null) {
+    const resolved = resolveOptions(options ?? {});
+    const { logger } = resolved;
+    super((error) => logger.error("A listener has failed", error));
+    this.#logger = logger;
+    this.#actions = new ActionTable(logger);
+    this.#requests = new Requests(resolved);
+    this.#channels = new Channels(this.#requests, {
+      onJoined: (channel) => this.emit("subscribed", channel),
+      onLeft: (channel, error) => this.emit("unsubscribed", channel, error),
+    });
+    this.#connection = new Connection({
+      options: resolved,
+      requests: this.#requests,
+      onMessage: (data, link) => this.#receive(data, link),
+      restore: () => this.#channels.restore(resolved.connectTimeout),
+      onState: (...change) => this.#onState(...change),
+    });
+    if (actions) this.register(actions);
+    this.#connection.begin();
+  }
+
+  /** What the connection is like just now. */
+  get state(): State {
+    return this.#connection.state;
+  }
+
+  /** Why the connection is not open, where it was lost or has failed. */
+  get reason(): Error | undefined {
+    return this.#connection.reason;
+  }
+
+  /** Waits until the connection is open, and is done at once where it is. An error means that it is closed for good. */
+  ready(): Promise<void>;
+  ready(callback: Callback<void>): void;
+  ready(callback?: Callback<void>): Promise<void> | undefined {
+    return this.#answer(this.#connection.opened(), callback);
+  }
+
+  /** Calls a function each time the connection is back. */
+  onreconnect(callback: () => unknown): this {
+    return this.on("reconnect", callback);
+  }
+
+  /** Calls a function for each message on a channel. */
+  onmessage(callback: (channel: string, message: unknown) => unknown): this {
+    return this.on("message", callback);
+  }
+
+  /** Adds functions that the server may call; one of a name that is there takes its place. */
+  register(actions: Actions): this {
+    this.#actions.register(actions);
+    return this;
+  }
+
+  /** Calls a function of the server. Without `data` it gets an empty object. */
+  rpc<Result = unknown>(name: string, data?: unknown, options?: RequestOptions | null): Promise<Result>;
+  rpc<Result = unknown>(
+    name: string,
+    data: unknown,
+    callback: Callback<Result>,
+    options?: RequestOptions | null,
+  ): void;
+  rpc<Result = unknown>(
+    name: string,
+    data?: unknown,
+    second?: CallbackOrOptions<Result>,
+    third?: RequestOptions | null,
+  ): Promise<Result> | undefined {
+    return this.#run(second, third, async (options) => {
+      const json = data === undefined ? "{}" : encodeJson(data);
+      return (await this.#requests.request(name, json, options)) as Result;
+    });
+  }
+
+  /** Joins a channel, and joins it again after each reconnect. Done when its messages come. */
+  subscribe(channel: string, options?: RequestOptions | null): Promise<void>;
+  subscribe(channel: string, callback: Callback<void>, options?: RequestOptions | null): void;
+  subscribe(
+    channel: string,
+    second?: CallbackOrOptions<void>,
+    third?: RequestOptions | null,
+  ): Promise<void> | undefined {
+    return this.#run(second, third, (options) => this.#channels.subscribe(channel, options));
+  }
+
+  /** Leaves a channel. */
+  unsubscribe(channel: string, options?: RequestOptions | null): Promise<void>;
+  unsubscribe(channel: string, callback: Callback<void>, options?: RequestOptions | null): void;
+  unsubscribe(
+    channel: string,
+    second?: CallbackOrOptions<void>,
+    third?: RequestOptions | null,
+  ): Promise<void> | undefined {
+    return this.#run(second, third, (options) => this.#channels.unsubscribe(channel, options));
+  }
+
+  /** Publishes on a channel. Done when Redis has the message; with a server of version 3, when it is sent. */
+  publish(channel: string, data: unknown, options?: RequestOptions | null): Promise<void>;
+  publish(channel: string, data: unknown, callback: Callback<void>, options?: RequestOptions | null): void;
+  publish(
+    channel: string,
+    data: unknown,
+    second?: CallbackOrOptions<void>,
+    third?: RequestOptions | null,
+  ): Promise<void> | undefined {
+    return this.#run(second, third, async (options) => {
+      const json = `{"channel":${encodeJson(channel)},"data":${encodeJson(data)}}`;
+      await this.#requests.request("_publish", json, options);
+    });
+  }
+
+  /** Publishes on every channel that anybody has joined. Done as `publish` is. */
+  broadcast(data: unknown, options?: RequestOptions | null): Promise<void>;
+  broadcast(data: unknown, callback: Callback<void>, options?: RequestOptions | null): void;
+  broadcast(
+    data: unknown,
+    second?: CallbackOrOptions<void>,
+    third?: RequestOptions | null,
+  ): Promise<void> | undefined {
+    return this.#run(second, third, async (options) => {
+      await this.#requests.request("_broadcast", `{"data":${encodeJson(data)}}`, options);
+    });
+  }
+
+  /** The channels that the client has joined, or joins again as soon as the connection is back. */
+  channels(): string[] {
+    return this.#channels.names();
+  }
+
+  /** A channel's messages for `for await`. `limit` bounds those that wait to be read; default 1000. */
+  channel<Message = unknown>(
+    channel: string,
+    { limit = 1000 }: { limit?: number } = {},
+  ): AsyncIterableIterator<Message, undefined> {
+    return new ChannelStream(channel, this.#channels, limit) as unknown as AsyncIterableIterator<
+      Message,
+      undefined
+    >;
+  }
+
+  /**
+   * Gets a new identity after a login or a logout: a new token on the live connection, whose channels and calls
+   * stay. Where there is none it connects at once, also after the server has refused the user for good.
+   */
+  reauthenticate(): Promise<void>;
+  reauthenticate(callback: Callback<void>): void;
+  reauthenticate(callback?: Callback<void>): Promise<void> | undefined {
+    return this.#answer(this.#connection.reauthenticate(), callback);
+  }
+
+  /** Closes the connection for good. Calls that are under way are rejected. */
+  end(): Promise<void>;
+  end(callback: Callback<void>): void;
+  end(callback?: Callback<void>): Promise<void> | undefined {
+    return this.#answer(this.#connection.end(), callback);
+  }
+
+  #run<Value>(
+    second: CallbackOrOptions<Value>,
+    third: RequestOptions | null | undefined,
+    run: (options: RequestOptions) => Promise<Value>,
+  ): Promise<Value> | undefined {
+    const hasCallback = typeof second === "function";
+    const options = hasCallback ? third : second;
+    return this.#answer(run(options ?? {}), hasCallback ? second : undefined);
+  }
+
+  #answer<Value>(
+    answer: Promise<Value>,
+    callback: Callback<Value> | null | undefined,
+  ): Promise<Value> | undefined {
+    if (callback) {
+      answer
+        .then((value) => callback(null, value), callback)
+        .catch((error: unknown) => this.#logger.error("A callback has failed", error));
+      return undefined;
+    }
+    answer.catch((error: unknown) => this.#logger.debug("A call has failed", error));
+    return answer;
+  }
+
+  /** Takes what the server has sent. Never throws. */
+  #receive(data: unknown, link: Link): void {
+    const frame = parseServerFrame(data);
+    switch (frame.type) {
+      case "reply":
+        if (!this.#requests.settle(frame.id, frame.value, frame.error)) this.#ignore(data);
+        return;
+      case "call":
+        return this.#actions.call(frame.command, frame.args, (json) =>
+          link.send(`{"rpc":"_rpc","fid":${JSON.stringify(frame.fid)},"resp":${json}}`),
+        );
+      case "subscribed":
+        this.#channels.joined(frame.channel);
+        return this.#requests.acknowledge("_subscribe", frame.channel, frame.id);
+      case "unsubscribed":
+        this.#channels.left(frame.channel);
+        return this.#requests.acknowledge("_unsubscribe", frame.channel, frame.id);
+      case "message":
+        this.#channels.message(frame.channel, frame.message);
+        this.emit("message", frame.channel, frame.message);
+        return;
+      case "unknown":
+        return this.#ignore(data);
+    }
+  }
+
+  #ignore(data: unknown): void {
+    this.#logger.debug("The server has sent what nothing waits for", data);
+  }
+
+  #onState(state: State, previous: State, reason: Error | undefined): void {
+    if (state === "closed") this.#channels.close(reason instanceof DisconnectedError ? undefined : reason);
+    this.emit("state", state, previous, reason);
+    if (state !== "open") return;
+    this.emit(this.#hasBeenReady ? "reconnect" : "ready");
+    this.#hasBeenReady = true;
+  }
+}

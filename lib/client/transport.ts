@@ -1,0 +1,140 @@
+import { ConnectionError } from "./errors.js";
+import type { ResolvedOptions } from "./options.js";
+import { within } from "./time-limit.js";
+import type { TransportName } from "./transport-choice.js";
+
+type Handler = ((event: never) => unknown) | null;
+
+/** What the client needs of a WebSocket or of what looks like one. */
+export interface SocketLike {
+  onopen: Handler;
+  onmessage: Handler;
+  onclose: Handler;
+  onerror: Handler;
+  send(text: string): unknown;
+  close(code?: number, reason?: string): unknown;
+  /** Ends the connection without a farewell, where there is such a way. */
+  terminate?(): void;
+}
+
+/** Makes one; `ws` takes `{ headers }` as its third argument, SockJS its options. */
+export type SocketConstructor = new (
+  url: string,
+  protocols?: string[],
+  options?: Record<string, unknown>,
+) => SocketLike;
+
+/** Hears of an open connection. */
+export interface LinkListener {
+  onMessage(data: unknown, link: Link): void;
+  onClose(code: number, reason: string): void;
+}
+
+/** An open connection, whatever carries it. */
+export interface Link {
+  send(text: string): void;
+  /** Closes it; `onClose` is not called any more. Resolves when the other side knows, or after a while. */
+  close(): Promise<void>;
+}
+
+/** SockJS's own WebSocket is left out, since a plain one has been tried. */
+const FALLBACKS = ["xhr-streaming", "eventsource", "xhr-polling"];
+
+/** How long the other side gets to confirm that a connection is closed, in milliseconds. */
+const FAREWELL = 1000;
+
+const globals = globalThis as {
+  WebSocket?: SocketConstructor;
+  SockJS?: SocketConstructor;
+  location?: unknown;
+};
+
+/** The transports that may be used, in the order in which to try them. */
+export function availableTransports({ WebSocket, sockjs }: ResolvedOptions): TransportName[] {
+  return [...(WebSocket === false ? [] : ["websocket" as const]), ...(sockjs ? ["sockjs" as const] : [])];
+}
+
+/** Opens a connection. Rejects when it does not open in time, or when `signal` fires. */
+export function openLink(
+  name: TransportName,
+  options: ResolvedOptions,
+  signal: AbortSignal,
+  listener: LinkListener,
+): Promise<Link> {
+  const time = name === "websocket" ? options.webSocketTimeout : options.connectTimeout;
+  return within(time, `Opening ${name}`, signal, async (limit) => {
+    const socket = await (name === "websocket" ? plainSocket(options) : sockjsSocket(options));
+    return opened(socket, limit, listener);
+  });
+}
+
+async function plainSocket({ socketUrl, headers, WebSocket: given }: ResolvedOptions): Promise<SocketLike> {
+  // in Node.js the global one takes no headers
+  const isFit = !headers || globals.location !== undefined;
+  const Socket: SocketConstructor = given || (isFit && globals.WebSocket) || (await import("ws")).WebSocket;
+  const url = `${socketUrl.replace(/^http/, "ws")}/websocket`;
+  return headers ? new Socket(url, [], { headers }) : new Socket(url);
+}
+
+async function sockjsSocket({ socketUrl, sockjs, SockJS: given }: ResolvedOptions): Promise<SocketLike> {
+  const Socket: SocketConstructor = given ?? globals.SockJS ?? (await import("sockjs-client")).default;
+  return new Socket(socketUrl, undefined, { transports: FALLBACKS, ...(sockjs as object) });
+}
+
+function opened(socket: SocketLike, signal: AbortSignal, listener: LinkListener): Promise<Link> {
+  return new Promise((resolve, reject) => {
+    const stop = () => discard(socket);
+    signal.addEventListener("abort", stop);
+    socket.onerror = ignore;
+    socket.onclose = ({ code }: { code: number }) => {
+      stop();
+      reject(new ConnectionError("It could not be opened", code));
+    };
+    socket.onopen = () => {
+      signal.removeEventListener("abort", stop);
+      let isClosed = false;
+      const link: Link = {
+        send: (text) => void socket.send(text),
+        close: async () => (isClosed ? undefined : close(socket)),
+      };
+      socket.onmessage = ({ data }: { data: unknown }) => listener.onMessage(data, link);
+      socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
+        isClosed = true;
+        listener.onClose(code, reason);
+      };
+      resolve(link);
+    };
+    if (signal.aborted) stop();
+  });
+}
+
+function close(socket: SocketLike): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      discard(socket);
+      resolve();
+    };
+    const timer = setTimeout(end, FAREWELL);
+    socket.onmessage = ignore;
+    socket.onclose = end;
+    tryTo(() => socket.close(1000));
+  });
+}
+
+/** Lets go of a connection that is of no use any more. */
+function discard(socket: SocketLike): void {
+  socket.onopen = ignore;
+  socket.onmessage = ignore;
+  socket.onclose = ignore;
+  // SockJS fails to close what has not begun to open
+  tryTo(() => (socket.terminate ? socket.terminate() : socket.close()));
+}
+
+function tryTo(act: () => unknown): void {
+  try {
+    act();
+  } catch {}
+}
+
+function ignore(): void {}

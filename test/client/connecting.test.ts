@@ -1,0 +1,292 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { expect } from "chai";
+import type { Request } from "express";
+import {
+  ConnectionError,
+  DisconnectedError,
+  type State,
+  TokenSocket,
+  UnauthorizedError,
+} from "../../lib/client/index.js";
+import { deferred, failure, happened, inState, SLOW, Stage, Version3Server } from "./support.js";
+
+describe("A client that connects", () => {
+  let stage: Stage;
+
+  beforeEach(() => {
+    stage = new Stage();
+  });
+  afterEach(() => stage.clear());
+
+  it("is ready, and says what state it is in", async () => {
+    const place = await stage.application();
+    const client = stage.client(place);
+    const states: State[] = [];
+    client.on("state", (state) => states.push(state));
+    expect(client.state).to.equal("connecting");
+    await happened(client, "ready");
+    expect(client.state).to.equal("open");
+    expect(place.tokenServer.sockets()).to.have.length(1);
+    await client.end();
+    expect(states).to.deep.equal(["open", "closed"]);
+    // once it is there, `ready` does not wait
+    const again = stage.client(place);
+    await again.ready();
+    await again.ready();
+    await new Promise<void>((resolve) => again.ready(() => resolve()));
+  });
+
+  it("needs a host outside of a page", () => {
+    expect(() => new TokenSocket()).to.throw(TypeError, "host");
+  });
+
+  it("sends nested authentication data with its token request", async () => {
+    const queries: unknown[] = [];
+    const authentication = (req: Request) => {
+      queries.push(req.query);
+      return { name: "alice" };
+    };
+    const place = await stage.application({ options: { authentication } });
+    await stage.client(place, { authentication: { project: { id: 7 } } }).ready();
+    await stage.client(place, { authentication: () => ({ a: 1 }) }).ready();
+    await stage.client(place, { authentication: async () => ({ b: [1, 2] }) }).ready();
+    expect(queries).to.deep.equal([{ project: { id: "7" } }, { a: "1" }, { b: ["1", "2"] }]);
+  });
+
+  it("sends its authentication data as a JSON body where asked to", async () => {
+    const requests: unknown[] = [];
+    const authentication = (req: Request) => {
+      requests.push([req.method, req.url, req.body]);
+      return { name: "alice" };
+    };
+    const place = await stage.application({ options: { authentication } });
+    await stage.client(place, { tokenMethod: "POST", authentication: { a: { b: 1 } } }).ready();
+    await stage.client(place, { tokenMethod: "POST" }).ready();
+    expect(requests).to.deep.equal([
+      ["POST", "/socket/token", { a: { b: 1 } }],
+      ["POST", "/socket/token", {}],
+    ]);
+  });
+
+  it("sends its headers with the token request and the WebSocket", async () => {
+    const place = await stage.application();
+    const seen: unknown[] = [];
+    place.http.prependListener("request", (req) => seen.push(req.headers["x-sample"]));
+    place.http.prependListener("upgrade", (req) => seen.push(req.headers["x-sample"]));
+    await stage.client(place, { headers: { "X-Sample": "yes" } }).ready();
+    expect(seen).to.deep.equal(["yes", "yes"]);
+  });
+
+  it("gives up where the token route refuses it", async () => {
+    const place = await stage.application({ options: { authentication: () => false } });
+    const client = stage.client(place);
+    const call = client.rpc("f");
+    const reason = await inState(client, "closed");
+    expect(reason)
+      .to.be.instanceOf(UnauthorizedError)
+      .with.include({ code: "unauthorized", message: "Forbidden" });
+    expect(await failure(call)).to.equal(reason);
+    expect(await failure(client.ready())).to.equal(reason);
+    expect(await failure(client.rpc("f"))).to.equal(reason);
+  });
+
+  it("asks once more after a refusal where its authentication has something new", async () => {
+    const asked: unknown[] = [];
+    const authentication = (req: Request) => {
+      asked.push(req.query.password);
+      return req.query.password === "right" && { name: "alice" };
+    };
+    const place = await stage.application({ options: { authentication } });
+    const passwords = ["wrong", "right"];
+    await stage.client(place, { authentication: () => ({ password: passwords.shift() }) }).ready();
+    expect(asked).to.deep.equal(["wrong", "right"]);
+    const client = stage.client(place, { authentication: () => ({ password: "wrong" }) });
+    expect(await inState(client, "closed")).to.be.instanceOf(UnauthorizedError);
+    expect(asked).to.deep.equal(["wrong", "right", "wrong"]);
+  });
+
+  it("tries again after every other failure", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    server.token = { status: 500, body: { error: "Which user?" } };
+    let calls = 0;
+    const client = stage.client(place, {
+      authentication: () => {
+        calls++;
+        if (calls === 1) throw new Error("Not yet");
+        if (calls === 3) server.token = { status: 200, body: "no token" };
+        if (calls === 4) server.token = { status: 200, body: { token: "token" } };
+        return {};
+      },
+    });
+    const reasons: string[] = [];
+    client.on("state", (state, _, reason) => state === "waiting" && reasons.push(reason?.message ?? ""));
+    await client.ready();
+    expect(reasons).to.deep.equal([
+      "Not yet",
+      "Which user?",
+      "The token route has answered 200 without a token",
+    ]);
+  });
+
+  it("waits as long as the token route asks it to", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    server.token = { status: 503, body: { error: "Service unavailable" }, headers: { "Retry-After": "30" } };
+    const client = stage.client(place);
+    const reason = await inState(client, "waiting");
+    expect(reason).to.be.instanceOf(ConnectionError).with.include({ status: 503, retryAfter: 30_000 });
+    server.token = { status: 200, body: { token: "token" } };
+    await client.reauthenticate();
+    expect(server.tokenRequests).to.have.length(2);
+  });
+
+  it("does not wait for ever for a token, a connection or its authentication", async () => {
+    const silent = await stage.server(createServer(() => {}));
+    const client = stage.client(silent, { connectTimeout: 20, backoff: SLOW });
+    expect((await inState(client, "waiting"))?.message).to.equal("The token request took over 20 ms");
+
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    server.intercept = () => true;
+    const other = stage.client(place, { connectTimeout: 50, backoff: SLOW });
+    expect(await inState(other, "waiting")).to.have.property("code", "timeout");
+  });
+
+  it("is closed for good by a close code that says so, and by no other", async () => {
+    const place = await stage.application();
+    place.tokenServer.on("authentication", (_socket, _auth, callback) => callback(new Error("no")));
+    const refused = stage.client(place);
+    expect(await inState(refused, "closed")).to.be.instanceOf(UnauthorizedError);
+    place.tokenServer.removeAllListeners("authentication");
+
+    const client = stage.client(place);
+    await client.ready();
+    place.application.socket().close(4999, "Come back");
+    expect(await inState(client, "waiting")).to.include({
+      code: "connection",
+      status: 4999,
+      message: "Come back",
+    });
+    await happened(client, "reconnect");
+  });
+
+  it("does not come back where that is turned off", async () => {
+    const place = await stage.application();
+    const client = stage.client(place, { reconnect: false });
+    await client.ready();
+    place.cut();
+    expect(await inState(client, "closed")).to.be.instanceOf(ConnectionError);
+  });
+
+  it("ends for good, in whatever state it is", async () => {
+    const place = await stage.application();
+    const early = stage.client(place);
+    const ready = early.ready();
+    await early.end();
+    expect(early.state).to.equal("closed");
+    expect(await failure(ready)).to.be.instanceOf(DisconnectedError);
+    expect(await failure(early.reauthenticate())).to.be.instanceOf(DisconnectedError);
+
+    const client = stage.client(place);
+    await client.ready();
+    const gone = new Promise((resolve) => place.tokenServer.once("disconnect", resolve));
+    await new Promise<void>((resolve) => client.end(() => resolve()));
+    await gone;
+    await client.end();
+    expect(await failure(client.rpc("f"))).to.include({ code: "disconnected", sent: false });
+  });
+
+  it("comes back, with its channels, to a server that was killed and started again", async () => {
+    const first = await stage.application();
+    const client = stage.client(first);
+    await client.subscribe("room");
+    await first.stop();
+    await inState(client, "waiting");
+    const second = await stage.application({}, first.port);
+    await happened(client, "reconnect");
+    expect(client.channels()).to.deep.equal(["room"]);
+    const message = happened(client, "message");
+    await second.tokenServer.publish("room", "hello");
+    expect(await message).to.deep.equal(["room", "hello"]);
+  });
+
+  it("does not wait any longer when its page is seen again", async () => {
+    const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+    const place = await stage.application();
+    const client = stage.client(place, { backoff: SLOW });
+    await client.ready();
+    Object.assign(globalThis, { document });
+    try {
+      place.cut();
+      await inState(client, "waiting");
+      const back = happened(client, "reconnect");
+      document.dispatchEvent(new Event("visibilitychange"));
+      await back;
+    } finally {
+      Reflect.deleteProperty(globalThis, "document");
+    }
+  });
+
+  it("closes a connection on which its ping is not answered", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    server.intercept = ({ rpc }) => rpc === "_ping";
+    const client = stage.client(place, { ping: 10, pingTimeout: 20 });
+    await client.ready();
+    expect((await inState(client, "waiting"))?.message).to.equal("The server does not answer");
+    await happened(client, "reconnect");
+  });
+
+  it("takes a refused ping for a sign of life", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    const pings = deferred();
+    server.intercept = (frame, socket) => {
+      if (frame.rpc !== "_ping") return false;
+      socket.send(JSON.stringify({ ...frame, error: "Function not found" }));
+      if (server.frames.length > 4) pings.resolve();
+      return true;
+    };
+    const client = stage.client(place, { ping: 5, pingTimeout: 1000 });
+    await pings.promise;
+    expect(client.state).to.equal("open");
+  });
+
+  it("gets another identity on the live connection", async () => {
+    let name = "alice";
+    const place = await stage.application({
+      options: {
+        authentication: () => name !== "" && { name },
+        socketController: { who: (auth: { name?: string }) => auth.name },
+      },
+    });
+    const client = stage.client(place);
+    await client.subscribe("room");
+    const socket = place.application.socket();
+    name = "bob";
+    await Promise.all([client.reauthenticate(), client.reauthenticate()]);
+    expect(await client.rpc("who")).to.equal("bob");
+    expect(place.application.socket()).to.equal(socket);
+    expect(Object.keys(socket.channels)).to.deep.equal(["room"]);
+
+    // a logout
+    name = "";
+    expect(await failure(client.reauthenticate())).to.be.instanceOf(UnauthorizedError);
+    expect(client.state).to.equal("closed");
+    // a login
+    name = "carol";
+    await client.reauthenticate();
+    expect(await client.rpc("who")).to.equal("carol");
+  });
+
+  it("lets go of everything when it ends while it waits", async () => {
+    const place = await stage.server(createServer((_req, res) => res.writeHead(500).end()));
+    const client = stage.client(place, { backoff: SLOW });
+    await inState(client, "waiting");
+    await client.end();
+    expect(client.state).to.equal("closed");
+    await once(place.http.close(), "close");
+  });
+});

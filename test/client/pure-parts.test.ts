@@ -1,0 +1,281 @@
+import { expect } from "chai";
+import { useFakeTimers } from "sinon";
+import { backoff } from "../../lib/client/backoff.js";
+import { Emitter } from "../../lib/client/emitter.js";
+import { baseUrl, resolveOptions } from "../../lib/client/options.js";
+import { encodeQuery } from "../../lib/client/query.js";
+import { Queue } from "../../lib/client/queue.js";
+import { parseServerFrame } from "../../lib/client/server-frames.js";
+import { TransportChoice } from "../../lib/client/transport-choice.js";
+import { onWake } from "../../lib/client/wake.js";
+
+describe("The client's backoff", () => {
+  const bounds = { min: 500, max: 20_000 };
+
+  it("doubles its bound with each failure, up to the longest wait", () => {
+    const longest = [1, 2, 3, 4, 5, 6, 7, 1000].map((failures) => backoff(failures, bounds, () => 1));
+    expect(longest).to.deep.equal([500, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000]);
+  });
+
+  it("spreads over the whole time up to the bound", () => {
+    expect(backoff(3, bounds, () => 0)).to.equal(0);
+    expect(backoff(3, bounds, () => 0.5)).to.equal(1000);
+  });
+});
+
+describe("The client's options", () => {
+  it("say where the server is", () => {
+    const page = { protocol: "https:", host: "page.example:8443" };
+    const cases: [Parameters<typeof baseUrl>[0], string][] = [
+      [{}, "https://page.example:8443"],
+      [{ host: "other.example" }, "https://other.example"],
+      [{ host: "other.example", secure: false }, "http://other.example"],
+      [{ host: "other.example:81", port: 82 }, "https://other.example:82"],
+      [{ host: "http://other.example", port: "8080" }, "http://other.example:8080"],
+      [{ host: "wss://other.example/below/" }, "https://other.example/below"],
+      [{ host: "[::1]:3000" }, "https://[::1]:3000"],
+      [{ port: 3000 }, "https://page.example:3000"],
+    ];
+    for (const [given, url] of cases) expect(baseUrl(given, page), JSON.stringify(given)).to.equal(url);
+    expect(baseUrl({ host: "localhost:3000" }, undefined)).to.equal("http://localhost:3000");
+    expect(() => baseUrl({}, undefined)).to.throw(TypeError, "host");
+  });
+
+  it("are checked by name and type", () => {
+    const wrong = [
+      { hots: "x" },
+      { host: 1 },
+      { reconnect: "yes" },
+      { queue: true },
+      { fetch: {} },
+      { ping: "1" },
+    ];
+    for (const options of wrong) {
+      expect(() => resolveOptions({ host: "x", ...options } as object), JSON.stringify(options)).to.throw(
+        TypeError,
+        Object.keys(options)[0] ?? "",
+      );
+    }
+  });
+
+  it("take null and undefined for absent, and keep the bounds that are not given", () => {
+    const options = resolveOptions({ host: "x", ping: null, tokenPath: undefined, queue: { count: 5 } });
+    expect(options).to.include({ ping: false, tokenUrl: "http://x/socket/token" });
+    expect(options.queue).to.deep.equal({ count: 5, bytes: 1_048_576, age: 25_000 });
+    expect(resolveOptions({ host: "x", queue: false }).queue).to.equal(false);
+  });
+});
+
+describe("The client's query", () => {
+  it("is nested, and encodes names and values", () => {
+    const data = { a: { b: "c", "d&": [1, true] }, e: null, f: undefined, "g h": "ü=", i: new Date(0) };
+    expect(encodeQuery(data)).to.equal(
+      "a[b]=c&a[d%26][0]=1&a[d%26][1]=true&e=&g%20h=%C3%BC%3D&i=1970-01-01T00%3A00%3A00.000Z",
+    );
+    expect(encodeQuery({})).to.equal("");
+  });
+});
+
+describe("The client's queue", () => {
+  const expired: string[] = [];
+  const make = (limits = {}) =>
+    new Queue<string>({ count: 2, bytes: 10, age: 100, ...limits }, (id) => expired.push(id));
+
+  it("keeps the order and forgets what is deleted", () => {
+    const queue = make({ count: 3 });
+    for (const id of ["1", "2", "3"]) queue.add(id, id, `item ${id}`);
+    queue.delete("2");
+    expect(queue.drain()).to.deep.equal([
+      ["1", "item 1"],
+      ["3", "item 3"],
+    ]);
+  });
+
+  it("is bounded by count and bytes, and has room again when something has gone", () => {
+    const queue = make();
+    queue.add("1", "12345", "");
+    expect(() => queue.add("2", "ééé", ""))
+      .to.throw()
+      .with.property("code", "queue_full");
+    queue.add("2", "éé", "");
+    expect(() => queue.add("3", "", ""))
+      .to.throw()
+      .with.property("code", "queue_full");
+    queue.delete("1");
+    queue.add("3", "123456", "");
+    queue.drain();
+  });
+
+  it("gives up what has waited for too long", () => {
+    const clock = useFakeTimers();
+    try {
+      const queue = make();
+      queue.add("1", "", "");
+      clock.tick(60);
+      queue.add("2", "", "");
+      clock.tick(60);
+      expect(expired).to.deep.equal(["1"]);
+      queue.drain();
+      expect(clock.countTimers()).to.equal(0);
+    } finally {
+      clock.restore();
+    }
+  });
+});
+
+describe("The client's emitter", () => {
+  class Sample extends Emitter<{ a: [number]; b: [] }> {
+    fire(value: number) {
+      this.emit("a", value);
+    }
+  }
+
+  it("calls listeners in order, once where asked to, and lets them be removed", () => {
+    const emitter = new Sample(() => {});
+    const heard: string[] = [];
+    const listener = (value: number) => heard.push(`on ${value}`);
+    const single = (value: number) => heard.push(`once ${value}`);
+    emitter.on("a", listener).once("a", single).once("a", single);
+    emitter.off("a", single);
+    emitter.fire(1);
+    emitter.fire(2);
+    emitter.removeListener("a", listener);
+    emitter.fire(3);
+    emitter.addListener("a", listener).removeAllListeners("b");
+    emitter.fire(4);
+    emitter.removeAllListeners("a");
+    emitter.fire(5);
+    emitter.on("a", listener).removeAllListeners();
+    emitter.fire(6);
+    expect(heard).to.deep.equal(["on 1", "once 1", "on 2", "on 4"]);
+  });
+
+  it("reports what a listener throws or rejects with, and calls the others", async () => {
+    const reported: unknown[] = [];
+    const emitter = new Sample((error) => reported.push(error));
+    let isCalled = false;
+    emitter.on("a", () => {
+      throw new Error("thrown");
+    });
+    emitter.on("a", () => Promise.reject(new Error("rejected")));
+    emitter.on("a", () => {
+      isCalled = true;
+    });
+    emitter.fire(1);
+    await Promise.resolve();
+    expect(isCalled).to.equal(true);
+    expect(reported.map(String)).to.deep.equal(["Error: thrown", "Error: rejected"]);
+  });
+});
+
+describe("The client's choice of a transport", () => {
+  it("tries all until one has worked, then that one alone", () => {
+    const choice = new TransportChoice(["websocket", "sockjs"]);
+    expect(choice.candidates()).to.deep.equal(["websocket", "sockjs"]);
+    choice.failed("websocket");
+    choice.worked("sockjs");
+    expect(choice.candidates()).to.deep.equal(["sockjs"]);
+  });
+
+  it("does not give one up that has worked before it has failed several times in a row", () => {
+    const choice = new TransportChoice(["websocket", "sockjs"]);
+    choice.worked("websocket");
+    choice.failed("websocket");
+    choice.failed("websocket");
+    expect(choice.candidates()).to.deep.equal(["websocket"]);
+    choice.failed("websocket");
+    expect(choice.candidates()).to.deep.equal(["websocket", "sockjs"]);
+    choice.worked("websocket");
+    expect(choice.candidates()).to.deep.equal(["websocket"]);
+  });
+
+  it("puts one last that opens but lets nothing pass", () => {
+    const choice = new TransportChoice(["websocket", "sockjs"]);
+    choice.stuck("websocket");
+    expect(choice.candidates()).to.deep.equal(["sockjs", "websocket"]);
+  });
+});
+
+describe("The client's parser", () => {
+  it("knows each frame of a server", () => {
+    const cases: [unknown, object][] = [
+      [
+        { rpc: "f", uuid: "1", resp: 5 },
+        { type: "reply", id: "1", value: 5, error: undefined },
+      ],
+      [
+        { rpc: "f", uuid: "1", error: false },
+        { type: "reply", id: "1", value: undefined, error: false },
+      ],
+      [
+        { rpc: "auth", uuid: "1", resp: "success" },
+        { type: "reply", id: "1", value: 3, error: undefined },
+      ],
+      [
+        { rpc: "auth", uuid: "1", resp: "success", protocol: 4 },
+        { type: "reply", id: "1", value: 3, error: undefined },
+      ],
+      [
+        { rpc: "auth", uuid: "1", resp: "success", server: { protocol: 4 } },
+        { type: "reply", id: "1", value: 4, error: undefined },
+      ],
+      [
+        { channel: "c", message: null },
+        { type: "message", channel: "c", message: null },
+      ],
+      [
+        { internal: true, command: "rpc", data: { fid: "f", command: "a.b", args: 1 } },
+        { type: "call", fid: "f", command: "a.b", args: 1 },
+      ],
+      [
+        { internal: true, command: "subscribe", data: { uuid: "7", channel: "c" } },
+        { type: "subscribed", channel: "c", id: "7" },
+      ],
+      [
+        { internal: true, command: "unsubscribe", data: { channel: "c" } },
+        { type: "unsubscribed", channel: "c", id: undefined },
+      ],
+    ];
+    for (const [frame, parsed] of cases) {
+      expect(parseServerFrame(JSON.stringify(frame))).to.deep.equal(parsed);
+    }
+  });
+
+  it("takes everything else for unknown", () => {
+    const texts = ["", "x", "null", "5", "[]", "{}", '{"channel":"c"}', '{"internal":true}', '{"uuid":{}}'];
+    const commands = [
+      '{"internal":true,"command":"rpc","data":{}}',
+      '{"internal":true,"command":"subscribe","data":{"channel":5}}',
+      '{"internal":true,"command":"dance","data":{}}',
+    ];
+    for (const text of [...texts, ...commands, undefined, new ArrayBuffer(1)]) {
+      expect(parseServerFrame(text), String(text)).to.deep.equal({ type: "unknown" });
+    }
+  });
+});
+
+describe("The client's wake-up", () => {
+  class FakePage extends EventTarget {
+    readonly document = Object.assign(new EventTarget(), { visibilityState: "hidden" });
+  }
+
+  it("comes when the browser is online again, or the page is seen again", () => {
+    const page = new FakePage();
+    let wakes = 0;
+    const stop = onWake(() => wakes++, page);
+    page.dispatchEvent(new Event("online"));
+    page.document.dispatchEvent(new Event("visibilitychange"));
+    expect(wakes).to.equal(1);
+    page.document.visibilityState = "visible";
+    page.document.dispatchEvent(new Event("visibilitychange"));
+    expect(wakes).to.equal(2);
+    stop();
+    page.dispatchEvent(new Event("online"));
+    page.document.dispatchEvent(new Event("visibilitychange"));
+    expect(wakes).to.equal(2);
+  });
+
+  it("does nothing outside of a page", () => {
+    onWake(() => {})();
+  });
+});

@@ -1,0 +1,152 @@
+import { createServer } from "node:http";
+import { expect } from "chai";
+import SockJS from "sockjs-client";
+import { WebSocket } from "ws";
+import type { SocketConstructor, TokenSocketOptions } from "../../lib/client/index.js";
+import {
+  deferred,
+  failure,
+  happened,
+  inState,
+  type Place,
+  QUICK,
+  SLOW,
+  Stage,
+  Version3Server,
+} from "./support.js";
+
+/** A constructor that notes its calls. */
+function noting(Socket: unknown, urls: string[]): SocketConstructor {
+  return new Proxy(Socket as SocketConstructor, {
+    construct(target, args: ConstructorParameters<SocketConstructor>) {
+      urls.push(args[0]);
+      return new target(...args);
+    },
+  });
+}
+
+describe("A client's transport", () => {
+  let stage: Stage;
+
+  beforeEach(() => {
+    stage = new Stage();
+  });
+  afterEach(() => stage.clear());
+
+  const controller = { echo: async (_auth: unknown, data: unknown) => data };
+  const blocking = { sockjs: { websocket: false }, options: { socketController: controller } };
+
+  const variants: [string, TokenSocketOptions][] = [
+    ["a plain WebSocket", { sockjs: false }],
+    ["an injected WebSocket", { WebSocket: WebSocket }],
+    ["SockJS over WebSocket", { WebSocket: false, sockjs: { transports: "websocket" } }],
+    ["SockJS over xhr-streaming", { WebSocket: false, sockjs: { transports: "xhr-streaming" } }],
+    ["SockJS over xhr-polling", { WebSocket: false, sockjs: { transports: ["xhr-polling"] } }],
+  ];
+  for (const [name, options] of variants) {
+    it(`may be ${name}`, async () => {
+      const place = await stage.application({ options: { socketController: controller } });
+      const client = stage.client(place, options, { twice: (data: number) => data * 2 });
+      await client.subscribe("room");
+      expect(await client.rpc("echo", { a: "ü" })).to.deep.equal({ a: "ü" });
+      expect(await place.tokenServer.rpc(place.application.socket(), "twice", 4)).to.equal(8);
+      const message = happened(client, "message");
+      await client.publish("room", "hello");
+      expect(await message).to.deep.equal(["room", "hello"]);
+      place.application.socket().close(4999, "Come back");
+      await happened(client, "reconnect");
+      expect(await client.rpc("echo", 1)).to.equal(1);
+      await client.reauthenticate();
+      const gone = new Promise((resolve) => place.tokenServer.once("disconnect", resolve));
+      await client.end();
+      await gone;
+    });
+  }
+
+  it("is SockJS where WebSocket is blocked, and stays so", async () => {
+    const place = await stage.application(blocking);
+    const urls: string[] = [];
+    const client = stage.client(place, {
+      WebSocket: noting(WebSocket, urls),
+      SockJS: noting(SockJS, urls),
+    });
+    expect(await client.rpc("echo", 1)).to.equal(1);
+    place.application.socket().close(4999, "Come back");
+    await happened(client, "reconnect");
+    const [plain, fallback] = [
+      `${place.url.replace("http", "ws")}/sockets/websocket`,
+      `${place.url}/sockets`,
+    ];
+    expect(urls).to.deep.equal([plain, fallback, fallback]);
+  });
+
+  it("is SockJS where WebSocket does not open in time", async () => {
+    const place = await stage.application({ options: { socketController: controller } });
+    // a proxy that takes the upgrade and does nothing
+    place.http.removeAllListeners("upgrade");
+    place.http.on("upgrade", () => {});
+    const client = stage.client(place, { webSocketTimeout: 20 });
+    expect(await client.rpc("echo", 1)).to.equal(1);
+  });
+
+  it("loads nothing of SockJS where WebSocket works, and tries it in vain where it is turned off", async () => {
+    const place = await stage.application();
+    const urls: string[] = [];
+    await stage.client(place, { SockJS: noting(SockJS, urls) }).ready();
+    expect(urls).to.deep.equal([]);
+    const blocked = await stage.application(blocking);
+    const client = stage.client(blocked, { sockjs: false, backoff: SLOW });
+    expect(await inState(client, "waiting")).to.have.property("code", "connection");
+    const nothing = stage.client(blocked, { sockjs: false, WebSocket: false, backoff: SLOW });
+    expect((await inState(nothing, "waiting"))?.message).to.equal("There is no transport to use");
+  });
+
+  it("is not given up for a passing fault, but for one that lasts", async () => {
+    const place = await stage.application({ options: { socketController: controller } });
+    const urls: string[] = [];
+    const client = stage.client(place, { SockJS: noting(SockJS, urls) });
+    await client.ready();
+    place.http.removeAllListeners("upgrade");
+    place.http.on("upgrade", (_req, socket) => socket.destroy());
+    let failures = 0;
+    client.on("state", (state) => state === "waiting" && failures++);
+    place.cut();
+    await happened(client, "reconnect");
+    // the loss itself, and the attempts by WebSocket alone
+    expect(failures).to.equal(1 + 3);
+    expect(urls).to.have.length(1);
+  });
+
+  it("is another one the next time where it opens but lets nothing pass", async () => {
+    const place = await stage.application({ options: { socketController: controller } });
+    const deaf = new Version3Server();
+    deaf.intercept = () => true;
+    place.http.removeAllListeners("upgrade");
+    place.http.on("upgrade", (...args) => deaf.http.emit("upgrade", ...args));
+    const client = stage.client(place, { connectTimeout: 300 });
+    expect(await client.rpc("echo", 1)).to.equal(1);
+  });
+
+  it("leaves nothing behind when the client ends at any point", async () => {
+    const place = await stage.application();
+    const held = await stage.server(createServer(() => {}));
+    await Promise.all([stage.client(held).end(), stage.client(place).end()]);
+    const steps: [keyof Place["http"] | string, Promise<void>][] = [];
+    for (const event of ["request", "upgrade"]) {
+      const step = deferred();
+      place.http.once(event, () => step.resolve());
+      steps.push([event, step.promise]);
+    }
+    for (const [, step] of steps) {
+      const client = stage.client(place);
+      await step;
+      await client.end();
+      expect(client.state).to.equal("closed");
+      expect(await failure(client.ready())).to.have.property("code", "disconnected");
+    }
+    const fallback = stage.client(place, { WebSocket: false, backoff: QUICK });
+    const asked = new Promise((resolve) => place.http.once("request", resolve));
+    await asked;
+    await fallback.end();
+  });
+});

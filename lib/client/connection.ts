@@ -1,4 +1,4 @@
-import { CLOSE, type CloseReason } from "../shared/close-codes.js";
+import { FINAL_CLOSE_CODES } from "../shared/close-codes.js";
 import { TimeoutError } from "../shared/errors.js";
 import { PROTOCOL } from "../shared/protocol.js";
 import { backoff } from "./backoff.js";
@@ -112,7 +112,7 @@ export class Connection {
   async end(): Promise<void> {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    await this.#leave(new DisconnectedError(false));
+    await this.#leave(new DisconnectedError());
   }
 
   async #connect(life: AbortController): Promise<void> {
@@ -260,12 +260,10 @@ export class Connection {
   }
 }
 
-const REASONS: readonly CloseReason[] = Object.values(CLOSE);
-
 /** Why a connection was closed; a reason that says not to come back is an `UnauthorizedError`. */
 function closeError(code: number, text: string): Error {
-  const known = REASONS.find((reason) => reason.code === code);
-  return known?.reconnect === false
-    ? new UnauthorizedError(text || known.reason)
-    : new ConnectionError(text || "The connection was closed", code);
+  const message = text || "The connection was closed";
+  return FINAL_CLOSE_CODES.includes(code)
+    ? new UnauthorizedError(message)
+    : new ConnectionError(message, code);
 }

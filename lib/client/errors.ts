@@ -1,22 +1,13 @@
-import { CallError, RemoteError, DisconnectedError as SocketClosedError } from "../shared/errors.js";
+import { CallError, DisconnectedError, RemoteError } from "../shared/errors.js";
 
-export { AbortedError, CallError, RemoteError, RpcError, TimeoutError } from "../shared/errors.js";
-
-/** The connection was not there, or was lost before the answer came; `cause` says why. */
-export class DisconnectedError extends SocketClosedError {
-  /** Whether the call had been sent. Then its outcome is unknown: the server may have carried it out. */
-  readonly sent: boolean;
-
-  constructor(sent: boolean, cause?: unknown) {
-    super(
-      sent
-        ? "The connection was lost before the answer came; the outcome is unknown"
-        : "There is no connection",
-    );
-    this.sent = sent;
-    if (cause !== undefined) this.cause = cause;
-  }
-}
+export {
+  AbortedError,
+  CallError,
+  DisconnectedError,
+  RemoteError,
+  RpcError,
+  TimeoutError,
+} from "../shared/errors.js";
 
 /** A call that waited for a connection was given up; it has not been sent. */
 export class QueueError extends CallError {

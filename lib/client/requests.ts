@@ -56,7 +56,7 @@ export class Requests {
     return this.#add({ timeout, signal }, (id) => {
       if (this.#closed) throw this.#closed;
       if (this.#isOpen) return this.#send(id, request);
-      if (!queue || !this.#queue) throw new DisconnectedError(false);
+      if (!queue || !this.#queue) throw new DisconnectedError();
       this.#queue.add(id, encode(id, request), request);
     });
   }
@@ -87,7 +87,8 @@ export class Requests {
   disconnect(cause: unknown): void {
     this.#link = undefined;
     this.#isOpen = false;
-    for (const id of [...this.#sent.keys()]) this.#calls.reject(id, new DisconnectedError(true, cause));
+    for (const id of [...this.#sent.keys()])
+      this.#calls.reject(id, new DisconnectedError(true, undefined, cause));
     this.#sent.clear();
   }
 
@@ -142,7 +143,7 @@ export class Requests {
   }
 
   #send(id: string, request: Request): void {
-    if (!this.#link) throw new DisconnectedError(false);
+    if (!this.#link) throw new DisconnectedError();
     this.#sent.set(id, request);
     this.#link.send(encode(id, request));
     // a server of version 3 does not say that it has published

@@ -451,7 +451,7 @@ export class Connection<Auth> {
     if (this.closed) return;
     this.#state = "closed";
     this.#waiting = [];
-    this.#calls?.rejectAll(() => new DisconnectedError());
+    this.#calls?.rejectAll(() => new DisconnectedError(true));
     for (const { running } of this.#clientCalls ?? []) running?.abort();
     this.#parts.pubsub.leaveAll(this);
     this.#parts.onClosed(this);

@@ -397,7 +397,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     if (!this.#pubsub.enabled) throw pubSubIsOff();
     const connection = this.#connections.get(socket);
     if (!connection?.identified) {
-      throw new DisconnectedError("The socket has closed, has not authenticated, or is not of this server");
+      throw new DisconnectedError(
+        false,
+        "The socket has closed, has not authenticated, or is not of this server",
+      );
     }
     return connection;
   }
@@ -429,7 +432,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   async #act(act: () => Promise<void>): Promise<void> {
-    if (this.#closing) throw new DisconnectedError("The server has been shut down");
+    if (this.#closing) throw new DisconnectedError(false, "The server has been shut down");
     if (!this.#pubsub.enabled) throw pubSubIsOff();
     await act();
   }

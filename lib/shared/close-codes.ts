@@ -8,13 +8,26 @@ export interface CloseReason {
   readonly reconnect: boolean;
 }
 
+/** The codes that say not to come back; all that a client needs to know of them. */
+export const FINAL_CLOSE_CODES: readonly number[] = [4400, 4403];
+
 /** Each reason the server closes a connection for. */
-export const CLOSE = {
-  shutdown: { code: 4000, reason: "Server shutting down", reconnect: true },
-  invalidToken: { code: 4400, reason: "Invalid token", reconnect: false },
-  tokenNotFound: { code: 4401, reason: "Token not found", reconnect: true },
-  forbidden: { code: 4403, reason: "Forbidden", reconnect: false },
-  authenticationTimeout: { code: 4408, reason: "Not authenticated in time", reconnect: true },
-  tooManyFrames: { code: 4429, reason: "Too many frames while authenticating", reconnect: true },
-  unavailable: { code: 4503, reason: "Authentication unavailable", reconnect: true },
-} as const satisfies Record<string, CloseReason>;
+export const CLOSE = /* @__PURE__ */ closeReasons({
+  shutdown: [4000, "Server shutting down"],
+  invalidToken: [4400, "Invalid token"],
+  tokenNotFound: [4401, "Token not found"],
+  forbidden: [4403, "Forbidden"],
+  authenticationTimeout: [4408, "Not authenticated in time"],
+  tooManyFrames: [4429, "Too many frames while authenticating"],
+  unavailable: [4503, "Authentication unavailable"],
+});
+
+function closeReasons<Name extends string>(
+  reasons: Record<Name, readonly [code: number, reason: string]>,
+): Readonly<Record<Name, CloseReason>> {
+  const entries = Object.entries<readonly [number, string]>(reasons).map(([name, [code, reason]]) => [
+    name,
+    { code, reason, reconnect: !FINAL_CLOSE_CODES.includes(code) },
+  ]);
+  return Object.fromEntries(entries);
+}

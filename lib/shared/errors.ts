@@ -117,10 +117,15 @@ export class AbortedError extends CallError {
   }
 }
 
-/** The connection was closed, or has closed before the answer came. */
+/** There is no connection, or it was lost before the answer came; `cause` may say why. */
 export class DisconnectedError extends CallError {
-  constructor(message = "The socket is closed") {
-    super(message, "disconnected");
+  /** Whether the call had been sent. Then its outcome is unknown: the other side may have carried it out. */
+  readonly sent: boolean;
+
+  constructor(sent = false, message?: string, cause?: unknown) {
+    const why = sent ? "The connection was lost; its outcome is unknown" : "There is no connection";
+    super(message ?? why, "disconnected", cause);
+    this.sent = sent;
   }
 }
 

@@ -137,7 +137,7 @@ export function encodeAccepted(head: RequestHead, protocol: 3 | typeof PROTOCOL)
 }
 
 /** The answer to what is no JSON object. */
-export const INVALID_MESSAGE_REPLY = JSON.stringify({ error: "Invalid message" });
+export const INVALID_MESSAGE_REPLY = /* @__PURE__ */ JSON.stringify({ error: "Invalid message" });
 
 /** Tells a client that it has joined a channel, by its own request or, without one, by the server's doing. */
 export function encodeSubscribed(channel: string, request?: RequestHead & { req: JsonObject }): string {

@@ -3,74 +3,92 @@ import sinon from "sinon";
 import { Unauthenticated } from "../../lib/server/unauthenticated.js";
 
 describe("the time limit for authentication", () => {
-  let clock: sinon.SinonFakeTimers;
-
-  beforeEach(() => {
-    clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-  });
-  afterEach(() => clock.restore());
+  /** Runs a test in one turn, so that its clock counts no timer of anybody else. */
+  const onClock = (test: (clock: sinon.SinonFakeTimers) => void) => () => {
+    const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      test(clock);
+    } finally {
+      clock.restore();
+    }
+  };
 
   const candidate = () => ({ expire: sinon.spy() });
 
-  it("expires each connection after its time, with one timer for all", () => {
-    const unauthenticated = new Unauthenticated(1000);
-    const [first, second] = [candidate(), candidate()];
-    unauthenticated.add(first);
-    clock.tick(400);
-    unauthenticated.add(second);
-    expect(clock.countTimers()).to.equal(1);
-    clock.tick(600);
-    expect([first.expire.callCount, second.expire.callCount]).to.deep.equal([1, 0]);
-    clock.tick(399);
-    expect(second.expire.callCount).to.equal(0);
-    clock.tick(1);
-    expect([first.expire.callCount, second.expire.callCount]).to.deep.equal([1, 1]);
-    expect(clock.countTimers()).to.equal(0);
-  });
+  it(
+    "expires each connection after its time, with one timer for all",
+    onClock((clock) => {
+      const unauthenticated = new Unauthenticated(1000);
+      const [first, second] = [candidate(), candidate()];
+      unauthenticated.add(first);
+      clock.tick(400);
+      unauthenticated.add(second);
+      expect(clock.countTimers()).to.equal(1);
+      clock.tick(600);
+      expect([first.expire.callCount, second.expire.callCount]).to.deep.equal([1, 0]);
+      clock.tick(399);
+      expect(second.expire.callCount).to.equal(0);
+      clock.tick(1);
+      expect([first.expire.callCount, second.expire.callCount]).to.deep.equal([1, 1]);
+      expect(clock.countTimers()).to.equal(0);
+    }),
+  );
 
-  it("leaves those alone that have authenticated, and no timer behind", () => {
-    const unauthenticated = new Unauthenticated(1000);
-    const one = candidate();
-    unauthenticated.add(one);
-    unauthenticated.delete(one);
-    expect(clock.countTimers()).to.equal(0);
-    clock.tick(2000);
-    expect(one.expire.called).to.equal(false);
-  });
+  it(
+    "leaves those alone that have authenticated, and no timer behind",
+    onClock((clock) => {
+      const unauthenticated = new Unauthenticated(1000);
+      const one = candidate();
+      unauthenticated.add(one);
+      unauthenticated.delete(one);
+      expect(clock.countTimers()).to.equal(0);
+      clock.tick(2000);
+      expect(one.expire.called).to.equal(false);
+    }),
+  );
 
-  it("applies a new limit to those that wait already, and none where there is none", () => {
-    const unauthenticated = new Unauthenticated(1000);
-    const one = candidate();
-    unauthenticated.add(one);
-    clock.tick(500);
-    unauthenticated.limit(undefined);
-    expect(clock.countTimers()).to.equal(0);
-    unauthenticated.limit(700);
-    clock.tick(199);
-    expect(one.expire.called).to.equal(false);
-    clock.tick(1);
-    expect(one.expire.callCount).to.equal(1);
-  });
+  it(
+    "applies a new limit to those that wait already, and none where there is none",
+    onClock((clock) => {
+      const unauthenticated = new Unauthenticated(1000);
+      const one = candidate();
+      unauthenticated.add(one);
+      clock.tick(500);
+      unauthenticated.limit(undefined);
+      expect(clock.countTimers()).to.equal(0);
+      unauthenticated.limit(700);
+      clock.tick(199);
+      expect(one.expire.called).to.equal(false);
+      clock.tick(1);
+      expect(one.expire.callCount).to.equal(1);
+    }),
+  );
 
-  it("keeps one timer where the limit is set by whoever hears of an end", () => {
-    const unauthenticated = new Unauthenticated(1000);
-    const [one, other] = [{ expire: sinon.spy(() => unauthenticated.limit(2000)) }, candidate()];
-    unauthenticated.add(one);
-    unauthenticated.add(other);
-    clock.tick(1000);
-    expect(clock.countTimers()).to.equal(1);
-    expect(other.expire.called).to.equal(false);
-    unauthenticated.limit(undefined);
-    expect(clock.countTimers()).to.equal(0);
-  });
+  it(
+    "keeps one timer where the limit is set by whoever hears of an end",
+    onClock((clock) => {
+      const unauthenticated = new Unauthenticated(1000);
+      const [one, other] = [{ expire: sinon.spy(() => unauthenticated.limit(2000)) }, candidate()];
+      unauthenticated.add(one);
+      unauthenticated.add(other);
+      clock.tick(1000);
+      expect(clock.countTimers()).to.equal(1);
+      expect(other.expire.called).to.equal(false);
+      unauthenticated.limit(undefined);
+      expect(clock.countTimers()).to.equal(0);
+    }),
+  );
 
-  it("waits longer than a timer can", () => {
-    const unauthenticated = new Unauthenticated(5e9);
-    const one = candidate();
-    unauthenticated.add(one);
-    clock.tick(5e9 - 1);
-    expect(one.expire.called).to.equal(false);
-    clock.tick(1);
-    expect(one.expire.callCount).to.equal(1);
-  });
+  it(
+    "waits longer than a timer can",
+    onClock((clock) => {
+      const unauthenticated = new Unauthenticated(5e9);
+      const one = candidate();
+      unauthenticated.add(one);
+      clock.tick(5e9 - 1);
+      expect(one.expire.called).to.equal(false);
+      clock.tick(1);
+      expect(one.expire.callCount).to.equal(1);
+    }),
+  );
 });

@@ -1,5 +1,6 @@
 import { ConnectionError } from "./errors.js";
 import type { ResolvedOptions } from "./options.js";
+import { loadSockJS } from "./sockjs-loader.js";
 import { within } from "./time-limit.js";
 import type { TransportName } from "./transport-choice.js";
 
@@ -77,7 +78,7 @@ async function plainSocket({ socketUrl, headers, WebSocket: given }: ResolvedOpt
 }
 
 async function sockjsSocket({ socketUrl, sockjs, SockJS: given }: ResolvedOptions): Promise<SocketLike> {
-  const Socket: SocketConstructor = given ?? globals.SockJS ?? (await import("sockjs-client")).default;
+  const Socket = given ?? globals.SockJS ?? (await loadSockJS());
   return new Socket(socketUrl, undefined, { transports: FALLBACKS, ...(sockjs as object) });
 }
 

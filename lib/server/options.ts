@@ -101,6 +101,11 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    * Default `"same-origin"`. Each origin in the list can obtain tokens as the user who visits it.
    */
   jsonp?: "same-origin" | readonly string[] | false | null | undefined;
+  /**
+   * The path at which pages without a bundler get the client's script; `sockjs.js` is beside it. `false`: nowhere.
+   * Default `"/socket/client.js"`.
+   */
+  serveClient?: string | false | null | undefined;
   /** Bounds on what one client may cost. Each has a default of its own. */
   limits?: { [Name in keyof Limits]?: Limits[Name] | null | undefined } | null | undefined;
 }
@@ -172,6 +177,10 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
     accepts: (value) =>
       value === false || value === "same-origin" || (Array.isArray(value) && value.every(isOrigin)),
   },
+  serveClient: {
+    expected: 'a path that begins with "/" and ends with ".js", or false',
+    accepts: (value) => value === false || (path.accepts(value) && String(value).endsWith(".js")),
+  },
   limits: { expected: "an object", accepts: isNested },
 };
 
@@ -221,6 +230,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     exposeErrors: false,
     authTimeout: tokenTtl,
     jsonp: "same-origin",
+    serveClient: "/socket/client.js",
     ...options,
     prefix,
     tokenRoute,

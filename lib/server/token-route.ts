@@ -5,6 +5,7 @@ import { errorForWire, failureForWire, isRpcError, type Outcome } from "../share
 import { lateError } from "./access.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Reporter } from "./reporter.js";
+import { unmount } from "./router.js";
 import type { Identity } from "./socket.js";
 import type { TokenStore } from "./token-store.js";
 
@@ -172,16 +173,6 @@ const readBody: RequestHandler = (req, res, next) => {
     res.status(status).set("Cache-Control", "no-store").json({ error: "Invalid request" });
   });
 };
-
-/** Takes a route out of an application's router, which has no method for that; Express 4 keeps it elsewhere. */
-function unmount(app: Express, route: object): void {
-  const routers = app as unknown as { _router?: { stack?: unknown }; router?: { stack?: unknown } };
-  // in this order: Express 4 has a `router` as well, which throws
-  const stack = routers._router?.stack ?? routers.router?.stack;
-  if (!Array.isArray(stack)) return;
-  const index = stack.findIndex((layer: { route?: unknown }) => layer.route === route);
-  if (index !== -1) stack.splice(index, 1);
-}
 
 function identityOf<Auth>(auth: Auth, req: Request): Identity<Auth> {
   return { auth, host: hostOf(req), ip: req.ip ?? "", ips: req.ips };

@@ -12,6 +12,7 @@ import {
 } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import { Access } from "./access.js";
+import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
 import { Dispatcher } from "./dispatcher.js";
@@ -62,6 +63,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   readonly #redis: readonly Redis[];
   readonly #pubsub: PubSub<Auth>;
   readonly #tokenRoute: TokenRoute<Auth>;
+  readonly #clientFiles: ClientFiles | undefined;
   readonly #unauthenticated: Unauthenticated;
   readonly #connections = new Map<object, Connection<Auth>>();
   readonly #parts: ConnectionParts<Auth>;
@@ -111,6 +113,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     });
     const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl, limits.redisTimeout);
     this.#tokenRoute = this.#mount(app, tokens);
+    this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
     this.#unauthenticated = new Unauthenticated(rest.authTimeout);
     this.#parts = {
       ping,
@@ -172,6 +175,14 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
    */
   ready(): Promise<void> {
     return this.#ready;
+  }
+
+  /**
+   * The path of the client's script under a name that holds its hash, so that browsers may keep it for ever;
+   * undefined where `serveClient` is false.
+   */
+  get clientUrl(): string | undefined {
+    return this.#clientFiles?.url;
   }
 
   /** This server's connections; those that have not authenticated have no `auth`. */
@@ -325,6 +336,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   async #shutDown(): Promise<void> {
     this.#stopAccepting();
     this.#tokenRoute.close();
+    this.#clientFiles?.close();
     this.#unauthenticated.limit(undefined);
     clearTimeout(this.#retry);
     this.#rejectReady(new Error("The server was shut down before it was ready"));

@@ -158,6 +158,7 @@ describe("an option", () => {
       good: ["same-origin", false, [], ["https://a.example", "http://localhost:8080"]],
       bad: [true, "https://a.example", ["a.example"], ["https://a.example/"], [5], {}],
     },
+    serveClient: { good: [false, "/live.js"], bad: [true, "live.js", "/live", 5, {}] },
     limits: { good: [{}, { jsonDepth: 5 }], bad: [[], "none", 5, noop] },
   };
 

@@ -54,6 +54,8 @@ export class Application {
     });
     given.prepare?.(this.app);
     this.http = createServer(this.app);
+    // as the README advises: a client that resets an upgrade must not end the process
+    this.http.on("upgrade", (_req, socket) => socket.on("error", () => {}));
     this.sockjs = sockjs.createServer({ log: () => {}, disconnect_delay: 200, ...given.sockjs });
     const store = given.redisClient ?? memoryRedis();
     const pubsubClient =

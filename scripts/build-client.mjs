@@ -1,0 +1,52 @@
+/**
+ * Makes the script for pages without a bundler, dist/browser/client.js, with SockJS beside it, and prints what they
+ * weigh. Fails where the script has become too heavy.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { minify } from "terser";
+
+/** Bytes of the script, compressed. */
+const LIMIT = 8192;
+
+const folder = new URL("../dist/browser/", import.meta.url);
+
+const { outputFiles } = await build({
+  entryPoints: [fileURLToPath(new URL("../dist/client/script.js", import.meta.url))],
+  bundle: true,
+  write: false,
+  format: "iife",
+  target: "es2022",
+  // both are for others than pages: a page has a WebSocket, and loads SockJS by its own script
+  external: ["ws", "sockjs-client"],
+});
+// it makes less of the same than esbuild does
+const { code } = await minify(outputFiles[0].text, {
+  ecma: 2020,
+  toplevel: true,
+  compress: { passes: 3 },
+  format: { comments: false },
+});
+
+mkdirSync(folder, { recursive: true });
+writeFileSync(new URL("client.js", folder), code);
+const sockjs = createRequire(import.meta.url).resolve("sockjs-client/dist/sockjs.min.js");
+// its source map is not there
+writeFileSync(
+  new URL("sockjs.js", folder),
+  readFileSync(sockjs, "utf8").replace(/^\/\/# sourceMappingURL=.*$/m, ""),
+);
+
+const sizes = ["client.js", "sockjs.js"].map((name) => {
+  const content = readFileSync(new URL(name, folder));
+  const compressed = gzipSync(content, { level: 9 }).length;
+  console.log(`dist/browser/${name}: ${content.length} bytes, ${compressed} compressed`);
+  return compressed;
+});
+if (sizes[0] > LIMIT) {
+  console.error(`dist/browser/client.js is to have ${LIMIT} bytes at most, compressed`);
+  process.exitCode = 1;
+}

@@ -10,6 +10,16 @@ export type {
   Limits,
   TokenSocketServerOptions,
 } from "./server/options.js";
+export {
+  type CheckedProcedureDefinition,
+  type Procedure,
+  type ProcedureCall,
+  type ProcedureDefinition,
+  type ProcedureInput,
+  type ProcedureMaker,
+  type ProcedureResult,
+  procedure,
+} from "./server/procedure.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Logger } from "./server/reporter.js";
 export type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./server/socket.js";
@@ -29,3 +39,4 @@ export {
   TimeoutError,
 } from "./shared/errors.js";
 export type { CallOptions } from "./shared/pending-calls.js";
+export type { StandardIssue, StandardResult, StandardSchema } from "./shared/standard-schema.js";

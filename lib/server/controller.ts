@@ -1,4 +1,5 @@
 import type { Callback } from "../shared/answer.js";
+import type { Procedure } from "./procedure.js";
 import type { Socket } from "./socket.js";
 
 /** What a function is told of its call, beside the rest. */
@@ -22,7 +23,7 @@ export type RpcFunction<Auth = Record<string, unknown>> = {
   ): unknown;
 }["bivariant"];
 
-/** The functions that clients may call, nested; `{a: {b}}` is called as `a.b`. Own properties only. */
+/** The functions and procedures that clients may call, nested; `{a: {b}}` is called as `a.b`. Own properties only. */
 export interface Controller<Auth = Record<string, unknown>> {
-  [name: string]: RpcFunction<Auth> | Controller<Auth>;
+  [name: string]: RpcFunction<Auth> | Procedure<Auth> | Controller<Auth>;
 }

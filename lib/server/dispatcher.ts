@@ -4,6 +4,7 @@ import { lookUp } from "../shared/procedures.js";
 import { lateError } from "./access.js";
 import type { CallContext, Controller } from "./controller.js";
 import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "./express-routes.js";
+import { Procedure } from "./procedure.js";
 import type { Reporter } from "./reporter.js";
 
 /** Where the functions are; read at each call, so that the application may change them at any time. */
@@ -14,7 +15,7 @@ export interface Functions<Auth> {
 
 const NOT_FOUND: Outcome = { status: "error", error: FUNCTION_NOT_FOUND };
 
-/** Finds the function or the Express handler that a client calls, and runs it. */
+/** Finds the function, the procedure or the Express handler that a client calls, and runs it. */
 export class Dispatcher<Auth> {
   readonly #functions: Functions<Auth>;
   readonly #routes: ExpressRoutes<Auth>;
@@ -42,6 +43,10 @@ export class Dispatcher<Auth> {
       if (!found) settle(NOT_FOUND);
       else if ("route" in found) {
         return this.#routes.call(found.route, call, settle, (error) => late({ status: "failure", error }));
+      } else if ("procedure" in found) {
+        const running = new RunningFunction();
+        void found.procedure.run(call, running, settle);
+        return running;
       } else {
         const { fn, self } = found;
         const running = new RunningFunction();
@@ -58,10 +63,9 @@ export class Dispatcher<Auth> {
 
   #find(path: string): Target | undefined {
     if (path.length > this.#pathLength) return undefined;
-    const procedure = lookUp(this.#functions.socketController, path);
-    if (typeof procedure?.value === "function") {
-      return { fn: procedure.value as Answering, self: procedure.parent };
-    }
+    const found = lookUp(this.#functions.socketController, path);
+    if (typeof found?.value === "function") return { fn: found.value as Answering, self: found.parent };
+    if (found?.value instanceof Procedure) return { procedure: found.value };
     const route = lookUp(this.#functions.routes, path)?.value;
     return isRoute(route) ? { route } : undefined;
   }
@@ -71,6 +75,10 @@ export class Dispatcher<Auth> {
 class RunningFunction implements CallContext, RunningRoute {
   #controller: AbortController | undefined;
   #isAborted = false;
+
+  get isAborted(): boolean {
+    return this.#isAborted;
+  }
 
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
@@ -84,7 +92,10 @@ class RunningFunction implements CallContext, RunningRoute {
   }
 }
 
-type Target = { readonly fn: Answering; readonly self: object } | { readonly route: Route };
+type Target =
+  | { readonly fn: Answering; readonly self: object }
+  | { readonly procedure: Procedure }
+  | { readonly route: Route };
 
 function isRoute(value: unknown): value is Route {
   if (typeof value === "function") return true;

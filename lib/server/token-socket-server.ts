@@ -24,6 +24,7 @@ import {
   resolveOptions,
   type TokenSocketServerOptions,
 } from "./options.js";
+import { procedure } from "./procedure.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
@@ -57,6 +58,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   static readonly AbortedError = AbortedError;
   static readonly DisconnectedError = DisconnectedError;
   static readonly RemoteError = RemoteError;
+  static readonly procedure = procedure;
 
   readonly #options: ResolvedOptions<Auth>;
   readonly #reporter: Reporter;

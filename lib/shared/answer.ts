@@ -67,7 +67,7 @@ function outcomeOfCallback([error, value]: [error?: unknown, value?: unknown]): 
 }
 
 /** Says whether a value is a promise, of whatever make. Throws what a getter throws. */
-export function isThenable(value: unknown): boolean {
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     (typeof value === "object" || typeof value === "function") &&
     value !== null &&

@@ -115,7 +115,13 @@ describe("the README's lists", () => {
   });
 
   it("name errors that the library has", () => {
-    const sources = ["server/connection.ts", "server/access.ts", "shared/errors.ts", "shared/protocol.ts"]
+    const sources = [
+      "server/connection.ts",
+      "server/access.ts",
+      "server/procedure.ts",
+      "shared/errors.ts",
+      "shared/protocol.ts",
+    ]
       .map((file) => readFileSync(join(ROOT, "lib", file), "utf8"))
       .join("\n");
     for (const [error] of tableUnder(README, "What clients see")) {

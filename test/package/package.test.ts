@@ -171,7 +171,14 @@ describe("the package as it is installed", () => {
 const COMMON = `
 import express from "express";
 import sockjs from "sockjs";
-import { RpcError, TokenSocketServer, type TokenSocketServerOptions } from "node-token-sockjs";
+import {
+  type Controller,
+  procedure,
+  RpcError,
+  type StandardSchema,
+  TokenSocketServer,
+  type TokenSocketServerOptions,
+} from "node-token-sockjs";
 import { memoryRedis } from "node-token-sockjs/memory";
 
 interface User { id: number; name: string }
@@ -180,7 +187,9 @@ const app = express();
 const redis = memoryRedis();
 const sockjsServer = sockjs.createServer();
 const tokenServer = new TokenSocketServer<User>(app, redis, sockjsServer, { pubsubClient: redis });
-export { app, redis, RpcError, sockjsServer, tokenServer, type TokenSocketServerOptions };
+declare const idSchema: StandardSchema<{ id: string }, { id: number }>;
+export { app, idSchema, procedure, redis, RpcError, sockjsServer, tokenServer };
+export type { Controller, TokenSocketServerOptions };
 `;
 
 const APPLICATION = `
@@ -192,6 +201,7 @@ import byDefault, {
   AbortedError,
   CallError,
   DisconnectedError,
+  procedure,
   RemoteError,
   RpcError,
   TimeoutError,
@@ -201,6 +211,7 @@ import type {
   AuthenticationFunction,
   Callback,
   CallOptions,
+  CheckedProcedureDefinition,
   Controller,
   Filter,
   GuardEvents,
@@ -208,6 +219,12 @@ import type {
   Limits,
   Logger,
   PendingSocket,
+  Procedure,
+  ProcedureCall,
+  ProcedureDefinition,
+  ProcedureInput,
+  ProcedureMaker,
+  ProcedureResult,
   RedisClient,
   Route,
   RouteHandler,
@@ -218,6 +235,9 @@ import type {
   Socket,
   SockJSConnection,
   SockJSServer,
+  StandardIssue,
+  StandardResult,
+  StandardSchema,
   TokenSocketServerOptions,
 } from "node-token-sockjs";
 import { type MemoryRedis, memoryRedis } from "node-token-sockjs/memory";
@@ -230,7 +250,22 @@ const refuse: RpcFunction<User> = async () => {
   const options: RpcErrorOptions = { code: "E_QUOTA", data: { left: 0 } };
   throw new RpcError("No more", options);
 };
-const controller: Controller<User> = { math: { add }, later, refuse };
+
+const issue: StandardIssue = { message: "Expected an id", path: ["id", { key: 0 }] };
+const validate = (value: unknown): StandardResult<{ id: number }> => (value ? { value: { id: 1 } } : { issues: [issue] });
+const schema: StandardSchema<{ id: string }, { id: number }> = { "~standard": { version: 1, vendor: "x", validate } };
+const maker: ProcedureMaker<User> = procedure<User>();
+const handler = ({ input, auth }: ProcedureCall<{ id: number }, User>) => input.id + auth.id;
+const definition: ProcedureDefinition<User, { id: string }, { id: number }, number> = { input: schema, handler };
+const checked: CheckedProcedureDefinition<User, { id: string }, { id: number }, { id: string }, { id: number }> = {
+  input: schema,
+  output: schema,
+  handler: async ({ input }) => ({ id: String(input.id) }),
+};
+const read: Procedure<User, { id: string }, number> = maker(definition);
+export const input: ProcedureInput<typeof read> = { id: "7" };
+export const result: ProcedureResult<typeof read> = 7;
+const controller: Controller<User> = { math: { add }, later, refuse, read, checked: procedure(checked) };
 
 const authenticate: AuthenticationFunction = async (req) => ({ id: Number(req.query.id), name: "x" });
 const authenticateBack: AuthenticationFunction = (req: Request & { user?: User }, callback) => {
@@ -349,6 +384,30 @@ const MISTAKES: Record<string, { code: string; complaint: RegExp }> = {
   controller: {
     code: "tokenServer.socketController = { add: 5 };",
     complaint: /'number' is not assignable/,
+  },
+  procedureInput: {
+    code: "procedure({ input: idSchema, handler: ({ input }) => input.nmae });",
+    complaint: /'nmae' does not exist on type '{ id: number; }'/,
+  },
+  procedureOutput: {
+    code: "procedure({ output: idSchema, handler: () => ({ id: 7 }) });",
+    complaint: /No overload matches this call/,
+  },
+  procedureSchema: {
+    code: "procedure({ input: { parse() {} }, handler: () => 1 });",
+    complaint: /No overload matches this call/,
+  },
+  procedureName: {
+    code: "procedure({ inptu: idSchema, handler: () => 1 });",
+    complaint: /No overload matches this call/,
+  },
+  procedureAuth: {
+    code: "tokenServer.socketController = { a: procedure<{ admin: true }>()({ handler: () => 1 }) };",
+    complaint: /not assignable to type .*Procedure<User/,
+  },
+  procedureContext: {
+    code: "({ a: procedure({ handler: ({ auth }) => auth.nmae }) }) satisfies Controller<User>;",
+    complaint: /'nmae' does not exist on type 'User'/,
   },
   pendingSocket: {
     code: 'tokenServer.on("connection", (socket) => socket.auth);',

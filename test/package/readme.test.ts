@@ -376,6 +376,13 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     expect(await call("math.divide", { a: 1, b: 0 })).to.deep.equal({ message: "Division by zero" });
     expect(await call("channels", {})).to.deep.equal([]);
   },
+  async "README.md: Procedures"({ connect }) {
+    const client = await connect();
+    const { resp } = await client.request({ rpc: "notes.read", req: { id: 7 } });
+    expect(resp).to.deep.equal({ id: 7, text: "by alice" });
+    const { error } = await client.request({ rpc: "notes.read", req: { id: "x" } });
+    expect(TEXTS.get("README.md")).to.include(`is answered\n\`${JSON.stringify(error)}\``);
+  },
   async "README.md: Express routes"({ connect }) {
     const client = await connect();
     const { resp } = await client.request({ rpc: "notes.add", req: { text: "x" } });

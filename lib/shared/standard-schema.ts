@@ -1,0 +1,77 @@
+import { isThenable } from "./answer.js";
+
+/**
+ * A schema of any library that speaks Standard Schema, version 1 (https://standardschema.dev), such as zod,
+ * valibot and arktype. `Input` is what it accepts, `Output` what it makes of that.
+ */
+export interface StandardSchema<Input = unknown, Output = Input> {
+  readonly "~standard": {
+    readonly version: 1;
+    /** The name of the library. */
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    /** For the compiler alone. */
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+  };
+}
+
+/** What a schema says of a value: what it has made of it, or what is wrong with it. */
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly StandardIssue[] };
+
+/** What a schema finds wrong. */
+export interface StandardIssue {
+  readonly message: string;
+  /** The keys that lead to the place. */
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/** What is wrong with a value, in JSON. */
+export interface Issue {
+  readonly message: string;
+  /** The keys that lead to the place; none where it is the value itself. */
+  readonly path: readonly (string | number)[];
+}
+
+type Checked =
+  | { readonly valid: true; readonly value: unknown }
+  | { readonly valid: false; readonly issues: readonly Issue[] };
+
+/** How many issues are told; there may be one for each item of a long array. */
+export const MOST_ISSUES = 100;
+
+/** Says whether a value is a schema. */
+export function isStandardSchema(value: unknown): value is StandardSchema {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
+  const { version, validate } = Object((value as Partial<StandardSchema>)["~standard"]);
+  return version === 1 && typeof validate === "function";
+}
+
+/** Checks a value; at once where the schema does. Throws or rejects with what the schema does. */
+export function check(schema: StandardSchema, value: unknown): Checked | Promise<Checked> {
+  const result = schema["~standard"].validate(value);
+  return isThenable(result) ? Promise.resolve(result).then(checkedOf) : checkedOf(result);
+}
+
+/** Issues in words, for a log. */
+export function describeIssues(issues: readonly Issue[]): string {
+  return issues
+    .map(({ message, path }) => (path.length > 0 ? `${path.join(".")}: ${message}` : message))
+    .join("; ");
+}
+
+function checkedOf(result: StandardResult<unknown>): Checked {
+  if (!result.issues) return { valid: true, value: result.value };
+  return { valid: false, issues: result.issues.slice(0, MOST_ISSUES).map(issueOf) };
+}
+
+function issueOf({ message, path = [] }: StandardIssue): Issue {
+  return {
+    message: String(message),
+    path: path.map((step) => {
+      const key = typeof step === "object" ? step.key : step;
+      return typeof key === "number" ? key : String(key);
+    }),
+  };
+}

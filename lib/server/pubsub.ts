@@ -114,18 +114,17 @@ export class PubSub<Auth> {
     request?: RequestHead & { req: JsonObject },
   ): Promise<void> {
     return this.#inOrder(connection, channel, async () => {
-      if (!this.#hub.has(connection, channel)) {
+      const isNew = !this.#hub.has(connection, channel);
+      if (isNew) {
         await this.#acquire(channel);
         if (connection.closed || this.#closed) {
           this.#release(channel);
           throw new DisconnectedError();
         }
         this.#hub.add(connection, channel);
-        connection.send(encodeSubscribed(channel, request));
-        this.#parts.onMembership("subscribed", connection, channel);
-      } else {
-        connection.send(encodeSubscribed(channel, request));
       }
+      connection.send(encodeSubscribed(channel, request));
+      if (isNew) this.#parts.onMembership("subscribed", connection, channel);
     });
   }
 

@@ -79,16 +79,10 @@ export class TokenRoute<Auth> {
   async #serve(parts: TokenRouteParts<Auth>, req: Request, res: Response): Promise<void> {
     res.set("Cache-Control", "no-store");
     res.set("X-Content-Type-Options", "nosniff");
-    const { callback } = req.query;
-    if (callback === undefined || req.method === "POST") {
-      const { status, body } = await this.#answer(parts, req);
-      res.status(status);
-      if (status === 503) res.set("Retry-After", String(RETRY_AFTER));
-      res.json(body);
-      return;
-    }
-    // with cookies, JSONP would hand a token to any page that asks
-    if (!isCallbackName(callback) || !mayUseJsonp(req, parts.options.jsonp)) {
+    // JSONP is a way of GET alone
+    const callback = req.method === "GET" ? req.query.callback : undefined;
+    // with cookies, it would hand a token to any page that asks
+    if (callback !== undefined && !(isCallbackName(callback) && mayUseJsonp(req, parts.options.jsonp))) {
       parts.reporter.debug(() => "a JSONP request for a token was refused");
       res.status(403).json(FORBIDDEN.body);
       return;
@@ -96,9 +90,13 @@ export class TokenRoute<Auth> {
     const { status, body } = await this.#answer(parts, req);
     res.status(status);
     if (status === 503) res.set("Retry-After", String(RETRY_AFTER));
-    res
-      .type("text/javascript")
-      .send(`/**/ typeof ${callback} === "function" && ${callback}(${JSON.stringify(body)});`);
+    if (callback === undefined) {
+      res.json(body);
+    } else {
+      res
+        .type("text/javascript")
+        .send(`/**/ typeof ${callback} === "function" && ${callback}(${JSON.stringify(body)});`);
+    }
   }
 
   async #answer(parts: TokenRouteParts<Auth>, req: Request): Promise<Answer> {

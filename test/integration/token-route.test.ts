@@ -32,6 +32,14 @@ function get(url: string, headers: Record<string, string> = {}) {
   );
 }
 
+/** Leaves requests as they are where no session middleware is installed. */
+const takeSessionAway: ApplicationOptions["prepare"] = (app) => {
+  app.use((req, _res, next) => {
+    Object.defineProperty(req, "session", { value: undefined });
+    next();
+  });
+};
+
 for (const version of [5, 4]) {
   describe(`the token route on Express ${version}`, () => {
     let application: Application;
@@ -117,14 +125,7 @@ for (const version of [5, 4]) {
       });
 
       it("refuses without a session middleware, and hints at it in the log", async () => {
-        await start({
-          prepare: (app) => {
-            app.use((req, _res, next) => {
-              Object.defineProperty(req, "session", { value: undefined });
-              next();
-            });
-          },
-        });
+        await start({ prepare: takeSessionAway });
         expect((await ask()).status).to.equal(403);
         expect(application.log.join("\n")).to.contain("session middleware");
       });
@@ -279,15 +280,7 @@ for (const version of [5, 4]) {
     });
 
     it("refuses where a function answers true and there is no session, and hints at it in the log", async () => {
-      await start({
-        options: { authentication: async () => true },
-        prepare: (app) => {
-          app.use((req, _res, next) => {
-            Object.defineProperty(req, "session", { value: undefined });
-            next();
-          });
-        },
-      });
+      await start({ options: { authentication: async () => true }, prepare: takeSessionAway });
       expect((await ask()).status).to.equal(403);
       expect(application.log.join("\n")).to.contain("session middleware");
     });

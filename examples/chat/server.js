@@ -1,8 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import express from "express";
 import session from "express-session";
 import { RpcError, TokenSocketServer } from "node-token-sockjs";
@@ -42,10 +41,6 @@ app.use((_req, res, next) => {
   next();
 });
 app.use(express.static(join(import.meta.dirname, "public")));
-app.use(
-  "/sockjs",
-  express.static(dirname(fileURLToPath(import.meta.resolve("sockjs-client/dist/sockjs.js")))),
-);
 
 app.use(
   session({
@@ -110,7 +105,7 @@ app.get("/api/rooms/:room/messages", listMessages);
 
 // ---- The sockets ------------------------------------------------------------------------------------------
 
-const sockets = sockjs.createServer({ sockjs_url: "/sockjs/sockjs.min.js", log: () => {} });
+const sockets = sockjs.createServer({ sockjs_url: "/socket/sockjs.js", log: () => {} });
 
 const tokenServer = new TokenSocketServer(app, store.redisClient, sockets, {
   pubsubClient: store.pubsubClient,

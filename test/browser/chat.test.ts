@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer, request, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import type { Browser } from "playwright-core";
@@ -11,6 +14,8 @@ const SCRIPT = fileURLToPath(new URL("../../examples/chat/server.js", import.met
 
 const PHONE = { width: 360, height: 740 };
 
+const A_MINUTE = 60_000;
+
 /** The address that the browser comes from, which only admins may see. */
 const ADDRESS = "127.0.0.1";
 
@@ -19,6 +24,8 @@ describe("The example chat", () => {
   let environment: Record<string, string>;
   /** Alice's server, and carol's, which may be the same. */
   let servers: [ServerProcess, ServerProcess];
+  /** The server of one test, which may end it: so nobody else is sent away again and again, and waits for longer. */
+  let another: ServerProcess;
   let alice: ChatPage;
   let carol: ChatPage;
   let texts = 0;
@@ -28,6 +35,8 @@ describe("The example chat", () => {
   });
 
   after(() => browser?.close());
+
+  afterEach(() => another?.kill());
 
   describe("on the embedded store, in one process", () => {
     before(async () => {
@@ -57,6 +66,43 @@ describe("The example chat", () => {
       expect(await alice.hear(text)).to.contain("carol");
     });
 
+    it("marks a message that was not sent, and sends it again when its author is back", async () => {
+      const bob = await openOnAnother("bob");
+      await another.kill();
+      await bob.page.getByText("The connection is lost").waitFor();
+      const text = newText("before the restart");
+      await bob.say(text);
+      await bob.draft(text).getByText("Sending…").waitFor();
+
+      another = await start(another.port);
+      await bob.page.getByText("Your session has ended").waitFor();
+      await bob.logIn("bob");
+
+      await bob.draft(text).getByText("Not sent: Forbidden").waitFor();
+      await bob.draft(text).getByRole("button", { name: "Send again" }).click();
+      await bob.hear(text);
+      expect(await bob.count(text)).to.equal(1);
+      await bob.close();
+    });
+
+    it("does not show to a user what another one has written and not sent", async () => {
+      const bob = await openOnAnother("bob");
+      await another.kill();
+      await bob.page.getByText("The connection is lost").waitFor();
+      const text = newText("for nobody else");
+      await bob.say(text);
+      await bob.input.fill("not even finished");
+
+      another = await start(another.port);
+      await bob.page.getByText("Your session has ended").waitFor();
+      await bob.logIn("dave");
+
+      expect(await bob.page.locator("#me-name").textContent()).to.equal("dave");
+      expect(await bob.count(text)).to.equal(0);
+      expect(await bob.input.inputValue()).to.equal("");
+      await bob.close();
+    });
+
     endsByItself();
   });
 
@@ -81,7 +127,6 @@ describe("The example chat", () => {
       await servers[0].kill();
       await alice.page.getByText("The connection is lost").waitFor();
       await alice.text("#status", "Offline").waitFor();
-      expect(await alice.page.getByRole("button", { name: "Send" }).isDisabled()).to.equal(true);
       const meanwhile = newText("meanwhile");
       await carol.say(meanwhile);
       await carol.hear(meanwhile);
@@ -94,6 +139,57 @@ describe("The example chat", () => {
       const afterwards = newText("afterwards");
       await carol.say(afterwards);
       expect(await alice.hear(afterwards)).to.contain("carol");
+      expect(await alice.count(meanwhile)).to.equal(1);
+    });
+
+    it("sends once, when the connection is back, what was written while it was lost", async () => {
+      const bob = await openOnAnother("bob");
+      await another.kill();
+      await bob.page.getByText("The connection is lost").waitFor();
+      const text = newText("written offline");
+      await bob.say(text);
+      await bob.draft(text).getByText("Sending…").waitFor();
+
+      another = await start(another.port);
+
+      await bob.hear(text);
+      expect(await carol.hear(text)).to.contain("bob");
+      await bob.untilConnected();
+      expect(await bob.count(text)).to.equal(1);
+      expect(await carol.count(text)).to.equal(1);
+      await bob.close();
+    });
+
+    it("tries at once to get the connection back when the user asks for it", async () => {
+      const bob = await openOnAnother("bob");
+      // the page's clock stands still, so that nothing comes back by itself
+      await bob.page.clock.install();
+      await bob.page.clock.pauseAt(Date.now() + A_MINUTE);
+      await another.kill();
+      await bob.page.getByText("The connection is lost").waitFor();
+      another = await start(another.port);
+
+      await bob.page.getByRole("button", { name: "Try now" }).click();
+
+      await bob.page.getByText("Connected again").waitFor();
+      await bob.close();
+    });
+
+    it("shows the chat of whoever has logged in in another window, after a reconnect", async () => {
+      const bob = await openOnAnother();
+      const dave = await bob.openAnother(another.url);
+      await dave.page.getByRole("button", { name: "Log in" }).waitFor();
+      await bob.logIn("bob");
+      await dave.logIn("dave");
+      // a live connection keeps its identity
+      expect(await bob.page.locator("#me-name").textContent()).to.equal("bob");
+
+      await another.kill();
+      another = await start(another.port);
+
+      await bob.text("#me-name", "dave").waitFor();
+      await bob.untilConnected();
+      await bob.close();
     });
 
     it("shows what another program publishes in Redis", async () => {
@@ -127,6 +223,32 @@ describe("The example chat", () => {
       await alice.untilConnected();
 
       expect(alice.errors).to.deep.equal([]);
+    });
+
+    it("asks to log in without an error in the console", async () => {
+      const somebody = await ChatPage.open(browser, servers[0].url);
+      await somebody.page.getByRole("button", { name: "Log in" }).waitFor();
+
+      expect(somebody.errors).to.deep.equal([]);
+      await somebody.close();
+    });
+
+    it("works where WebSocket is blocked, and loads SockJS only there", async () => {
+      const proxy = await startProxy();
+      const { port } = proxy.address() as AddressInfo;
+      const bob = await ChatPage.open(browser, servers[0].url, { proxy: { server: `${ADDRESS}:${port}` } });
+      await bob.logIn("bob");
+      const text = newText("by a detour");
+      await bob.say(text);
+
+      expect(await carol.hear(text)).to.contain("bob");
+      await bob.hear(text);
+      expect(await bob.page.evaluate("typeof SockJS")).to.equal("function");
+      expect(await carol.page.evaluate("typeof SockJS")).to.equal("undefined");
+      await bob.close();
+      proxy.closeAllConnections();
+      proxy.close();
+      await once(proxy, "close");
     });
 
     it("carries messages both ways", async () => {
@@ -163,17 +285,27 @@ describe("The example chat", () => {
     });
 
     it("refuses a message for a room that its sender may not enter", async () => {
-      const refusal = await carol.onConnection(
-        `(connection) => new Promise((resolve) =>
-          connection.publish("room:staff", { text: "let me in" }, (error) => resolve(error.message)))`,
+      const refusal = await carol.withClient(
+        `(client) => client.publish("room:staff", { text: "let me in" }).catch(({ message, code }) => ({ message, code }))`,
       );
-      expect(refusal).to.equal('The room "staff" is not open to you');
+      expect(refusal).to.deep.equal({ message: 'The room "staff" is not open to you', code: 403 });
+    });
+
+    it("shows why a message was refused", async () => {
+      await carol.input.evaluate((input) => input.removeAttribute("maxlength"));
+      const text = newText("x".repeat(1000));
+      await carol.say(text);
+
+      await carol.draft(text).getByText("Not sent: A message has at most 1000 characters").waitFor();
+      expect(await alice.count(text)).to.equal(0);
+      await carol.page.reload();
+      await carol.untilConnected();
     });
 
     it("takes a message's author from the session, whatever its sender says", async () => {
       const text = newText("in another's name");
-      await carol.onConnection(
-        `(connection) => connection.publish("room:lobby", {
+      await carol.withClient(
+        `(client) => client.publish("room:lobby", {
           text: ${JSON.stringify(text)},
           author: { name: "alice", role: "admin" },
         })`,
@@ -196,9 +328,8 @@ describe("The example chat", () => {
         await chat.text("#people li", "alice").waitFor();
         await chat.text("#people li", "carol").waitFor();
       }
-      expect(await carol.onConnection(`(connection) => connection.call("people.online")`)).to.include.members(
-        ["alice", "carol"],
-      );
+      const online = await carol.withClient(`(client) => client.rpc("people.online")`);
+      expect(online).to.include.members(["alice", "carol"]);
     });
 
     it("gives the same messages by one Express handler over HTTP and over the socket", async () => {
@@ -207,9 +338,7 @@ describe("The example chat", () => {
       await carol.hear(text);
 
       const { body } = await carol.fetch("/api/rooms/lobby/messages");
-      const reply = await carol.onConnection(
-        `(connection) => connection.call("rooms.messages", { room: "lobby" })`,
-      );
+      const reply = await carol.withClient(`(client) => client.rpc("rooms.messages", { room: "lobby" })`);
 
       expect(JSON.stringify(body)).to.contain(text).and.not.to.contain(ADDRESS);
       expect(reply)
@@ -227,10 +356,10 @@ describe("The example chat", () => {
 
     it("lets only admins nudge", async () => {
       expect(await carol.page.getByRole("button", { name: "Nudge" }).count()).to.equal(0);
-      const refusal = await carol.onConnection(
-        `(connection) => connection.call("admin.nudge", { name: "alice" }).catch((error) => error.message)`,
+      const code = await carol.withClient(
+        `(client) => client.rpc("admin.nudge", { name: "alice" }).catch((error) => error.code)`,
       );
-      expect(refusal).to.equal("Forbidden");
+      expect(code).to.equal("forbidden");
     });
 
     it("closes a user's other windows when the user logs out", async () => {
@@ -256,7 +385,7 @@ describe("The example chat", () => {
       await carol.say(text);
       await dave.hear(text);
       expect(await dave.width()).to.be.at.most(PHONE.width);
-      const send = await dave.page.getByRole("button", { name: "Send" }).boundingBox();
+      const send = await dave.page.getByRole("button", { name: "Send", exact: true }).boundingBox();
       expect((send?.x ?? 0) + (send?.width ?? 0)).to.be.within(1, PHONE.width);
       expect((send?.y ?? 0) + (send?.height ?? 0)).to.be.within(1, PHONE.height);
       await dave.close();
@@ -273,6 +402,24 @@ describe("The example chat", () => {
     });
   }
 
+  /** A proxy that passes on HTTP requests and refuses tunnels, without which there is no WebSocket. */
+  async function startProxy(): Promise<Server> {
+    const proxy = createServer((req, res) => {
+      const { method, headers } = req;
+      const passed = request(req.url ?? "", { method, headers }, (answer) => {
+        res.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(res);
+      });
+      passed.on("error", () => res.destroy());
+      res.on("close", () => passed.destroy());
+      req.pipe(passed);
+    });
+    proxy.on("connect", (_req, socket) => socket.end("HTTP/1.1 403 Forbidden\r\n\r\n"));
+    proxy.listen(0, ADDRESS);
+    await once(proxy, "listening");
+    return proxy;
+  }
+
   function start(port = 0): Promise<ServerProcess> {
     return ServerProcess.start(SCRIPT, { ...environment, HOST: ADDRESS, PORT: String(port) });
   }
@@ -283,6 +430,14 @@ describe("The example chat", () => {
     carol = await ChatPage.open(browser, servers[1].url);
     await alice.logIn("alice");
     await carol.logIn("carol");
+  }
+
+  /** A page on a server of its own, which `another` is then. */
+  async function openOnAnother(name?: string): Promise<ChatPage> {
+    another = await start();
+    const chat = await ChatPage.open(browser, another.url);
+    if (name) await chat.logIn(name);
+    return chat;
   }
 
   async function closeAll(): Promise<void> {

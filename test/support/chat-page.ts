@@ -1,4 +1,4 @@
-import type { Browser, Locator, Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 
 const DESKTOP = { width: 1100, height: 740 };
 
@@ -13,8 +13,8 @@ export class ChatPage {
   readonly #frames: string[] = [];
 
   /** Opens the page in a profile of its own. */
-  static async open(browser: Browser, url: string): Promise<ChatPage> {
-    const context = await browser.newContext({ viewport: DESKTOP });
+  static async open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<ChatPage> {
+    const context = await browser.newContext({ viewport: DESKTOP, ...options });
     context.setDefaultTimeout(TIMEOUT);
     const chat = new ChatPage(await context.newPage());
     await chat.page.goto(url);
@@ -60,9 +60,14 @@ export class ChatPage {
     return this.page.locator(selector, { hasText: text });
   }
 
+  /** Where messages are written. */
+  get input(): Locator {
+    return this.page.getByLabel("Message", { exact: true });
+  }
+
   async say(text: string): Promise<void> {
-    await this.page.getByLabel("Message", { exact: true }).fill(text);
-    await this.page.getByRole("button", { name: "Send" }).click();
+    await this.input.fill(text);
+    await this.page.getByRole("button", { name: "Send", exact: true }).click();
   }
 
   /** Waits for a message, and gives back all that the page has of it. */
@@ -70,6 +75,16 @@ export class ChatPage {
     const message = this.text("#messages li", text);
     await message.waitFor();
     return (await message.textContent()) ?? "";
+  }
+
+  /** What was written here and has not come back from the server. */
+  draft(text: string): Locator {
+    return this.text("#drafts li", text);
+  }
+
+  /** How often a text is shown, as a message and as one that has not come back. */
+  count(text: string): Promise<number> {
+    return this.text("#log li", text).count();
   }
 
   async choose(room: string): Promise<void> {
@@ -87,15 +102,15 @@ export class ChatPage {
     return { status: response.status(), body: await response.json() };
   }
 
-  /** Gives a connection of the user's own to a function, of which there is the source, and returns its result. */
-  onConnection(source: string): Promise<unknown> {
+  /** Gives a client of the user's own to a function, of which there is the source, and returns its result. */
+  withClient(source: string): Promise<unknown> {
     return this.page.evaluate(`(async () => {
-      const { Connection } = await import("/connection.js");
-      const connection = new Connection();
-      const opened = new Promise((resolve) => connection.addEventListener("open", resolve));
-      connection.open();
-      await opened;
-      return (${source})(connection);
+      const client = new TokenSocket();
+      try {
+        return await (${source})(client);
+      } finally {
+        await client.end();
+      }
     })()`);
   }
 

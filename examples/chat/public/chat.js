@@ -1,6 +1,10 @@
-import { Connection } from "./connection.js";
+/* global TokenSocket */
+import { $, draftItem, element, messageItem, personItem, roomItem, userLabel } from "./elements.js";
 
 const PEOPLE_CHANNEL = "people";
+
+/** How often the connection is tried out, so that one that has died in silence is noticed, in milliseconds. */
+const PING_INTERVAL = 20_000;
 
 /** How long a notice stays, in milliseconds. */
 const NOTICE_TIME = 6_000;
@@ -8,58 +12,107 @@ const NOTICE_TIME = 6_000;
 /** How many messages of a room are shown. */
 const LONGEST_LOG = 200;
 
-const $ = (id) => document.getElementById(id);
-const connection = new Connection({ nudge: askForAnswer });
-
+/** The connection, from the first login on. */
+let socket;
+let users = [];
 let me;
 /** The rooms by channel; each with its messages by id. */
 let rooms = new Map();
 let current;
+/** What was written here and has not come back from the server yet, by key. */
+const drafts = new Map();
 let noticeTimer;
+
+// ---- The connection ---------------------------------------------------------------------------------------
+
+/** Connects at once. From then on the client comes back by itself, and joins its channels again. */
+function connect() {
+  socket = new TokenSocket({ ping: PING_INTERVAL }, { nudge: askForAnswer });
+
+  socket.on("state", (state, previous) => {
+    // the server gives no token to whoever is not logged in any more
+    if (state === "closed") return showLogin("Your session has ended. Please log in again.");
+    // an attempt to come back is nothing new to the user
+    if (state === "connecting" && previous === "waiting") return;
+    showState(state);
+    if (state === "open") catchUp();
+  });
+
+  socket.onmessage((channel, message) => {
+    if (channel === PEOPLE_CHANNEL) showPeople(message);
+    else if (rooms.has(channel)) addMessage(rooms.get(channel), message);
+    else if (message.nudged) showNudged(message.nudged);
+  });
+
+  socket.on("unsubscribed", (_channel, error) => {
+    // the user may do less than before, or has become somebody else in another window
+    if (error) location.reload();
+  });
+}
+
+/** What is said from now on comes by the channels, and what was said meanwhile from the server's memory. */
+async function catchUp() {
+  const open = [...rooms.values()].filter((room) => room.open);
+  const channels = [PEOPLE_CHANNEL, `user:${me.name}`, ...open.map((room) => room.channel)];
+  try {
+    await Promise.all(channels.map((channel) => socket.subscribe(channel)));
+    await Promise.all(open.map(loadMessages));
+    showPeople(await socket.rpc("people.online"));
+  } catch (error) {
+    // that the connection is lost again, the page shows already
+    if (socket.state === "open") notify(error.message);
+  }
+}
+
+function showState(state) {
+  const wasLost = !$("lost").hidden;
+  $("status").dataset.state = state;
+  $("status").textContent = { connecting: "Connecting…", open: "Connected", waiting: "Offline" }[state];
+  $("lost").hidden = state !== "waiting";
+  if (wasLost && state === "open") notify("Connected again.", "good");
+}
+
+// while the client waits, this is an attempt at once
+$("retry").addEventListener("click", () => socket.reauthenticate());
 
 // ---- Logging in -------------------------------------------------------------------------------------------
 
 async function start() {
-  const { user, users } = await api("/session");
-  if (user) await enter(user);
-  else showLogin(users);
+  const session = await api("/session");
+  users = session.users;
+  if (session.user) await enter(session.user);
+  else showLogin();
 }
 
-function showLogin(users, notice = "") {
-  $("users").replaceChildren(
-    ...users.map((user) =>
-      element("label", {}, [
-        element("input", { type: "radio", name: "name", value: user.name, required: true }),
-        avatar(user.name),
-        element("span", { className: "name", textContent: user.name }),
-        element("span", { className: "role", textContent: user.role }),
-      ]),
-    ),
-  );
+function showLogin(notice = "") {
+  $("users").replaceChildren(...users.map(userLabel));
   const inputs = [...$("users").querySelectorAll("input")];
   const chosen = inputs.find((input) => input.value === me?.name) ?? inputs[0];
   if (chosen) chosen.checked = true;
-  $("login-notice").textContent = notice;
-  $("login-notice").hidden = !notice;
+  showLoginNotice(notice);
   $("chat").hidden = true;
   $("login").hidden = false;
 }
 
+function showLoginNotice(text) {
+  $("login-notice").textContent = text;
+  $("login-notice").hidden = !text;
+}
+
 $("login-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const name = new FormData(event.target).get("name");
   try {
-    const { user } = await api("/login", { name });
+    const { user } = await api("/login", { name: new FormData(event.target).get("name") });
     await enter(user);
   } catch (error) {
-    $("login-notice").textContent = error.message;
-    $("login-notice").hidden = false;
+    showLoginNotice(error.message);
   }
 });
 
 $("logout").addEventListener("click", async () => {
   try {
     await api("/logout", {});
+    // nothing of the user is to stay in the page
     location.reload();
   } catch (error) {
     notify(error.message);
@@ -67,9 +120,10 @@ $("logout").addEventListener("click", async () => {
 });
 
 async function enter(user) {
-  me = user;
   // the handler that is called as "rooms.list" over the socket
   const list = (await api("/api/rooms")).rooms;
+  if (user.name !== me?.name) forgetWhatWasWritten();
+  me = user;
   rooms = new Map(list.map((room) => [room.channel, { ...room, messages: new Map(), unread: 0 }]));
   if (!rooms.get(current)?.open) current = list[0].channel;
   $("me-name").textContent = me.name;
@@ -77,10 +131,11 @@ async function enter(user) {
   $("login").hidden = true;
   $("chat").hidden = false;
   $("people-details").open = matchMedia("(min-width: 48rem)").matches;
-  showStatus("connecting");
   renderRooms();
   renderRoom();
-  connection.open();
+  // the client that was refused comes in with the new identity
+  if (socket) await socket.reauthenticate();
+  else connect();
 }
 
 async function api(path, body) {
@@ -97,67 +152,26 @@ async function api(path, body) {
   return result;
 }
 
-// ---- The connection ---------------------------------------------------------------------------------------
-
-connection.addEventListener("open", async () => {
-  showStatus("open");
-  const open = [...rooms.values()].filter((room) => room.open);
-  const channels = [PEOPLE_CHANNEL, `user:${me.name}`, ...open.map((room) => room.channel)];
-  try {
-    await Promise.all(channels.map((channel) => connection.subscribe(channel)));
-    // what was said meanwhile comes from the server's memory, what is said from now on by the channels
-    await Promise.all(open.map(loadMessages));
-    showPeople(await connection.call("people.online"));
-  } catch (error) {
-    if (connection.isOpen) notify(error.message);
-  }
-});
-
-connection.addEventListener("lost", () => showStatus("lost"));
-
-connection.addEventListener("denied", async () => {
-  try {
-    const { users } = await api("/session");
-    showLogin(users, "Your session has ended. Please log in again.");
-  } catch {
-    connection.open();
-  }
-});
-
-connection.addEventListener("message", ({ detail: { channel, message } }) => {
-  if (channel === PEOPLE_CHANNEL) showPeople(message);
-  else if (rooms.has(channel)) addMessage(rooms.get(channel), message);
-  else if (message.nudged) showNudged(message.nudged);
-});
-
-$("retry").addEventListener("click", () => connection.retry());
-
-function showStatus(state) {
-  const before = $("status").dataset.state;
-  // an attempt that fails once more is nothing new
-  if (before === state) return;
-  $("status").dataset.state = state;
-  $("status").textContent = { connecting: "Connecting…", open: "Connected", lost: "Offline" }[state];
-  $("lost").hidden = state !== "lost";
-  $("send").disabled = state !== "open";
-  if (before === "lost" && state === "open") notify("Connected again.", "good");
-}
-
 // ---- Rooms and messages -----------------------------------------------------------------------------------
 
 async function loadMessages(room) {
-  const { messages } = await connection.call("rooms.messages", { room: room.name });
-  for (const message of messages) room.messages.set(message.id, message);
+  const { messages } = await socket.rpc("rooms.messages", { room: room.name });
+  for (const message of messages) {
+    room.messages.set(message.id, message);
+    drafts.delete(message.key);
+  }
   if (room.channel === current) renderMessages();
 }
 
 function addMessage(room, given) {
   // whoever publishes in Redis itself may send any JSON
-  const message = given.id ? given : { id: connection.newId(), at: Date.now(), text: String(given) };
+  const message = given?.id ? given : { id: newKey(), at: Date.now(), text: String(given) };
+  // the server's memory may have been faster
+  if (room.messages.has(message.id)) return;
   const messages = sorted(room);
   room.messages.set(message.id, message);
   if (messages.length === LONGEST_LOG) room.messages.delete(messages[0].id);
-  unsent.delete(message.key);
+  if (drafts.delete(message.key)) renderDrafts();
   if (room.channel !== current) {
     room.unread += 1;
     renderRooms();
@@ -166,10 +180,37 @@ function addMessage(room, given) {
   else $("messages").append(messageItem(message, messages.at(-1)));
 }
 
+$("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("text").value.trim();
+  if (!text) return;
+  $("text").value = "";
+  send({ channel: current, text, key: newKey() });
+});
+
+/** The message waits for the connection, if there is none. When it comes back, it is known by its key. */
+async function send({ channel, text, key }) {
+  const draft = { channel, text, key };
+  drafts.set(key, draft);
+  renderDrafts();
+  try {
+    await socket.publish(channel, { text, key });
+  } catch (error) {
+    draft.error = error;
+    renderDrafts();
+  }
+}
+
+/** A key that no other message has, here or elsewhere. */
+function newKey() {
+  // `randomUUID` is for pages over HTTPS only
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
+}
+
 async function choose(room) {
   if (!room.open) {
     try {
-      await connection.subscribe(room.channel);
+      await socket.subscribe(room.channel, { queue: false });
       await loadMessages(room);
     } catch (error) {
       return notify(error.message);
@@ -183,18 +224,7 @@ async function choose(room) {
 
 function renderRooms() {
   $("rooms").replaceChildren(
-    ...[...rooms.values()].map((room) => {
-      const button = element("button", { type: "button", onclick: () => choose(room) }, [
-        element("span", { className: "name", textContent: room.name }),
-      ]);
-      if (room.channel === current) button.setAttribute("aria-current", "true");
-      if (!room.open) button.append(element("span", { className: "locked", textContent: "closed" }));
-      if (room.unread > 0) {
-        const label = `${room.unread} unread`;
-        button.append(element("span", { className: "count", textContent: room.unread, title: label }));
-      }
-      return element("li", {}, [button]);
-    }),
+    ...[...rooms.values()].map((room) => roomItem(room, room.channel === current, () => choose(room))),
   );
 }
 
@@ -215,91 +245,57 @@ function renderMessages() {
   if (messages.length === 0) {
     $("messages").append(element("li", { className: "empty", textContent: "Nobody has said anything yet." }));
   }
+  renderDrafts();
   $("log").scrollTop = 0; // its end
+}
+
+function renderDrafts() {
+  const here = [...drafts.values()].filter(({ channel }) => channel === current);
+  $("drafts").replaceChildren(...here.map((draft) => draftItem(draft, () => send(draft))));
+}
+
+function forgetWhatWasWritten() {
+  drafts.clear();
+  $("composer").reset();
 }
 
 function sorted(room) {
   return [...room.messages.values()].sort((a, b) => a.at - b.at);
 }
 
-function messageItem({ author, at, address, text }, previous) {
-  const time = element("time", {
-    dateTime: new Date(at).toISOString(),
-    textContent: new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }),
-  });
-  if (!author) return element("li", { className: "plain" }, [element("p", { textContent: text }), time]);
-  const head = element("p", { className: "author" }, [
-    element("b", { textContent: author.name }),
-    element("span", { className: "role", textContent: author.role }),
-    time,
-  ]);
-  // only admins get it from the server
-  if (address) head.append(element("code", { className: "address", textContent: address, title: "Address" }));
-  const isFurther = previous?.author?.name === author.name && at - previous.at < 120_000;
-  return element("li", { className: isFurther ? "further" : "" }, [
-    avatar(author.name),
-    element("div", {}, [head, element("p", { className: "text", textContent: text })]),
-  ]);
-}
-
-/** The texts that have been sent and have not come back yet, by their keys. */
-const unsent = new Map();
-
-$("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const text = $("text").value.trim();
-  if (!text || !connection.isOpen) return;
-  const key = connection.newId();
-  unsent.set(key, text);
-  $("text").value = "";
-  connection.publish(current, { text, key }, (error) => {
-    if (!unsent.delete(key)) return;
-    notify(`Not sent: ${error.message}`);
-    $("text").value ||= text;
-  });
-});
-
 // ---- People -----------------------------------------------------------------------------------------------
 
 function showPeople(names) {
   $("people-count").textContent = names.length;
-  $("people").replaceChildren(
-    ...names.map((name) => {
-      const item = element("li", {}, [
-        avatar(name),
-        element("span", { className: "name", textContent: name }),
-      ]);
-      if (name === me.name) item.append(element("span", { className: "quiet", textContent: "you" }));
-      else if (me.role === "admin") {
-        const button = { type: "button", textContent: "Nudge", ariaLabel: `Nudge ${name}` };
-        item.append(element("button", { ...button, onclick: () => nudge(name) }));
-      }
-      return item;
-    }),
-  );
+  $("people").replaceChildren(...names.map((name) => personItem(name, besideName(name))));
+}
+
+function besideName(name) {
+  if (name === me.name) return element("span", { className: "quiet", textContent: "you" });
+  if (me.role !== "admin") return "";
+  const label = { type: "button", textContent: "Nudge", ariaLabel: `Nudge ${name}` };
+  return element("button", { ...label, onclick: () => nudge(name) });
 }
 
 async function nudge(name) {
   try {
-    await connection.call("admin.nudge", { name });
+    // a nudge means now, so it does not wait for a connection
+    await socket.rpc("admin.nudge", { name }, { queue: false });
     notify(`You have nudged ${name}.`, "good");
   } catch (error) {
     notify(error.message);
   }
 }
 
-/** The function that the server calls; what it returns is the answer. */
-function askForAnswer({ from }) {
+/** The function that the server calls. */
+function askForAnswer({ from }, answer) {
   const dialog = $("nudge");
-  if (dialog.open) throw new Error("There is another question already");
+  if (dialog.open) return answer(new Error("There is another question already"));
   $("nudge-title").textContent = `${from} nudges you`;
   dialog.returnValue = "";
   dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue || "(closed without an answer)"), {
-      once: true,
-    });
-  });
+  const close = () => answer(null, dialog.returnValue || "(closed without an answer)");
+  dialog.addEventListener("close", close, { once: true });
 }
 
 function showNudged({ name, answer, error }) {
@@ -307,7 +303,7 @@ function showNudged({ name, answer, error }) {
   else notify(`${name} answers: ${answer}`, "good");
 }
 
-// ---- Bits and pieces --------------------------------------------------------------------------------------
+// ---- Notices ----------------------------------------------------------------------------------------------
 
 function notify(text, kind = "bad") {
   clearTimeout(noticeTimer);
@@ -319,22 +315,4 @@ function notify(text, kind = "bad") {
   }, NOTICE_TIME);
 }
 
-/** What others have written goes into the page as text only. */
-function element(tag, properties, children = []) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-function avatar(name) {
-  const made = element("span", {
-    className: "avatar",
-    ariaHidden: "true",
-    textContent: name[0].toUpperCase(),
-  });
-  const hue = [...name].reduce((sum, letter) => sum * 31 + letter.codePointAt(0), 7) % 360;
-  made.style.setProperty("--hue", hue);
-  return made;
-}
-
-start().catch((error) => showLogin([], error.message));
+start().catch((error) => showLogin(error.message));

@@ -2,5 +2,9 @@
 export function findRedisServer(): string | undefined;
 /** The path of the browser that the tests drive, or undefined; `CHROMIUM_PATH` alone decides where it is set. */
 export function findChromium(): string | undefined;
+/** The path of the nginx that the tests start, or undefined. */
+export function findNginx(): string | undefined;
+/** The path of the HAProxy that the tests start, or undefined. */
+export function findHAProxy(): string | undefined;
 /** Whether the environment names a Redis server, so that the tests need none of their own. */
 export function isRedisGiven(): boolean;

@@ -1,6 +1,6 @@
 /**
- * What the tests need beside npm packages: a Redis server and Chromium. Run as a script it sees to it that both
- * are there; as a module it tells where they are.
+ * What the tests need beside npm packages: a Redis server, Chromium, nginx and HAProxy. Run as a script it sees to
+ * it that they are there; as a module it tells where they are.
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -26,12 +26,17 @@ const CHROMIUMS = [
   "/Applications/Chromium.app/Contents/MacOS/Chromium",
 ];
 
+// Debian keeps servers where only root's PATH leads
+const NGINXES = ["nginx", "/usr/sbin/nginx"];
+
+const HAPROXIES = ["haproxy", "/usr/sbin/haproxy"];
+
 const POLICY_FILE = "/usr/sbin/policy-rc.d";
 
 const HOW_TO_INSTALL = `\
-  Debian, Ubuntu:  sudo apt-get install redis-server chromium
-  Fedora:          sudo dnf install valkey chromium
-  macOS:           brew install redis && brew install --cask google-chrome
+  Debian, Ubuntu:  sudo apt-get install redis-server chromium nginx haproxy
+  Fedora:          sudo dnf install valkey chromium nginx haproxy
+  macOS:           brew install redis nginx haproxy && brew install --cask google-chrome
 A Redis server that runs already can be named by REDIS_HOST and REDIS_PORT, another Chromium by CHROMIUM_PATH.`;
 
 /** The path of the program that the tests start as their Redis server, or undefined. */
@@ -43,6 +48,16 @@ export function findRedisServer() {
 export function findChromium() {
   const { CHROMIUM_PATH } = process.env;
   return findProgram(CHROMIUM_PATH ? [CHROMIUM_PATH] : CHROMIUMS);
+}
+
+/** The path of the nginx that the tests start, or undefined. */
+export function findNginx() {
+  return findProgram(NGINXES);
+}
+
+/** The path of the HAProxy that the tests start, or undefined. */
+export function findHAProxy() {
+  return findProgram(HAPROXIES);
 }
 
 /** Whether the environment names a Redis server, so that the tests need none of their own. */
@@ -57,6 +72,8 @@ function findMissing() {
     missing.push({ name: "a Redis server (redis-server or valkey-server)", package: "redis-server" });
   }
   if (!findChromium()) missing.push({ name: "Chromium", package: "chromium" });
+  if (!findNginx()) missing.push({ name: "nginx", package: "nginx" });
+  if (!findHAProxy()) missing.push({ name: "HAProxy", package: "haproxy" });
   return missing;
 }
 
@@ -83,7 +100,7 @@ function isDebianAsRoot() {
 }
 
 function installWithApt(packages) {
-  console.log(`Installing ${packages.join(" and ")} for the tests`);
+  console.log(`Installing ${listed(packages)} for the tests`);
   const options = {
     stdio: "inherit",
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },
@@ -96,7 +113,7 @@ function installWithApt(packages) {
   });
 }
 
-/** Keeps packages from starting the services that they bring: port 6379 may be somebody's. */
+/** Keeps packages from starting the services that they bring: ports 6379 and 80 may be somebody's. */
 function withoutStartingServices(install) {
   if (existsSync(POLICY_FILE)) return install();
   // an interrupted installation ends by itself, and the policy must not outlive it
@@ -111,6 +128,11 @@ function withoutStartingServices(install) {
   }
 }
 
+/** "a", "a and b", "a, b and c" */
+function listed(names) {
+  return [names.slice(0, -1).join(", "), ...names.slice(-1)].filter(Boolean).join(" and ");
+}
+
 function main() {
   let missing = findMissing();
   if (missing.length > 0 && isDebianAsRoot()) {
@@ -118,9 +140,8 @@ function main() {
     missing = findMissing();
   }
   if (missing.length === 0) return;
-  console.error(
-    `The tests need ${missing.map(({ name }) => name).join(" and ")}. To install:\n${HOW_TO_INSTALL}`,
-  );
+  const names = listed(missing.map(({ name }) => name));
+  console.error(`The tests need ${names}. To install:\n${HOW_TO_INSTALL}`);
   process.exitCode = 1;
 }
 

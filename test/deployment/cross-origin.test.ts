@@ -1,0 +1,126 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { Express } from "express";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { TokenSocket as Client, TokenSocketOptions } from "../../lib/client/index.js";
+import { ROOT } from "../package/installed-package.js";
+import { blocksOf } from "../package/markdown.js";
+import { Application } from "../support/application.js";
+import { launchBrowser } from "../support/browser.js";
+
+const DOCUMENT = readFileSync(join(ROOT, "docs/deployment.md"), "utf8");
+
+/** What the page's scripts see; it is evaluated there. */
+interface ClientPage {
+  TokenSocket: typeof Client;
+}
+
+/** Uses the document's middleware, with another origin in its list. */
+function allowOrigin(app: Express, origin: string): void {
+  const [block] = blocksOf(DOCUMENT).filter(({ heading }) => heading === "Pages of another origin");
+  if (!block?.code.includes("https://www.example.com")) throw new Error("There is no such middleware");
+  new Function("app", block.code.replace("https://www.example.com", origin))(app);
+}
+
+describe("The document's middleware for pages of another origin", () => {
+  let browser: Browser;
+  let pages: Server;
+  let port: number;
+  let application: Application;
+  let context: BrowserContext;
+
+  before(async () => {
+    browser = await launchBrowser();
+  });
+  after(() => browser.close());
+
+  beforeEach(async () => {
+    pages = createServer((_req, res) => {
+      res.setHeader("Content-Type", "text/html");
+      res.end(
+        `<!doctype html><title>A page</title><script src="${application.url}/socket/client.js"></script>`,
+      );
+    }).listen(0, "127.0.0.1");
+    await once(pages, "listening");
+    port = (pages.address() as AddressInfo).port;
+    application = await Application.start({
+      sockjs: { disconnect_delay: 2000 },
+      prepare: (app) => allowOrigin(app, `http://127.0.0.1:${port}`),
+      options: {
+        authentication: (req) => /\bknown=1\b/.test(req.headers.cookie ?? "") && { name: "alice" },
+        socketController: { greet: (auth) => `Hello, ${auth.name}` },
+      },
+    });
+    context = await browser.newContext();
+    await context.addCookies([{ name: "known", value: "1", url: application.url }]);
+  });
+  afterEach(async () => {
+    await context?.close();
+    await application?.stop();
+    pages.closeAllConnections();
+    pages.close();
+    await once(pages, "close");
+  });
+
+  async function open(host: string): Promise<Page> {
+    const page = await context.newPage();
+    await page.goto(`http://${host}:${port}`);
+    return page;
+  }
+
+  const greeting = (page: Page, options: TokenSocketOptions) =>
+    page.evaluate(
+      async (given) => {
+        const socket = new (globalThis as unknown as ClientPage).TokenSocket(given);
+        const answer = await socket.rpc("greet");
+        await socket.end();
+        return answer;
+      },
+      { host: application.url, credentials: "include" as const, ...options },
+    );
+
+  it("lets a page of the list connect with the user's cookies, over each transport", async () => {
+    const page = await open("127.0.0.1");
+    const transports: TokenSocketOptions[] = ["xhr-streaming", "eventsource", "xhr-polling"].map((name) => ({
+      WebSocket: false,
+      sockjs: { transports: [name] },
+    }));
+    for (const transport of [{ sockjs: false as const }, ...transports]) {
+      for (const tokenMethod of ["GET", "POST"] as const) {
+        expect(await greeting(page, { ...transport, tokenMethod })).to.equal("Hello, alice");
+      }
+    }
+  });
+
+  it("lets such a page see how long it should wait", async () => {
+    const page = await open("127.0.0.1");
+    application.app.get("/socket/busy", (_req, res) => void res.set("Retry-After", "7").sendStatus(503));
+    const wait = await page.evaluate(
+      async (url) => (await fetch(url, { credentials: "include" })).headers.get("Retry-After"),
+      `${application.url}/socket/busy`,
+    );
+    expect(wait).to.equal("7");
+  });
+
+  it("lets a page of no other origin have a token", async () => {
+    const page = await open("localhost");
+    for (const method of ["GET", "POST"]) {
+      const outcome = await page.evaluate(
+        async ([url, way]) => {
+          const headers = { "Content-Type": "application/json" };
+          const options: RequestInit = way === "POST" ? { method: way, headers, body: "{}" } : {};
+          return fetch(url ?? "", { ...options, credentials: "include" }).then(
+            (response) => response.text(),
+            (error) => error.name,
+          );
+        },
+        [`${application.url}/socket/token`, method],
+      );
+      expect(outcome).to.equal("TypeError");
+    }
+  });
+});

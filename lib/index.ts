@@ -1,6 +1,9 @@
 // The public surface of the package, as a table of contents.
 // Each value here is a static property of TokenSocketServer as well, for `require("node-token-sockjs")`.
 
+import "./shared/error-names.js";
+
+export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, RpcFunction } from "./server/controller.js";
 export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
@@ -19,6 +22,7 @@ export {
   type ProcedureMaker,
   type ProcedureResult,
   procedure,
+  type StreamDefinition,
 } from "./server/procedure.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Logger } from "./server/reporter.js";
@@ -33,10 +37,13 @@ export {
   AbortedError,
   CallError,
   DisconnectedError,
+  ForbiddenError,
+  InvalidRequestError,
+  NotFoundError,
   RemoteError,
-  RpcError,
-  type RpcErrorOptions,
   TimeoutError,
-} from "./shared/errors.js";
+  UnauthorizedError,
+} from "./shared/call-errors.js";
+export { RpcError, type RpcErrorOptions } from "./shared/errors.js";
 export type { CallOptions } from "./shared/pending-calls.js";
 export type { StandardIssue, StandardResult, StandardSchema } from "./shared/standard-schema.js";

@@ -1,12 +1,7 @@
 import { type Answering, ask } from "../shared/answer.js";
-import {
-  errorForWire,
-  FUNCTION_NOT_FOUND,
-  failureForWire,
-  isRpcError,
-  type Outcome,
-} from "../shared/errors.js";
+import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
 import { lookUp } from "../shared/procedures.js";
+import { NOT_FOUND } from "../shared/refusals.js";
 import type { Logger } from "./options.js";
 
 /**
@@ -39,7 +34,7 @@ export class ActionTable {
     const settle = (outcome: Outcome) => send(this.#encode(path, outcome));
     try {
       const found = lookUp(this.#actions, path);
-      if (typeof found?.value !== "function") return settle({ status: "error", error: FUNCTION_NOT_FOUND });
+      if (typeof found?.value !== "function") return settle({ status: "error", error: NOT_FOUND });
       const fn = found.value as Answering;
       // the callback is the second parameter, so that also a function without parameters answers by its result
       const question = {

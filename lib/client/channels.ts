@@ -1,7 +1,6 @@
-import { RemoteError } from "../shared/errors.js";
-import type { ChannelStream, StreamHost } from "./channel-stream.js";
-import { DisconnectedError, isLost, isPassing, QueueError } from "./errors.js";
+import { DisconnectedError, isLost, isPassing, QueueError, RemoteError } from "./errors.js";
 import type { RequestOptions, Requests } from "./requests.js";
+import { Stream } from "./stream.js";
 
 /** Hears of joins and leaves. */
 export interface ChannelListener {
@@ -14,13 +13,13 @@ export interface ChannelListener {
 const BATCH = 500;
 
 /** The channels that the client has joined, and what reads them. */
-export class Channels implements StreamHost {
+export class Channels {
   readonly #requests: Requests;
   readonly #listener: ChannelListener;
   readonly #joined = new Set<string>();
   /** Those that the application, or the server, has joined itself; streams do not leave them. */
   readonly #held = new Set<string>();
-  readonly #streams = new Map<string, Set<ChannelStream>>();
+  readonly #streams = new Map<string, Set<Stream>>();
   /** Joins under way. They are made again on the next connection, unless the channel was left meanwhile. */
   readonly #joining = new Set<{ readonly channel: string; isWanted: boolean }>();
 
@@ -58,20 +57,16 @@ export class Channels implements StreamHost {
     }
   }
 
-  async attach(stream: ChannelStream): Promise<void> {
-    const { channel } = stream;
-    const streams = this.#streams.get(channel) ?? new Set();
-    if (streams.size === 0 && this.#joined.has(channel)) this.#held.add(channel);
-    this.#streams.set(channel, streams.add(stream));
-    if (!this.#joined.has(channel)) await this.#join(channel);
-  }
-
-  detach(stream: ChannelStream): void {
-    const { channel } = stream;
-    const streams = this.#streams.get(channel);
-    if (!streams?.delete(stream) || streams.size > 0) return;
-    this.#streams.delete(channel);
-    if (!this.#held.has(channel)) this.unsubscribe(channel).catch(() => {});
+  /**
+   * A channel's messages. The channel is joined when the first message is asked for, and left at the end of the
+   * stream, unless something else has joined it as well.
+   */
+  stream(channel: string, limit: number): Stream {
+    const stream: Stream = new Stream(limit, {
+      start: () => this.#attach(channel, stream),
+      stop: () => this.#detach(channel, stream),
+    });
+    return stream;
   }
 
   /** The server says that the channel was joined. */
@@ -107,6 +102,20 @@ export class Channels implements StreamHost {
     this.#joined.clear();
     this.#held.clear();
     for (const channel of [...this.#streams.keys()]) this.#endStreams(channel, error);
+  }
+
+  async #attach(channel: string, stream: Stream): Promise<void> {
+    const streams = this.#streams.get(channel) ?? new Set();
+    if (streams.size === 0 && this.#joined.has(channel)) this.#held.add(channel);
+    this.#streams.set(channel, streams.add(stream));
+    if (!this.#joined.has(channel)) await this.#join(channel);
+  }
+
+  #detach(channel: string, stream: Stream): void {
+    const streams = this.#streams.get(channel);
+    if (!streams?.delete(stream) || streams.size > 0) return;
+    this.#streams.delete(channel);
+    if (!this.#held.has(channel)) this.unsubscribe(channel).catch(() => {});
   }
 
   #endStreams(channel: string, error: Error | undefined): void {

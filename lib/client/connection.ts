@@ -1,11 +1,9 @@
 import { FINAL_CLOSE_CODES } from "../shared/close-codes.js";
-import { TimeoutError } from "../shared/errors.js";
-import { PROTOCOL } from "../shared/protocol.js";
+import { PROTOCOL, type Protocol } from "../shared/protocol.js";
 import { backoff } from "./backoff.js";
-import { ConnectionError, DisconnectedError, UnauthorizedError } from "./errors.js";
+import { ConnectionError, DisconnectedError, TimeoutError, UnauthorizedError } from "./errors.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Requests } from "./requests.js";
-import type { Protocol } from "./server-frames.js";
 import { unlessAborted } from "./time-limit.js";
 import { requestToken } from "./token-request.js";
 import { availableTransports, type Link, openLink } from "./transport.js";

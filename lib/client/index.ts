@@ -1,3 +1,5 @@
+import "./error-names.js";
+
 export type { Action, Actions } from "./actions.js";
 export type { BackoffOptions } from "./backoff.js";
 export type { State } from "./connection.js";

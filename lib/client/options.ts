@@ -55,7 +55,10 @@ export interface TokenSocketOptions {
   headers?: Record<string, string> | null | undefined;
   /** Whether the token request carries cookies, as for `fetch`. Default `"same-origin"`. */
   credentials?: "omit" | "same-origin" | "include" | null | undefined;
-  /** How often to try out an open connection; one that does not answer is closed. Default false: never. */
+  /**
+   * How often to try out an open connection; one that does not answer is closed. It also keeps proxies from taking the
+   * connection for idle. Default 25,000. False: never.
+   */
   ping?: number | false | null | undefined;
   /** How long the answer to that may take. Default 10,000. */
   pingTimeout?: number | null | undefined;
@@ -119,7 +122,7 @@ export const OPTIONS: Readonly<Record<keyof TokenSocketOptions, readonly [value?
     authentication: [undefined, "object function"],
     headers: [undefined, "object"],
     credentials: ["same-origin"],
-    ping: [false, "number"],
+    ping: [25_000, "number"],
     pingTimeout: [10_000],
     sockjs: [{}, "object boolean"],
     connectTimeout: [10_000],

@@ -1,9 +1,10 @@
+import { remoteError } from "../shared/call-errors.js";
 import { PendingCalls } from "../shared/pending-calls.js";
-import { PROTOCOL } from "../shared/protocol.js";
-import { DisconnectedError, QueueError, remoteError } from "./errors.js";
+import { PROTOCOL, type Protocol } from "../shared/protocol.js";
+import { DisconnectedError, QueueError } from "./errors.js";
+import { IncomingStreams, type StreamLimits } from "./incoming-streams.js";
 import type { ResolvedOptions } from "./options.js";
 import { Queue } from "./queue.js";
-import type { Protocol } from "./server-frames.js";
 import type { Link } from "./transport.js";
 
 /** How one call is made. */
@@ -14,15 +15,17 @@ export interface RequestOptions {
   signal?: AbortSignal | undefined;
   /** Whether the call may wait for a connection. Default true; false fails at once where there is none. */
   queue?: boolean | undefined;
+  /** Items of a stream that may be on their way or wait to be read, at most 1024. Default 128. */
+  window?: number | undefined;
 }
 
 /** A request but for its id. */
-interface Request {
+interface Request extends Partial<StreamLimits> {
   readonly rpc: string;
   /** The other fields as JSON, with a comma at the end. */
   readonly fields: string;
   /** The channel that is joined or left. */
-  readonly channel: string | undefined;
+  readonly channel?: string | undefined;
 }
 
 /** What the client asks of the server: what awaits its answer, and what waits for a connection. */
@@ -32,6 +35,8 @@ export class Requests {
   #queue: Queue<Request> | undefined;
   /** What was sent on the link that is there, by id. */
   readonly #sent = new Map<string, Request>();
+  /** The streams that calls were answered with. */
+  readonly streams = new IncomingStreams((rpc, fields) => this.#tell(rpc, fields));
   #link: Link | undefined;
   #protocol: Protocol = 3;
   #isOpen = false;
@@ -51,9 +56,12 @@ export class Requests {
 
   /** Makes a request, or lets it wait for a connection. `json` is its `req`. */
   request(rpc: string, json: string, options: RequestOptions = {}, channel?: string): Promise<unknown> {
-    const request: Request = { rpc, fields: `"req":${json},`, channel };
-    const { timeout = this.#callTimeout, signal, queue = true } = options;
+    const { timeout = this.#callTimeout, signal, queue = true, window = 128 } = options;
+    const request: Request = { rpc, fields: `"req":${json},`, channel, window, signal };
     return this.#add({ timeout, signal }, (id) => {
+      if (!(window >= 1 && window <= 1024 && window % 1 === 0)) {
+        throw new TypeError("window must be from 1 to 1024");
+      }
       if (this.#closed) throw this.#closed;
       if (this.#isOpen) return this.#send(id, request);
       if (!queue || !this.#queue) throw new DisconnectedError();
@@ -90,6 +98,7 @@ export class Requests {
     for (const id of [...this.#sent.keys()])
       this.#calls.reject(id, new DisconnectedError(true, undefined, cause));
     this.#sent.clear();
+    this.streams.disconnect(cause);
   }
 
   /** Gives up what waits, too. */
@@ -105,8 +114,11 @@ export class Requests {
   }
 
   /** Takes a reply; says whether anything has awaited it. */
-  settle(id: string, value?: unknown, error?: unknown): boolean {
-    if (!this.#sent.delete(id)) return false;
+  settle(id: string, value?: unknown, error?: unknown, isStream?: boolean): boolean {
+    const request = this.#sent.get(id);
+    if (!request) return false;
+    this.#sent.delete(id);
+    if (isStream) return this.#calls.resolve(id, this.streams.open(id, request));
     return error === undefined || error === null
       ? this.#calls.resolve(id, value)
       : this.#calls.reject(id, remoteError(error));
@@ -134,12 +146,15 @@ export class Requests {
     const forget = () => {
       this.#queue?.delete(id);
       // one that still counts as sent has taken too long or was aborted, so that nobody waits for it any more
-      if (this.#sent.delete(id) && this.#protocol === PROTOCOL) {
-        this.#link?.send(`{"rpc":"_cancel","req":{"uuid":"${id}"}}`);
-      }
+      if (this.#sent.delete(id) && this.#protocol === PROTOCOL) this.#tell("_cancel", `"uuid":"${id}"`);
     };
     answer.then(forget, forget);
     return answer;
+  }
+
+  /** Makes a request that gets no reply. */
+  #tell(rpc: string, fields: string): void {
+    this.#link?.send(`{"rpc":"${rpc}","req":{${fields}}}`);
   }
 
   #send(id: string, request: Request): void {

@@ -1,12 +1,18 @@
-import { isObject, PROTOCOL } from "../shared/protocol.js";
-
-/** What protocol a connection speaks; version 3 acknowledges less. */
-export type Protocol = 3 | typeof PROTOCOL;
+import { isObject, PROTOCOL, type Protocol } from "../shared/protocol.js";
 
 /** A frame from a server, parsed. */
 export type ServerFrame =
   /** An `error` that is there, whatever it is, means a failure; `null` and undefined are none. */
-  | { readonly type: "reply"; readonly id: string; readonly value: unknown; readonly error: unknown }
+  | {
+      readonly type: "reply";
+      readonly id: string;
+      readonly value: unknown;
+      readonly error: unknown;
+      /** Whether a stream is the answer. */
+      readonly isStream: boolean;
+    }
+  | { readonly type: "item"; readonly id: string; readonly item: unknown }
+  | { readonly type: "end"; readonly id: string; readonly error: unknown }
   | { readonly type: "call"; readonly fid: string; readonly command: string; readonly args: unknown }
   | {
       readonly type: "subscribed" | "unsubscribed";
@@ -29,9 +35,15 @@ export function parseServerFrame(text: unknown): ServerFrame {
   }
   if (!isObject(frame)) return UNKNOWN;
   if (frame.internal === true) return parseCommand(frame.command, frame.data);
-  const { uuid, rpc, resp, error, channel, message } = frame;
+  const { uuid, rpc, resp, error, channel, message, stream } = frame;
   if (typeof uuid === "string") {
-    return { type: "reply", id: uuid, value: rpc === "auth" ? protocolOf(frame.server) : resp, error };
+    const value = rpc === "auth" ? protocolOf(frame.server) : resp;
+    return { type: "reply", id: uuid, value, error, isStream: stream === true };
+  }
+  if (typeof stream === "string") {
+    return "item" in frame
+      ? { type: "item", id: stream, item: frame.item }
+      : { type: "end", id: stream, error };
   }
   return typeof channel === "string" && "message" in frame ? { type: "message", channel, message } : UNKNOWN;
 }

@@ -1,10 +1,13 @@
 import { OverflowError } from "./errors.js";
 
-/** What a stream needs of the channels. */
-export interface StreamHost {
-  /** Joins the stream's channel, where that has not been done. */
-  attach(stream: ChannelStream): Promise<void>;
-  detach(stream: ChannelStream): void;
+/** Where a stream's messages come from. */
+export interface StreamSource {
+  /** Called when the first message is asked for; what it rejects with ends the stream. */
+  start(): unknown;
+  /** Called for each message that is read. */
+  read?(): void;
+  /** Called at the end, whoever has ended it. */
+  stop(): void;
 }
 
 interface Reader {
@@ -12,13 +15,9 @@ interface Reader {
   reject(error: unknown): void;
 }
 
-/**
- * A channel's messages for `for await`. The channel is joined when the first message is asked for, and left at
- * the end of the loop, unless something else has joined it as well.
- */
-export class ChannelStream implements AsyncIterableIterator<unknown, undefined> {
-  readonly channel: string;
-  readonly #host: StreamHost;
+/** Messages for `for await`, which begin to come when the first one is asked for. */
+export class Stream implements AsyncIterableIterator<unknown, undefined> {
+  readonly #source: StreamSource;
   readonly #limit: number;
   readonly #messages: unknown[] = [];
   readonly #readers: Reader[] = [];
@@ -27,9 +26,8 @@ export class ChannelStream implements AsyncIterableIterator<unknown, undefined> 
   #failure: unknown;
 
   /** `limit` bounds the messages that wait to be read. */
-  constructor(channel: string, host: StreamHost, limit: number) {
-    this.channel = channel;
-    this.#host = host;
+  constructor(limit: number, source: StreamSource) {
+    this.#source = source;
     this.#limit = limit;
   }
 
@@ -40,7 +38,8 @@ export class ChannelStream implements AsyncIterableIterator<unknown, undefined> 
   next(): Promise<IteratorResult<unknown, undefined>> {
     if (this.#state === "new") {
       this.#state = "running";
-      this.#host.attach(this).catch((error: unknown) => this.end(error));
+      const starting = async () => this.#source.start();
+      starting().catch((error: unknown) => this.end(error));
     }
     return new Promise((resolve, reject) => {
       this.#readers.push({ resolve, reject });
@@ -71,7 +70,7 @@ export class ChannelStream implements AsyncIterableIterator<unknown, undefined> 
     this.#state = "ended";
     this.#failure = error;
     this.#flow();
-    this.#host.detach(this);
+    this.#source.stop();
   }
 
   /** Brings together what waits to be read and who waits to read. */
@@ -79,8 +78,10 @@ export class ChannelStream implements AsyncIterableIterator<unknown, undefined> 
     while (this.#messages.length > 0 || this.#state === "ended") {
       const reader = this.#readers.shift();
       if (!reader) return;
-      if (this.#messages.length > 0) reader.resolve({ done: false, value: this.#messages.shift() });
-      else if (this.#failure) {
+      if (this.#messages.length > 0) {
+        reader.resolve({ done: false, value: this.#messages.shift() });
+        this.#source.read?.();
+      } else if (this.#failure) {
         reader.reject(this.#failure);
         this.#failure = undefined;
       } else reader.resolve(DONE);

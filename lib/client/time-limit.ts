@@ -1,3 +1,4 @@
+import { onAbort } from "../shared/abort.js";
 import { ConnectionError } from "./errors.js";
 
 /** Waits for what `run` does until a time has passed or `signal` fires; `run` gets a signal that says so. */
@@ -9,23 +10,20 @@ export async function within<T>(
 ): Promise<T> {
   signal.throwIfAborted();
   const limit = new AbortController();
-  const stop = () => limit.abort(signal.reason);
   const timer = setTimeout(() => limit.abort(new ConnectionError(`${what} took over ${time} ms`)), time);
-  signal.addEventListener("abort", stop);
+  const forget = onAbort(signal, () => limit.abort(signal.reason));
   try {
     return await unlessAborted(limit.signal, run(limit.signal));
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", stop);
+    forget();
   }
 }
 
 /** Waits for a promise, or rejects with the signal's reason as soon as it fires. */
 export function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const stop = () => reject(signal.reason);
-    signal.addEventListener("abort", stop);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-    if (signal.aborted) stop();
+    const forget = onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject).finally(forget);
   });
 }

@@ -1,6 +1,18 @@
+import { remoteError } from "../shared/call-errors.js";
+import { callable } from "../shared/callable.js";
 import { encodeJson } from "../shared/protocol.js";
+import type {
+  CallArguments,
+  CallData,
+  CallReply,
+  CallResult,
+  ChannelInput,
+  ChannelMessage,
+  ChannelName,
+  PathOf,
+  ServerCalls,
+} from "../shared/typed-calls.js";
 import { type Actions, ActionTable } from "./actions.js";
-import { ChannelStream } from "./channel-stream.js";
 import { Channels } from "./channels.js";
 import { Connection, type State } from "./connection.js";
 import { Emitter } from "./emitter.js";
@@ -29,15 +41,37 @@ export interface TokenSocketEvents {
 /** Hears how a call has ended. */
 export type Callback<Value = unknown> = (error: Error | null, value?: Value) => unknown;
 
+/** A server or channels of which no types are known. */
+export interface Untyped {
+  [name: string]: never;
+}
+
+/** What is not known of a server by its types may be called by any name. */
+type AnyName<Known> = Untyped extends Known ? string : never;
+
+/** The paths that are known by their types. */
+type KnownPath<Server> = Untyped extends Server ? never : PathOf<Server>;
+
+type Channel<Channels> = Untyped extends Channels ? string : ChannelName<Channels>;
+type Published<Channels, Name extends string> = Untyped extends Channels
+  ? unknown
+  : ChannelInput<Channels, Name>;
+type Received<Channels, Name extends string> = Untyped extends Channels
+  ? unknown
+  : ChannelMessage<Channels, Name>;
+
 /** Without a callback a method returns a promise. */
 type CallbackOrOptions<Value> = Callback<Value> | RequestOptions | null | undefined;
 
 /**
  * A connection to a server that comes back by itself. It connects as soon as it is made.
  *
+ * `Server` is the type of the server's `socketController`, `Messages` that of its `channels`; both may come by a
+ * type-only import, `new TokenSocket<typeof controller, typeof channels>()`.
+ *
  * A promise that is rejected and that nobody looks at is no unhandled rejection; `debug` logs it.
  */
-export class TokenSocket extends Emitter<TokenSocketEvents> {
+export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<TokenSocketEvents> {
   readonly #logger: Logger;
   readonly #actions: ActionTable;
   readonly #requests: Requests;
@@ -101,29 +135,57 @@ export class TokenSocket extends Emitter<TokenSocketEvents> {
     return this;
   }
 
-  /** Calls a function of the server. Without `data` it gets an empty object. */
-  rpc<Result = unknown>(name: string, data?: unknown, options?: RequestOptions | null): Promise<Result>;
+  /**
+   * The server's functions as functions: `socket.call.user.read({ id })` is `socket.rpc("user.read", { id })`. One
+   * that is named `then` has to be called by `rpc`. In TypeScript it takes the type of the server.
+   */
+  get call(): Untyped extends Server ? unknown : ServerCalls<Server, RequestOptions> {
+    return callable((path, [data, options]) =>
+      this.rpc(path as AnyName<Server>, data, options as RequestOptions),
+    ) as never;
+  }
+
+  /**
+   * Calls a function of the server. Without `data` it gets an empty object. Where the function streams, the answer
+   * is the stream, and `for await` takes it also without `await` before it.
+   */
   rpc<Result = unknown>(
-    name: string,
+    name: AnyName<Server>,
+    data?: unknown,
+    options?: RequestOptions | null,
+  ): Promise<Result> & AsyncIterable<unknown>;
+  rpc<Result = unknown>(
+    name: AnyName<Server>,
     data: unknown,
     callback: Callback<Result>,
     options?: RequestOptions | null,
   ): void;
-  rpc<Result = unknown>(
+  rpc<Path extends KnownPath<Server>>(
+    name: Path,
+    data: CallData<Server, Path>,
+    callback: Callback<CallResult<Server, Path>>,
+    options?: RequestOptions | null,
+  ): void;
+  rpc<Path extends KnownPath<Server>>(
+    name: Path,
+    ...args: CallArguments<Server, Path, RequestOptions>
+  ): CallReply<Server, Path>;
+  rpc(
     name: string,
     data?: unknown,
-    second?: CallbackOrOptions<Result>,
+    second?: CallbackOrOptions<never>,
     third?: RequestOptions | null,
-  ): Promise<Result> | undefined {
-    return this.#run(second, third, async (options) => {
+  ): Promise<unknown> | undefined {
+    const answer = this.#run<unknown>(second as CallbackOrOptions<unknown>, third, async (options) => {
       const json = data === undefined ? "{}" : encodeJson(data);
-      return (await this.#requests.request(name, json, options)) as Result;
+      return this.#requests.request(name, json, options);
     });
+    return answer && readable(answer);
   }
 
   /** Joins a channel, and joins it again after each reconnect. Done when its messages come. */
-  subscribe(channel: string, options?: RequestOptions | null): Promise<void>;
-  subscribe(channel: string, callback: Callback<void>, options?: RequestOptions | null): void;
+  subscribe(channel: Channel<Messages>, options?: RequestOptions | null): Promise<void>;
+  subscribe(channel: Channel<Messages>, callback: Callback<void>, options?: RequestOptions | null): void;
   subscribe(
     channel: string,
     second?: CallbackOrOptions<void>,
@@ -133,8 +195,8 @@ export class TokenSocket extends Emitter<TokenSocketEvents> {
   }
 
   /** Leaves a channel. */
-  unsubscribe(channel: string, options?: RequestOptions | null): Promise<void>;
-  unsubscribe(channel: string, callback: Callback<void>, options?: RequestOptions | null): void;
+  unsubscribe(channel: Channel<Messages>, options?: RequestOptions | null): Promise<void>;
+  unsubscribe(channel: Channel<Messages>, callback: Callback<void>, options?: RequestOptions | null): void;
   unsubscribe(
     channel: string,
     second?: CallbackOrOptions<void>,
@@ -144,8 +206,17 @@ export class TokenSocket extends Emitter<TokenSocketEvents> {
   }
 
   /** Publishes on a channel. Done when Redis has the message; with a server of version 3, when it is sent. */
-  publish(channel: string, data: unknown, options?: RequestOptions | null): Promise<void>;
-  publish(channel: string, data: unknown, callback: Callback<void>, options?: RequestOptions | null): void;
+  publish<Name extends Channel<Messages>>(
+    channel: Name,
+    data: Published<Messages, Name>,
+    options?: RequestOptions | null,
+  ): Promise<void>;
+  publish<Name extends Channel<Messages>>(
+    channel: Name,
+    data: Published<Messages, Name>,
+    callback: Callback<void>,
+    options?: RequestOptions | null,
+  ): void;
   publish(
     channel: string,
     data: unknown,
@@ -177,14 +248,19 @@ export class TokenSocket extends Emitter<TokenSocketEvents> {
   }
 
   /** A channel's messages for `for await`. `limit` bounds those that wait to be read; default 1000. */
-  channel<Message = unknown>(
+  channel<Name extends Channel<Messages>>(
+    channel: Name,
+    options?: { limit?: number },
+  ): AsyncIterableIterator<Received<Messages, Name>, undefined>;
+  channel<Message>(
+    channel: AnyName<Messages>,
+    options?: { limit?: number },
+  ): AsyncIterableIterator<Message, undefined>;
+  channel(
     channel: string,
     { limit = 1000 }: { limit?: number } = {},
-  ): AsyncIterableIterator<Message, undefined> {
-    return new ChannelStream(channel, this.#channels, limit) as unknown as AsyncIterableIterator<
-      Message,
-      undefined
-    >;
+  ): AsyncIterableIterator<never, undefined> {
+    return this.#channels.stream(channel, limit) as AsyncIterableIterator<never, undefined>;
   }
 
   /**
@@ -233,8 +309,15 @@ export class TokenSocket extends Emitter<TokenSocketEvents> {
     const frame = parseServerFrame(data);
     switch (frame.type) {
       case "reply":
-        if (!this.#requests.settle(frame.id, frame.value, frame.error)) this.#ignore(data);
+        if (!this.#requests.settle(frame.id, frame.value, frame.error, frame.isStream)) this.#ignore(data);
         return;
+      case "item":
+        return this.#requests.streams.push(frame.id, frame.item);
+      case "end":
+        return this.#requests.streams.end(
+          frame.id,
+          frame.error === undefined ? undefined : remoteError(frame.error),
+        );
       case "call":
         return this.#actions.call(frame.command, frame.args, (json) =>
           link.send(`{"rpc":"_rpc","fid":${JSON.stringify(frame.fid)},"resp":${json}}`),
@@ -265,4 +348,13 @@ export class TokenSocket extends Emitter<TokenSocketEvents> {
     this.emit(this.#hasBeenReady ? "reconnect" : "ready");
     this.#hasBeenReady = true;
   }
+}
+
+/** Lets the answer to a call be read as the stream that it may turn out to be. */
+function readable(answer: Promise<unknown>): Promise<unknown> & AsyncIterable<unknown> {
+  return Object.assign(answer, {
+    async *[Symbol.asyncIterator]() {
+      yield* (await answer) as AsyncIterable<unknown>;
+    },
+  });
 }

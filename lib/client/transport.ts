@@ -1,3 +1,4 @@
+import { onAbort } from "../shared/abort.js";
 import { ConnectionError } from "./errors.js";
 import type { ResolvedOptions } from "./options.js";
 import { loadSockJS } from "./sockjs-loader.js";
@@ -84,15 +85,13 @@ async function sockjsSocket({ socketUrl, sockjs, SockJS: given }: ResolvedOption
 
 function opened(socket: SocketLike, signal: AbortSignal, listener: LinkListener): Promise<Link> {
   return new Promise((resolve, reject) => {
-    const stop = () => discard(socket);
-    signal.addEventListener("abort", stop);
     socket.onerror = ignore;
     socket.onclose = ({ code }: { code: number }) => {
-      stop();
+      discard(socket);
       reject(new ConnectionError("It could not be opened", code));
     };
     socket.onopen = () => {
-      signal.removeEventListener("abort", stop);
+      forget();
       let isClosed = false;
       const link: Link = {
         send: (text) => void socket.send(text),
@@ -105,7 +104,7 @@ function opened(socket: SocketLike, signal: AbortSignal, listener: LinkListener)
       };
       resolve(link);
     };
-    if (signal.aborted) stop();
+    const forget = onAbort(signal, () => discard(socket));
   });
 }
 

@@ -1,6 +1,7 @@
 import type { EventEmitter } from "node:events";
 import { type Answering, ask } from "../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
+import { FORBIDDEN } from "../shared/refusals.js";
 import type { GuardEvents } from "./events.js";
 import type { Reporter } from "./reporter.js";
 
@@ -8,7 +9,7 @@ import type { Reporter } from "./reporter.js";
 export type Verdict = { readonly allowed: true } | { readonly allowed: false; readonly error: unknown };
 
 const ALLOWED: Verdict = { allowed: true };
-const FORBIDDEN: Verdict = { allowed: false, error: "Forbidden" };
+const REFUSED: Verdict = { allowed: false, error: FORBIDDEN };
 
 type Listener = Answering & { readonly listener?: Answering };
 
@@ -55,7 +56,7 @@ export class Access {
       }
       const { value } = outcome;
       const allows = Boolean(value) || (nothingAllows && value === undefined);
-      if (!allows) return FORBIDDEN;
+      if (!allows) return REFUSED;
     }
     return ALLOWED;
   }

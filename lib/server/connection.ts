@@ -1,16 +1,6 @@
+import { DisconnectedError, remoteError, UnauthorizedError } from "../shared/call-errors.js";
 import { CLOSE, type CloseReason } from "../shared/close-codes.js";
-import {
-  CallError,
-  DisconnectedError,
-  errorForWire,
-  FUNCTION_NOT_FOUND,
-  failureForWire,
-  INTERNAL_ERROR,
-  isRpcError,
-  type Outcome,
-  RemoteError,
-  RpcError,
-} from "../shared/errors.js";
+import { errorForWire, failureForWire, type Outcome } from "../shared/errors.js";
 import { type CallOptions, PendingCalls } from "../shared/pending-calls.js";
 import {
   type ClientFrame,
@@ -21,31 +11,36 @@ import {
   INVALID_MESSAGE_REPLY,
   isReservedChannel,
   PROTOCOL,
+  type Protocol,
   parseClientFrame,
   type RequestHead,
 } from "../shared/protocol.js";
-import type { Access, Verdict } from "./access.js";
-import type { Dispatcher } from "./dispatcher.js";
+import {
+  BUSY,
+  FORBIDDEN,
+  INTERNAL_ERROR,
+  INVALID_REQUEST,
+  NOT_FOUND,
+  PUBSUB_OFF,
+  TOKEN_NOT_FOUND,
+  UNAVAILABLE,
+} from "../shared/refusals.js";
+import type { Verdict } from "./access.js";
+import type { ChannelSchemas } from "./channel-schemas.js";
+import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
-import type { RunningRoute } from "./express-routes.js";
 import { Lanes } from "./lanes.js";
-import type { Limits } from "./options.js";
 import type { PubSub } from "./pubsub.js";
-import type { Reporter } from "./reporter.js";
 import type { Identity, Socket } from "./socket.js";
 import type { SockJSTransport } from "./sockjs.js";
 import { isToken, type TokenStore } from "./token-store.js";
 
 /** What a connection needs of the server that it belongs to. */
-export interface ConnectionParts<Auth> {
+export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly ping: boolean;
-  readonly exposeErrors: boolean;
-  readonly limits: Limits;
   readonly tokens: TokenStore<Auth>;
-  readonly access: Access;
-  readonly dispatcher: Dispatcher<Auth>;
+  readonly channelSchemas: ChannelSchemas;
   readonly pubsub: PubSub<Auth>;
-  readonly reporter: Reporter;
   /** Tells the application of something that has happened. */
   readonly notify: <E extends "authenticated" | "published" | "broadcasted">(
     event: E,
@@ -70,36 +65,24 @@ type State = "connecting" | "authenticating" | "open" | "closed";
 type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
 type CallFrame = Extract<ClientFrame, { type: "call" }>;
 type CancelFrame = Extract<ClientFrame, { type: "cancel" }>;
-type ChannelFrame = Extract<ClientFrame, { type: "subscribe" | "unsubscribe" | "publish" }>;
+type CreditFrame = Extract<ClientFrame, { type: "credit" }>;
+type MembershipFrame = Extract<ClientFrame, { type: "subscribe" | "unsubscribe" }>;
+type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
 type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
-
-/** A call of the client's that has not been answered yet. */
-interface ClientCall {
-  readonly uuid: string | number | undefined;
-  isSettled: boolean;
-  /** Absent while the listeners decide. */
-  running: RunningRoute | undefined;
-  settle(outcome: Outcome): void;
-}
-
-const CANCELLED: Outcome = {
-  status: "error",
-  error: new RpcError("The call was aborted", { code: "aborted" }),
-};
 
 /** One client's connection: its state, and what is done with each frame that it sends. */
 export class Connection<Auth> {
   readonly #parts: ConnectionParts<Auth>;
   readonly #transport: SockJSTransport;
   #state: State = "connecting";
-  #protocol: 3 | typeof PROTOCOL = 3;
+  #protocol: Protocol = 3;
   #identified = false;
   /** Frames that came while authenticating, and their bytes in sum. */
   #waiting: { readonly frame: ClientFrame; readonly bytes: number }[] = [];
   #waitingBytes = 0;
   /** Made when needed, so that an idle connection costs little. */
   #calls: PendingCalls | undefined;
-  #clientCalls: Set<ClientCall> | undefined;
+  #clientCalls: ClientCalls<Auth> | undefined;
   #requests: Lanes | undefined;
   /** How many messages Redis has been given and has not taken yet. */
   #publishing = 0;
@@ -123,6 +106,11 @@ export class Connection<Auth> {
     return this.#transport.socket.channels as Record<string, true>;
   }
 
+  /** What it speaks. */
+  get protocol(): Protocol {
+    return this.#protocol;
+  }
+
   get closed(): boolean {
     return this.#state === "closed";
   }
@@ -143,6 +131,13 @@ export class Connection<Auth> {
     if (!this.closed) this.#transport.write(frame);
   }
 
+  /** Answers a request with an error. */
+  refuse(head: RequestHead, error: unknown): void {
+    // not the error: the application may have put anything there
+    this.#parts.reporter.debug(() => `${this.socket.sid} was refused ${nameOf(head)}`);
+    this.send(encodeErrorReply(head, error, this.#protocol));
+  }
+
   /** Closes the connection and forgets all about it, at once. */
   close(reason: CloseReason): void {
     if (this.closed) return;
@@ -159,7 +154,7 @@ export class Connection<Auth> {
   /** Calls the client's function. Rejects with a `CallError`, or with a `TypeError` for arguments that are no JSON. */
   async call(command: string, args: unknown, options: CallOptions): Promise<unknown> {
     if (this.closed) throw new DisconnectedError();
-    if (!this.#identified) throw new CallError("The socket has not authenticated", "unauthenticated");
+    if (!this.#identified) throw new UnauthorizedError("The socket has not authenticated");
     this.#calls ??= new PendingCalls();
     return this.#calls.add(options, (fid) => this.send(encodeCall(fid, command, args)));
   }
@@ -193,7 +188,7 @@ export class Connection<Auth> {
       case "invalidMessage":
         return this.send(INVALID_MESSAGE_REPLY);
       case "invalidRequest":
-        return this.#refuse(frame.head, "Invalid request");
+        return this.refuse(frame.head, INVALID_REQUEST);
       case "auth":
         if (frame.token === undefined) return this.#forbid(frame.head);
         this.#authenticate(frame).catch((error: unknown) => {
@@ -204,12 +199,12 @@ export class Connection<Auth> {
       case "call":
         return this.#call(frame);
       case "ping":
-        if (!this.#parts.ping) return this.#refuse(frame.head, FUNCTION_NOT_FOUND);
+        if (!this.#parts.ping) return this.refuse(frame.head, NOT_FOUND);
         return this.send(encodeReply(frame.head, { message: "pong" }));
       case "subscribe":
       case "unsubscribe":
       case "publish":
-        if (isReservedChannel(frame.channel)) return this.#refuse(frame.head, "Forbidden");
+        if (isReservedChannel(frame.channel)) return this.refuse(frame.head, FORBIDDEN);
         if (this.#admits(frame.head)) this.#lanes.run(frame.channel, () => this.#onChannel(frame));
         return;
       case "broadcast":
@@ -217,9 +212,11 @@ export class Connection<Auth> {
         return;
       case "cancel":
         return this.#cancel(frame);
+      case "credit":
+        return this.#grant(frame);
       case "answer":
         if (frame.answer.ok) this.#calls?.resolve(frame.fid, frame.answer.data);
-        else this.#calls?.reject(frame.fid, new RemoteError(frame.answer.error));
+        else this.#calls?.reject(frame.fid, remoteError(frame.answer.error));
         return;
     }
   }
@@ -248,7 +245,7 @@ export class Connection<Auth> {
     }
     if (this.closed) return;
     if (!identity) {
-      this.#refuse(head, "Token not found");
+      this.refuse(head, TOKEN_NOT_FOUND);
       return this.close(CLOSE.tokenNotFound);
     }
     // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
@@ -270,7 +267,7 @@ export class Connection<Auth> {
     this.#identified = true;
   }
 
-  #open(head: RequestHead, protocol: 3 | typeof PROTOCOL): void {
+  #open(head: RequestHead, protocol: Protocol): void {
     this.#state = "open";
     this.#protocol = protocol;
     this.send(encodeAccepted(head, protocol));
@@ -292,63 +289,28 @@ export class Connection<Auth> {
 
   #call({ head, path, data }: CallFrame): void {
     this.#parts.reporter.debug(() => `${this.socket.sid} calls ${nameOf(head)}`);
-    const { access, dispatcher } = this.#parts;
-    const { socket } = this;
-    const { auth } = socket;
-    const request = { rpc: path, req: data };
-    const call: ClientCall = {
-      uuid: head.uuid,
-      isSettled: false,
-      running: undefined,
-      settle: (outcome) => {
-        if (call.isSettled) return;
-        call.isSettled = true;
-        this.#clientCalls?.delete(call);
-        this.#settle(head, path, outcome);
-      },
-    };
-    const proceed = (verdict: Verdict) => {
-      if (this.closed || call.isSettled) return;
-      if (!verdict.allowed) return call.settle({ status: "error", error: verdict.error });
-      call.running = dispatcher.dispatch({ path, data: request.req, socket, auth }, call.settle);
-    };
-    const verdict = access.decide("rpc", socket, request);
-    if (verdict instanceof Promise) void verdict.then(proceed);
-    else proceed(verdict);
-    if (call.isSettled) return;
-    this.#clientCalls ??= new Set();
-    this.#clientCalls.add(call);
+    this.#clientCalls ??= new ClientCalls(this, this.#parts);
+    this.#clientCalls.begin(head, path, data);
   }
 
   /** Ends a call that the client does not wait for any more. Clients of version 3 know nothing of that. */
-  #cancel(frame: CancelFrame): void {
-    const { head, req, call: uuid } = frame;
+  #cancel({ head, req, call }: CancelFrame): void {
     if (this.#protocol !== PROTOCOL) return this.#call({ type: "call", head, path: "_cancel", data: req });
-    for (const call of this.#clientCalls ?? []) {
-      if (call.uuid === undefined || call.uuid !== uuid) continue;
-      call.settle(CANCELLED);
-      call.running?.abort();
-    }
-    if (head.uuid !== undefined) this.send(encodeReply(head, "success"));
+    this.#clientCalls?.cancel(call);
+    this.#acknowledge(head);
   }
 
-  #settle(head: RequestHead, path: string, outcome: Outcome): void {
-    const { reporter, exposeErrors } = this.#parts;
-    if (outcome.status === "error") return this.#refuse(head, errorForWire(outcome.error));
-    if (outcome.status === "failure") {
-      if (!isRpcError(outcome.error)) {
-        reporter.error(`${JSON.stringify(path)} failed`, outcome.error);
-      }
-      return this.#refuse(head, failureForWire(outcome.error, exposeErrors));
-    }
-    let frame: string;
-    try {
-      frame = encodeReply(head, outcome.value);
-    } catch (error) {
-      reporter.error(`the result of ${JSON.stringify(path)} is no JSON`, error);
-      return this.#refuse(head, failureForWire(error, exposeErrors));
-    }
-    this.send(frame);
+  /** Sends further items of a stream. Clients of version 3 have none. */
+  #grant({ head, req, call, items }: CreditFrame): void {
+    if (this.#protocol !== PROTOCOL) return this.#call({ type: "call", head, path: "_credit", data: req });
+    if (items === undefined) return this.refuse(head, INVALID_REQUEST);
+    this.#clientCalls?.grant(call, items);
+    this.#acknowledge(head);
+  }
+
+  /** Tells a client that asked for it that what it wants is done. */
+  #acknowledge(head: RequestHead): void {
+    if (this.#protocol === PROTOCOL && head.uuid !== undefined) this.send(encodeReply(head, "success"));
   }
 
   get #lanes(): Lanes {
@@ -358,31 +320,48 @@ export class Connection<Auth> {
 
   /** Whether a channel request can be taken on; it has been answered where not. */
   #admits(head: RequestHead): boolean {
-    if (!this.#parts.pubsub.enabled) this.#refuse(head, "Pub/sub is off");
+    if (!this.#parts.pubsub.enabled) this.refuse(head, PUBSUB_OFF);
     else if (this.#lanes.waiting + this.#publishing >= this.#parts.limits.framesWaiting) {
-      this.#refuse(head, "Too many requests");
+      this.refuse(head, BUSY);
     } else return true;
     return false;
   }
 
-  #onChannel(frame: ChannelFrame): void | Promise<void> {
+  #onChannel(frame: MembershipFrame | PublishFrame): void | Promise<void> {
+    if (frame.type !== "publish") return this.#onMembership(frame);
+    const checked = this.#parts.channelSchemas.check(frame.channel, frame.data);
+    return checked instanceof Promise
+      ? checked.then((outcome) => this.#onPublish(frame, outcome))
+      : this.#onPublish(frame, checked);
+  }
+
+  #onMembership({ type, head, channel, req }: MembershipFrame): void | Promise<void> {
     const { access, pubsub } = this.#parts;
-    const { type, head, channel } = frame;
-    const request = type === "publish" ? { channel, data: frame.data } : { channel };
-    return this.#decided(access.decide(type, this.socket, request), head, () => {
-      switch (type) {
-        case "subscribe":
-          return this.#carryOut(head, pubsub.join(this, channel, { ...head, req: frame.req }));
-        case "unsubscribe":
-          return this.#carryOut(head, pubsub.leave(this, channel));
-        case "publish":
-          return this.#publish(
-            head,
-            () => pubsub.publish(channel, request.data),
-            () => this.#parts.notify("published", this.socket, { channel, data: request.data }),
-          );
-      }
-    });
+    return this.#decided(access.decide(type, this.socket, { channel }), head, () =>
+      this.#carryOut(
+        head,
+        type === "subscribe" ? pubsub.join(this, channel, { ...head, req }) : pubsub.leave(this, channel),
+      ),
+    );
+  }
+
+  /** Publishes what the channel's schema has made of a message. */
+  #onPublish({ head, channel }: PublishFrame, checked: Outcome): void | Promise<void> {
+    const { access, pubsub, exposeErrors, reporter } = this.#parts;
+    if (this.closed) return;
+    if (checked.status === "error") return this.refuse(head, errorForWire(checked.error));
+    if (checked.status === "failure") {
+      reporter.error(`the schema of ${JSON.stringify(channel)} failed`, checked.error);
+      return this.refuse(head, failureForWire(checked.error, exposeErrors));
+    }
+    const request = { channel, data: checked.value };
+    return this.#decided(access.decide("publish", this.socket, request), head, () =>
+      this.#publish(
+        head,
+        () => pubsub.publish(channel, request.data),
+        () => this.#parts.notify("published", this.socket, { channel, data: request.data }),
+      ),
+    );
   }
 
   #onBroadcast({ head, data }: BroadcastFrame): void | Promise<void> {
@@ -405,7 +384,7 @@ export class Connection<Auth> {
   ): void | Promise<void> {
     if (verdict instanceof Promise) return verdict.then((decided) => this.#decided(decided, head, allowed));
     if (this.closed) return;
-    if (!verdict.allowed) return this.#refuse(head, verdict.error);
+    if (!verdict.allowed) return this.refuse(head, verdict.error);
     return allowed();
   }
 
@@ -416,7 +395,7 @@ export class Connection<Auth> {
       publishing = publish();
     } catch (error) {
       this.#parts.reporter.error("a publish listener has left a message that is no JSON", error);
-      return this.#refuse(head, INTERNAL_ERROR);
+      return this.refuse(head, INTERNAL_ERROR);
     }
     this.#publishing++;
     void this.#carryOut(head, publishing.then(then)).then(() => {
@@ -431,19 +410,13 @@ export class Connection<Auth> {
     } catch (error) {
       if (this.closed) return;
       this.#parts.reporter.error("Redis has not carried out what a client asked for", error);
-      return this.#refuse(head, "Service unavailable");
+      return this.refuse(head, UNAVAILABLE);
     }
-    if (this.#protocol === PROTOCOL && head.uuid !== undefined) this.send(encodeReply(head, "success"));
-  }
-
-  #refuse(head: RequestHead, error: unknown): void {
-    // not the error: the application may have put anything there
-    this.#parts.reporter.debug(() => `${this.socket.sid} was refused ${nameOf(head)}`);
-    this.send(encodeErrorReply(head, error));
+    this.#acknowledge(head);
   }
 
   #forbid(head: RequestHead): void {
-    this.#refuse(head, "Forbidden");
+    this.refuse(head, FORBIDDEN);
     this.close(CLOSE.forbidden);
   }
 
@@ -452,7 +425,7 @@ export class Connection<Auth> {
     this.#state = "closed";
     this.#waiting = [];
     this.#calls?.rejectAll(() => new DisconnectedError(true));
-    for (const { running } of this.#clientCalls ?? []) running?.abort();
+    this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);
     this.#parts.onClosed(this);
   }

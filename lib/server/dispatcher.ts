@@ -1,6 +1,7 @@
 import { type Answering, ask } from "../shared/answer.js";
-import { FUNCTION_NOT_FOUND, type Outcome } from "../shared/errors.js";
+import type { Outcome } from "../shared/errors.js";
 import { lookUp } from "../shared/procedures.js";
+import { NOT_FOUND } from "../shared/refusals.js";
 import { lateError } from "./access.js";
 import type { CallContext, Controller } from "./controller.js";
 import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "./express-routes.js";
@@ -13,7 +14,7 @@ export interface Functions<Auth> {
   readonly routes: Routes;
 }
 
-const NOT_FOUND: Outcome = { status: "error", error: FUNCTION_NOT_FOUND };
+const NOWHERE: Outcome = { status: "error", error: NOT_FOUND };
 
 /** Finds the function, the procedure or the Express handler that a client calls, and runs it. */
 export class Dispatcher<Auth> {
@@ -40,7 +41,7 @@ export class Dispatcher<Auth> {
       this.#reporter.error(`${JSON.stringify(call.path)} went on after its answer`, lateError(outcome));
     try {
       const found = this.#find(call.path);
-      if (!found) settle(NOT_FOUND);
+      if (!found) settle(NOWHERE);
       else if ("route" in found) {
         return this.#routes.call(found.route, call, settle, (error) => late({ status: "failure", error }));
       } else if ("procedure" in found) {

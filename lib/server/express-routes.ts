@@ -1,5 +1,6 @@
 import type { Request, Response } from "express";
-import { FUNCTION_NOT_FOUND, type Outcome, RpcError } from "../shared/errors.js";
+import { type Outcome, RpcError } from "../shared/errors.js";
+import { NOT_FOUND } from "../shared/refusals.js";
 import { RouteConnection } from "./route-connection.js";
 import { type Raised, type RouteErrorHandler, type RouteHandler, runHandlers } from "./route-handlers.js";
 import { type RecordedResponse, readReply, statusError } from "./route-reply.js";
@@ -31,7 +32,7 @@ export interface RunningRoute {
   abort(): void;
 }
 
-const NOT_FOUND: Outcome = { status: "error", error: FUNCTION_NOT_FOUND };
+const NOWHERE: Outcome = { status: "error", error: NOT_FOUND };
 
 /** Runs an application's Express handlers for calls that came over a socket. */
 export class ExpressRoutes<Auth = Record<string, unknown>> {
@@ -140,7 +141,7 @@ class RouteRun<Auth> implements RunningRoute {
       return this.#conclude(outcomeOf(raised), statusOf(raised.error) ?? 500);
     }
     // a response that has begun goes on, whoever has passed the call on beside it
-    if (this.#state === "running" && !this.#res.headersSent) this.#conclude(NOT_FOUND, 404);
+    if (this.#state === "running" && !this.#res.headersSent) this.#conclude(NOWHERE, 404);
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Request, RequestHandler } from "express";
+import { areChannels, type Channels } from "./channel-schemas.js";
 import type { Controller } from "./controller.js";
 import type { Routes } from "./express-routes.js";
 import type { RedisClient } from "./redis/adapt.js";
@@ -36,6 +37,11 @@ export interface Limits {
    * socket is closed, and the client tries again. Default 4000.
    */
   redisTimeout: number;
+  /**
+   * Items of one stream that a client may ask for ahead of those that it has got; one that asks for more gets an
+   * error instead of the rest. Default 1024. A larger one lets more of a fast stream wait for a slow client.
+   */
+  streamWindow: number;
   /** Bytes in the body of a route's response; a larger one fails its call. Default 16,777,216. */
   routeResponseBytes: number;
 }
@@ -59,6 +65,13 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
   channelPrefix?: string | null | undefined;
   /** The RPC functions, nested. Default `{}`. Also a live property of the server. */
   socketController?: Controller<Auth> | null | undefined;
+  /**
+   * Schemas of the messages that clients may publish, by the channels' names; a `*` at the end of a name stands for
+   * anything. What does not satisfy its schema is refused, and what the schema makes of it is what the listeners
+   * see and what is published. Default `{}`: anything, anywhere. It holds for neither broadcasts nor the server's own
+   * `publish`.
+   */
+  channels?: Channels | null | undefined;
   /** Express handlers that clients may call, nested. Default `{}`. Also a live property of the server. */
   routes?: Routes | null | undefined;
   /** Middleware that runs before the token route's own handler: one or an array. Default none. */
@@ -149,6 +162,10 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
   },
   channelPrefix: text,
   socketController: nested,
+  channels: {
+    expected: "an object of schemas by channels' names, with no * but at a name's end",
+    accepts: (value) => isNested(value) && areChannels(value),
+  },
   routes: nested,
   customMiddleware: {
     expected: "a middleware function or an array of them",
@@ -192,6 +209,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   framesWaiting: 1000,
   bytesWaiting: 1_048_576,
   redisTimeout: 4_000,
+  streamWindow: 1024,
   routeResponseBytes: 16_777_216,
 };
 
@@ -220,6 +238,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
   return {
     pubsubClient: undefined,
     socketController: {},
+    channels: {},
     routes: {},
     customMiddleware: undefined,
     authentication: "auth",

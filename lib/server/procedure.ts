@@ -9,6 +9,7 @@ import {
   type StandardSchema,
 } from "../shared/standard-schema.js";
 import type { CallContext } from "./controller.js";
+import { isStream } from "./outgoing-stream.js";
 import type { Socket } from "./socket.js";
 
 /** What a procedure's handler is given. */
@@ -30,8 +31,9 @@ export interface ProcedureDefinition<Auth, Sent, Input, Returned> {
   input?: StandardSchema<Sent, Input> | undefined;
   output?: undefined;
   /**
-   * Answers by what it returns, a value or a promise. A throw is an internal error, or, of an `RpcError`, for
-   * the client to see.
+   * Answers by what it returns: a value, a promise, or a stream, which is what an async generator returns. A throw
+   * is an internal error, or, of an `RpcError`, for the client to see. A stream gives the next item only when the
+   * client reads on; when nobody reads it any more, a generator's `finally` runs.
    */
   handler: (call: ProcedureCall<Input, Auth>) => Returned;
 }
@@ -48,8 +50,20 @@ export interface CheckedProcedureDefinition<Auth, Sent, Input, Returned, Result>
   handler: (call: ProcedureCall<Input, Auth>) => NoInfer<Returned> | Promise<NoInfer<Returned>>;
 }
 
+/** A procedure with an `output` schema that streams: the schema is that of each item. */
+export interface StreamDefinition<Auth, Sent, Input, Returned, Result>
+  extends Omit<ProcedureDefinition<Auth, Sent, Input, unknown>, "output" | "handler"> {
+  /** The schema of an item. One that does not satisfy it ends the stream with an internal error. */
+  output: StandardSchema<Returned, Result>;
+  /** An async generator, or another function that returns what can be read by `for await`. */
+  handler: (call: ProcedureCall<Input, Auth>) => AsyncIterable<NoInfer<Returned>>;
+}
+
 /** `procedure` for one type of `auth`. */
 export interface ProcedureMaker<Auth> {
+  <Sent, Input, Returned, Result>(
+    definition: StreamDefinition<Auth, Sent, Input, Returned, Result>,
+  ): Procedure<Auth, Sent, AsyncIterable<Result>>;
   <Sent, Input, Returned, Result>(
     definition: CheckedProcedureDefinition<Auth, Sent, Input, Returned, Result>,
   ): Procedure<Auth, Sent, Result>;
@@ -129,11 +143,20 @@ export class Procedure<Auth = unknown, Sent = unknown, Result = unknown> {
   }
 
   async #checkResult(value: unknown): Promise<unknown> {
-    if (!this.#definition.output) return value;
-    const checked = await check(this.#definition.output, value);
-    if (checked.valid) return checked.value;
-    throw new TypeError(`Invalid output: ${describeIssues(checked.issues)}`, { cause: checked.issues });
+    const { output } = this.#definition;
+    if (!output) return value;
+    return isStream(value) ? checkedItems(value, output) : checkedOutput(value, output);
   }
+}
+
+async function* checkedItems(items: AsyncIterable<unknown>, schema: StandardSchema): AsyncGenerator<unknown> {
+  for await (const item of items) yield await checkedOutput(item, schema);
+}
+
+async function checkedOutput(value: unknown, schema: StandardSchema): Promise<unknown> {
+  const checked = await check(schema, value);
+  if (checked.valid) return checked.value;
+  throw new TypeError(`Invalid output: ${describeIssues(checked.issues)}`, { cause: checked.issues });
 }
 
 /**
@@ -145,6 +168,9 @@ export class Procedure<Auth = unknown, Sent = unknown, Result = unknown> {
  * every server.
  */
 export function procedure<Auth>(): ProcedureMaker<Auth>;
+export function procedure<Auth, Sent, Input, Returned, Result>(
+  definition: StreamDefinition<Auth, Sent, Input, Returned, Result>,
+): Procedure<Auth, Sent, AsyncIterable<Result>>;
 export function procedure<Auth, Sent, Input, Returned, Result>(
   definition: CheckedProcedureDefinition<Auth, Sent, Input, Returned, Result>,
 ): Procedure<Auth, Sent, Result>;
@@ -165,7 +191,8 @@ interface RunningCall extends CallContext {
   readonly isAborted: boolean;
 }
 
-function invalidInput(issues: readonly Issue[]): Outcome {
+/** How data that does not satisfy its schema is answered. */
+export function invalidInput(issues: readonly Issue[]): Outcome {
   return { status: "error", error: new RpcError("Invalid input", { code: "invalid", data: { issues } }) };
 }
 

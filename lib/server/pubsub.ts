@@ -1,6 +1,6 @@
 import { v4 as uuid } from "uuid";
 import { isThenable } from "../shared/answer.js";
-import { DisconnectedError } from "../shared/errors.js";
+import { DisconnectedError } from "../shared/call-errors.js";
 import {
   ALL_CHANNEL,
   encodeJson,

@@ -1,17 +1,24 @@
 import { EventEmitter } from "node:events";
 import type { Express } from "express";
 import type { Callback } from "../shared/answer.js";
-import { CLOSE } from "../shared/close-codes.js";
 import {
   AbortedError,
   CallError,
   DisconnectedError,
+  ForbiddenError,
+  InvalidRequestError,
+  NotFoundError,
   RemoteError,
-  RpcError,
   TimeoutError,
-} from "../shared/errors.js";
+  UnauthorizedError,
+} from "../shared/call-errors.js";
+import { callable } from "../shared/callable.js";
+import { CLOSE } from "../shared/close-codes.js";
+import { RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
+import type { ClientCalls } from "../shared/typed-calls.js";
 import { Access } from "./access.js";
+import { ChannelSchemas } from "./channel-schemas.js";
 import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
@@ -58,6 +65,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   static readonly AbortedError = AbortedError;
   static readonly DisconnectedError = DisconnectedError;
   static readonly RemoteError = RemoteError;
+  static readonly ForbiddenError = ForbiddenError;
+  static readonly NotFoundError = NotFoundError;
+  static readonly InvalidRequestError = InvalidRequestError;
+  static readonly UnauthorizedError = UnauthorizedError;
   static readonly procedure = procedure;
 
   readonly #options: ResolvedOptions<Auth>;
@@ -129,6 +140,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         limits.pathLength,
         reporter,
       ),
+      channelSchemas: new ChannelSchemas(this.#options.channels),
       pubsub: this.#pubsub,
       reporter,
       notify: (event, ...args) => this.#notify(event, ...args),
@@ -244,6 +256,15 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       (error) => this.#guarded("a callback of rpc() threw", () => callback(error)),
     );
     return undefined;
+  }
+
+  /**
+   * A client's functions as functions: `client<typeof actions>(socket).ui.confirm({ text })` is
+   * `rpc(socket, "ui.confirm", { text })`, with the types that `Actions` has. One that is named `then` has to be called
+   * by `rpc`.
+   */
+  client<Actions>(socket: PendingSocket): ClientCalls<Actions, CallOptions> {
+    return callable((path, [args, options]) => this.rpc(socket, path, args, options as CallOptions)) as never;
   }
 
   /**

@@ -35,7 +35,7 @@ export function ask(
 ): void {
   const { fn, self, args, position, nothingAnswers = false } = question;
   const declared = question.declared ?? fn.length;
-  const byCallback = declared > position;
+  const byCallback = declared > position && !isGenerator(fn);
   let settled = false;
   const answer = (outcome: Outcome) => {
     if (settled) return late(outcome);
@@ -64,6 +64,11 @@ function outcomeOfCallback([error, value]: [error?: unknown, value?: unknown]): 
   if (error === undefined || error === null) return { status: "result", value };
   if (error === false) return { status: "result", value: value === undefined ? false : value };
   return { status: "error", error };
+}
+
+/** An async generator answers by what it returns, however many parameters it declares. */
+function isGenerator(fn: Answering & { readonly [Symbol.toStringTag]?: unknown }): boolean {
+  return fn[Symbol.toStringTag] === "AsyncGeneratorFunction";
 }
 
 /** Says whether a value is a promise, of whatever make. Throws what a getter throws. */

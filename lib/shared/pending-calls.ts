@@ -1,4 +1,5 @@
-import { AbortedError, TimeoutError } from "./errors.js";
+import { onAbort } from "./abort.js";
+import { AbortedError, TimeoutError } from "./call-errors.js";
 
 /** How long a call may take. */
 export interface CallOptions {
@@ -36,11 +37,10 @@ export class PendingCalls {
         timeout <= LONGEST_TIMER
           ? setTimeout(() => this.reject(id, new TimeoutError(timeout)), timeout)
           : undefined;
-      const onAbort = () => this.reject(id, new AbortedError(signal?.reason));
       const end = () => {
         this.#calls.delete(id);
         clearTimeout(timer);
-        signal?.removeEventListener("abort", onAbort);
+        forget();
       };
       this.#calls.set(id, {
         resolve(value) {
@@ -52,8 +52,8 @@ export class PendingCalls {
           reject(error);
         },
       });
+      const forget = onAbort(signal, () => this.reject(id, new AbortedError(signal?.reason)));
       try {
-        signal?.addEventListener("abort", onAbort, { once: true });
         send(id);
       } catch (error) {
         end();

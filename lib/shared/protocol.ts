@@ -4,9 +4,13 @@
  */
 
 import { isError } from "./errors.js";
+import { Refusal } from "./refusals.js";
 
 /** The newest protocol that this server speaks; a client asks for it in its `auth` frame. */
 export const PROTOCOL = 4;
+
+/** What a connection speaks. */
+export type Protocol = 3 | typeof PROTOCOL;
 
 /** The reserved channel that carries broadcasts between servers. */
 export const ALL_CHANNEL = "___all___";
@@ -28,7 +32,7 @@ export type ClientFrame =
       readonly type: "auth";
       readonly head: RequestHead;
       readonly token: unknown;
-      readonly protocol: 3 | typeof PROTOCOL;
+      readonly protocol: Protocol;
     }
   | { readonly type: "call"; readonly head: RequestHead; readonly path: string; readonly data: unknown }
   | { readonly type: "ping"; readonly head: RequestHead }
@@ -38,10 +42,23 @@ export type ClientFrame =
       readonly channel: string;
       readonly req: JsonObject;
     }
-  | { readonly type: "unsubscribe"; readonly head: RequestHead; readonly channel: string }
+  | {
+      readonly type: "unsubscribe";
+      readonly head: RequestHead;
+      readonly channel: string;
+      readonly req: JsonObject;
+    }
   | { readonly type: "publish"; readonly head: RequestHead; readonly channel: string; readonly data: unknown }
   | { readonly type: "broadcast"; readonly head: RequestHead; readonly data: unknown }
   | { readonly type: "cancel"; readonly head: RequestHead; readonly req: unknown; readonly call: unknown }
+  | {
+      readonly type: "credit";
+      readonly head: RequestHead;
+      readonly req: unknown;
+      readonly call: unknown;
+      /** Undefined where it is no positive whole number. */
+      readonly items: number | undefined;
+    }
   | { readonly type: "answer"; readonly head: RequestHead; readonly fid: string; readonly answer: Answer };
 
 /** A client's answer to a call that the server made. */
@@ -81,7 +98,7 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
         : invalid;
     case "_unsubscribe":
       return isObject(req) && isChannelName(req.channel, limits)
-        ? { type: "unsubscribe", head, channel: req.channel }
+        ? { type: "unsubscribe", head, channel: req.channel, req }
         : invalid;
     case "_publish":
       return isObject(req) && isChannelName(req.channel, limits) && req.data !== undefined
@@ -91,6 +108,10 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
       return isObject(req) && req.data !== undefined ? { type: "broadcast", head, data: req.data } : invalid;
     case "_cancel":
       return { type: "cancel", head, req, call: isObject(req) ? req.uuid : undefined };
+    case "_credit": {
+      const { uuid, items } = isObject(req) ? req : {};
+      return { type: "credit", head, req, call: uuid, items: isCount(items) ? items : undefined };
+    }
     case "_rpc":
       return typeof frame.fid === "string" && isObject(frame.resp)
         ? { type: "answer", head, fid: frame.fid, answer: parseAnswer(frame.resp) }
@@ -125,12 +146,32 @@ export function encodeReply(head: RequestHead, value: unknown): string {
 }
 
 /** A reply with an error. */
-export function encodeErrorReply(head: RequestHead, error: unknown): string {
-  return `${encodeHead(head)}"error":${JSON.stringify(error)}}`;
+export function encodeErrorReply(head: RequestHead, error: unknown, protocol: Protocol): string {
+  return `${encodeHead(head)}"error":${encodeError(error, protocol)}}`;
+}
+
+/** The reply to a call whose function answers with a stream; the call's id is the stream's. */
+export function encodeStreamReply(head: RequestHead): string {
+  return `${encodeHead(head)}"stream":true}`;
+}
+
+/** An item of a stream. Throws a `TypeError` for what has no JSON form. */
+export function encodeItem(stream: string | number, item: unknown): string {
+  return `{"stream":${JSON.stringify(stream)},"item":${encodeJson(item)}}`;
+}
+
+/** The end of a stream. */
+export function encodeEnd(stream: string | number): string {
+  return `{"stream":${JSON.stringify(stream)},"end":true}`;
+}
+
+/** The end of a stream by an error. */
+export function encodeStreamError(stream: string | number, error: unknown): string {
+  return `{"stream":${JSON.stringify(stream)},"error":${encodeError(error, PROTOCOL)}}`;
 }
 
 /** The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`. */
-export function encodeAccepted(head: RequestHead, protocol: 3 | typeof PROTOCOL): string {
+export function encodeAccepted(head: RequestHead, protocol: Protocol): string {
   const { rpc, uuid } = head;
   const server = protocol === PROTOCOL ? { protocol } : undefined;
   return JSON.stringify({ rpc, uuid, resp: "success", server });
@@ -227,6 +268,17 @@ function parseAnswer(resp: JsonObject): Answer {
 function isId(value: unknown): value is string | number {
   // JSON may hold numbers that are too large for one, and those have no JSON form again
   return typeof value === "string" || Number.isFinite(value);
+}
+
+/** A refusal is a text in version 3 of the protocol, and has its code since. */
+function encodeError(error: unknown, protocol: Protocol): string {
+  if (!(error instanceof Refusal) || protocol !== PROTOCOL) return JSON.stringify(error);
+  const { message, code } = error;
+  return JSON.stringify({ message, code });
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) > 0;
 }
 
 function encodeHead({ rpc, uuid }: RequestHead): string {

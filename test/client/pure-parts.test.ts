@@ -60,7 +60,7 @@ describe("The client's options", () => {
 
   it("take null and undefined for absent, and keep the bounds that are not given", () => {
     const options = resolveOptions({ host: "x", ping: null, tokenPath: undefined, queue: { count: 5 } });
-    expect(options).to.include({ ping: false, tokenUrl: "http://x/socket/token" });
+    expect(options).to.include({ ping: 25_000, tokenUrl: "http://x/socket/token" });
     expect(options.queue).to.deep.equal({ count: 5, bytes: 1_048_576, age: 25_000 });
     expect(resolveOptions({ host: "x", queue: false }).queue).to.equal(false);
   });
@@ -201,23 +201,39 @@ describe("The client's parser", () => {
     const cases: [unknown, object][] = [
       [
         { rpc: "f", uuid: "1", resp: 5 },
-        { type: "reply", id: "1", value: 5, error: undefined },
+        { type: "reply", id: "1", value: 5, error: undefined, isStream: false },
       ],
       [
         { rpc: "f", uuid: "1", error: false },
-        { type: "reply", id: "1", value: undefined, error: false },
+        { type: "reply", id: "1", value: undefined, error: false, isStream: false },
       ],
       [
         { rpc: "auth", uuid: "1", resp: "success" },
-        { type: "reply", id: "1", value: 3, error: undefined },
+        { type: "reply", id: "1", value: 3, error: undefined, isStream: false },
       ],
       [
         { rpc: "auth", uuid: "1", resp: "success", protocol: 4 },
-        { type: "reply", id: "1", value: 3, error: undefined },
+        { type: "reply", id: "1", value: 3, error: undefined, isStream: false },
       ],
       [
         { rpc: "auth", uuid: "1", resp: "success", server: { protocol: 4 } },
-        { type: "reply", id: "1", value: 4, error: undefined },
+        { type: "reply", id: "1", value: 4, error: undefined, isStream: false },
+      ],
+      [
+        { rpc: "f", uuid: "1", stream: true },
+        { type: "reply", id: "1", value: undefined, error: undefined, isStream: true },
+      ],
+      [
+        { stream: "1", item: null },
+        { type: "item", id: "1", item: null },
+      ],
+      [
+        { stream: "1", end: true },
+        { type: "end", id: "1", error: undefined },
+      ],
+      [
+        { stream: "1", error: "no" },
+        { type: "end", id: "1", error: "no" },
       ],
       [
         { channel: "c", message: null },

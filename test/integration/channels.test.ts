@@ -277,6 +277,10 @@ for (const kind of [...CONNECTING_KINDS, embedded()]) {
   });
 }
 
+/** What clients of protocol 4 see of a refusal, and of a failure. */
+const FORBIDDEN = { message: "Forbidden", code: "forbidden" };
+const INTERNAL = { message: "Internal error", code: "internal" };
+
 describe("a channel", () => {
   const kind = embedded();
   let application: Application;
@@ -584,7 +588,7 @@ describe("a channel", () => {
           application.tokenServer.once(event, (_s: unknown, _d: unknown, callback: Callback) =>
             callback(null, false),
           );
-          expect(await client.request({ rpc, req })).to.include({ error: "Forbidden" });
+          expect(await client.request({ rpc, req })).to.have.deep.property("error", FORBIDDEN);
           expect(await client.request({ rpc, req })).to.include({ resp: "success" });
         });
 
@@ -598,10 +602,10 @@ describe("a channel", () => {
           "allows by a result without declaring anything": { listener: () => true, expected: "success" },
           "answers nothing to the callback": {
             listener: (_s: unknown, _d: unknown, cb: Callback) => cb(),
-            expected: "Forbidden",
+            expected: FORBIDDEN,
           },
-          "answers with a promise of nothing": { listener: async (_s: unknown) => {}, expected: "Forbidden" },
-          "answers zero": { listener: (_s: unknown) => 0, expected: "Forbidden" },
+          "answers with a promise of nothing": { listener: async (_s: unknown) => {}, expected: FORBIDDEN },
+          "answers zero": { listener: (_s: unknown) => 0, expected: FORBIDDEN },
           "gives an Error": {
             listener: (_s: unknown, _d: unknown, cb: Callback) => cb(new Error("members only"), true),
             expected: { message: "members only" },
@@ -620,14 +624,14 @@ describe("a channel", () => {
             listener: () => {
               throw new Error("secret");
             },
-            expected: "Internal error",
+            expected: INTERNAL,
           },
-          rejects: { listener: async () => Promise.reject(new Error("secret")), expected: "Internal error" },
+          rejects: { listener: async () => Promise.reject(new Error("secret")), expected: INTERNAL },
         };
         for (const [what, { listener, expected }] of Object.entries(outcomes)) {
           it(`of which one ${what}`, async () => {
             expect(await attempt(listener)).to.deep.equal(expected);
-            const isReported = expected === "Internal error";
+            const isReported = expected === INTERNAL;
             expect(application.errors.map(({ message }) => message)).to.deep.equal(
               isReported ? ["secret"] : [],
             );
@@ -796,7 +800,11 @@ describe("a channel", () => {
       cleanups.push(() => application.stop());
       client = await application.connect("websocket", { protocol: 4 });
       for (const uuid of [1, 2, 3]) client.send({ rpc: "_publish", req: { channel: "a", data: 1 }, uuid });
-      expect(await client.take()).to.deep.equal({ rpc: "_publish", uuid: 3, error: "Too many requests" });
+      expect(await client.take()).to.deep.equal({
+        rpc: "_publish",
+        uuid: 3,
+        error: { message: "Too many requests", code: "busy" },
+      });
       for (const take of taken) take();
       expect([(await client.take()).uuid, (await client.take()).uuid]).to.deep.equal([1, 2]);
       client.send({ rpc: "_publish", req: { channel: "a", data: 1 }, uuid: 4 });

@@ -15,6 +15,7 @@ import { ExpressRoutes, type Route, type RunningRoute } from "../../lib/server/e
 import { DEFAULT_LIMITS } from "../../lib/server/options.js";
 import type { Socket } from "../../lib/server/socket.js";
 import type { Outcome } from "../../lib/shared/errors.js";
+import { NOT_FOUND } from "../../lib/shared/refusals.js";
 
 const express4 = createRequire(import.meta.url)("express4") as typeof express5;
 
@@ -873,7 +874,7 @@ describe("Express routes", () => {
             "ws",
             true,
           ]);
-          expect(await errorOf(app, router, { path: "other" })).to.equal("Function not found");
+          expect(await errorOf(app, router, { path: "other" })).to.equal(NOT_FOUND);
         });
 
         it("have what the application adds to its prototypes", async () => {
@@ -926,7 +927,7 @@ describe("Express routes", () => {
           for (const route of routes) {
             expect(await outcomeOf(app, route)).to.deep.equal({
               status: "error",
-              error: "Function not found",
+              error: NOT_FOUND,
             });
           }
         });

@@ -46,6 +46,8 @@ const INVALID = {
   data: { issues: [{ message: "Expected digits", path: ["id"] }] },
 };
 
+const INTERNAL = { message: "Internal error", code: "internal" };
+
 describe("a procedure", () => {
   let application: Application;
 
@@ -84,7 +86,10 @@ describe("a procedure", () => {
       request.req = { id: "5" };
       return allowed;
     });
-    expect(await client.request({ rpc: "read", req: { allowed: false } })).to.include({ error: "Forbidden" });
+    expect(await client.request({ rpc: "read", req: { allowed: false } })).to.have.deep.property("error", {
+      message: "Forbidden",
+      code: "forbidden",
+    });
     const { resp } = await client.request({ rpc: "read", req: { allowed: true } });
     expect(resp).to.deep.equal({ id: 5 });
   });
@@ -118,7 +123,7 @@ describe("a procedure", () => {
       it("gives a result that does not as an internal error, and reports the issues", async () => {
         const handler = () => ({ id: "secret" });
         const client = await start({ read: procedure({ output: input, handler }) });
-        expect(await client.request({ rpc: "read" })).to.include({ error: "Internal error" });
+        expect(await client.request({ rpc: "read" })).to.have.deep.property("error", INTERNAL);
         const [error] = application.errors;
         expect(error?.message).to.equal("Invalid output: id: Expected digits");
         expect(error?.cause).to.deep.equal([{ message: "Expected digits", path: ["id"] }]);
@@ -156,8 +161,8 @@ describe("a procedure", () => {
         input: procedure({ input: schema(broken), handler }),
         output: procedure({ output: schema(broken), handler: () => 1 }),
       });
-      expect(await client.request({ rpc: "input" })).to.include({ error: "Internal error" });
-      expect(await client.request({ rpc: "output" })).to.include({ error: "Internal error" });
+      expect(await client.request({ rpc: "input" })).to.have.deep.property("error", INTERNAL);
+      expect(await client.request({ rpc: "output" })).to.have.deep.property("error", INTERNAL);
       expect(application.errors.map(({ message }) => message)).to.deep.equal([
         "broken schema",
         "broken schema",
@@ -179,7 +184,7 @@ describe("a procedure", () => {
         },
       }),
     });
-    expect(await client.request({ rpc: "fail" })).to.include({ error: "Internal error" });
+    expect(await client.request({ rpc: "fail" })).to.have.deep.property("error", INTERNAL);
     const { error } = await client.request({ rpc: "refuse" });
     expect(error).to.deep.equal({ message: "Sold out", code: "E_SOLD_OUT" });
     expect(application.errors.map(({ message }) => message)).to.deep.equal(["secret"]);
@@ -243,7 +248,7 @@ describe("a procedure", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 3 }), async (steps) => {
         const { error } = await client.request({ rpc: ["user", "read", ...steps].join("."), req: {} });
-        expect(error).to.equal("Function not found");
+        expect(error).to.deep.equal({ message: "Function not found", code: "not_found" });
       }),
     );
     expect(handler.called).to.equal(false);

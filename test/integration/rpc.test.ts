@@ -721,7 +721,7 @@ describe("the server's call", () => {
   it("rejects for a socket that has not authenticated, and sends nothing", async () => {
     const pending = await application.open();
     const error = await rejection(application.tokenServer.rpc(application.socket(), "f"));
-    expect(error).to.include({ name: "CallError", code: "unauthenticated" });
+    expect(error).to.include({ name: "UnauthorizedError", code: "unauthorized" });
     expect(pending.frames).to.deep.equal([]);
   });
 

@@ -56,17 +56,26 @@ export function headingsOf(markdown: string, level: number, below?: string): str
 
 /** The cells of the first table under a heading, row by row, without its head. */
 export function tableUnder(markdown: string, heading: string): string[][] {
+  const [first] = tablesUnder(markdown, heading);
+  if (!first) throw new Error(`There is no table under "${heading}"`);
+  return first;
+}
+
+/** Likewise, of all its tables. */
+export function tablesUnder(markdown: string, heading: string): string[][][] {
   const lines = markdown.split("\n");
   const start = lines.findIndex((line) => headingOf(line) === heading);
   if (start === -1) throw new Error(`There is no heading "${heading}"`);
   const rest = lines.slice(start + 1);
   const end = rest.findIndex((line) => headingOf(line) !== undefined);
   const section = end === -1 ? rest : rest.slice(0, end);
-  const first = section.findIndex((line) => line.startsWith("|"));
-  if (first === -1) throw new Error(`There is no table under "${heading}"`);
-  const after = section.slice(first).findIndex((line) => !line.startsWith("|"));
-  const rows = section.slice(first, after === -1 ? undefined : first + after);
-  return rows.slice(2).map(cellsOf);
+  const tables: string[][] = [];
+  for (const [index, line] of section.entries()) {
+    if (!line.startsWith("|")) continue;
+    if (!section[index - 1]?.startsWith("|")) tables.push([]);
+    tables.at(-1)?.push(line);
+  }
+  return tables.map((rows) => rows.slice(2).map(cellsOf));
 }
 
 /** A cell that is one piece of code, without its backticks; undefined for any other. */

@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { expect } from "chai";
 import * as library from "../../lib/index.js";
 import { compile, installPackage, ROOT } from "./installed-package.js";
+import { blocksOf } from "./markdown.js";
 
 const run = promisify(execFile);
 
@@ -130,13 +131,20 @@ describe("the package as it is installed", () => {
       },
     };
 
-    /** Type-checks files together; gives the complaints of each. */
-    async function check(files: Record<string, string>): Promise<Record<string, string[]>> {
+    /** Writes files that belong together. */
+    async function write(files: Record<string, string>): Promise<string> {
       const folder = join(project, "types");
       await mkdir(folder, { recursive: true });
-      const include = Object.keys(files);
-      await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ ...STRICT, files: include }));
+      const settings = { ...STRICT, files: Object.keys(files) };
+      await writeFile(join(folder, "tsconfig.json"), JSON.stringify(settings));
       for (const [name, code] of Object.entries(files)) await writeFile(join(folder, name), code);
+      return folder;
+    }
+
+    /** Type-checks files together; gives the complaints of each. */
+    async function check(files: Record<string, string>): Promise<Record<string, string[]>> {
+      const folder = await write(files);
+      const include = Object.keys(files);
       const complaints = (await compile(folder, ["-p", ".", "--pretty", "false"]))
         .split("\n")
         .filter((line) => /^\S.*error TS/.test(line));
@@ -154,6 +162,32 @@ describe("the package as it is installed", () => {
       expect(complaints).to.deep.equal({ "application.ts": [], "required.cts": [] });
     });
 
+    it("accepts what docs/typed-calls.md shows", async function () {
+      this.timeout(60_000);
+      const files: Record<string, string> = {};
+      for (const { info, code } of blocksOf(await readFile(join(ROOT, "docs/typed-calls.md"), "utf8"))) {
+        files[info.replace("title=", "")] = code;
+      }
+      expect(Object.keys(files)).to.include.members(["controller.ts", "server.ts", "client.ts"]);
+      for (const [name, complaints] of Object.entries(await check(files))) {
+        expect(complaints, name).to.deep.equal([]);
+      }
+    });
+
+    it("is quick to check with 200 procedures and 200 calls", async function () {
+      this.timeout(60_000);
+      /** How often the compiler works a type out: unlike a time, it is the same everywhere. */
+      const effort = async (files: Record<string, string>) => {
+        const text = await compile(await write(files), ["-p", ".", "--extendedDiagnostics"]);
+        expect(text).to.not.include("error");
+        return Number(/^Instantiations:\s+(\d+)/m.exec(text)?.[1]);
+      };
+      const procedures = await effort({ "controller.ts": manyProcedures() });
+      const byName = { "controller.ts": manyProcedures(), "calls.ts": manyCalls("call") };
+      const byPath = { "controller.ts": manyProcedures(), "calls.ts": manyCalls("rpc") };
+      for (const files of [byName, byPath]) expect((await effort(files)) / procedures).to.be.below(4);
+    });
+
     it("finds mistakes", async function () {
       this.timeout(60_000);
       const files = Object.fromEntries(
@@ -167,6 +201,39 @@ describe("the package as it is installed", () => {
     });
   });
 });
+
+const GROUPS = Array.from({ length: 20 }, (_, index) => `group${index}`);
+const NAMES = Array.from({ length: 10 }, (_, index) => `read${index}`);
+
+function manyProcedures(): string {
+  const procedures = NAMES.map(
+    (name) => `${name}: procedure({
+      input: z.object({ id: z.number(), name: z.string().optional() }),
+      output: z.object({ ${name}: z.number(), at: z.date(), tags: z.array(z.string()) }),
+      handler: async ({ input }) => ({ ${name}: input.id, at: new Date(), tags: [] }),
+    })`,
+  );
+  return `import { type Controller, procedure } from "node-token-sockjs";
+    import { z } from "zod";
+    export const controller = {
+      ${GROUPS.map((group) => `${group}: { ${procedures.join(",\n")} }`).join(",\n")}
+    } satisfies Controller<{ name: string }>;`;
+}
+
+function manyCalls(kind: "call" | "rpc"): string {
+  const calls = GROUPS.flatMap((group) =>
+    NAMES.map((name) => {
+      const call =
+        kind === "call" ? `call.${group}.${name}({ id: 1 })` : `rpc("${group}.${name}", { id: 1 })`;
+      return `all.push((await socket.${call}).${name});`;
+    }),
+  );
+  return `import type { TokenSocket } from "node-token-sockjs/client";
+    import type { controller } from "./controller.js";
+    export async function run(socket: TokenSocket<typeof controller>, all: number[]): Promise<void> {
+      ${calls.join("\n")}
+    }`;
+}
 
 const COMMON = `
 import express from "express";

@@ -53,6 +53,9 @@ describe("docs/protocol.md", () => {
         socketController: {
           // takes so long that its caller gives up
           report: { year: (_auth: unknown, _data: unknown, _callback: unknown) => {} },
+          count: async function* (_auth: unknown, { to }: { to: number }) {
+            for (let i = 1; i <= to; i++) yield i;
+          },
           math: { add: (_auth, { a, b }: { a: number; b: number }) => a + b },
           buy: () => Promise.reject(new RpcError("Sold out", { code: "E_SOLD_OUT", data: { left: 0 } })),
           check: (_auth, _data, callback) => callback([{ field: "name", problem: "is empty" }]),
@@ -98,6 +101,9 @@ describe("docs/protocol.md", () => {
       expect(sent).to.include(`← {"internal":true,"command":"${command}"`);
     }
     expect(sent).to.match(/^← \{"channel":/m);
+    for (const field of ["item", "end", "error"]) {
+      expect(sent).to.match(new RegExp(`^← \\{"stream":"q1","${field}":`, "m"));
+    }
   });
 
   async function request(code: string): Promise<void> {

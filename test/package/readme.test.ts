@@ -38,7 +38,8 @@ interface RunnableBlock extends Block {
 
 const BLOCKS: RunnableBlock[] = DOCUMENTS.flatMap((document, index) =>
   blocksOf(TEXTS.get(document) ?? "")
-    .filter(({ language }) => language === "js" || language === "ts")
+    // a block with a file's name belongs together with others, and is checked with them
+    .filter(({ language, info }) => (language === "js" || language === "ts") && !info)
     .map((block) => {
       const suffix = block.language === "ts" ? "mts" : /\brequire\(/.test(block.code) ? "cjs" : "mjs";
       return {

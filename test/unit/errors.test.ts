@@ -1,15 +1,20 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import "../../lib/shared/error-names.js";
 import {
   AbortedError,
   CallError,
   DisconnectedError,
-  errorForWire,
-  failureForWire,
+  ForbiddenError,
+  InvalidRequestError,
+  NotFoundError,
   RemoteError,
-  RpcError,
+  remoteError,
   TimeoutError,
-} from "../../lib/shared/errors.js";
+  UnauthorizedError,
+} from "../../lib/shared/call-errors.js";
+import { errorForWire, failureForWire, RpcError } from "../../lib/shared/errors.js";
+import { INTERNAL_ERROR } from "../../lib/shared/refusals.js";
 
 const cycle: { self?: unknown } = {};
 cycle.self = cycle;
@@ -94,7 +99,7 @@ describe("errorForWire", () => {
 
   it("gives an internal error for what reads as no error, or is no JSON", () => {
     for (const error of [undefined, null, false, 0, "", cycle, 1n, () => {}, Symbol("s")]) {
-      expect(errorForWire(error)).to.equal("Internal error");
+      expect(errorForWire(error)).to.equal(INTERNAL_ERROR);
     }
   });
 
@@ -108,7 +113,7 @@ describe("errorForWire", () => {
 describe("failureForWire", () => {
   it("tells the caller nothing of what was thrown", () => {
     for (const error of [new Error("secret"), "secret", { message: "secret" }, undefined, cycle]) {
-      expect(failureForWire(error, false)).to.equal("Internal error");
+      expect(failureForWire(error, false)).to.equal(INTERNAL_ERROR);
     }
   });
 
@@ -132,7 +137,7 @@ describe("failureForWire", () => {
       new RemoteError("secret"),
       new CallError("no"),
     ]) {
-      expect(failureForWire(error, false)).to.equal("Internal error");
+      expect(failureForWire(error, false)).to.equal(INTERNAL_ERROR);
     }
   });
 
@@ -177,6 +182,30 @@ describe("the errors of a call", () => {
     ]) {
       expect(error).to.be.instanceOf(CallError);
     }
+  });
+
+  it("have a name and a class for what the other side says by a code, or by the text of version 3", () => {
+    const known = {
+      forbidden: [ForbiddenError, "Forbidden"],
+      not_found: [NotFoundError, "Function not found"],
+      invalid: [InvalidRequestError, "Invalid request"],
+      internal: [RemoteError, "Internal error"],
+    } as const;
+    for (const [code, [type, message]] of Object.entries(known)) {
+      for (const error of [message, { message, code }]) {
+        const made = remoteError(error);
+        expect(made).to.be.instanceOf(type).and.to.include({ name: type.name, message, code });
+        expect(made.data).to.equal(error);
+      }
+    }
+    expect(remoteError({ message: "no", code: "invalid", data: { issues: [] } })).to.deep.include({
+      name: "InvalidRequestError",
+      data: { issues: [] },
+    });
+    for (const error of ["no", { code: "constructor" }, null, 5, { message: "Forbidden" }]) {
+      expect(remoteError(error).constructor).to.equal(RemoteError);
+    }
+    expect(new UnauthorizedError("no")).to.include({ name: "UnauthorizedError", code: "unauthorized" });
   });
 
   it("a RemoteError has what the other side gave, whatever that is", () => {

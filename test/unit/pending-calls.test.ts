@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { expect } from "chai";
 import sinon, { type SinonFakeTimers } from "sinon";
-import { AbortedError, DisconnectedError, TimeoutError } from "../../lib/shared/errors.js";
+import { AbortedError, DisconnectedError, TimeoutError } from "../../lib/shared/call-errors.js";
 import { DEFAULT_CALL_TIMEOUT, PendingCalls } from "../../lib/shared/pending-calls.js";
 
 describe("PendingCalls", () => {

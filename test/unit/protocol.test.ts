@@ -20,6 +20,7 @@ import {
   parseClientFrame,
   SYNC_CHANNEL,
 } from "../../lib/shared/protocol.js";
+import { FORBIDDEN } from "../../lib/shared/refusals.js";
 
 const LIMITS: FrameLimits = { jsonDepth: 16, channelNameLength: 32 };
 
@@ -166,7 +167,16 @@ describe("parseClientFrame", () => {
       type: "unsubscribe",
       head: head("_unsubscribe"),
       channel: "c",
+      req: { channel: "c" },
     });
+    for (const items of [1, 5, 2 ** 53 - 1]) {
+      const req = { uuid: "s", items };
+      const credit = { type: "credit", head: head("_credit"), req, call: "s", items };
+      expect(parse({ rpc: "_credit", req, uuid: "u" })).to.deep.equal(credit);
+    }
+    for (const items of [0, -1, 1.5, "1", null, undefined, 1e300]) {
+      expect(parse({ rpc: "_credit", req: { uuid: "s", items } })).to.have.property("items", undefined);
+    }
     for (const data of [null, false, 0, "", [], {}]) {
       expect(parse({ rpc: "_publish", req: { channel: "c", data }, uuid: "u" })).to.deep.equal({
         type: "publish",
@@ -368,9 +378,21 @@ describe("the encoders", () => {
   it("encodeErrorReply gives the request's rpc and uuid, and the error", () => {
     fc.assert(
       fc.property(heads(), jsonValue(), (head, error) => {
-        expect(JSON.parse(encodeErrorReply(head, error))).to.deep.equal({ ...present(head), error });
+        for (const protocol of [3, PROTOCOL] as const) {
+          const reply: unknown = JSON.parse(encodeErrorReply(head, error, protocol));
+          expect(reply).to.deep.equal({ ...present(head), error });
+        }
       }),
     );
+  });
+
+  it("encodeErrorReply gives a refusal as the text that version 3 has, and with its code since", () => {
+    const head = { rpc: "a", uuid: "u" };
+    expect(JSON.parse(encodeErrorReply(head, FORBIDDEN, 3))).to.deep.equal({ ...head, error: "Forbidden" });
+    expect(JSON.parse(encodeErrorReply(head, FORBIDDEN, PROTOCOL))).to.deep.equal({
+      ...head,
+      error: { message: "Forbidden", code: "forbidden" },
+    });
   });
 
   it("encodeAccepted shows the protocol to whoever asked for it, and to nobody else", () => {

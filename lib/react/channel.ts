@@ -1,0 +1,144 @@
+import { useCallback, useSyncExternalStore } from "react";
+import { type AnySocket, useTokenSocket } from "./context.js";
+import { rethrow, useNewest } from "./newest.js";
+import { Store } from "./store.js";
+
+/** What has become of a subscription. */
+export interface ChannelStatus {
+  /** Whether messages come. False while the connection is lost. */
+  readonly isJoined: boolean;
+  /** Why none come, where the server has refused the channel or joining it has failed. */
+  readonly error: Error | undefined;
+}
+
+const NOT_JOINED: ChannelStatus = { isJoined: false, error: undefined };
+
+/** The channels that components of each client have joined, by name. */
+const channels = new WeakMap<AnySocket, Map<string, ChannelStore>>();
+
+/**
+ * Hands each message of a channel to the newest `onMessage` while the component is mounted. Without a name it does
+ * nothing. All components share one subscription, which ends with the last of them.
+ */
+export function useChannel<Message = unknown>(
+  name: string | null | undefined,
+  onMessage: (message: Message) => unknown,
+): ChannelStatus {
+  const socket = useTokenSocket();
+  const newest = useNewest(onMessage);
+  const subscribe = useCallback(
+    (onChange: () => void) => {
+      if (!socket || !name) return () => {};
+      return join(socket, name, (message) => newest.current(message as Message), onChange);
+    },
+    [socket, name, newest],
+  );
+  const read = () => (socket && name && channels.get(socket)?.get(name)?.get()) || NOT_JOINED;
+  return useSyncExternalStore(subscribe, read, () => NOT_JOINED);
+}
+
+function join(
+  socket: AnySocket,
+  name: string,
+  onMessage: (message: unknown) => unknown,
+  onChange: () => void,
+): () => void {
+  const joined = channels.get(socket) ?? new Map<string, ChannelStore>();
+  channels.set(socket, joined);
+  const channel = joined.get(name) ?? new ChannelStore(socket, name, () => joined.delete(name));
+  joined.set(name, channel);
+  channel.handlers.add(onMessage);
+  const leave = channel.subscribe(onChange);
+  return () => {
+    channel.handlers.delete(onMessage);
+    leave();
+  };
+}
+
+/** One subscription, for all components that want the channel's messages. */
+class ChannelStore extends Store<ChannelStatus> {
+  readonly handlers = new Set<(message: unknown) => unknown>();
+  readonly #socket: AnySocket;
+  readonly #name: string;
+  readonly #forget: () => void;
+  /** Undefined where none come any more. */
+  #messages: AsyncIterableIterator<unknown, undefined> | undefined;
+  /** Whether the server has let the client in since they are read. */
+  #wasJoined = false;
+
+  constructor(socket: AnySocket, name: string, forget: () => void) {
+    super(NOT_JOINED);
+    this.#socket = socket;
+    this.#name = name;
+    this.#forget = forget;
+  }
+
+  protected start(): void {
+    this.#socket.on("state", this.#onState).on("subscribed", this.#onJoined).on("unsubscribed", this.#onLeft);
+    void this.#read();
+  }
+
+  protected stop(): void {
+    this.#socket
+      .off("state", this.#onState)
+      .off("subscribed", this.#onJoined)
+      .off("unsubscribed", this.#onLeft);
+    const messages = this.#messages;
+    this.#messages = undefined;
+    void messages?.return?.();
+    this.#forget();
+  }
+
+  readonly #onState = (): void => {
+    // what was refused, or was left when the connection was closed for good, may come now
+    if (this.#socket.state === "open" && !this.#messages) void this.#read();
+    else this.#show(this.get().error);
+  };
+
+  readonly #onJoined = (channel: string): void => {
+    if (channel !== this.#name) return;
+    this.#wasJoined = true;
+    this.#show();
+  };
+
+  readonly #onLeft = (channel: string, error: Error | undefined): void => {
+    if (channel === this.#name) this.#show(error);
+  };
+
+  async #read(): Promise<void> {
+    // what comes is handed over at once, so that nothing waits long
+    const messages = this.#socket.channel(this.#name, { limit: Infinity });
+    this.#messages = messages;
+    this.#wasJoined = false;
+    this.#show();
+    let failure: unknown;
+    try {
+      for await (const message of messages) this.#deliver(message);
+    } catch (error) {
+      failure = error;
+    }
+    // it was let go of
+    if (this.#messages !== messages) return;
+    this.#messages = undefined;
+    // the end may be that of the subscription before, of which the server had not answered yet that it was left
+    if (!failure && !this.#wasJoined && this.#socket.state === "open") return this.#read();
+    this.#show(failure as Error | undefined);
+  }
+
+  #deliver(message: unknown): void {
+    for (const handle of [...this.handlers]) {
+      try {
+        handle(message);
+      } catch (error) {
+        rethrow(error);
+      }
+    }
+  }
+
+  #show(error?: Error): void {
+    const { state } = this.#socket;
+    const isJoined = state === "open" && this.#socket.channels().includes(this.#name);
+    const last = this.get();
+    if (last.isJoined !== isJoined || last.error !== error) this.set({ isJoined, error });
+  }
+}

@@ -1,0 +1,79 @@
+import type { ReactElement } from "react";
+import type { RequestOptions } from "../client/requests.js";
+import type { TokenSocket, Untyped } from "../client/token-socket.js";
+import type {
+  CallArguments,
+  CallData,
+  CallItem,
+  CallResult,
+  ChannelMessage,
+  ChannelName,
+  PathOf,
+} from "../shared/typed-calls.js";
+import { type Call, type Result, type ResultOptions, useCall, useResult } from "./call.js";
+import { type ChannelStatus, useChannel } from "./channel.js";
+import { type ConnectionState, useConnectionState } from "./connection-state.js";
+import { TokenSocketProvider, type TokenSocketProviderProps, useTokenSocket } from "./context.js";
+import { type StreamOptions, type StreamState, useStream } from "./stream.js";
+
+/** The paths of functions that stream. */
+export type StreamPath<Server> = Untyped extends Server
+  ? string
+  : { [Path in PathOf<Server>]: [CallItem<Server, Path>] extends [never] ? never : Path }[PathOf<Server>];
+
+/** The paths of functions that answer once. */
+export type CallPath<Server> = Untyped extends Server
+  ? string
+  : { [Path in PathOf<Server>]: [CallItem<Server, Path>] extends [never] ? Path : never }[PathOf<Server>];
+
+type Name<Messages> = Untyped extends Messages ? string : ChannelName<Messages>;
+type Message<Messages, Name extends string> = Untyped extends Messages
+  ? unknown
+  : ChannelMessage<Messages, Name>;
+type Data<Server, Path> = Untyped extends Server ? unknown : CallData<Server, Path>;
+type Answer<Server, Path> = Untyped extends Server ? unknown : CallResult<Server, Path>;
+type Item<Server, Path> = Untyped extends Server ? unknown : CallItem<Server, Path>;
+type CallArgs<Server, Path> = Untyped extends Server
+  ? [input?: unknown, options?: RequestOptions | null]
+  : CallArguments<Server, Path, RequestOptions>;
+
+/** What a hook takes after a path; the input may be left out where the function does without. */
+type Rest<Input, Options> = undefined extends Input
+  ? [input?: Input, options?: Options]
+  : [input: Input, options?: Options];
+
+/** The hooks with the types of one server. */
+export interface Hooks<Server, Messages> {
+  TokenSocketProvider(props: TokenSocketProviderProps<TokenSocket<Server, Messages>>): ReactElement;
+  useTokenSocket(): TokenSocket<Server, Messages> | null;
+  useConnectionState(): ConnectionState;
+  useChannel<Channel extends Name<Messages>>(
+    name: Channel | "" | null | undefined,
+    onMessage: (message: Message<Messages, Channel>) => unknown,
+  ): ChannelStatus;
+  useCall<Path extends CallPath<Server>>(path: Path): Call<CallArgs<Server, Path>, Answer<Server, Path>>;
+  useResult<Path extends CallPath<Server>>(
+    path: Path,
+    ...rest: Rest<Data<Server, Path>, ResultOptions>
+  ): Result<Answer<Server, Path>>;
+  useStream<Path extends StreamPath<Server>>(
+    path: Path,
+    ...rest: Rest<Data<Server, Path>, StreamOptions<Item<Server, Path>>>
+  ): StreamState<Item<Server, Path>>;
+}
+
+/**
+ * The hooks for one server: paths, inputs, results, channels and messages have its types. `Server` is the type of
+ * its `socketController`, `Messages` that of its `channels`.
+ */
+export function createHooks<Server = Untyped, Messages = Untyped>(): Hooks<Server, Messages> {
+  return {
+    TokenSocketProvider,
+    useTokenSocket,
+    useConnectionState,
+    useChannel,
+    useCall,
+    useResult,
+    useStream,
+  } as unknown as Hooks<Server, Messages>;
+}

@@ -1,0 +1,10 @@
+// The public surface of the hooks, as a table of contents.
+
+"use client";
+
+export { type Call, type CallState, type Result, type ResultOptions, useCall, useResult } from "./call.js";
+export { type ChannelStatus, useChannel } from "./channel.js";
+export { type ConnectionState, useConnectionState } from "./connection-state.js";
+export { TokenSocketProvider, type TokenSocketProviderProps, useTokenSocket } from "./context.js";
+export { type CallPath, createHooks, type Hooks, type StreamPath } from "./hooks.js";
+export { type StreamOptions, type StreamState, useStream } from "./stream.js";

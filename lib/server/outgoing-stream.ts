@@ -1,0 +1,96 @@
+/** What becomes of a stream's items. */
+export interface StreamReader {
+  /** Takes an item; throws for one that cannot be sent. */
+  item(value: unknown): void;
+  /** Called once, when there are no more items; not after `stop()`. */
+  ended(): void;
+  /** Called once, when no more items come because of an error; not after `stop()`. */
+  failed(error: unknown): void;
+  /** Gets the errors that come after the end. */
+  late(error: unknown): void;
+}
+
+/**
+ * What a function answers with item by item. It is asked for an item only when the reader has granted one, so that
+ * a slow reader slows it and nothing is kept.
+ */
+export class OutgoingStream {
+  readonly #iterator: AsyncIterator<unknown>;
+  readonly #reader: StreamReader;
+  #credit = 0;
+  #isRunning = false;
+  #isOver = false;
+
+  constructor(items: AsyncIterable<unknown>, reader: StreamReader) {
+    this.#iterator = items[Symbol.asyncIterator]();
+    this.#reader = reader;
+  }
+
+  /** The items that are granted and have not been sent. */
+  get credit(): number {
+    return this.#credit;
+  }
+
+  /** Allows further items to be sent. */
+  grant(items: number): void {
+    this.#credit += items;
+    if (!this.#isRunning) void this.#run();
+  }
+
+  /** Ends it, since nobody reads it any more. A generator's `finally` runs as soon as it waits for nothing else. */
+  stop(): void {
+    this.#isOver = true;
+    this.#return();
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    while (this.#credit > 0 && !this.#isOver) {
+      this.#credit--;
+      try {
+        const { done, value } = await this.#iterator.next();
+        if (this.#isOver) return;
+        if (done) return this.#end(() => this.#reader.ended());
+        this.#send(value);
+      } catch (error) {
+        if (this.#isOver) this.#reader.late(error);
+        else this.#end(() => this.#reader.failed(error));
+      }
+    }
+    this.#isRunning = false;
+  }
+
+  #send(value: unknown): void {
+    try {
+      this.#reader.item(value);
+    } catch (error) {
+      this.#return();
+      throw error;
+    }
+  }
+
+  #end(tell: () => void): void {
+    this.#isOver = true;
+    tell();
+  }
+
+  #return(): void {
+    const ending = async () => this.#iterator.return?.();
+    ending().catch((error: unknown) => this.#reader.late(error));
+  }
+}
+
+/** Ends a stream that nobody is going to read; `late` gets its errors. */
+export function dispose(items: AsyncIterable<unknown>, late: (error: unknown) => void): void {
+  const reader = { item() {}, ended() {}, failed() {}, late };
+  new OutgoingStream(items, reader).stop();
+}
+
+/** Says whether a function has answered with a stream. Throws what a getter throws. */
+export function isStream(value: unknown): value is AsyncIterable<unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    typeof (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === "function"
+  );
+}

@@ -1,0 +1,47 @@
+/**
+ * What the product itself answers a request with that it does not carry out. Version 3 of the protocol has the
+ * text alone, so that is the JSON of it.
+ */
+export class Refusal {
+  readonly code: string;
+  readonly message: string;
+
+  constructor(code: string, message: string) {
+    this.code = code;
+    this.message = message;
+  }
+
+  toJSON(): unknown {
+    return this.message;
+  }
+}
+
+/** A listener has refused, or the name is reserved. */
+export const FORBIDDEN = /* @__PURE__ */ new Refusal("forbidden", "Forbidden");
+
+/** The path leads nowhere. */
+export const NOT_FOUND = /* @__PURE__ */ new Refusal("not_found", "Function not found");
+
+/** The frame lacks what the request needs. */
+export const INVALID_REQUEST = /* @__PURE__ */ new Refusal("invalid", "Invalid request");
+
+/** Too much of the socket's is under way. */
+export const BUSY = /* @__PURE__ */ new Refusal("busy", "Too many requests");
+
+/** Redis has not done it. */
+export const UNAVAILABLE = /* @__PURE__ */ new Refusal("unavailable", "Service unavailable");
+
+/** The server has no client for subscriptions. */
+export const PUBSUB_OFF = /* @__PURE__ */ new Refusal("pubsub_off", "Pub/sub is off");
+
+/** A function has failed; the log says why. */
+export const INTERNAL_ERROR = /* @__PURE__ */ new Refusal("internal", "Internal error");
+
+/** The caller has cancelled the call. */
+export const ABORTED = /* @__PURE__ */ new Refusal("aborted", "The call was aborted");
+
+/** The token was unknown, used or expired. */
+export const TOKEN_NOT_FOUND = /* @__PURE__ */ new Refusal("token_not_found", "Token not found");
+
+/** The function answers with a stream, and the client has not said that it can read one. */
+export const IS_STREAM = /* @__PURE__ */ new Refusal("stream", "The function answers with a stream");

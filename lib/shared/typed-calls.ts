@@ -1,0 +1,165 @@
+/** Types of calls, worked out of the types of the functions that are called; nothing here is there at run time. */
+
+import type { StandardSchema } from "./standard-schema.js";
+
+/** What a value has become after its way as JSON: a `Date` is a string, functions are gone, and so on. */
+export type Json<T> = 0 extends 1 & T
+  ? T
+  : unknown extends T
+    ? unknown
+    : T extends { toJSON(): infer Encoded }
+      ? Json<Encoded>
+      : T extends string | number | boolean | null | undefined
+        ? T
+        : T extends bigint | symbol | ((...args: never[]) => unknown)
+          ? never
+          : T extends readonly unknown[]
+            ? { [Index in keyof T]: JsonItem<T[Index]> }
+            : {
+                [Key in keyof T as Key extends symbol
+                  ? never
+                  : [Json<T[Key]>] extends [never]
+                    ? never
+                    : Key]: Json<T[Key]>;
+              };
+
+/** In an array, what has no JSON form is null. */
+type JsonItem<T> = T extends undefined | symbol | ((...args: never[]) => unknown) ? null : Json<T>;
+
+/** The result of a call; one that is undefined, or none, arrives as null. */
+type Answer<T> = T extends void ? null : Json<T>;
+
+/** Anything that can be called: a plain function, or what `procedure()` has made. */
+type Callable = ((...args: never[]) => unknown) | { readonly "~types"?: unknown };
+
+/** What a call needs, and what it gives. */
+interface Signature {
+  readonly data: unknown;
+  readonly result: unknown;
+}
+
+/** The signature of a function of the server, whose parameters are `(auth, data, callback, …)`, or of a procedure. */
+type ServerSignature<F> = "~types" extends keyof F
+  ? F extends { readonly "~types"?: { readonly input: infer Data; readonly result: infer Result } }
+    ? { readonly data: Data; readonly result: Result }
+    : Signature
+  : F extends (...args: infer Parameters) => infer Returned
+    ? {
+        readonly data: ParameterAt<Parameters, "1">;
+        readonly result: ResultOf<ParameterAt<Parameters, "2">, Returned>;
+      }
+    : never;
+
+/** The signature of a function of the client, whose parameters are `(data, callback)`. */
+type ClientSignature<F> = F extends (...args: infer Parameters) => infer Returned
+  ? {
+      readonly data: ParameterAt<Parameters, "0">;
+      readonly result: ResultOf<ParameterAt<Parameters, "1">, Returned>;
+    }
+  : never;
+
+type ParameterAt<Parameters, Index extends "0" | "1" | "2"> = Parameters extends {
+  readonly [Key in Index]?: infer Parameter;
+}
+  ? Parameter
+  : unknown;
+
+/** A function that declares a callback answers by it, also with a value of which nothing is known. */
+type ResultOf<Callback, Returned> = unknown extends Callback
+  ? Awaited<Returned>
+  : Returned extends AsyncIterable<unknown>
+    ? Returned
+    : Callback extends (error: never, ...values: infer Values) => unknown
+      ? Exclude<ParameterAt<Values, "0">, undefined>
+      : unknown;
+
+/** What a call gives: a promise, or of a function that streams what can be read by `for await`, at once. */
+export type Reply<Result> =
+  Result extends AsyncIterable<infer Item> ? StreamReply<Json<Item>> : Promise<Answer<Result>>;
+
+/** The answer of a function that streams: a promise of the stream, which can be read as the stream can. */
+export type StreamReply<Item> = Promise<AsyncIterableIterator<Item, undefined>> &
+  AsyncIterable<Item, undefined>;
+
+/** The arguments of a call; the data may be left out where the function does without. */
+type Arguments<Data, Options> = undefined extends Data
+  ? [data?: Data, options?: Options | null]
+  : [data: Data, options?: Options | null];
+
+/** Functions as their caller sees them, nested as they are. */
+export type ServerCalls<Functions, Options> = {
+  readonly [Name in keyof Functions]: Functions[Name] extends Callable
+    ? Call<ServerSignature<Functions[Name]>, Options>
+    : ServerCalls<Functions[Name], Options>;
+};
+
+/** Likewise, of a client, which does not stream. */
+export type ClientCalls<Functions, Options> = {
+  readonly [Name in keyof Functions]: Functions[Name] extends (...args: never[]) => unknown
+    ? (
+        ...args: Arguments<ClientSignature<Functions[Name]>["data"], Options>
+      ) => Promise<ClientAnswer<ClientSignature<Functions[Name]>["result"]>>
+    : ClientCalls<Functions[Name], Options>;
+};
+
+/** The answer of a client that answers nothing is undefined. */
+type ClientAnswer<T> = T extends void ? undefined : Json<T>;
+
+type Call<Called extends Signature, Options> = (
+  ...args: Arguments<Called["data"], Options>
+) => Reply<Called["result"]>;
+
+/** The dotted paths of nested functions. */
+export type PathOf<Functions> = string extends keyof Functions
+  ? string
+  : {
+      [Name in keyof Functions & string]: Functions[Name] extends Callable
+        ? Name
+        : `${Name}.${PathOf<Functions[Name]>}`;
+    }[keyof Functions & string];
+
+/** The function at a path. */
+type At<Functions, Path> = Path extends `${infer Name}.${infer Rest}`
+  ? Name extends keyof Functions
+    ? At<Functions[Name], Rest>
+    : never
+  : Path extends keyof Functions
+    ? Functions[Path]
+    : never;
+
+/** The data that calls of a path take. */
+export type CallData<Functions, Path> = ServerSignature<At<Functions, Path>>["data"];
+
+/** What a call by path gives. */
+export type CallReply<Functions, Path> = Reply<ServerSignature<At<Functions, Path>>["result"]>;
+
+/** What a call by path resolves with. */
+export type CallResult<Functions, Path> = Awaited<CallReply<Functions, Path>>;
+
+/** The items of the stream that a call by path answers with; never where it answers otherwise. */
+export type CallItem<Functions, Path> =
+  CallReply<Functions, Path> extends AsyncIterable<infer Item> ? Item : never;
+
+/** The arguments of a call by path. */
+export type CallArguments<Functions, Path, Options> = Arguments<CallData<Functions, Path>, Options>;
+
+/** The names of channels that were declared; a `*` at the end of a name stands for anything. */
+export type ChannelName<Channels> = NameLike<keyof Channels & string>;
+
+type NameLike<Pattern extends string> = Pattern extends `${infer Start}*` ? `${Start}${string}` : Pattern;
+
+/** What may be published on a channel. */
+export type ChannelInput<Channels, Name extends string> = InputOf<Declared<Channels, Name>>;
+
+/** What comes on a channel. */
+export type ChannelMessage<Channels, Name extends string> = Json<OutputOf<Declared<Channels, Name>>>;
+
+/** What was declared of a channel: a schema, or just the type of its messages. */
+type Declared<Channels, Name extends string> = Name extends keyof Channels
+  ? Channels[Name]
+  : {
+      [Pattern in keyof Channels & string]: Name extends NameLike<Pattern> ? Channels[Pattern] : never;
+    }[keyof Channels & string];
+
+type InputOf<Message> = Message extends StandardSchema<infer Input, infer _Output> ? Input : Message;
+type OutputOf<Message> = Message extends StandardSchema<infer _Input, infer Output> ? Output : Message;

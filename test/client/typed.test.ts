@@ -1,0 +1,275 @@
+import { type } from "arktype";
+import { expect } from "chai";
+import * as v from "valibot";
+import { z } from "zod";
+import { InvalidRequestError, NotFoundError, type TokenSocket } from "../../lib/client/index.js";
+import { type Callback, type Controller, procedure } from "../../lib/index.js";
+import { failure, type Place, Stage } from "./support.js";
+
+/** True where two types are the same; what is wrong here does not compile. */
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? Known<A> : false) : false;
+/** `any` is the same as everything. */
+type Known<T> = 0 extends 1 & T ? false : true;
+function same<A, B>(_: Same<A, B>): void {}
+
+interface User {
+  name: string;
+}
+
+const controller = {
+  user: {
+    read: procedure({
+      input: z.object({ id: z.number(), at: z.coerce.date().optional() }),
+      output: z.object({ name: z.string(), born: z.date() }),
+      handler: async ({ input }) => ({ name: `user ${input.id}`, born: new Date(0) }),
+    }),
+    rename: procedure({
+      input: v.object({ name: v.pipe(v.string(), v.minLength(3)) }),
+      handler: async ({ input }) => input.name.length,
+    }),
+    age: procedure({
+      input: type({ years: "number > 0" }),
+      output: type({ days: "number" }),
+      handler: ({ input }) => ({ days: input.years * 365 }),
+    }),
+  },
+  plain: {
+    twice: (_auth: User, data: { n: number }) => data.n * 2,
+    dates: async () => ({ at: new Date(0), method: () => 1, list: [new Date(0), undefined] as const }),
+    byCallback: (
+      _auth: User,
+      data: { x: string },
+      callback: (error: Error | null, value?: { y: string }) => void,
+    ) => callback(null, { y: data.x }),
+    byAnyCallback: (_auth: User, _data: unknown, callback: Callback) => callback(null, 1),
+    nothing: (_auth: User) => {},
+    optional: (_auth: User, data?: { a?: number }) => data?.a ?? 0,
+  },
+  feed: {
+    ticks: procedure({
+      input: v.object({ to: v.number() }),
+      async *handler({ input }) {
+        for (let i = 1; i <= input.to; i++) yield i;
+      },
+    }),
+    checked: procedure({
+      output: type({ n: "number" }),
+      async *handler() {
+        yield { n: 1 };
+      },
+    }),
+    plain: async function* (_auth: User, data: { to: number }) {
+      for (let i = 1; i <= data.to; i++) yield { at: new Date(0), i };
+    },
+  },
+} satisfies Controller<User>;
+
+const channels = { "room:*": z.object({ text: z.string() }), news: v.object({ n: v.number() }) };
+
+/** Types alone will do. */
+interface Messages {
+  "room:*": { text: string };
+}
+
+describe("A typed client", () => {
+  let stage: Stage;
+  let place: Place;
+  let socket: TokenSocket<typeof controller, typeof channels>;
+
+  beforeEach(async () => {
+    stage = new Stage();
+    place = await stage.application({ options: { socketController: controller as unknown as Controller } });
+    socket = stage.client(place) as unknown as typeof socket;
+  });
+  afterEach(() => stage.clear());
+
+  it("calls procedures with schemas of zod, valibot and arktype, as functions", async () => {
+    const read = await socket.call.user.read({ id: 7 });
+    same<typeof read, { name: string; born: string }>(true);
+    expect(read).to.deep.equal({ name: "user 7", born: "1970-01-01T00:00:00.000Z" });
+
+    const length = await socket.call.user.rename({ name: "Ada" });
+    same<typeof length, number>(true);
+    expect(length).to.equal(3);
+
+    const age = await socket.call.user.age({ years: 2 });
+    same<typeof age, { days: number }>(true);
+    expect(age).to.deep.equal({ days: 730 });
+  });
+
+  it("gets the issues of each of these libraries, with their paths", async () => {
+    const calls = {
+      id: socket.call.user.read({ id: "7" as unknown as number }),
+      name: socket.call.user.rename({ name: "Al" }),
+      years: socket.call.user.age({ years: -1 }),
+    };
+    for (const [path, call] of Object.entries(calls)) {
+      const error = await failure(call);
+      expect(error).to.be.instanceOf(InvalidRequestError);
+      expect(error).to.include({ message: "Invalid input", code: "invalid" });
+      const { issues } = error.data as { issues: { message: string; path: string[] }[] };
+      expect(issues.map((issue) => issue.path)).to.deep.equal([[path]]);
+      expect(issues[0]?.message).to.be.a("string").and.not.be.empty;
+    }
+  });
+
+  it("calls by path just as well", async () => {
+    const read = await socket.rpc("user.read", { id: 7 }, { timeout: 1000 });
+    same<typeof read, { name: string; born: string }>(true);
+    expect(read.name).to.equal("user 7");
+    const value = await new Promise<number | undefined>((resolve, reject) => {
+      socket.rpc("plain.twice", { n: 2 }, (error, result) => (error ? reject(error) : resolve(result)));
+    });
+    expect(value).to.equal(4);
+  });
+
+  it("calls plain functions, whose results are as JSON makes them", async () => {
+    const twice = await socket.call.plain.twice({ n: 2 }, { timeout: 1000 });
+    same<typeof twice, number>(true);
+    expect(twice).to.equal(4);
+
+    const dates = await socket.call.plain.dates();
+    same<typeof dates, { at: string; list: readonly [string, null] }>(true);
+    expect(dates).to.deep.equal({
+      at: "1970-01-01T00:00:00.000Z",
+      list: ["1970-01-01T00:00:00.000Z", null],
+    });
+
+    const answered = await socket.call.plain.byCallback({ x: "a" });
+    same<typeof answered, { y: string }>(true);
+    expect(answered).to.deep.equal({ y: "a" });
+
+    const something = await socket.call.plain.byAnyCallback();
+    same<typeof something, unknown>(true);
+    expect(something).to.equal(1);
+
+    const nothing = await socket.call.plain.nothing();
+    same<typeof nothing, null>(true);
+    expect(nothing).to.equal(null);
+
+    const optional = await socket.call.plain.optional();
+    same<typeof optional, number>(true);
+    expect(optional).to.equal(0);
+  });
+
+  it("reads streams, whose items are as JSON makes them", async () => {
+    const all: unknown[] = [];
+    for await (const tick of socket.call.feed.ticks({ to: 2 })) {
+      same<typeof tick, number>(true);
+      all.push(tick);
+    }
+    for await (const item of socket.call.feed.checked()) {
+      same<typeof item, { n: number }>(true);
+      all.push(item.n);
+    }
+    for await (const item of await socket.rpc("feed.plain", { to: 1 })) {
+      same<typeof item, { at: string; i: number }>(true);
+      all.push(item.at);
+    }
+    expect(all).to.deep.equal([1, 2, 1, "1970-01-01T00:00:00.000Z"]);
+  });
+
+  it("publishes on declared channels, and reads them", async () => {
+    const messages = socket.channel("room:7");
+    const next = messages.next();
+    await socket.subscribe("room:7");
+    await socket.publish("room:7", { text: "hello" });
+    const { value } = await next;
+    same<typeof value, { text: string } | undefined>(true);
+    expect(value).to.deep.equal({ text: "hello" });
+  });
+
+  it("is called by the server as functions, too, of its own types", async () => {
+    const actions = {
+      ui: {
+        confirm: ({ text }: { text: string }) => ({ sure: text.length > 3, at: new Date(0) }),
+        close: () => {},
+        ask: (_data: { text: string }, callback: (error: unknown, answer?: number) => void) =>
+          callback(null, 7),
+      },
+    };
+    socket.register(actions);
+    await socket.ready();
+    const client = place.tokenServer.client<typeof actions>(place.application.socket());
+    const answer = await client.ui.confirm({ text: "Delete it?" }, { timeout: 5000 });
+    same<typeof answer, { sure: boolean; at: string }>(true);
+    expect(answer).to.deep.equal({ sure: true, at: "1970-01-01T00:00:00.000Z" });
+    const nothing = await client.ui.close();
+    same<typeof nothing, undefined>(true);
+    expect(nothing).to.equal(undefined);
+    const number = await client.ui.ask({ text: "?" });
+    same<typeof number, number>(true);
+    expect(number).to.equal(7);
+    // @ts-expect-error no such function
+    expect(await failure(client.ui.open({}))).to.be.instanceOf(NotFoundError);
+    // @ts-expect-error wrong data
+    client.ui.confirm({ txt: "" }).catch(() => {});
+    // @ts-expect-error wrong result
+    void answer.wrong;
+  });
+
+  it("has no `then`, so that await does not call one", async () => {
+    const { user } = await (async () => socket.call)();
+    expect(await (await (async () => user)()).rename({ name: "Ada" })).to.equal(3);
+  });
+});
+
+/** What must not compile; it is never run. */
+async function mistakes(
+  socket: TokenSocket<typeof controller, typeof channels>,
+  untyped: TokenSocket,
+  named: TokenSocket<typeof controller, Messages>,
+): Promise<void> {
+  // @ts-expect-error no such function
+  await socket.call.user.reed({ id: 1 });
+  // @ts-expect-error no such function
+  await socket.rpc("user.reed", { id: 1 });
+  // @ts-expect-error not a function
+  await socket.rpc("user", {});
+  // @ts-expect-error not a function
+  await socket.call.user();
+  // @ts-expect-error wrong data
+  await socket.call.user.read({ id: "1" });
+  // @ts-expect-error wrong data
+  await socket.rpc("user.read", { id: "1" });
+  // @ts-expect-error no data
+  await socket.call.user.read();
+  // @ts-expect-error no data
+  await socket.rpc("user.read");
+  // @ts-expect-error wrong result
+  (await socket.call.user.read({ id: 1 })).age;
+  // @ts-expect-error wrong result
+  (await socket.rpc("user.read", { id: 1 })).age;
+  // @ts-expect-error a date is text when it arrives
+  (await socket.call.plain.dates()).at.getTime();
+  // @ts-expect-error no stream
+  for await (const item of socket.call.plain.twice({ n: 1 })) void item;
+  // @ts-expect-error wrong items
+  for await (const item of socket.call.feed.ticks({ to: 1 })) item.at;
+  // @ts-expect-error wrong option
+  await socket.call.plain.twice({ n: 1 }, { timout: 1 });
+  // @ts-expect-error wrong message
+  await socket.publish("room:1", { text: 1 });
+  // @ts-expect-error no such channel
+  await socket.publish("other", { text: "1" });
+  // @ts-expect-error no such channel
+  await socket.subscribe("other");
+  // @ts-expect-error no such channel
+  socket.channel("other");
+  // @ts-expect-error nothing is known of it
+  untyped.call.user;
+  // @ts-expect-error wrong message
+  await named.publish("room:1", { txt: "1" });
+
+  const result = await untyped.rpc("any.name", 1);
+  same<typeof result, unknown>(true);
+  const number = await untyped.rpc<number>("any.name", 1);
+  same<typeof number, number>(true);
+  for await (const item of untyped.rpc("any.name")) same<typeof item, unknown>(true);
+  for await (const message of untyped.channel<{ a: 1 }>("any")) same<typeof message, { a: 1 }>(true);
+  for await (const message of untyped.channel("any")) same<typeof message, unknown>(true);
+  for await (const message of named.channel("room:2")) same<typeof message, { text: string }>(true);
+  await untyped.publish("any", Symbol.iterator);
+}
+
+void mistakes;

@@ -1,0 +1,45 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import * as client from "../../lib/client/index.js";
+import { remoteError } from "../../lib/shared/call-errors.js";
+import * as refusals from "../../lib/shared/refusals.js";
+import { ROOT } from "./installed-package.js";
+import { codeOf, tablesUnder } from "./markdown.js";
+
+const [REMOTE = [], OWN = []] = tablesUnder(readFileSync(join(ROOT, "docs/errors.md"), "utf8"), "Codes");
+
+describe("docs/errors.md", () => {
+  it("has each refusal, with its message and its class", () => {
+    const documented = REMOTE.filter(([code]) => code !== "yours").map(([code, message, type]) => ({
+      code: codeOf(code),
+      message,
+      type: codeOf(type),
+    }));
+    const all = Object.values(refusals).filter((value) => value instanceof refusals.Refusal);
+    expect(documented).to.have.deep.members(
+      all.map(({ code, message }) => ({ code, message, type: remoteError({ message, code }).name })),
+    );
+  });
+
+  it("has each error of one's own side, with its class", () => {
+    const errors = [
+      new client.TimeoutError(1),
+      new client.AbortedError(undefined),
+      new client.DisconnectedError(),
+      new client.UnauthorizedError(""),
+      new client.QueueError("queue_full"),
+      new client.QueueError("queue_expired"),
+      new client.OverflowError(1),
+      new client.ConnectionError(""),
+    ];
+    const documented = OWN.map(([code, type]) => ({ code: codeOf(code), type: codeOf(type) }));
+    expect(documented).to.have.deep.members(errors.map(({ code, name }) => ({ code, type: name })));
+  });
+
+  it("has each class of the client", () => {
+    const classes = Object.keys(client).filter((name) => name.endsWith("Error"));
+    const text = readFileSync(join(ROOT, "docs/errors.md"), "utf8");
+    for (const name of classes) expect(text).to.include(`\`${name}\``);
+  });
+});

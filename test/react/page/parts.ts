@@ -1,0 +1,117 @@
+/** The components that a test puts on a page, by name; what they show is JSON. */
+
+import { createElement, Fragment, type ReactElement, StrictMode, useEffect } from "react";
+import type { TokenSocket } from "../../../lib/client/index.js";
+import {
+  type Call,
+  type ResultOptions,
+  TokenSocketProvider,
+  useCall,
+  useChannel,
+  useConnectionState,
+  useResult,
+  useStream,
+} from "../../../lib/react/index.js";
+
+/** A component of a page. Its `id` is its key as well, so that it stays the same one when its properties change. */
+export type Part = { readonly id: string } & (
+  | { readonly type: "state" }
+  | { readonly type: "channel"; readonly name: string | null; readonly as?: string; readonly fails?: boolean }
+  | { readonly type: "call"; readonly path: string; readonly atOnce?: unknown }
+  | {
+      readonly type: "result";
+      readonly path: string;
+      readonly input?: unknown;
+      readonly options?: ResultOptions;
+    }
+  | {
+      readonly type: "stream";
+      readonly path: string;
+      readonly input?: unknown;
+      readonly options?: { readonly enabled?: boolean; readonly restart?: boolean; readonly window?: number };
+      /** Items go to a handler: `log` notes them, `slow` is done when it is let go on, `fail` throws. */
+      readonly handler?: "log" | "slow" | "fail";
+    }
+);
+
+/** What the components tell of themselves. */
+export const notes = {
+  /** Each message and each item that a handler got, as `id:json`. */
+  log: [] as string[],
+  /** What `useCall` gave, by id. */
+  calls: new Map<string, Call>(),
+  /** Lets the slow handlers go on. */
+  waiting: [] as (() => void)[],
+  /** Each connection state that was shown. */
+  states: [] as string[],
+};
+
+type Props<Type extends Part["type"]> = Extract<Part, { type: Type }>;
+
+const COMPONENTS = { state: State, channel: Channel, call: Calls, result: Loaded, stream: Streamed };
+
+/** A page in StrictMode. */
+export function Page({
+  socket,
+  parts,
+}: {
+  socket: TokenSocket | null;
+  parts: readonly Part[];
+}): ReactElement {
+  const children = parts.map((part) =>
+    createElement(COMPONENTS[part.type] as (props: Part) => ReactElement, { key: part.id, ...part }),
+  );
+  return createElement(
+    StrictMode,
+    null,
+    createElement(TokenSocketProvider, { socket }, createElement(Fragment, null, children)),
+  );
+}
+
+function show(id: string, value: unknown): ReactElement {
+  const json = JSON.stringify(value, (_, inner: unknown) =>
+    inner instanceof Error ? { name: inner.name, message: inner.message } : inner,
+  );
+  return createElement("output", { id }, json);
+}
+
+function State({ id }: Props<"state">): ReactElement {
+  const { state, reason } = useConnectionState();
+  useEffect(() => {
+    if (notes.states.at(-1) !== state) notes.states.push(state);
+  }, [state]);
+  return show(id, { state, reason });
+}
+
+function Channel({ id, name, as = id, fails = false }: Props<"channel">): ReactElement {
+  const status = useChannel(name, (message) => {
+    if (fails) throw new Error(`the handler ${id} has failed`);
+    notes.log.push(`${as}:${JSON.stringify(message)}`);
+  });
+  return show(id, status);
+}
+
+function Calls({ id, path, atOnce }: Props<"call">): ReactElement {
+  const given = useCall(path);
+  const { call } = given;
+  notes.calls.set(id, given);
+  useEffect(() => {
+    if (atOnce !== undefined) void call(atOnce);
+  }, [call, atOnce]);
+  const { data, error, isPending } = given;
+  return show(id, { data, error, isPending });
+}
+
+function Loaded({ id, path, input, options }: Props<"result">): ReactElement {
+  const { data, error, isPending } = useResult(path, input, options);
+  return show(id, { data, error, isPending });
+}
+
+function Streamed({ id, path, input, options, handler }: Props<"stream">): ReactElement {
+  const onItem = (item: unknown) => {
+    notes.log.push(`${id}:${JSON.stringify(item)}`);
+    if (handler === "fail") throw new Error(`the handler ${id} has failed`);
+    return handler === "slow" ? new Promise<void>((resolve) => notes.waiting.push(resolve)) : undefined;
+  };
+  return show(id, useStream(path, input, handler ? { ...options, onItem } : options));
+}

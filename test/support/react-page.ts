@@ -1,0 +1,146 @@
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { type BuildOptions, build } from "esbuild";
+import type { Express } from "express";
+import type { Browser, Page } from "playwright-core";
+import type { Lab } from "../react/page/browser.js";
+import type { Part } from "../react/page/parts.js";
+
+/** How long the page gets to show what is waited for, in milliseconds: less than a test gets. */
+const TIMEOUT = 15_000;
+
+/** The versions of React that the hooks are for. */
+export const REACT_VERSIONS = ["19", "18"] as const;
+export type ReactVersion = (typeof REACT_VERSIONS)[number];
+
+/** The names under which the older version is installed. */
+const ALIASES: Record<ReactVersion, Record<string, string>> = {
+  "19": {},
+  "18": { react: "react18", "react-dom": "react-dom18" },
+};
+
+async function bundle(name: string, version: ReactVersion, options: BuildOptions): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL(`../react/page/${name}.ts`, import.meta.url))],
+    bundle: true,
+    write: false,
+    target: "es2022",
+    alias: ALIASES[version],
+    // only this one warns
+    define: { "process.env.NODE_ENV": '"development"' },
+    external: ["ws", "sockjs-client"],
+    logLevel: "error",
+    ...options,
+  });
+  return outputFiles?.[0]?.text ?? "";
+}
+
+/** The script of the test page, with a version of React. */
+export function bundlePage(version: ReactVersion): Promise<string> {
+  return bundle("browser", version, { format: "iife" });
+}
+
+/** Renders the test page to HTML in this process, with a version of React. */
+export async function bundleServer(version: ReactVersion): Promise<(parts: readonly Part[]) => string> {
+  const code = await bundle("server", version, { format: "cjs", platform: "node" });
+  const module = { exports: {} as { render: (parts: readonly Part[]) => string } };
+  new Function("module", "exports", "require", code)(module, module.exports, createRequire(import.meta.url));
+  return module.exports.render;
+}
+
+/** Adds the test page to an application. */
+export function servePage(app: Express, script: string, html: () => string): void {
+  app.get("/page.js", (_req, res) => {
+    res.type("js").send(script);
+  });
+  app.get("/page", (_req, res) => {
+    res
+      .type("html")
+      .send(
+        `<!doctype html><link rel="icon" href="data:,"><title>A page</title><div id="root">${html()}</div><script src="/page.js"></script>`,
+      );
+  });
+}
+
+/** A page with components of React, as a test sees it. */
+export class ReactPage {
+  readonly page: Page;
+  /** What the page has complained about. */
+  readonly problems: string[] = [];
+
+  static async open(browser: Browser, url: string): Promise<ReactPage> {
+    const react = new ReactPage(await browser.newPage());
+    react.page.setDefaultTimeout(TIMEOUT);
+    await react.page.goto(`${url}/page`);
+    return react;
+  }
+
+  private constructor(page: Page) {
+    this.page = page;
+    page.on("pageerror", (error) => this.problems.push(error.message));
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") this.problems.push(message.text());
+    });
+  }
+
+  /** Connects the page's client, and waits until the connection is open. */
+  async connect(): Promise<void> {
+    await this.run((lab) => {
+      lab.connect();
+      return lab.socket.ready();
+    });
+  }
+
+  /** Runs a function in the page. It sees nothing of the test but its argument. */
+  run<Result, Given = undefined>(
+    act: (lab: Lab, given: Given) => Result | Promise<Result>,
+    given?: Given,
+  ): Promise<Result> {
+    const source = `(lab, given) => { const __name = (f) => f; return (${act})(lab, given); }`;
+    return this.page.evaluate(
+      `(${source})(globalThis.lab, ${JSON.stringify(given ?? null)})`,
+    ) as Promise<Result>;
+  }
+
+  render(...parts: Part[]): Promise<void> {
+    return this.run((lab, given) => lab.render(given as Part[]), parts);
+  }
+
+  unmount(): Promise<void> {
+    return this.run((lab) => lab.unmount());
+  }
+
+  settle(): Promise<void> {
+    return this.run((lab) => lab.settle());
+  }
+
+  /** What a component shows. */
+  async shown(id: string): Promise<Record<string, unknown>> {
+    return JSON.parse((await this.page.locator(`#${id}`).textContent()) ?? "") as Record<string, unknown>;
+  }
+
+  /** Waits until a component shows something, given as pieces of JSON. */
+  async shows(id: string, ...pieces: string[]): Promise<void> {
+    let locator = this.page.locator(`#${id}`);
+    for (const piece of pieces) locator = locator.filter({ hasText: piece });
+    await locator.waitFor();
+  }
+
+  /** Waits until the handlers have got as many messages and items, and gives them back. */
+  async heard(count: number): Promise<string[]> {
+    await this.page.waitForFunction(`lab.notes.log.length >= ${count}`);
+    return this.run((lab) => lab.notes.log.splice(0));
+  }
+
+  /** Unmounts everything; says what is left of it in the page. */
+  async leftBehind(): Promise<{ listeners: number; channels: string[] }> {
+    await this.unmount();
+    await this.settle();
+    return this.run((lab) => ({ listeners: lab.listeners(), channels: lab.socket.channels() }));
+  }
+
+  async close(): Promise<void> {
+    await this.run((lab) => lab.end());
+    await this.page.close();
+  }
+}

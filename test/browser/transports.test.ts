@@ -1,0 +1,170 @@
+import { expect } from "chai";
+import type { Browser, Page } from "playwright-core";
+import type { TokenSocketOptions } from "../../lib/client/index.js";
+import { Application } from "../support/application.js";
+import { launchBrowser } from "../support/browser.js";
+import { RefusingProxy, type RefusingProxyOptions } from "../support/refusing-proxy.js";
+
+/** The page, as an application without a bundler has it. */
+const PAGE = `<!doctype html>
+<html lang="en">
+  <title>A page</title>
+  <script src="/socket/client.js"></script>
+  <script>
+    const options = JSON.parse(new URLSearchParams(location.search).get("options"));
+    globalThis.client = new TokenSocket({ backoff: { min: 10, max: 50 }, ...options }, { twice: (data) => data * 2 });
+  </script>
+</html>`;
+
+/** What is evaluated in the page sees its client. */
+interface ClientPage {
+  readonly client: {
+    ready(): Promise<void>;
+    rpc(name: string, data: unknown): Promise<unknown>;
+    channel(name: string): AsyncIterator<unknown>;
+    publish(channel: string, data: unknown): Promise<void>;
+    subscribe(channel: string): Promise<void>;
+    onreconnect(callback: () => void): void;
+    end(): Promise<void>;
+  };
+}
+
+describe("In Chromium the client's script", () => {
+  let browser: Browser;
+  let application: Application;
+  let proxy: RefusingProxy | undefined;
+  let page: Page;
+  /** What the page has asked for: of SockJS's URLs the end, which names the transport. */
+  const requested: string[] = [];
+  const webSockets: string[] = [];
+
+  before(async () => {
+    browser = await launchBrowser();
+  });
+  after(() => browser.close());
+
+  beforeEach(async () => {
+    requested.length = 0;
+    webSockets.length = 0;
+    application = await Application.start({
+      prepare: (app) => app.get("/page", (_req, res) => res.type("html").send(PAGE)),
+      options: { socketController: { echo: async (_auth, data) => data } },
+    });
+    page = await browser.newPage();
+    page.on("request", (request) => {
+      const path = new URL(request.url()).pathname;
+      requested.push(/^\/sockets\/\d+\/[^/]+\/(\w+)$/.exec(path)?.[1] ?? path);
+    });
+    page.on("websocket", (socket) => webSockets.push(new URL(socket.url()).pathname));
+  });
+
+  afterEach(async () => {
+    await page.close();
+    await proxy?.stop();
+    proxy = undefined;
+    await application.stop();
+  });
+
+  /** Opens the page, through a proxy where there are options of one, and connects its client. */
+  const open = async (options?: RefusingProxyOptions, clientOptions: TokenSocketOptions = {}) => {
+    proxy = options && (await RefusingProxy.start(application.url, options));
+    const query = new URLSearchParams({ options: JSON.stringify(clientOptions) });
+    await page.goto(`${(proxy ?? application).url}/page?${query}`);
+    await page.evaluate(() => (globalThis as unknown as ClientPage).client.ready());
+  };
+
+  /** All directions: a call each way, and a message. */
+  const converse = async () => {
+    const heard = await page.evaluate(async () => {
+      const { client } = globalThis as unknown as ClientPage;
+      const messages = client.channel("room");
+      const message = messages.next();
+      await client.subscribe("room");
+      await client.publish("room", { text: "ü 👋" });
+      return [await client.rpc("echo", ["x".repeat(50_000)]), (await message).value];
+    });
+    expect(heard).to.deep.equal([["x".repeat(50_000)], { text: "ü 👋" }]);
+    expect(await application.tokenServer.rpc(application.socket(), "twice", 4)).to.equal(8);
+    expect(application.tokenServer.channelSockets("room")).to.have.length(1);
+  };
+
+  /** Has the server close the connection; resolves when the page is back. */
+  const comeBack = async () => {
+    const back = page.evaluate(
+      () =>
+        new Promise<void>((resolve) => {
+          (globalThis as unknown as ClientPage).client.onreconnect(resolve);
+        }),
+    );
+    // the page listens when it answers what came next
+    await page.evaluate("1");
+    application.socket().close(4999, "Come back");
+    await back;
+  };
+
+  it("is carried by a plain WebSocket, and loads nothing of SockJS", async () => {
+    await open();
+    await converse();
+    expect(application.socket().protocol).to.equal("websocket-raw");
+    expect(webSockets).to.deep.equal(["/sockets/websocket"]);
+    expect(requested).to.deep.equal(["/page", "/socket/client.js", "/socket/token"]);
+    await comeBack();
+    await converse();
+    expect(webSockets).to.have.length(2);
+    expect(requested).to.not.include("/socket/sockjs.js");
+  });
+
+  for (const refusal of ["answers 403", "hangs up", "says nothing"] as const) {
+    it(`is carried by xhr-streaming where a proxy ${refusal} to a WebSocket`, async () => {
+      await open(
+        { refusal },
+        // a busy machine is not to be taken for a bad proxy
+        { webSocketTimeout: refusal === "says nothing" ? 100 : 5000, sockjs: { timeout: 10_000 } },
+      );
+      await converse();
+      expect(application.socket().protocol).to.equal("xhr-streaming");
+      expect(proxy?.refused).to.deep.equal(["/sockets/websocket"]);
+      expect(requested.slice(0, 6)).to.deep.equal([
+        "/page",
+        "/socket/client.js",
+        "/socket/token",
+        "/socket/sockjs.js",
+        "/sockets/info",
+        "xhr_streaming",
+      ]);
+      expect(requested).to.not.include("xhr");
+      // what has worked is kept
+      await comeBack();
+      await converse();
+      expect(application.socket().protocol).to.equal("xhr-streaming");
+      expect(proxy?.refused).to.have.length(1);
+      expect(requested.filter((path) => path === "/socket/sockjs.js")).to.have.length(1);
+    });
+  }
+
+  it("is carried by xhr-polling where a proxy also holds responses back until they end", async () => {
+    await open({ refusal: "answers 403", isBuffering: true });
+    await converse();
+    expect(application.socket().protocol).to.equal("xhr-polling");
+    expect(proxy?.refused).to.deep.equal(["/sockets/websocket"]);
+    const tried = requested.filter((path) => ["xhr_streaming", "eventsource", "xhr"].includes(path));
+    expect([...new Set(tried)]).to.deep.equal(["xhr_streaming", "eventsource", "xhr"]);
+    await comeBack();
+    await converse();
+    expect(application.socket().protocol).to.equal("xhr-polling");
+    expect(proxy?.refused).to.have.length(1);
+  });
+
+  it("leaves nothing at the server of the transports that it has tried in vain", async () => {
+    await open({ refusal: "answers 403", isBuffering: true });
+    const { tokenServer } = application;
+    while (tokenServer.sockets().length > 1) {
+      await new Promise((resolve) => tokenServer.once("disconnect", resolve));
+    }
+    expect(application.socket().protocol).to.equal("xhr-polling");
+    await page.evaluate(() => (globalThis as unknown as ClientPage).client.end());
+    while (tokenServer.sockets().length > 0) {
+      await new Promise((resolve) => tokenServer.once("disconnect", resolve));
+    }
+  });
+});

@@ -292,7 +292,9 @@ describe("The example chat", () => {
     });
 
     it("shows why a message was refused", async () => {
-      await carol.input.evaluate(`(input) => input.removeAttribute("maxlength")`);
+      await carol.input.evaluate((input) =>
+        (input as unknown as { removeAttribute(name: string): void }).removeAttribute("maxlength"),
+      );
       const text = newText("x".repeat(1000));
       await carol.say(text);
 

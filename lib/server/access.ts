@@ -1,8 +1,10 @@
 import type { EventEmitter } from "node:events";
 import { type Answering, ask } from "../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
-import { FORBIDDEN } from "../shared/refusals.js";
+import { FORBIDDEN, TIMED_OUT } from "../shared/refusals.js";
+import { Deadlines } from "./deadlines.js";
 import type { GuardEvents } from "./events.js";
+import type { Limits } from "./options.js";
 import type { Reporter } from "./reporter.js";
 
 /** What the listeners have decided; `error` is what the client may see of a refusal. */
@@ -18,11 +20,26 @@ export class Access {
   readonly #emitter: EventEmitter;
   readonly #reporter: Reporter;
   readonly #exposeErrors: boolean;
+  readonly #deadlines: Deadlines;
+  readonly #authenticationDeadlines: Deadlines;
 
-  constructor(emitter: EventEmitter, reporter: Reporter, exposeErrors: boolean) {
+  constructor(
+    emitter: EventEmitter,
+    reporter: Reporter,
+    exposeErrors: boolean,
+    { listenerTimeout, authenticationTimeout }: Pick<Limits, "listenerTimeout" | "authenticationTimeout">,
+  ) {
     this.#emitter = emitter;
     this.#reporter = reporter;
     this.#exposeErrors = exposeErrors;
+    this.#deadlines = new Deadlines(listenerTimeout);
+    this.#authenticationDeadlines = new Deadlines(authenticationTimeout);
+  }
+
+  /** Lets go of the listeners that have not answered. */
+  close(): void {
+    this.#deadlines.limit(undefined);
+    this.#authenticationDeadlines.limit(undefined);
   }
 
   /** Decides on a client's request; at once where nobody listens. */
@@ -45,6 +62,10 @@ export class Access {
       // taken away meanwhile, or a `once` listener that another request has used up
       if (!this.#emitter.rawListeners(event).includes(listener)) continue;
       const outcome = await this.#askOne(event, listener, args, nothingAllows);
+      if (outcome === undefined) {
+        this.#reporter.error("access", new Error(`A listener for "${event}" has not answered in time`));
+        return { allowed: false, error: TIMED_OUT };
+      }
       if (outcome.status === "failure") {
         if (!isRpcError(outcome.error)) {
           this.#reporter.error(`a listener for "${event}" failed`, outcome.error);
@@ -61,15 +82,19 @@ export class Access {
     return ALLOWED;
   }
 
+  /** Resolves with nothing where the listener takes too long. */
   #askOne(
     event: string,
     listener: Listener,
     args: readonly unknown[],
     nothingAllows: boolean,
-  ): Promise<Outcome> {
+  ): Promise<Outcome | undefined> {
+    const deadlines = nothingAllows ? this.#authenticationDeadlines : this.#deadlines;
     // `once` wraps a listener; the wrapper removes it when called, and keeps the parameters' count to itself
     const declared = (listener.listener ?? listener).length;
     return new Promise((settle) => {
+      const asked = { expire: () => settle(undefined) };
+      deadlines.add(asked);
       ask(
         {
           fn: listener,
@@ -79,7 +104,10 @@ export class Access {
           position: 2,
           nothingAnswers: nothingAllows,
         },
-        settle,
+        (outcome) => {
+          deadlines.delete(asked);
+          settle(outcome);
+        },
         (outcome) => this.#reporter.error(`a listener for "${event}" answered again`, lateError(outcome)),
       );
     });

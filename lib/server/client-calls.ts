@@ -9,8 +9,9 @@ import {
   type Protocol,
   type RequestHead,
 } from "../shared/protocol.js";
-import { ABORTED, INVALID_REQUEST, IS_STREAM, type Refusal } from "../shared/refusals.js";
+import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, type Refusal, TIMED_OUT } from "../shared/refusals.js";
 import type { Access, Verdict } from "./access.js";
+import type { Deadlines } from "./deadlines.js";
 import type { Dispatcher } from "./dispatcher.js";
 import type { RunningRoute } from "./express-routes.js";
 import type { Limits } from "./options.js";
@@ -25,6 +26,8 @@ export interface CallParts<Auth> {
   readonly access: Access;
   readonly dispatcher: Dispatcher<Auth>;
   readonly reporter: Reporter;
+  /** Of the calls of all clients. */
+  readonly functionDeadlines: Deadlines;
 }
 
 /** The connection that calls come from. */
@@ -47,6 +50,8 @@ interface Call {
   /** Absent while the listeners decide. */
   running: RunningRoute | undefined;
   stream: OutgoingStream | undefined;
+  /** Called when it has had its time. */
+  expire(): void;
 }
 
 /** The calls of one client that are under way. */
@@ -65,10 +70,22 @@ export class ClientCalls<Auth> {
 
   /** Asks the listeners, runs what the path names, and answers once. */
   begin(head: RequestHead, path: string, data: unknown): void {
-    const { access, dispatcher } = this.#parts;
+    const { access, dispatcher, functionDeadlines, limits } = this.#parts;
     const { socket } = this.#caller;
     const { auth } = socket;
-    const call: Call = { head, path, isSettled: false, running: undefined, stream: undefined };
+    if (this.#calls.size + this.#streaming.size >= limits.callsInFlight)
+      return this.#caller.refuse(head, BUSY);
+    const call: Call = {
+      head,
+      path,
+      isSettled: false,
+      running: undefined,
+      stream: undefined,
+      expire: () => {
+        this.#settle(call, { status: "error", error: TIMED_OUT });
+        call.running?.abort();
+      },
+    };
     const request = { rpc: path, req: data };
     const proceed = (verdict: Verdict) => {
       if (this.#caller.closed || call.isSettled) return;
@@ -80,7 +97,9 @@ export class ClientCalls<Auth> {
     const verdict = access.decide("rpc", socket, request);
     if (verdict instanceof Promise) void verdict.then(proceed);
     else proceed(verdict);
-    if (!call.isSettled) this.#calls.add(call);
+    if (call.isSettled) return;
+    this.#calls.add(call);
+    functionDeadlines.add(call);
   }
 
   /** Ends what the client does not wait for any more. */
@@ -103,15 +122,17 @@ export class ClientCalls<Auth> {
 
   /** Tells all of them that nobody waits any more. */
   end(): void {
-    for (const call of [...this.#calls, ...this.#streaming.values()]) abort(call);
-    this.#calls.clear();
+    for (const call of [...this.#calls, ...this.#streaming.values()]) {
+      this.#forget(call);
+      abort(call);
+    }
     this.#streaming.clear();
   }
 
   #settle(call: Call, outcome: Outcome): void {
     if (call.isSettled || this.#caller.closed) return this.#discard(call, outcome);
     call.isSettled = true;
-    this.#calls.delete(call);
+    this.#forget(call);
     const { head } = call;
     if (outcome.status === "error") return this.#caller.refuse(head, errorForWire(outcome.error));
     if (outcome.status === "failure") return this.#fail(call, "failed", outcome.error);
@@ -123,6 +144,10 @@ export class ClientCalls<Auth> {
       return this.#fail(call, "has a result that is no JSON", error);
     }
     this.#caller.send(frame);
+  }
+
+  #forget(call: Call): void {
+    if (this.#calls.delete(call)) this.#parts.functionDeadlines.delete(call);
   }
 
   #fail({ head, path }: Call, how: string, error: unknown): void {

@@ -1,4 +1,4 @@
-import { DisconnectedError, remoteError, UnauthorizedError } from "../shared/call-errors.js";
+import { CallError, DisconnectedError, remoteError, UnauthorizedError } from "../shared/call-errors.js";
 import { CLOSE, type CloseReason } from "../shared/close-codes.js";
 import { errorForWire, failureForWire, type Outcome } from "../shared/errors.js";
 import { type CallOptions, PendingCalls } from "../shared/pending-calls.js";
@@ -10,6 +10,7 @@ import {
   encodeReply,
   INVALID_MESSAGE_REPLY,
   isReservedChannel,
+  type JsonObject,
   PROTOCOL,
   type Protocol,
   parseClientFrame,
@@ -22,13 +23,16 @@ import {
   INVALID_REQUEST,
   NOT_FOUND,
   PUBSUB_OFF,
+  TIMED_OUT,
   TOKEN_NOT_FOUND,
+  TOO_MANY_CHANNELS,
   UNAVAILABLE,
 } from "../shared/refusals.js";
 import type { Verdict } from "./access.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
+import { FrameRate } from "./frame-rate.js";
 import { Lanes } from "./lanes.js";
 import type { PubSub } from "./pubsub.js";
 import type { Identity, Socket } from "./socket.js";
@@ -87,10 +91,17 @@ export class Connection<Auth> {
   /** How many messages Redis has been given and has not taken yet. */
   #publishing = 0;
   #memberships: Lanes | undefined;
+  /** How many channels it is about to join by its own doing. */
+  #joining = 0;
+  readonly #rate: FrameRate;
+  /** Set while frames wait because they came too fast. */
+  #pause: NodeJS.Timeout | undefined;
 
   constructor(transport: SockJSTransport, parts: ConnectionParts<Auth>) {
     this.#transport = transport;
     this.#parts = parts;
+    const { framesPerSecond, frameBurst } = parts.limits;
+    this.#rate = new FrameRate(framesPerSecond, frameBurst);
     transport.listen(
       (message) => this.receive(message),
       () => this.#end(),
@@ -156,6 +167,9 @@ export class Connection<Auth> {
     if (this.closed) throw new DisconnectedError();
     if (!this.#identified) throw new UnauthorizedError("The socket has not authenticated");
     this.#calls ??= new PendingCalls();
+    if (this.#calls.size >= this.#parts.limits.callsInFlight) {
+      throw new CallError("Too many calls of this client are under way", "busy");
+    }
     return this.#calls.add(options, (fid) => this.send(encodeCall(fid, command, args)));
   }
 
@@ -173,8 +187,10 @@ export class Connection<Auth> {
     const frame = parseClientFrame(message, this.#parts.limits);
     if (this.#state === "connecting") return this.#begin(frame);
     // the application may be waiting for just this answer before it accepts the client
-    if (this.#state === "open" || frame.type === "answer") return this.#handle(frame);
+    const mayPass = (this.#state === "open" && this.#waiting.length === 0) || frame.type === "answer";
+    if (mayPass && this.#rate.take()) return this.#handle(frame);
     this.#wait(frame, typeof message === "string" ? Buffer.byteLength(message) : 0);
+    this.#serveWaiting();
   }
 
   /** The first frame has to authenticate; what is no frame at all gets another chance. */
@@ -252,7 +268,8 @@ export class Connection<Auth> {
     if (isFirst) this.#identify(identity);
     const verdict = await access.authenticate(this.socket, identity.auth);
     if (this.closed) return;
-    if (!verdict.allowed) return this.close(CLOSE.forbidden);
+    if (!verdict.allowed)
+      return this.close(verdict.error === TIMED_OUT ? CLOSE.unavailable : CLOSE.forbidden);
     if (!isFirst) {
       // what the client asked for before it asked for this is decided under its old identity
       await new Promise<void>((resolve) => this.#lanes.runAll(resolve));
@@ -278,13 +295,22 @@ export class Connection<Auth> {
   }
 
   #serveWaiting(): void {
+    if (this.#pause) return;
     // one of them may be another `auth` frame, for which the rest goes on waiting
-    while (this.#state === "open") {
+    while (this.#state === "open" && this.#waiting.length > 0) {
+      if (!this.#rate.take()) return this.#pauseWaiting();
       const next = this.#waiting.shift();
       if (!next) return;
       this.#waitingBytes -= next.bytes;
       this.#handle(next.frame);
     }
+  }
+
+  #pauseWaiting(): void {
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.#serveWaiting();
+    }, this.#rate.wait);
   }
 
   #call({ head, path, data }: CallFrame): void {
@@ -337,12 +363,20 @@ export class Connection<Auth> {
 
   #onMembership({ type, head, channel, req }: MembershipFrame): void | Promise<void> {
     const { access, pubsub } = this.#parts;
-    return this.#decided(access.decide(type, this.socket, { channel }), head, () =>
-      this.#carryOut(
-        head,
-        type === "subscribe" ? pubsub.join(this, channel, { ...head, req }) : pubsub.leave(this, channel),
-      ),
-    );
+    return this.#decided(access.decide(type, this.socket, { channel }), head, () => {
+      if (type === "unsubscribe") return this.#carryOut(head, pubsub.leave(this, channel));
+      return this.#join(head, channel, req);
+    });
+  }
+
+  async #join(head: RequestHead, channel: string, req: JsonObject): Promise<void> {
+    const { pubsub, limits } = this.#parts;
+    if (pubsub.has(this, channel)) return this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
+    const joined = Object.keys(this.channels).length + this.#joining;
+    if (joined >= limits.channelsPerSocket) return this.refuse(head, TOO_MANY_CHANNELS);
+    this.#joining++;
+    await this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
+    this.#joining--;
   }
 
   /** Publishes what the channel's schema has made of a message. */
@@ -424,6 +458,7 @@ export class Connection<Auth> {
     if (this.closed) return;
     this.#state = "closed";
     this.#waiting = [];
+    clearTimeout(this.#pause);
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);

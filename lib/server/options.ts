@@ -38,6 +38,32 @@ export interface Limits {
    */
   redisTimeout: number;
   /**
+   * Frames that a socket may send each second, on average. More wait, up to `framesWaiting` and `bytesWaiting`, and past
+   * these the socket is closed. Default 500. `Infinity`: as many as it likes.
+   */
+  framesPerSecond: number;
+  /** Frames that a socket may send at once after a quiet time. Default 1000. `Infinity` likewise. */
+  frameBurst: number;
+  /**
+   * Calls of a socket that are under way, its streams among them, past which further ones are refused with "Too many
+   * requests"; likewise the calls of one client that the server makes. Default 1000. `Infinity`: no limit.
+   */
+  callsInFlight: number;
+  /** Channels that a socket may be in by its own doing; further ones are refused. Default 1000. `Infinity`: no limit. */
+  channelsPerSocket: number;
+  /**
+   * Milliseconds that a function, a procedure or a route may take to answer; then its signal fires, and the client gets
+   * the error `timeout`. A stream may last as long as it likes. Default 30,000. `Infinity`: no limit.
+   */
+  functionTimeout: number;
+  /** Milliseconds that a listener may take to decide; then the request is refused. Default 10,000. `Infinity` likewise. */
+  listenerTimeout: number;
+  /**
+   * Milliseconds that the `authentication` function, or a listener of that name, may take; then the token route answers
+   * 503, or the socket is closed with 4503, and the client comes back. Default 10,000. `Infinity` likewise.
+   */
+  authenticationTimeout: number;
+  /**
    * Items of one stream that a client may ask for ahead of those that it has got; one that asks for more gets an
    * error instead of the rest. Default 1024. A larger one lets more of a fast stream wait for a slow client.
    */
@@ -209,9 +235,27 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   framesWaiting: 1000,
   bytesWaiting: 1_048_576,
   redisTimeout: 4_000,
+  framesPerSecond: 500,
+  frameBurst: 1000,
+  callsInFlight: 1000,
+  channelsPerSocket: 1000,
+  functionTimeout: 30_000,
+  listenerTimeout: 10_000,
+  authenticationTimeout: 10_000,
   streamWindow: 1024,
   routeResponseBytes: 16_777_216,
 };
+
+/** The limits that `Infinity` turns off. */
+const MAY_BE_OFF: ReadonlySet<string> = new Set<keyof Limits>([
+  "framesPerSecond",
+  "frameBurst",
+  "callsInFlight",
+  "channelsPerSocket",
+  "functionTimeout",
+  "listenerTimeout",
+  "authenticationTimeout",
+]);
 
 /** Checks the options and fills in the defaults. Throws a `TypeError` that names the option. */
 export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
@@ -276,7 +320,7 @@ function resolveLimits(given: object | undefined): Limits {
   const limits = withoutAbsent(given ?? {});
   for (const [name, value] of Object.entries(limits)) {
     if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw new TypeError(`options.limits.${name} is no limit`);
-    if (!bound.accepts(value)) {
+    if (!bound.accepts(value) && !(value === Infinity && MAY_BE_OFF.has(name))) {
       throw new TypeError(`options.limits.${name} must be ${bound.expected}, not ${show(value)}`);
     }
   }

@@ -107,6 +107,11 @@ export class PubSub<Auth> {
     return this.publish(ALL_CHANNEL, data);
   }
 
+  /** Says whether a socket is in a channel. */
+  has(connection: Connection<Auth>, channel: string): boolean {
+    return this.#hub.has(connection, channel);
+  }
+
   /** Lets a socket join; resolves when Redis has confirmed and the client has been told. */
   join(
     connection: Connection<Auth>,

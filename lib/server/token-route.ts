@@ -2,7 +2,9 @@ import express, { type Express, type Request, type RequestHandler, type Response
 import qs from "qs";
 import { type Answering, ask } from "../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
+import { TIMED_OUT } from "../shared/refusals.js";
 import { lateError } from "./access.js";
+import { Deadlines } from "./deadlines.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Reporter } from "./reporter.js";
 import { unmount } from "./router.js";
@@ -12,7 +14,10 @@ import type { TokenStore } from "./token-store.js";
 /** What the token route needs. */
 export interface TokenRouteParts<Auth> {
   readonly app: Express;
-  readonly options: Pick<ResolvedOptions<Auth>, "tokenRoute" | "customMiddleware" | "jsonp" | "exposeErrors">;
+  readonly options: Pick<
+    ResolvedOptions<Auth>,
+    "tokenRoute" | "customMiddleware" | "jsonp" | "exposeErrors" | "limits"
+  >;
   /** Read at each request, so that the application may change it at any time. */
   readonly authentication: () => ResolvedOptions<Auth>["authentication"];
   readonly tokens: TokenStore<Auth>;
@@ -41,11 +46,13 @@ const LONGEST_BODY = 65_536;
 export class TokenRoute<Auth> {
   /** Undefined once closed; requests that are under way then pass. */
   #parts: TokenRouteParts<Auth> | undefined;
+  readonly #deadlines: Deadlines;
   readonly #unmount: () => void;
 
   constructor(parts: TokenRouteParts<Auth>) {
     this.#parts = parts;
     const { app, options } = parts;
+    this.#deadlines = new Deadlines(options.limits.authenticationTimeout);
     const open: RequestHandler = (req, _res, next) => {
       // Express answers HEAD by the handlers of GET, and would make a token for it
       if (!this.#parts || (req.method !== "GET" && req.method !== "POST")) return next("route");
@@ -73,6 +80,7 @@ export class TokenRoute<Auth> {
   /** Takes the route out of service. */
   close(): void {
     this.#parts = undefined;
+    this.#deadlines.limit(undefined);
     this.#unmount();
   }
 
@@ -102,6 +110,10 @@ export class TokenRoute<Auth> {
   async #answer(parts: TokenRouteParts<Auth>, req: Request): Promise<Answer> {
     const { tokens, reporter, options } = parts;
     const outcome = await this.#authenticate(parts, req);
+    if (!outcome) {
+      reporter.error("authentication at the token route", new Error("There was no answer in time"));
+      return { status: 503, body: { error: TIMED_OUT.message } };
+    }
     if (outcome.status !== "result") {
       if (outcome.status === "failure" && !isRpcError(outcome.error)) {
         reporter.error("authentication at the token route failed", outcome.error);
@@ -123,17 +135,24 @@ export class TokenRoute<Auth> {
     }
   }
 
+  /** Gives nothing where the application's function takes too long. */
   #authenticate(
     { authentication, reporter }: TokenRouteParts<Auth>,
     req: Request,
-  ): Promise<Outcome> | Outcome {
+  ): Promise<Outcome | undefined> | Outcome {
     const authenticate = authentication();
     if (typeof authenticate === "string") {
       const session = this.#sessionOf(reporter, req);
       const value = session && Object.hasOwn(session, authenticate) ? session[authenticate] : undefined;
       return { status: "result", value };
     }
-    return new Promise((settle) => {
+    return new Promise((resolve) => {
+      const asked = { expire: () => resolve(undefined) };
+      this.#deadlines.add(asked);
+      const settle = (outcome: Outcome) => {
+        this.#deadlines.delete(asked);
+        resolve(outcome);
+      };
       ask({ fn: authenticate as Answering, self: undefined, args: [req], position: 1 }, settle, (late) =>
         reporter.error("authentication at the token route answered again", lateError(late)),
       );

@@ -22,6 +22,7 @@ import { ChannelSchemas } from "./channel-schemas.js";
 import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
+import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
 import type { NoticeEvent, ServerEvents } from "./events.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
@@ -41,7 +42,6 @@ import type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } 
 import { onConnection, SockJSTransport } from "./sockjs.js";
 import { TokenRoute } from "./token-route.js";
 import { TokenStore } from "./token-store.js";
-import { Unauthenticated } from "./unauthenticated.js";
 
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
@@ -77,7 +77,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   readonly #pubsub: PubSub<Auth>;
   readonly #tokenRoute: TokenRoute<Auth>;
   readonly #clientFiles: ClientFiles | undefined;
-  readonly #unauthenticated: Unauthenticated;
+  readonly #unauthenticated: Deadlines;
   readonly #connections = new Map<object, Connection<Auth>>();
   readonly #parts: ConnectionParts<Auth>;
   readonly #stopAccepting: () => void;
@@ -127,13 +127,13 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl, limits.redisTimeout);
     this.#tokenRoute = this.#mount(app, tokens);
     this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
-    this.#unauthenticated = new Unauthenticated(rest.authTimeout);
+    this.#unauthenticated = new Deadlines(rest.authTimeout);
     this.#parts = {
       ping,
       exposeErrors,
       limits,
       tokens,
-      access: new Access(this, reporter, exposeErrors),
+      access: new Access(this, reporter, exposeErrors, limits),
       dispatcher: new Dispatcher(
         this.#options,
         new ExpressRoutes(app, limits.routeResponseBytes),
@@ -144,6 +144,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       pubsub: this.#pubsub,
       reporter,
       notify: (event, ...args) => this.#notify(event, ...args),
+      functionDeadlines: new Deadlines(limits.functionTimeout),
       onAuthenticating: (connection) => this.#unauthenticated.add(connection),
       onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
       onClosed: (connection) => this.#forget(connection),
@@ -364,6 +365,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     clearTimeout(this.#retry);
     this.#rejectReady(new Error("The server was shut down before it was ready"));
     for (const connection of [...this.#connections.values()]) connection.close(CLOSE.shutdown);
+    this.#parts.access.close();
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, SHUTDOWN_PATIENCE);

@@ -45,3 +45,9 @@ export const TOKEN_NOT_FOUND = /* @__PURE__ */ new Refusal("token_not_found", "T
 
 /** The function answers with a stream, and the client has not said that it can read one. */
 export const IS_STREAM = /* @__PURE__ */ new Refusal("stream", "The function answers with a stream");
+
+/** A function or a listener has not answered in time. */
+export const TIMED_OUT = /* @__PURE__ */ new Refusal("timeout", "No answer in time");
+
+/** The socket is in as many channels as it may be. */
+export const TOO_MANY_CHANNELS = /* @__PURE__ */ new Refusal("too_many_channels", "Too many channels");

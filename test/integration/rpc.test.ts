@@ -759,8 +759,8 @@ describe("the server's call", () => {
     expect([...client.frames, ...other.frames]).to.deep.equal([]);
   });
 
-  it("may be one of thousands that are answered in any order", async () => {
-    const calls = Array.from({ length: 5000 }, (_, i) => application.tokenServer.rpc(socket, "f", i));
+  it("may be one of a thousand that are answered in any order", async () => {
+    const calls = Array.from({ length: 1000 }, (_, i) => application.tokenServer.rpc(socket, "f", i));
     const received = [];
     for (let i = 0; i < calls.length; i++) received.push(await client.takeCall());
     for (const { fid, args } of received.reverse()) client.send({ rpc: "_rpc", fid, resp: { data: args } });

@@ -1,33 +1,33 @@
-/** Something that has to authenticate in time. */
-interface Candidate {
+/** Something that has to be done in time. */
+interface Timed {
   /** Called when it has had its time. */
   expire(): void;
 }
 
-/** Closes connections that do not authenticate in time; one timer serves them all. */
-export class Unauthenticated {
+/** Ends what is not done in time, all after the same time; one timer serves them all. */
+export class Deadlines {
   /** Since when each has had to, by a clock that nobody sets; in that order, so the first one is the first to expire. */
-  readonly #candidates = new Map<Candidate, number>();
+  readonly #pending = new Map<Timed, number>();
   #limit: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `limit` is in milliseconds. */
+  /** `limit` is in milliseconds; `Infinity` is none. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** Starts a connection's time. */
-  add(candidate: Candidate): void {
-    this.#candidates.set(candidate, performance.now());
+  /** Starts the time of something. */
+  add(timed: Timed): void {
+    this.#pending.set(timed, performance.now());
     if (this.#timer === undefined) this.#schedule();
   }
 
-  delete(candidate: Candidate): void {
-    this.#candidates.delete(candidate);
-    if (this.#candidates.size === 0) this.#stop();
+  delete(timed: Timed): void {
+    this.#pending.delete(timed);
+    if (this.#pending.size === 0) this.#stop();
   }
 
-  /** Sets the time that each connection has, those that have begun as well; undefined: no limit. */
+  /** Sets the time that each has, those that have begun as well; undefined: no limit. */
   limit(limit: number | undefined): void {
     this.#limit = limit;
     this.#schedule();
@@ -35,7 +35,7 @@ export class Unauthenticated {
 
   #schedule(): void {
     this.#stop();
-    const [oldest] = this.#candidates.values();
+    const [oldest] = this.#pending.values();
     if (oldest === undefined || this.#limit === undefined) return;
     const wait = Math.max(0, oldest + this.#limit - performance.now());
     this.#timer = setTimeout(() => this.#expire(), Math.min(Math.ceil(wait), LONGEST_WAIT));
@@ -43,11 +43,11 @@ export class Unauthenticated {
 
   #expire(): void {
     const now = performance.now();
-    for (const [candidate, since] of this.#candidates) {
+    for (const [timed, since] of this.#pending) {
       // what is told of an end may change the limit
       if (this.#limit === undefined || since + this.#limit > now) break;
-      this.#candidates.delete(candidate);
-      candidate.expire();
+      this.#pending.delete(timed);
+      timed.expire();
     }
     this.#schedule();
   }

@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { Unauthenticated } from "../../lib/server/unauthenticated.js";
+import { Deadlines } from "../../lib/server/deadlines.js";
 
-describe("the time limit for authentication", () => {
+describe("a time limit", () => {
   /** Runs a test in one turn, so that its clock counts no timer of anybody else. */
   const onClock = (test: (clock: sinon.SinonFakeTimers) => void) => () => {
     const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
@@ -18,7 +18,7 @@ describe("the time limit for authentication", () => {
   it(
     "expires each connection after its time, with one timer for all",
     onClock((clock) => {
-      const unauthenticated = new Unauthenticated(1000);
+      const unauthenticated = new Deadlines(1000);
       const [first, second] = [candidate(), candidate()];
       unauthenticated.add(first);
       clock.tick(400);
@@ -37,7 +37,7 @@ describe("the time limit for authentication", () => {
   it(
     "leaves those alone that have authenticated, and no timer behind",
     onClock((clock) => {
-      const unauthenticated = new Unauthenticated(1000);
+      const unauthenticated = new Deadlines(1000);
       const one = candidate();
       unauthenticated.add(one);
       unauthenticated.delete(one);
@@ -50,7 +50,7 @@ describe("the time limit for authentication", () => {
   it(
     "applies a new limit to those that wait already, and none where there is none",
     onClock((clock) => {
-      const unauthenticated = new Unauthenticated(1000);
+      const unauthenticated = new Deadlines(1000);
       const one = candidate();
       unauthenticated.add(one);
       clock.tick(500);
@@ -67,7 +67,7 @@ describe("the time limit for authentication", () => {
   it(
     "keeps one timer where the limit is set by whoever hears of an end",
     onClock((clock) => {
-      const unauthenticated = new Unauthenticated(1000);
+      const unauthenticated = new Deadlines(1000);
       const [one, other] = [{ expire: sinon.spy(() => unauthenticated.limit(2000)) }, candidate()];
       unauthenticated.add(one);
       unauthenticated.add(other);
@@ -82,7 +82,7 @@ describe("the time limit for authentication", () => {
   it(
     "waits longer than a timer can",
     onClock((clock) => {
-      const unauthenticated = new Unauthenticated(5e9);
+      const unauthenticated = new Deadlines(5e9);
       const one = candidate();
       unauthenticated.add(one);
       clock.tick(5e9 - 1);

@@ -1,0 +1,32 @@
+/** How many frames a socket may send: a bucket of tokens that fills again with time. */
+export class FrameRate {
+  readonly #perSecond: number;
+  readonly #burst: number;
+  #tokens: number;
+  #since = performance.now();
+
+  constructor(perSecond: number, burst: number) {
+    this.#perSecond = perSecond;
+    this.#burst = burst;
+    this.#tokens = burst;
+  }
+
+  /** Takes a token for a frame, where there is one. */
+  take(): boolean {
+    if (this.#tokens < 1) this.#fill();
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+
+  /** Milliseconds until there is a token. */
+  get wait(): number {
+    return Math.max(1, Math.ceil(((1 - this.#tokens) * 1000) / this.#perSecond));
+  }
+
+  #fill(): void {
+    const now = performance.now();
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#since) * this.#perSecond) / 1000);
+    this.#since = now;
+  }
+}

@@ -1,0 +1,252 @@
+import { expect } from "chai";
+import { CallError, type Limits, RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
+import { Application } from "../support/application.js";
+import type { WireClient } from "../support/wire-client.js";
+
+const BUSY = { message: "Too many requests", code: "busy" };
+const TIMED_OUT = { message: "No answer in time", code: "timeout" };
+
+describe("A limit", () => {
+  let application: Application;
+  let client: WireClient;
+
+  const start = async (limits: Partial<Limits>, options: TokenSocketServerOptions = {}) => {
+    application = await Application.start({ options: { limits, ...options } });
+    client = await application.connect("websocket", { protocol: 4 });
+  };
+  afterEach(() => application.stop());
+
+  describe("callsInFlight", () => {
+    it("refuses further calls of a client, until some are answered", async () => {
+      const answers: ((value: string) => void)[] = [];
+      const wait = () => new Promise((resolve) => answers.push(resolve));
+      await start({ callsInFlight: 2 }, { socketController: { wait, now: () => 1 } });
+      client.send({ rpc: "wait", uuid: "a" });
+      client.send({ rpc: "wait", uuid: "b" });
+      expect(await client.request({ rpc: "now" })).to.have.deep.property("error", BUSY);
+      expect(await client.request({ rpc: "nowhere" })).to.have.deep.property("error", BUSY);
+      answers[0]?.("done");
+      expect(await client.take()).to.deep.equal({ rpc: "wait", uuid: "a", resp: "done" });
+      expect(await client.request({ rpc: "now" })).to.have.property("resp", 1);
+    });
+
+    it("counts streams as long as they are open, and calls while listeners decide", async () => {
+      const stream = async function* () {
+        yield 1;
+      };
+      await start({ callsInFlight: 1 }, { socketController: { stream, now: () => 1 } });
+      expect(await client.request({ rpc: "stream", uuid: "s" })).to.have.property("stream", true);
+      expect(await client.request({ rpc: "now" })).to.have.deep.property("error", BUSY);
+      client.send({ rpc: "_cancel", req: { uuid: "s" } });
+      await client.take();
+      let decide = (_allowed: boolean) => {};
+      application.tokenServer.once("rpc", (_socket) => new Promise((resolve) => (decide = resolve)));
+      client.send({ rpc: "now", uuid: "d" });
+      expect(await client.request({ rpc: "now" })).to.have.deep.property("error", BUSY);
+      decide(true);
+      expect(await client.take()).to.have.property("resp", 1);
+    });
+
+    it("refuses further calls of the server to one client, and to that alone", async () => {
+      await start({ callsInFlight: 1 });
+      const other = await application.connect();
+      const [first, second] = application.tokenServer.sockets();
+      if (!first || !second) throw new Error("there are two sockets");
+      const call = application.tokenServer.rpc(first, "a");
+      const error = await application.tokenServer.rpc(first, "b").catch((reason: unknown) => reason);
+      expect(error).to.be.instanceOf(CallError).with.property("code", "busy");
+      const elsewhere = application.tokenServer.rpc(second, "c");
+      other.send({ rpc: "_rpc", fid: (await other.takeCall()).fid, resp: { data: 3 } });
+      expect(await elsewhere).to.equal(3);
+      client.send({ rpc: "_rpc", fid: (await client.takeCall()).fid, resp: { data: 1 } });
+      expect(await call).to.equal(1);
+    });
+  });
+
+  describe("channelsPerSocket", () => {
+    it("refuses further channels, also those that are asked for at once", async () => {
+      await start({ channelsPerSocket: 2 });
+      const replies = await Promise.all(
+        ["a", "b", "c", "d"].map((channel) => client.request({ rpc: "_subscribe", req: { channel } })),
+      );
+      expect(replies.map(({ error }) => (error as { code?: string } | undefined)?.code)).to.deep.equal([
+        undefined,
+        undefined,
+        "too_many_channels",
+        "too_many_channels",
+      ]);
+      // one that it is in may be joined again, and one that is left makes room
+      expect(await client.request({ rpc: "_subscribe", req: { channel: "a" } })).to.have.property("resp");
+      await client.request({ rpc: "_unsubscribe", req: { channel: "a" } });
+      expect(await client.request({ rpc: "_subscribe", req: { channel: "c" } })).to.have.property("resp");
+      expect(await client.request({ rpc: "_subscribe", req: { channel: "d" } })).to.have.property("error");
+    });
+
+    it("holds for neither other sockets nor the server's own doing", async () => {
+      await start({ channelsPerSocket: 1 });
+      await client.subscribe("a");
+      await application.tokenServer.subscribe(application.socket(), "b");
+      expect(Object.keys(application.socket().channels)).to.have.members(["a", "b"]);
+      const other = await application.connect();
+      await other.subscribe("c");
+    });
+  });
+
+  describe("functionTimeout", () => {
+    it("fires the signal of a function that takes too long, and answers its caller", async () => {
+      const fired: string[] = [];
+      const never = (
+        _auth: unknown,
+        data: unknown,
+        _callback: unknown,
+        _socket: unknown,
+        { signal }: { signal: AbortSignal },
+      ) => {
+        signal.addEventListener("abort", () => fired.push(String(data)));
+      };
+      const routes = { hang: () => {} };
+      await start({ functionTimeout: 20 }, { socketController: { never }, routes });
+      expect(await client.request({ rpc: "never", req: "f" })).to.have.deep.property("error", TIMED_OUT);
+      expect(fired).to.deep.equal(["f"]);
+      expect(await client.request({ rpc: "hang" })).to.have.deep.property("error", TIMED_OUT);
+      const old = await application.connect();
+      expect(await old.request({ rpc: "never" })).to.have.property("error", "No answer in time");
+    });
+
+    it("does not hold for a stream that has begun", async () => {
+      let go = () => {};
+      const stream = async function* () {
+        yield 1;
+        await new Promise<void>((resolve) => {
+          go = resolve;
+        });
+        yield 2;
+      };
+      const slow = () => new Promise(() => {});
+      await start({ functionTimeout: 20 }, { socketController: { stream, slow } });
+      await client.request({ rpc: "stream", uuid: "s" });
+      client.send({ rpc: "_credit", req: { uuid: "s", items: 5 } });
+      expect(await client.take()).to.deep.equal({ stream: "s", item: 1 });
+      // another call's end shows that the time is over
+      expect(await client.request({ rpc: "slow" })).to.have.deep.property("error", TIMED_OUT);
+      go();
+      expect(await client.take()).to.deep.equal({ stream: "s", item: 2 });
+      expect(await client.take()).to.deep.equal({ stream: "s", end: true });
+    });
+  });
+
+  describe("listenerTimeout", () => {
+    for (const [event, frame] of Object.entries({
+      rpc: { rpc: "now" },
+      subscribe: { rpc: "_subscribe", req: { channel: "a" } },
+      publish: { rpc: "_publish", req: { channel: "a", data: 1 } },
+      broadcast: { rpc: "_broadcast", req: { data: 1 } },
+    })) {
+      it(`refuses a request for which a ${event} listener does not answer, and says so in the log`, async () => {
+        await start({ listenerTimeout: 20 }, { socketController: { now: () => 1 } });
+        application.tokenServer.once(event as "rpc", (_socket, _request, _callback) => {});
+        expect(await client.request(frame)).to.have.deep.property("error", TIMED_OUT);
+        expect(application.errors.map(({ message }) => message)).to.deep.equal([
+          `A listener for "${event}" has not answered in time`,
+        ]);
+        // what comes next is not held up
+        expect(await client.request(frame)).to.have.property("resp");
+      });
+    }
+
+    it("takes no answer that comes later", async () => {
+      await start({ listenerTimeout: 20 }, { socketController: { now: () => 1 } });
+      let answer = (_error: unknown, _allowed: boolean) => {};
+      application.tokenServer.once("rpc", (_socket, _request, callback) => {
+        answer = callback;
+      });
+      expect(await client.request({ rpc: "now", uuid: "a" })).to.have.deep.property("error", TIMED_OUT);
+      answer(null, true);
+      await client.request({ rpc: "now" });
+      expect(client.frames).to.deep.equal([]);
+    });
+  });
+
+  describe("authenticationTimeout", () => {
+    it("answers a token request with 503 where the function takes too long", async () => {
+      await start({ authenticationTimeout: 20 });
+      application.tokenServer.authentication = (_req, _callback) => {};
+      const response = await fetch(`${application.url}/socket/token`);
+      expect(response.status).to.equal(503);
+      expect(response.headers.get("retry-after")).to.match(/^\d+$/);
+      expect(await response.json()).to.deep.equal({ error: "No answer in time" });
+    });
+
+    it("closes a connection that listeners do not decide on, in a way that lets it come back", async () => {
+      await start({ authenticationTimeout: 20 });
+      application.tokenServer.once("authentication", (_socket, _auth, _callback) => {});
+      const token = await application.token();
+      const late = await application.open();
+      late.send({ rpc: "auth", token, uuid: "a" });
+      expect(await late.closed).to.deep.equal({ code: 4503, reason: "Authentication unavailable" });
+      expect(late.frames).to.deep.equal([]);
+    });
+  });
+
+  describe("framesPerSecond and frameBurst", () => {
+    it("let frames wait that come too fast, and serve all of them in order", async () => {
+      await start(
+        { framesPerSecond: 500, frameBurst: 5 },
+        { socketController: { echo: (_a, data) => data } },
+      );
+      const numbers = Array.from({ length: 50 }, (_, index) => index);
+      for (const number of numbers) client.send({ rpc: "echo", req: number, uuid: number });
+      const answers: unknown[] = [];
+      for (const _ of numbers) answers.push((await client.take()).resp);
+      expect(answers).to.deep.equal(numbers);
+    });
+
+    it("close a socket whose frames wait in too great a number", async () => {
+      const socketController = { echo: (_auth: unknown, data: unknown) => data };
+      await start({ framesPerSecond: 1, frameBurst: 5, framesWaiting: 10 }, { socketController });
+      for (let number = 0; number < 30; number++) client.send({ rpc: "echo", req: number, uuid: number });
+      expect(await client.closed).to.deep.equal({ code: 4429, reason: "Too many frames" });
+      expect(client.frames.map(({ resp }) => resp)).to.deep.equal([0, 1, 2, 3, 4]);
+    });
+
+    it("may be turned off", async () => {
+      const socketController = { echo: (_auth: unknown, data: unknown) => data };
+      await start({ framesPerSecond: Infinity, frameBurst: 1, framesWaiting: 1 }, { socketController });
+      for (let number = 0; number < 3000; number++) client.send({ rpc: "echo", req: number, uuid: number });
+      for (let number = 0; number < 3000; number++) expect((await client.take()).resp).to.equal(number);
+    });
+
+    it("hold for answers to the server's calls as well", async () => {
+      await start({ framesPerSecond: 1, frameBurst: 2, framesWaiting: 3 });
+      for (let number = 0; number < 10; number++) client.send({ rpc: "_rpc", fid: "x", resp: {} });
+      expect(await client.closed).to.have.property("code", 4429);
+    });
+  });
+
+  it("that is turned off by Infinity is none", async () => {
+    const never = () => new Promise(() => {});
+    await start(
+      {
+        callsInFlight: Infinity,
+        channelsPerSocket: Infinity,
+        functionTimeout: Infinity,
+        listenerTimeout: Infinity,
+        authenticationTimeout: Infinity,
+        framesPerSecond: Infinity,
+        frameBurst: Infinity,
+      },
+      {
+        authentication: async () => ({ name: "alice" }),
+        socketController: {
+          never,
+          fail: async () => {
+            throw new RpcError("no");
+          },
+        },
+      },
+    );
+    application.tokenServer.on("rpc", async (_socket) => true);
+    client.send({ rpc: "never" });
+    expect(await client.request({ rpc: "fail" })).to.have.deep.property("error", { message: "no" });
+  });
+});

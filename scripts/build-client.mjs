@@ -24,6 +24,7 @@ const OWN_NAMES = [
   "event",
   "failed",
   "fields",
+  "isEnded",
   "isOnce",
   "isOpen",
   "isStream",

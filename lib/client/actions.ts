@@ -56,12 +56,13 @@ export class ActionTable {
   #encode(path: string, outcome: Outcome): string {
     try {
       if (outcome.status === "result") return JSON.stringify({ data: outcome.value });
+      const { status, error } = outcome;
+      if (status === "error") return JSON.stringify({ error: errorForWire(error) });
+      if (!isRpcError(error)) this.#logger.error(`The action ${path} failed`, error);
+      return JSON.stringify({ error: failureForWire(error, false) });
     } catch (error) {
+      // no JSON, or none this time
       return this.#encode(path, { status: "failure", error });
     }
-    const { status, error } = outcome;
-    if (status === "error") return JSON.stringify({ error: errorForWire(error) });
-    if (!isRpcError(error)) this.#logger.error(`The action ${path} has failed`, error);
-    return JSON.stringify({ error: failureForWire(error, false) });
   }
 }

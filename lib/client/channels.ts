@@ -20,6 +20,8 @@ export class Channels {
   /** Those that the application, or the server, has joined itself; streams do not leave them. */
   readonly #held = new Set<string>();
   readonly #streams = new Map<string, Set<Stream>>();
+  /** Leaves under way, of streams that have ended. */
+  readonly #leaving = new Map<string, Promise<void>>();
   /** Joins under way. They are made again on the next connection, unless the channel was left meanwhile. */
   readonly #joining = new Set<{ readonly channel: string; isWanted: boolean }>();
 
@@ -105,6 +107,9 @@ export class Channels {
   }
 
   async #attach(channel: string, stream: Stream): Promise<void> {
+    // the answer to a leave that is under way would end the stream
+    await this.#leaving.get(channel);
+    if (stream.isEnded) return;
     const streams = this.#streams.get(channel) ?? new Set();
     if (streams.size === 0 && this.#joined.has(channel)) this.#held.add(channel);
     this.#streams.set(channel, streams.add(stream));
@@ -115,7 +120,11 @@ export class Channels {
     const streams = this.#streams.get(channel);
     if (!streams?.delete(stream) || streams.size > 0) return;
     this.#streams.delete(channel);
-    if (!this.#held.has(channel)) this.unsubscribe(channel).catch(() => {});
+    if (this.#held.has(channel)) return;
+    const forget = () => {
+      this.#leaving.delete(channel);
+    };
+    this.#leaving.set(channel, this.unsubscribe(channel).then(forget, forget));
   }
 
   #endStreams(channel: string, error: Error | undefined): void {

@@ -153,7 +153,7 @@ export class Connection {
 
   async #open(life: AbortController): Promise<TransportName> {
     const { options, requests, onMessage } = this.#parts;
-    let failure: unknown = new ConnectionError("There is no transport to use");
+    let failure: unknown = new ConnectionError("No transport to use");
     for (const name of this.#choice.candidates()) {
       try {
         const link = await openLink(name, options, life.signal, {
@@ -212,8 +212,7 @@ export class Connection {
   /** Ends an attempt or a connection; one that has ended already changes nothing. */
   #fail(life: AbortController, error: unknown): void {
     if (life.signal.aborted || life !== this.#life) return;
-    const reason =
-      error instanceof Error ? error : new ConnectionError("Connecting has failed", undefined, error);
+    const reason = error instanceof Error ? error : new ConnectionError("No connection", undefined, error);
     const { reconnect, backoff: waits } = this.#parts.options;
     if (!reconnect || reason instanceof UnauthorizedError) {
       void this.#leave(reason);

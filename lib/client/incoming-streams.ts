@@ -22,7 +22,8 @@ export class IncomingStreams {
   /** Begins one. Its items are asked for as they are read. */
   open(id: string, { window = 1, signal }: Partial<StreamLimits>): Stream {
     let read = 0;
-    const grant = (items: number) => this.#send("_credit", `"uuid":"${id}","items":${items}`);
+    let forget = () => {};
+    const grant = (items: number) => this.#send("_credit", `"uuid":"${id}","items":${items | 0}`);
     const stream = new Stream(window, {
       start: () => grant(window),
       read: () => {
@@ -37,7 +38,7 @@ export class IncomingStreams {
       },
     });
     this.#streams.set(id, stream);
-    const forget = onAbort(signal, () => stream.end(new AbortedError(signal?.reason)));
+    forget = onAbort(signal, () => stream.end(new AbortedError(signal?.reason)));
     return stream;
   }
 

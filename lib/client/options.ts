@@ -183,7 +183,7 @@ export function baseUrl(
   page = (globalThis as { location?: { readonly protocol: string; readonly host: string } }).location,
 ): string {
   const place = host || page?.host;
-  if (!place) throw new TypeError("The option host is required outside of a page");
+  if (!place) throw new TypeError("The option host is required");
   const [, scheme = "", rest = ""] = /^(?:(\w+):\/\/)?(.*)$/.exec(place) ?? [];
   const isSecure = secure ?? (scheme ? /s$/.test(scheme) : page?.protocol === "https:");
   const url = new URL(`http${isSecure ? "s" : ""}://${rest}`);

@@ -15,7 +15,7 @@ export interface RequestOptions {
   signal?: AbortSignal | undefined;
   /** Whether the call may wait for a connection. Default true; false fails at once where there is none. */
   queue?: boolean | undefined;
-  /** Items of a stream that may be on their way or wait to be read, at most 1024. Default 128. */
+  /** Items of a stream that may be on their way or wait to be read. Default 128. */
   window?: number | undefined;
 }
 
@@ -59,9 +59,6 @@ export class Requests {
     const { timeout = this.#callTimeout, signal, queue = true, window = 128 } = options;
     const request: Request = { rpc, fields: `"req":${json},`, channel, window, signal };
     return this.#add({ timeout, signal }, (id) => {
-      if (!(window >= 1 && window <= 1024 && window % 1 === 0)) {
-        throw new TypeError("window must be from 1 to 1024");
-      }
       if (this.#closed) throw this.#closed;
       if (this.#isOpen) return this.#send(id, request);
       if (!queue || !this.#queue) throw new DisconnectedError();
@@ -118,7 +115,12 @@ export class Requests {
     const request = this.#sent.get(id);
     if (!request) return false;
     this.#sent.delete(id);
-    if (isStream) return this.#calls.resolve(id, this.streams.open(id, request));
+    if (isStream) {
+      const stream = this.streams.open(id, request);
+      // the call may have been given up in this very turn
+      if (!this.#calls.resolve(id, stream)) stream.end();
+      return true;
+    }
     return error === undefined || error === null
       ? this.#calls.resolve(id, value)
       : this.#calls.reject(id, remoteError(error));

@@ -29,7 +29,7 @@ if (base !== undefined) {
         const script = document.createElement("script");
         script.src = new URL("sockjs.js", base).href;
         script.onload = () => (page.SockJS ? resolve(page.SockJS) : script.onerror());
-        script.onerror = () => reject(new Error("SockJS could not be loaded"));
+        script.onerror = () => reject(new Error("SockJS is not there"));
         document.head.append(script);
       }),
   );

@@ -31,6 +31,10 @@ export class Stream implements AsyncIterableIterator<unknown, undefined> {
     this.#limit = limit;
   }
 
+  get isEnded(): boolean {
+    return this.#state === "ended";
+  }
+
   [Symbol.asyncIterator](): this {
     return this;
   }
@@ -41,10 +45,13 @@ export class Stream implements AsyncIterableIterator<unknown, undefined> {
       const starting = async () => this.#source.start();
       starting().catch((error: unknown) => this.end(error));
     }
-    return new Promise((resolve, reject) => {
+    const message = new Promise<IteratorResult<unknown, undefined>>((resolve, reject) => {
       this.#readers.push({ resolve, reject });
       this.#flow();
     });
+    // as with all promises of the client, one that nobody looks at is no unhandled rejection
+    message.catch(() => {});
+    return message;
   }
 
   async return(): Promise<IteratorResult<unknown, undefined>> {

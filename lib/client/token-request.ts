@@ -30,7 +30,7 @@ export function requestToken(
     if (status === 200 && typeof token === "string") return token;
     const seconds = Number(response.headers.get("retry-after"));
     throw new ConnectionError(
-      message ?? `The token route has answered ${status} without a token`,
+      message ?? `No token, status ${status}`,
       status,
       undefined,
       seconds > 0 ? Math.min(seconds, LONGEST_WAIT) * 1000 : 0,

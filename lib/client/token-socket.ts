@@ -20,6 +20,7 @@ import { DisconnectedError } from "./errors.js";
 import { type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
 import { type RequestOptions, Requests } from "./requests.js";
 import { parseServerFrame } from "./server-frames.js";
+import { Stream } from "./stream.js";
 import type { Link } from "./transport.js";
 
 /** The events of a `TokenSocket`, and what their listeners get. */
@@ -83,7 +84,7 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
   constructor(options?: TokenSocketOptions | null, actions?: Actions | null) {
     const resolved = resolveOptions(options ?? {});
     const { logger } = resolved;
-    super((error) => logger.error("A listener has failed", error));
+    super((error) => logger.error("A listener failed", error));
     this.#logger = logger;
     this.#actions = new ActionTable(logger);
     this.#requests = new Requests(resolved);
@@ -297,10 +298,10 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
     if (callback) {
       answer
         .then((value) => callback(null, value), callback)
-        .catch((error: unknown) => this.#logger.error("A callback has failed", error));
+        .catch((error: unknown) => this.#logger.error("A callback failed", error));
       return undefined;
     }
-    answer.catch((error: unknown) => this.#logger.debug("A call has failed", error));
+    answer.catch((error: unknown) => this.#logger.debug("A call failed", error));
     return answer;
   }
 
@@ -338,7 +339,7 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
   }
 
   #ignore(data: unknown): void {
-    this.#logger.debug("The server has sent what nothing waits for", data);
+    this.#logger.debug("Unexpected frame", data);
   }
 
   #onState(state: State, previous: State, reason: Error | undefined): void {
@@ -352,9 +353,15 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
 
 /** Lets the answer to a call be read as the stream that it may turn out to be. */
 function readable(answer: Promise<unknown>): Promise<unknown> & AsyncIterable<unknown> {
+  const stream = async () => {
+    const value = await answer;
+    if (value instanceof Stream) return value;
+    throw new TypeError("This is no stream");
+  };
   return Object.assign(answer, {
-    async *[Symbol.asyncIterator]() {
-      yield* (await answer) as AsyncIterable<unknown>;
-    },
+    [Symbol.asyncIterator]: () => ({
+      next: async () => (await stream()).next(),
+      return: async () => (await stream()).return(),
+    }),
   });
 }

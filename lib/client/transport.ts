@@ -88,7 +88,7 @@ function opened(socket: SocketLike, signal: AbortSignal, listener: LinkListener)
     socket.onerror = ignore;
     socket.onclose = ({ code }: { code: number }) => {
       discard(socket);
-      reject(new ConnectionError("It could not be opened", code));
+      reject(new ConnectionError("Not opened", code));
     };
     socket.onopen = () => {
       forget();

@@ -1,3 +1,4 @@
+import { isStream } from "../shared/answer.js";
 import { errorForWire, failureForWire, isError, isRpcError, type Outcome } from "../shared/errors.js";
 import {
   encodeEnd,
@@ -15,9 +16,10 @@ import type { Deadlines } from "./deadlines.js";
 import type { Dispatcher } from "./dispatcher.js";
 import type { RunningRoute } from "./express-routes.js";
 import type { Limits } from "./options.js";
-import { dispose, isStream, OutgoingStream } from "./outgoing-stream.js";
+import { dispose, OutgoingStream } from "./outgoing-stream.js";
 import type { Reporter } from "./reporter.js";
 import type { Socket } from "./socket.js";
+import type { Turns } from "./turns.js";
 
 /** What a client's calls need of the server. */
 export interface CallParts<Auth> {
@@ -28,6 +30,8 @@ export interface CallParts<Auth> {
   readonly reporter: Reporter;
   /** Of the calls of all clients. */
   readonly functionDeadlines: Deadlines;
+  /** Of the streams of all clients. */
+  readonly turns: Turns;
 }
 
 /** The connection that calls come from. */
@@ -36,6 +40,8 @@ export interface Caller<Auth> {
   readonly protocol: Protocol;
   readonly closed: boolean;
   send(frame: string): void;
+  /** Resolves when the client has taken most of what was sent; nothing where it has. */
+  room(): Promise<void> | undefined;
   refuse(head: RequestHead, error: unknown): void;
 }
 
@@ -50,6 +56,8 @@ interface Call {
   /** Absent while the listeners decide. */
   running: RunningRoute | undefined;
   stream: OutgoingStream | undefined;
+  /** Set when nobody waits for it any more, which may be before it is known to run. */
+  isAborted: boolean;
   /** Called when it has had its time. */
   expire(): void;
 }
@@ -81,9 +89,10 @@ export class ClientCalls<Auth> {
       isSettled: false,
       running: undefined,
       stream: undefined,
+      isAborted: false,
       expire: () => {
         this.#settle(call, { status: "error", error: TIMED_OUT });
-        call.running?.abort();
+        abort(call);
       },
     };
     const request = { rpc: path, req: data };
@@ -93,11 +102,13 @@ export class ClientCalls<Auth> {
       call.running = dispatcher.dispatch({ path, data: request.req, socket, auth }, (outcome) =>
         this.#settle(call, outcome),
       );
+      // the function may have closed the socket, or have answered with a stream that was refused
+      if (this.#caller.closed || call.isAborted) call.running?.abort();
     };
     const verdict = access.decide("rpc", socket, request);
     if (verdict instanceof Promise) void verdict.then(proceed);
     else proceed(verdict);
-    if (call.isSettled) return;
+    if (call.isSettled || this.#caller.closed) return;
     this.#calls.add(call);
     functionDeadlines.add(call);
   }
@@ -107,17 +118,14 @@ export class ClientCalls<Auth> {
     for (const call of this.#calls) {
       if (call.head.uuid === undefined || call.head.uuid !== id) continue;
       this.#settle(call, { status: "error", error: ABORTED });
-      call.running?.abort();
+      abort(call);
     }
-    this.#endStream(id, ABORTED);
+    this.endStream(id, ABORTED);
   }
 
-  /** Allows a stream to send further items; one that was granted too many ends. */
+  /** Allows a stream to send further items. */
   grant(id: unknown, items: number): void {
-    const stream = this.#streaming.get(id as CallId)?.stream;
-    if (!stream) return;
-    if (stream.credit + items > this.#parts.limits.streamWindow) this.#endStream(id, INVALID_REQUEST);
-    else stream.grant(items);
+    this.#streaming.get(id as CallId)?.stream?.grant(items);
   }
 
   /** Tells all of them that nobody waits any more. */
@@ -168,6 +176,7 @@ export class ClientCalls<Auth> {
       caller.send(frame);
     };
     call.stream = new OutgoingStream(items, {
+      room: () => caller.room() ?? this.#parts.turns.take(),
       item: (value) => caller.send(encodeItem(id, value)),
       ended: () => end(encodeEnd(id)),
       failed: (error) => {
@@ -181,7 +190,8 @@ export class ClientCalls<Auth> {
     caller.send(encodeStreamReply(call.head));
   }
 
-  #endStream(id: unknown, error: Refusal): void {
+  /** Ends a stream, if there is one, before its own end. */
+  endStream(id: unknown, error: Refusal): void {
     const call = this.#streaming.get(id as CallId);
     if (!call) return;
     this.#streaming.delete(id as CallId);
@@ -201,6 +211,7 @@ export class ClientCalls<Auth> {
   }
 
   #dispose(call: Call, items: AsyncIterable<unknown>): void {
+    abort(call);
     dispose(items, (error) => this.#late(call, error));
   }
 
@@ -215,7 +226,8 @@ function isAbort(error: unknown): boolean {
   return isError(error) && error.name === "AbortError";
 }
 
-function abort({ running, stream }: Call): void {
-  running?.abort();
-  stream?.stop();
+function abort(call: Call): void {
+  call.isAborted = true;
+  call.running?.abort();
+  call.stream?.stop();
 }

@@ -34,7 +34,9 @@ import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
 import { FrameRate } from "./frame-rate.js";
 import { Lanes } from "./lanes.js";
+import { Outbox, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
+import type { Droppable } from "./slow-readers.js";
 import type { Identity, Socket } from "./socket.js";
 import type { SockJSTransport } from "./sockjs.js";
 import { isToken, type TokenStore } from "./token-store.js";
@@ -44,6 +46,7 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly ping: boolean;
   readonly tokens: TokenStore<Auth>;
   readonly channelSchemas: ChannelSchemas;
+  readonly waitingOutboxes: WaitingOutboxes;
   readonly pubsub: PubSub<Auth>;
   /** Tells the application of something that has happened. */
   readonly notify: <E extends "authenticated" | "published" | "broadcasted">(
@@ -93,6 +96,7 @@ export class Connection<Auth> {
   #memberships: Lanes | undefined;
   /** How many channels it is about to join by its own doing. */
   #joining = 0;
+  readonly #outbox: Outbox;
   readonly #rate: FrameRate;
   /** Set while frames wait because they came too fast. */
   #pause: NodeJS.Timeout | undefined;
@@ -100,7 +104,8 @@ export class Connection<Auth> {
   constructor(transport: SockJSTransport, parts: ConnectionParts<Auth>) {
     this.#transport = transport;
     this.#parts = parts;
-    const { framesPerSecond, frameBurst } = parts.limits;
+    const { framesPerSecond, frameBurst, bufferedBytes } = parts.limits;
+    this.#outbox = new Outbox(transport, bufferedBytes, parts.waitingOutboxes, () => this.#abandon());
     this.#rate = new FrameRate(framesPerSecond, frameBurst);
     transport.listen(
       (message) => this.receive(message),
@@ -137,9 +142,14 @@ export class Connection<Auth> {
     return this.#memberships;
   }
 
-  /** Sends a frame; does nothing once closed. */
-  send(frame: string): void {
-    if (!this.closed) this.#transport.write(frame);
+  /** Sends a frame, which may be dropped where that is said; does nothing once closed. */
+  send(frame: string, droppable?: Droppable): void {
+    if (!this.closed) this.#outbox.send(frame, droppable);
+  }
+
+  /** Resolves when the client has taken most of what was sent; nothing where it has. */
+  room(): Promise<void> | undefined {
+    return this.#outbox.room();
   }
 
   /** Answers a request with an error. */
@@ -154,6 +164,14 @@ export class Connection<Auth> {
     if (this.closed) return;
     this.#parts.reporter.debug(() => `closing ${this.socket.sid}: ${reason.code} ${reason.reason}`);
     this.#transport.close(reason);
+    this.#end();
+  }
+
+  /** Closes the connection of a client that reads too slowly. */
+  #abandon(): void {
+    if (this.closed) return;
+    this.#parts.reporter.debug(() => `${this.socket.sid} reads too slowly`);
+    this.#transport.abandon(CLOSE.tooSlow);
     this.#end();
   }
 
@@ -286,7 +304,8 @@ export class Connection<Auth> {
 
   #open(head: RequestHead, protocol: Protocol): void {
     this.#state = "open";
-    this.#protocol = protocol;
+    // what was asked for once stays, since streams may be open
+    if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     this.send(encodeAccepted(head, protocol));
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
     this.#parts.onAuthenticated(this);
@@ -329,7 +348,10 @@ export class Connection<Auth> {
   /** Sends further items of a stream. Clients of version 3 have none. */
   #grant({ head, req, call, items }: CreditFrame): void {
     if (this.#protocol !== PROTOCOL) return this.#call({ type: "call", head, path: "_credit", data: req });
-    if (items === undefined) return this.refuse(head, INVALID_REQUEST);
+    if (items === undefined) {
+      this.#clientCalls?.endStream(call, INVALID_REQUEST);
+      return this.refuse(head, INVALID_REQUEST);
+    }
     this.#clientCalls?.grant(call, items);
     this.#acknowledge(head);
   }
@@ -459,6 +481,7 @@ export class Connection<Auth> {
     this.#state = "closed";
     this.#waiting = [];
     clearTimeout(this.#pause);
+    this.#outbox.close();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);

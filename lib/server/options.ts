@@ -1,9 +1,12 @@
 import type { Request, RequestHandler } from "express";
-import { areChannels, type Channels } from "./channel-schemas.js";
+import { isStandardSchema } from "../shared/standard-schema.js";
+import { isByChannel } from "./by-channel.js";
+import type { Channels } from "./channel-schemas.js";
 import type { Controller } from "./controller.js";
 import type { Routes } from "./express-routes.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Logger } from "./reporter.js";
+import { isSlowReaderPolicy, type SlowReaderPolicy } from "./slow-readers.js";
 import type { Socket } from "./socket.js";
 
 /** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
@@ -64,10 +67,11 @@ export interface Limits {
    */
   authenticationTimeout: number;
   /**
-   * Items of one stream that a client may ask for ahead of those that it has got; one that asks for more gets an
-   * error instead of the rest. Default 1024. A larger one lets more of a fast stream wait for a slow client.
+   * Bytes that may wait for a socket that reads too slowly, on any transport, before it is closed with 4509 or messages
+   * are dropped, see `slowReaders`; a single larger frame may still be sent. Default 1,048,576. A larger one costs memory
+   * for each slow reader, a smaller one closes sockets on slow networks.
    */
-  streamWindow: number;
+  bufferedBytes: number;
   /** Bytes in the body of a route's response; a larger one fails its call. Default 16,777,216. */
   routeResponseBytes: number;
 }
@@ -115,6 +119,13 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    * reported. Default none. With one, a message is encoded for each socket instead of once for all.
    */
   filter?: Filter<Auth> | null | undefined;
+  /**
+   * What becomes of a channel's messages to a socket that reads too slowly, by the channels' names; a `*` at the end of
+   * a name stands for anything: `"close"`, `"dropOldest"`, `"latest"` or `{ latest: (message) => key }`. Default `{}`:
+   * the socket is closed when more than `limits.bufferedBytes` wait. With another policy the client misses messages and
+   * is not told.
+   */
+  slowReaders?: { [channel: string]: SlowReaderPolicy } | null | undefined;
   /** Answer `_ping`. Default `false`. */
   ping?: boolean | null | undefined;
   /** Log relevant actions, without tokens or session contents. Default `false`; it costs a line for each. */
@@ -190,7 +201,7 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
   socketController: nested,
   channels: {
     expected: "an object of schemas by channels' names, with no * but at a name's end",
-    accepts: (value) => isNested(value) && areChannels(value),
+    accepts: (value) => isByChannel(value, isStandardSchema),
   },
   routes: nested,
   customMiddleware: {
@@ -202,6 +213,11 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
     accepts: (value) => (typeof value === "string" && value !== "") || isFunction(value),
   },
   filter: fn,
+  slowReaders: {
+    expected:
+      'an object of "close", "dropOldest", "latest" or { latest: a function } by channels\' names, with no * but at a name\'s end',
+    accepts: (value) => isByChannel(value, isSlowReaderPolicy),
+  },
   ping: flag,
   debug: flag,
   logger: {
@@ -242,7 +258,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   functionTimeout: 30_000,
   listenerTimeout: 10_000,
   authenticationTimeout: 10_000,
-  streamWindow: 1024,
+  bufferedBytes: 1_048_576,
   routeResponseBytes: 16_777_216,
 };
 
@@ -287,6 +303,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     customMiddleware: undefined,
     authentication: "auth",
     filter: undefined,
+    slowReaders: {},
     ping: false,
     debug: false,
     logger: console,

@@ -1,5 +1,7 @@
 /** What becomes of a stream's items. */
 export interface StreamReader {
+  /** Resolves when there is room for an item; nothing is to be waited for where there is. */
+  room(): Promise<void> | undefined;
   /** Takes an item; throws for one that cannot be sent. */
   item(value: unknown): void;
   /** Called once, when there are no more items; not after `stop()`. */
@@ -26,11 +28,6 @@ export class OutgoingStream {
     this.#reader = reader;
   }
 
-  /** The items that are granted and have not been sent. */
-  get credit(): number {
-    return this.#credit;
-  }
-
   /** Allows further items to be sent. */
   grant(items: number): void {
     this.#credit += items;
@@ -47,26 +44,22 @@ export class OutgoingStream {
     this.#isRunning = true;
     while (this.#credit > 0 && !this.#isOver) {
       this.#credit--;
+      const room = this.#reader.room();
+      if (room) await room;
+      if (this.#isOver) return;
       try {
         const { done, value } = await this.#iterator.next();
         if (this.#isOver) return;
         if (done) return this.#end(() => this.#reader.ended());
-        this.#send(value);
+        this.#reader.item(value);
       } catch (error) {
-        if (this.#isOver) this.#reader.late(error);
-        else this.#end(() => this.#reader.failed(error));
+        if (this.#isOver) return this.#reader.late(error);
+        this.#end(() => this.#reader.failed(error));
+        // a generator has ended by itself; what else is read may be waiting to be told
+        this.#return();
       }
     }
     this.#isRunning = false;
-  }
-
-  #send(value: unknown): void {
-    try {
-      this.#reader.item(value);
-    } catch (error) {
-      this.#return();
-      throw error;
-    }
   }
 
   #end(tell: () => void): void {
@@ -82,15 +75,6 @@ export class OutgoingStream {
 
 /** Ends a stream that nobody is going to read; `late` gets its errors. */
 export function dispose(items: AsyncIterable<unknown>, late: (error: unknown) => void): void {
-  const reader = { item() {}, ended() {}, failed() {}, late };
+  const reader = { room: () => undefined, item() {}, ended() {}, failed() {}, late };
   new OutgoingStream(items, reader).stop();
-}
-
-/** Says whether a function has answered with a stream. Throws what a getter throws. */
-export function isStream(value: unknown): value is AsyncIterable<unknown> {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    typeof (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === "function"
-  );
 }

@@ -1,4 +1,4 @@
-import { isThenable } from "../shared/answer.js";
+import { isStream, isThenable } from "../shared/answer.js";
 import { type Outcome, RpcError } from "../shared/errors.js";
 import { isObject } from "../shared/protocol.js";
 import {
@@ -9,7 +9,6 @@ import {
   type StandardSchema,
 } from "../shared/standard-schema.js";
 import type { CallContext } from "./controller.js";
-import { isStream } from "./outgoing-stream.js";
 import type { Socket } from "./socket.js";
 
 /** What a procedure's handler is given. */
@@ -149,8 +148,23 @@ export class Procedure<Auth = unknown, Sent = unknown, Result = unknown> {
   }
 }
 
-async function* checkedItems(items: AsyncIterable<unknown>, schema: StandardSchema): AsyncGenerator<unknown> {
-  for await (const item of items) yield await checkedOutput(item, schema);
+/** No generator, since that would let `return()` wait for its turn. */
+function checkedItems(items: AsyncIterable<unknown>, schema: StandardSchema): AsyncIterable<unknown> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = items[Symbol.asyncIterator]();
+      return {
+        async next() {
+          const { done, value } = await iterator.next();
+          return done ? { done, value } : { done: false, value: await checkedOutput(value, schema) };
+        },
+        async return() {
+          await iterator.return?.();
+          return { done: true, value: undefined };
+        },
+      };
+    },
+  };
 }
 
 async function checkedOutput(value: unknown, schema: StandardSchema): Promise<unknown> {

@@ -19,6 +19,7 @@ import { Hub } from "./hub.js";
 import type { Filter, Limits } from "./options.js";
 import type { PayloadListener, Redis } from "./redis/redis.js";
 import type { Reporter } from "./reporter.js";
+import type { SlowReaders } from "./slow-readers.js";
 
 /** What a server needs to take part in pub/sub. */
 export interface PubSubParts<Auth> {
@@ -27,6 +28,7 @@ export interface PubSubParts<Auth> {
   readonly subscriber: Redis | undefined;
   readonly channelPrefix: string;
   readonly filter: Filter<Auth> | undefined;
+  readonly slowReaders: SlowReaders;
   readonly limits: Limits;
   readonly reporter: Reporter;
   /** Called after a socket has joined or left a channel. */
@@ -268,13 +270,14 @@ export class PubSub<Auth> {
       return;
     }
     const frame = encodeMessage(channel, json);
-    for (const connection of members) connection.send(frame);
+    const droppable = this.#parts.slowReaders.droppable(channel, json);
+    for (const connection of members) connection.send(frame, droppable);
   }
 
   #deliverTo(connection: Connection<Auth>, channel: string, json: string): boolean {
-    const { filter, reporter } = this.#parts;
+    const { filter, reporter, slowReaders } = this.#parts;
     if (!filter) {
-      connection.send(encodeMessage(channel, json));
+      connection.send(encodeMessage(channel, json), slowReaders.droppable(channel, json));
       return true;
     }
     try {
@@ -284,7 +287,8 @@ export class PubSub<Auth> {
         Promise.resolve(filtered).catch(() => {});
         throw new TypeError("the filter must be synchronous; it returned a promise");
       }
-      connection.send(encodeMessage(channel, encodeJson(filtered)));
+      const sent = encodeJson(filtered);
+      connection.send(encodeMessage(channel, sent), slowReaders.droppable(channel, sent));
       return true;
     } catch (error) {
       reporter.error(`the filter failed for a message on ${JSON.stringify(channel)}`, error);

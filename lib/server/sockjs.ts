@@ -33,6 +33,8 @@ export function onConnection(
 export class SockJSTransport {
   readonly socket: PendingSocket;
   readonly #connection: SockJSConnection;
+  /** The length of what SockJS keeps. */
+  #unsent = 0;
 
   constructor(connection: SockJSConnection) {
     this.#connection = connection;
@@ -59,9 +61,53 @@ export class SockJSTransport {
 
   write(frame: string): void {
     this.#connection.write(frame);
+    // SockJS keeps what a client has not fetched yet
+    const unsent = sessionOf(this.#connection)?.send_buffer?.length ?? 0;
+    this.#unsent = unsent === 0 ? 0 : this.#unsent + frame.length;
+  }
+
+  /** Bytes that the client has not taken yet, as far as SockJS lets them be known: kept by it, and in its TCP socket. */
+  get backlog(): number {
+    if (sessionOf(this.#connection)?.send_buffer?.length === 0) this.#unsent = 0;
+    return this.#unsent + (socketOf(this.#connection)?.writableLength ?? 0);
   }
 
   close({ code, reason }: CloseReason): void {
     this.#connection.close(code, reason);
   }
+
+  /** Closes a connection whose client takes nothing any more, and so does not take the farewell either. */
+  abandon(reason: CloseReason): void {
+    const socket = socketOf(this.#connection);
+    this.close(reason);
+    setTimeout(() => socket?.destroy?.(), FAREWELL).unref();
+  }
+}
+
+/** How long a client that reads too slowly gets to learn why it is closed, in milliseconds. */
+const FAREWELL = 5000;
+
+/** The part of a TCP socket that is needed here. */
+interface TcpSocket {
+  readonly writableLength?: number;
+  destroy?(): void;
+}
+
+/** The part of SockJS's own session (0.3) that tells what waits for the client; another version may lack any of it. */
+interface Session {
+  readonly send_buffer?: readonly string[];
+  readonly recv?: {
+    readonly connection?: TcpSocket | null;
+    readonly response?: { readonly socket?: TcpSocket | null } | null;
+  } | null;
+}
+
+function sessionOf(connection: SockJSConnection): Session | undefined {
+  return (connection as { readonly _session?: Session })._session;
+}
+
+/** The socket to which the session writes just now; there is none between two polls. */
+function socketOf(connection: SockJSConnection): TcpSocket | null | undefined {
+  const receiver = sessionOf(connection)?.recv;
+  return receiver?.connection ?? receiver?.response?.socket;
 }

@@ -18,6 +18,7 @@ import { RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
 import { Access } from "./access.js";
+import { ByChannel } from "./by-channel.js";
 import { ChannelSchemas } from "./channel-schemas.js";
 import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
@@ -32,16 +33,19 @@ import {
   resolveOptions,
   type TokenSocketServerOptions,
 } from "./options.js";
+import { WaitingOutboxes } from "./outbox.js";
 import { procedure } from "./procedure.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import type { Redis } from "./redis/redis.js";
 import { Reporter } from "./reporter.js";
+import { SlowReaders } from "./slow-readers.js";
 import type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./socket.js";
 import { onConnection, SockJSTransport } from "./sockjs.js";
 import { TokenRoute } from "./token-route.js";
 import { TokenStore } from "./token-store.js";
+import { Turns } from "./turns.js";
 
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
@@ -117,6 +121,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       subscriber,
       channelPrefix: rest.channelPrefix,
       filter,
+      slowReaders: new SlowReaders(new ByChannel(rest.slowReaders), reporter),
       limits,
       reporter,
       onMembership: (event, { socket }, channel) => {
@@ -141,6 +146,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         reporter,
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels),
+      waitingOutboxes: new WaitingOutboxes(),
+      turns: new Turns(),
       pubsub: this.#pubsub,
       reporter,
       notify: (event, ...args) => this.#notify(event, ...args),

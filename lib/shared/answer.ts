@@ -35,7 +35,7 @@ export function ask(
 ): void {
   const { fn, self, args, position, nothingAnswers = false } = question;
   const declared = question.declared ?? fn.length;
-  const byCallback = declared > position && !isGenerator(fn);
+  const byCallback = declared > position;
   let settled = false;
   const answer = (outcome: Outcome) => {
     if (settled) return late(outcome);
@@ -44,7 +44,9 @@ export function ask(
   };
   const fail = (error: unknown) => answer({ status: "failure", error });
   const succeed = (value: unknown, isAnswer: boolean) => {
-    if (byCallback || (value === undefined && (settled || !isAnswer))) return;
+    // a stream is an answer also of a function that declares the callback for the sake of what comes after it
+    if (byCallback && !isStream(value)) return;
+    if (value === undefined && (settled || !isAnswer)) return;
     answer({ status: "result", value });
   };
   const callback: Callback = (...given) => answer(outcomeOfCallback(given));
@@ -66,9 +68,13 @@ function outcomeOfCallback([error, value]: [error?: unknown, value?: unknown]): 
   return { status: "error", error };
 }
 
-/** An async generator answers by what it returns, however many parameters it declares. */
-function isGenerator(fn: Answering & { readonly [Symbol.toStringTag]?: unknown }): boolean {
-  return fn[Symbol.toStringTag] === "AsyncGeneratorFunction";
+/** Says whether a value can be read by `for await`. Throws what a getter throws. */
+export function isStream(value: unknown): value is AsyncIterable<unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    typeof (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === "function"
+  );
 }
 
 /** Says whether a value is a promise, of whatever make. Throws what a getter throws. */

@@ -19,6 +19,7 @@ export const CLOSE = /* @__PURE__ */ closeReasons({
   forbidden: [4403, "Forbidden"],
   authenticationTimeout: [4408, "Not authenticated in time"],
   tooManyFrames: [4429, "Too many frames"],
+  tooSlow: [4509, "Reading too slowly"],
   unavailable: [4503, "Authentication unavailable"],
 });
 

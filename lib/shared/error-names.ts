@@ -5,7 +5,8 @@ import * as errors from "./call-errors.js";
 /** Gives errors the names of their classes, which minifiers change. */
 export function nameErrors(classes: Readonly<Record<string, unknown>>): void {
   for (const [name, type] of Object.entries(classes)) {
-    if (typeof type === "function" && type.prototype instanceof Error) type.prototype.name = name;
+    if (typeof type !== "function" || !(type.prototype instanceof Error)) continue;
+    Object.defineProperty(type.prototype, "name", { value: name, writable: true, configurable: true });
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { isError } from "./errors.js";
-import { Refusal } from "./refusals.js";
+import { encodeError, Refusal } from "./refusals.js";
 
 /** The newest protocol that this server speaks; a client asks for it in its `auth` frame. */
 export const PROTOCOL = 4;
@@ -147,7 +147,7 @@ export function encodeReply(head: RequestHead, value: unknown): string {
 
 /** A reply with an error. */
 export function encodeErrorReply(head: RequestHead, error: unknown, protocol: Protocol): string {
-  return `${encodeHead(head)}"error":${encodeError(error, protocol)}}`;
+  return `${encodeHead(head)}"error":${encodeErrorFor(protocol, error)}}`;
 }
 
 /** The reply to a call whose function answers with a stream; the call's id is the stream's. */
@@ -155,9 +155,9 @@ export function encodeStreamReply(head: RequestHead): string {
   return `${encodeHead(head)}"stream":true}`;
 }
 
-/** An item of a stream. Throws a `TypeError` for what has no JSON form. */
+/** An item of a stream; a value without a JSON form, such as `undefined`, is sent as null. */
 export function encodeItem(stream: string | number, item: unknown): string {
-  return `{"stream":${JSON.stringify(stream)},"item":${encodeJson(item)}}`;
+  return `{"stream":${JSON.stringify(stream)},"item":${JSON.stringify(item) ?? "null"}}`;
 }
 
 /** The end of a stream. */
@@ -167,7 +167,7 @@ export function encodeEnd(stream: string | number): string {
 
 /** The end of a stream by an error. */
 export function encodeStreamError(stream: string | number, error: unknown): string {
-  return `{"stream":${JSON.stringify(stream)},"error":${encodeError(error, PROTOCOL)}}`;
+  return `{"stream":${JSON.stringify(stream)},"error":${encodeErrorFor(PROTOCOL, error)}}`;
 }
 
 /** The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`. */
@@ -204,15 +204,16 @@ export function encodeMessage(channel: string, json: string): string {
 
 /** Encodes a value. Throws a `TypeError` for what has no JSON form: undefined, a function, a cycle, a BigInt. */
 export function encodeJson(value: unknown): string {
-  let json: string | undefined;
+  let why: string = typeof value;
+  let cause: unknown;
   try {
-    json = JSON.stringify(value);
+    const json = JSON.stringify(value);
+    if (json !== undefined) return json;
   } catch (error) {
-    const why = isError(error) ? error.message : "it cannot be encoded";
-    throw new TypeError(`This is no JSON value: ${why}`, { cause: error });
+    cause = error;
+    if (isError(error)) why = error.message;
   }
-  if (json === undefined) throw new TypeError(`This is no JSON value: ${typeof value}`);
-  return json;
+  throw new TypeError(`This is no JSON value: ${why}`, { cause });
 }
 
 /** Says whether a text's arrays and objects are nested at most `limit` levels deep; text within strings is skipped. */
@@ -271,10 +272,9 @@ function isId(value: unknown): value is string | number {
 }
 
 /** A refusal is a text in version 3 of the protocol, and has its code since. */
-function encodeError(error: unknown, protocol: Protocol): string {
-  if (!(error instanceof Refusal) || protocol !== PROTOCOL) return JSON.stringify(error);
-  const { message, code } = error;
-  return JSON.stringify({ message, code });
+function encodeErrorFor(protocol: Protocol, error: unknown): string {
+  const isCoded = error instanceof Refusal && protocol === PROTOCOL;
+  return encodeError(isCoded ? { message: error.message, code: error.code } : error);
 }
 
 function isCount(value: unknown): value is number {

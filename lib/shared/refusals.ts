@@ -51,3 +51,12 @@ export const TIMED_OUT = /* @__PURE__ */ new Refusal("timeout", "No answer in ti
 
 /** The socket is in as many channels as it may be. */
 export const TOO_MANY_CHANNELS = /* @__PURE__ */ new Refusal("too_many_channels", "Too many channels");
+
+/** Encodes an error. What can be encoded at one time may fail at another, and something has to be told. */
+export function encodeError(error: unknown): string {
+  try {
+    return JSON.stringify(error) ?? JSON.stringify(INTERNAL_ERROR);
+  } catch {
+    return JSON.stringify(INTERNAL_ERROR);
+  }
+}

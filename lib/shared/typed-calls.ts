@@ -58,17 +58,24 @@ type ClientSignature<F> = F extends (...args: infer Parameters) => infer Returne
     }
   : never;
 
-type ParameterAt<Parameters, Index extends "0" | "1" | "2"> = Parameters extends {
-  readonly [Key in Index]?: infer Parameter;
-}
-  ? Parameter
-  : unknown;
+type ParameterAt<Parameters, Index extends "0" | "1" | "2"> = Index extends "0"
+  ? First<Parameters>
+  : Index extends "1"
+    ? First<Rest<Parameters>>
+    : First<Rest<Rest<Parameters>>>;
+
+type First<Parameters> = Parameters extends readonly []
+  ? unknown
+  : Parameters extends readonly unknown[]
+    ? Parameters[0]
+    : unknown;
+type Rest<Parameters> = Parameters extends readonly [unknown?, ...infer Others] ? Others : [];
 
 /** A function that declares a callback answers by it, also with a value of which nothing is known. */
 type ResultOf<Callback, Returned> = unknown extends Callback
   ? Awaited<Returned>
-  : Returned extends AsyncIterable<unknown>
-    ? Returned
+  : Awaited<Returned> extends AsyncIterable<unknown>
+    ? Awaited<Returned>
     : Callback extends (error: never, ...values: infer Values) => unknown
       ? Exclude<ParameterAt<Values, "0">, undefined>
       : unknown;
@@ -81,8 +88,14 @@ export type Reply<Result> =
 export type StreamReply<Item> = Promise<AsyncIterableIterator<Item, undefined>> &
   AsyncIterable<Item, undefined>;
 
-/** The arguments of a call; the data may be left out where the function does without. */
-type Arguments<Data, Options> = undefined extends Data
+/** The arguments of a call of the server. Without data it gets an empty object, where that is good. */
+type Arguments<Data, Options> =
+  Record<never, never> extends Data
+    ? [data?: Data, options?: Options | null]
+    : [data: Exclude<Data, undefined>, options?: Options | null];
+
+/** The arguments of a call of a client, which may be called without data. */
+type ClientArguments<Data, Options> = undefined extends Data
   ? [data?: Data, options?: Options | null]
   : [data: Data, options?: Options | null];
 
@@ -97,7 +110,7 @@ export type ServerCalls<Functions, Options> = {
 export type ClientCalls<Functions, Options> = {
   readonly [Name in keyof Functions]: Functions[Name] extends (...args: never[]) => unknown
     ? (
-        ...args: Arguments<ClientSignature<Functions[Name]>["data"], Options>
+        ...args: ClientArguments<ClientSignature<Functions[Name]>["data"], Options>
       ) => Promise<ClientAnswer<ClientSignature<Functions[Name]>["result"]>>
     : ClientCalls<Functions[Name], Options>;
 };
@@ -157,9 +170,20 @@ export type ChannelMessage<Channels, Name extends string> = Json<OutputOf<Declar
 /** What was declared of a channel: a schema, or just the type of its messages. */
 type Declared<Channels, Name extends string> = Name extends keyof Channels
   ? Channels[Name]
-  : {
-      [Pattern in keyof Channels & string]: Name extends NameLike<Pattern> ? Channels[Pattern] : never;
-    }[keyof Channels & string];
+  : Channels[Longest<Matching<keyof Channels & string, Name>> & keyof Channels];
+
+type Matching<Pattern extends string, Name extends string> = Pattern extends Pattern
+  ? Name extends NameLike<Pattern>
+    ? Pattern
+    : never
+  : never;
+
+/** The patterns for which there is no longer one. */
+type Longest<Pattern extends string, All extends string = Pattern> = Pattern extends `${infer Start}*`
+  ? [Extract<Exclude<All, Pattern>, `${Start}${string}`>] extends [never]
+    ? Pattern
+    : never
+  : Pattern;
 
 type InputOf<Message> = Message extends StandardSchema<infer Input, infer _Output> ? Input : Message;
 type OutputOf<Message> = Message extends StandardSchema<infer _Input, infer Output> ? Output : Message;

@@ -260,7 +260,7 @@ describe("A client's calls", () => {
     });
     await called.promise;
     await client.rpc("echo", 2);
-    expect(stage.errors.map(String)).to.deep.equal(["A callback has failed,Error: callback"]);
+    expect(stage.errors.map(String)).to.deep.equal(["A callback failed,Error: callback"]);
   });
 });
 
@@ -320,8 +320,8 @@ describe("A client's actions", () => {
     }
     expect(stage.errors.map(([message]) => message)).to.deep.equal([
       "The action twice has answered more than once",
-      "The action crashes has failed",
-      "The action cycle has failed",
+      "The action crashes failed",
+      "The action cycle failed",
     ]);
   });
 

@@ -96,6 +96,33 @@ describe("A client's channels", () => {
     ]);
   });
 
+  for (const turns of [1, 2, 7]) {
+    for (const breath of ["at once", "after a turn", "after an answer"]) {
+      it(`are read by the newest of ${turns + 1} loops that begin ${breath} as another ends`, async () => {
+        await client.ready();
+        let stream = client.channel("room");
+        let next = stream.next();
+        await happened(client, "subscribed");
+        for (let i = 0; i < turns; i++) {
+          await stream.return?.();
+          if (breath === "after a turn") await new Promise((resolve) => setImmediate(resolve));
+          if (breath === "after an answer") await client.rpc("nowhere").catch(() => {});
+          stream = client.channel("room");
+          next = stream.next();
+        }
+        // whatever is under way is over when this loop's own join is answered
+        for (let i = 0; i < 3; i++) await client.rpc("nowhere").catch(() => {});
+        await place.tokenServer.publish("room", 1);
+        expect(await next).to.deep.equal({ done: false, value: 1 });
+        const left = happened(client, "unsubscribed");
+        await stream.return?.();
+        await left;
+        expect(client.channels()).to.deep.equal([]);
+        expect(place.tokenServer.channelSockets("room")).to.deep.equal([]);
+      });
+    }
+  }
+
   it("are joined again in one go after a reconnect, however many", async () => {
     const names = Array.from({ length: 900 }, (_, index) => `room ${index}`);
     await client.ready();

@@ -9,8 +9,17 @@ import {
   type TokenSocket,
 } from "../../lib/client/index.js";
 import type { StandardSchema } from "../../lib/index.js";
-import { procedure, RpcError } from "../../lib/index.js";
+import { type CallContext, procedure, RpcError, type Socket } from "../../lib/index.js";
 import { deferred, failure, happened, type Place, Stage, Version3Server } from "./support.js";
+
+/** Items without an end, which says when it is over. */
+async function* endless(ended: { resolve(): void }): AsyncGenerator<number> {
+  try {
+    for (let i = 0; ; i++) yield i;
+  } finally {
+    ended.resolve();
+  }
+}
 
 /** Numbers alone. */
 const numbers: StandardSchema<number> = {
@@ -78,6 +87,15 @@ describe("A stream", () => {
     withCallback: async function* (_auth: unknown, _data: unknown, _callback: unknown) {
       yield "not by the callback";
     },
+    /** Sends a message and begins to stream in one turn. */
+    announced: (_auth: unknown, _data: unknown, _callback: unknown, socket: Socket) => {
+      place.tokenServer.send(socket, "news", 1);
+      return endless(ended);
+    },
+    checkedEvents: procedure({
+      output: numbers,
+      handler: () => on(source, "value") as AsyncIterable<number>,
+    }),
     late: async () => {
       await once(source, "go");
       return controller.count(undefined, {});
@@ -232,6 +250,35 @@ describe("A stream", () => {
     expect(place.application.errors[1]?.message).to.equal("Invalid output: no number");
   });
 
+  it("lets go of its source though its items are checked, whenever it ends", async () => {
+    const listeners = () => source.listenerCount("value");
+    const unread = (await client.rpc("checkedEvents")) as AsyncIterator<unknown>;
+    expect(listeners()).to.equal(1);
+    await unread.return?.();
+    await client.rpc("plain");
+    expect(listeners()).to.equal(0);
+
+    const waiting = (await client.rpc("checkedEvents")) as AsyncIterator<unknown>;
+    const next = waiting.next();
+    await client.rpc("plain");
+    await waiting.return?.();
+    expect((await next).done).to.equal(true);
+    await client.rpc("plain");
+    expect(listeners()).to.equal(0);
+
+    const bad = client.rpc("checkedEvents")[Symbol.asyncIterator]();
+    const refused = failure(bad.next());
+    await client.rpc("plain");
+    await client.rpc("plain");
+    source.emit("value");
+    expect(await refused).to.have.property("code", "internal");
+    expect(listeners()).to.equal(0);
+
+    const old = await place.application.connect();
+    expect(await old.request({ rpc: "checkedEvents" })).to.have.property("error");
+    expect(listeners()).to.equal(0);
+  });
+
   it("cannot be read where there is none", async () => {
     expect(await failure(read(client.rpc("plain")))).to.be.instanceOf(TypeError);
     expect(await failure(read(client.rpc("nowhere")))).to.have.property("code", "not_found");
@@ -250,13 +297,47 @@ describe("A stream", () => {
     expect(place.application.errors).to.deep.equal([]);
   });
 
-  it("takes a window from 1 to 1024", async () => {
-    for (const window of [0, -1, 1.5, 1025, Number.NaN, Infinity]) {
-      expect(await failure(client.rpc("count", {}, { window })), String(window)).to.be.instanceOf(TypeError);
+  it("ends with an error where its window is none", async () => {
+    for (const window of [0, -1, 0.5, Number.NaN, Infinity, 2 ** 40]) {
+      const error = await failure(read(client.rpc("count", {}, { window })));
+      expect(error, String(window)).to.be.instanceOf(InvalidRequestError);
     }
-    for (const window of [1, 1024]) {
+    for (const window of [1, 1.5, 5000]) {
       expect(await read(client.rpc("count", { to: 3 }, { window }))).to.have.length(3);
     }
+  });
+
+  it("ends where its signal fires in the turn in which it begins", async () => {
+    const abort = new AbortController();
+    client.once("message", () => abort.abort());
+    const error = await failure(read(client.rpc("announced", {}, { signal: abort.signal })));
+    expect(error).to.be.instanceOf(AbortedError);
+    expect(await client.rpc("plain")).to.equal(7);
+    expect(stage.errors).to.deep.equal([]);
+  });
+
+  it("may be ended while it waits, also where it was not awaited", async () => {
+    const stream = client.rpc("wait")[Symbol.asyncIterator]();
+    const begun = once(source, "begun");
+    const first = stream.next();
+    await begun;
+    await stream.return?.();
+    expect(await first).to.deep.equal({ done: true, value: undefined });
+    await ended.promise;
+  });
+
+  it("lets the server serve others while its items need no waiting", async () => {
+    const other = stage.client(place);
+    await other.ready();
+    let isRead = false;
+    const reading = Promise.all(
+      Array.from({ length: 40 }, () => read(client.rpc("count", { to: 500 }, { window: 500 }))),
+    ).then(() => {
+      isRead = true;
+    });
+    await other.rpc("plain");
+    expect(isRead).to.equal(false);
+    await reading;
   });
 
   it("shares the connection with others, and with calls", async () => {
@@ -283,13 +364,14 @@ describe("A stream on the wire", () => {
   let stage: Stage;
   let place: Place;
   let isEnded: boolean;
+  let isAborted: boolean;
 
   beforeEach(async () => {
     stage = new Stage();
     isEnded = false;
+    isAborted = false;
     place = await stage.application({
       options: {
-        limits: { streamWindow: 8 },
         socketController: {
           count: async function* () {
             try {
@@ -297,6 +379,18 @@ describe("A stream on the wire", () => {
             } finally {
               isEnded = true;
             }
+          },
+          closing: (
+            _auth: unknown,
+            _data: unknown,
+            _callback: unknown,
+            socket: Socket,
+            call: CallContext,
+          ) => {
+            call.signal.addEventListener("abort", () => {
+              isAborted = true;
+            });
+            socket.close(4999, "Gone");
           },
           _credit: async (_auth: unknown, data: unknown) => data,
         },
@@ -323,42 +417,37 @@ describe("A stream on the wire", () => {
     expect(isEnded).to.equal(true);
   });
 
-  it("ends when more is asked for than may be", async () => {
+  it("ends at a grant that is none", async () => {
     const client = await place.application.connect("websocket", { protocol: 4 });
-    client.send({ rpc: "count", uuid: "s" });
-    await client.take();
-    client.send({ rpc: "_credit", req: { uuid: "s", items: 9 } });
-    expect(await client.take()).to.deep.equal({
-      stream: "s",
-      error: { message: "Invalid request", code: "invalid" },
-    });
-    // an id is free again when its stream has ended
-    client.send({ rpc: "count", uuid: "s" });
-    expect(await client.take()).to.have.property("stream", true);
+    const invalid = { message: "Invalid request", code: "invalid" };
+    for (const items of [0, -1, 1.5, "2", null, undefined, 1e300]) {
+      client.send({ rpc: "count", uuid: "s" });
+      expect(await client.take()).to.have.property("stream", true);
+      client.send({ rpc: "_credit", req: { uuid: "s", items }, uuid: "c" });
+      expect(await client.take(), String(items)).to.deep.equal({ stream: "s", error: invalid });
+      expect(await client.take(), String(items)).to.deep.equal({ rpc: "_credit", uuid: "c", error: invalid });
+    }
   });
 
-  it("refuses a grant that is none, and a second stream of one id", async () => {
+  it("is refused where its call has no id, or that of another stream", async () => {
     const client = await place.application.connect("websocket", { protocol: 4 });
+    const error = { message: "Invalid request", code: "invalid" };
     client.send({ rpc: "count", uuid: "s" });
     await client.take();
-    for (const items of [0, -1, 1.5, "2", null, undefined, 1e300]) {
-      const reply = await client.request({ rpc: "_credit", req: { uuid: "s", items } });
-      expect(reply.error, String(items)).to.deep.equal({ message: "Invalid request", code: "invalid" });
-    }
     client.send({ rpc: "count", uuid: "s" });
-    expect(await client.take()).to.deep.equal({
-      rpc: "count",
-      uuid: "s",
-      error: { message: "Invalid request", code: "invalid" },
-    });
+    expect(await client.take()).to.deep.equal({ rpc: "count", uuid: "s", error });
     client.send({ rpc: "count" });
-    expect(await client.take()).to.deep.equal({
-      rpc: "count",
-      error: { message: "Invalid request", code: "invalid" },
-    });
+    expect(await client.take()).to.deep.equal({ rpc: "count", error });
     // the first one is untouched
     client.send({ rpc: "_credit", req: { uuid: "s", items: 1 } });
     expect(await client.take()).to.deep.equal({ stream: "s", item: 1 });
+  });
+
+  it("is of no use to a function that has closed the socket", async () => {
+    const client = await place.application.connect("websocket", { protocol: 4 });
+    client.send({ rpc: "closing", uuid: "s" });
+    await client.closed;
+    expect(isAborted).to.equal(true);
   });
 
   it("is not for clients of version 3, which may have functions of the new requests' names", async () => {

@@ -111,7 +111,7 @@ export const actions = subject("A client's actions", {
       expect((await ask(client, name)).error, name).to.include({ message: "Internal error" });
     }
     expect(logged.errors.map(([message]) => message)).to.deep.equal(
-      ["crash", "later", "cycle"].map((name) => `The action ${name} has failed`),
+      ["crash", "later", "cycle"].map((name) => `The action ${name} failed`),
     );
   },
 

@@ -167,6 +167,6 @@ export const calls = subject("A client's calls", {
       }),
     );
     expect(await client.rpc("echo", 2)).to.equal(2);
-    expect(logged.errors.map(String)).to.deep.equal(["A callback has failed,Error: in a callback"]);
+    expect(logged.errors.map(String)).to.deep.equal(["A callback failed,Error: in a callback"]);
   },
 });

@@ -10,9 +10,10 @@ function gruntfile(grunt) {
 
   grunt.registerTask("lint", "Check style and types", npm("lint"));
   grunt.registerTask("build", "Compile lib/ into dist/", npm("build"));
+  grunt.registerTask("examples", "Check the types of the examples", npm("check:examples"));
   grunt.registerTask("test", "Run all tests", npm("test:only"));
   grunt.registerTask("package", "Check the package as it would be published", npm("check:package"));
-  grunt.registerTask("default", ["lint", "build", "package", "test"]);
+  grunt.registerTask("default", ["lint", "build", "examples", "package", "test"]);
 }
 
 export { gruntfile as default, gruntfile as "module.exports" };

@@ -17,7 +17,7 @@ export interface CallState<Result = unknown> {
 }
 
 /** What `useCall` gives. */
-export interface Call<
+export interface UseCall<
   Args extends unknown[] = [input?: unknown, options?: RequestOptions | null],
   Result = unknown,
 > extends CallState<Result> {
@@ -28,7 +28,7 @@ export interface Call<
 }
 
 /** What `useResult` gives. */
-export interface Result<Data = unknown> extends CallState<Data> {
+export interface UseResult<Data = unknown> extends CallState<Data> {
   /** Makes the call once more; the data stays until the answer comes. */
   readonly refetch: () => Promise<Data>;
 }
@@ -49,7 +49,7 @@ const PENDING: State = { data: undefined, error: undefined, isPending: true };
 /** Calls a function of the server when it is told to, and shows what has become of the newest call. */
 export function useCall<Result = unknown>(
   path: string,
-): Call<[input?: unknown, options?: RequestOptions | null], Result> {
+): UseCall<[input?: unknown, options?: RequestOptions | null], Result> {
   const socket = useTokenSocket();
   const store = useMemo(() => new CallStore(socket, path), [socket, path]);
   const state = useSyncExternalStore(store.subscribe, store.get, store.get);
@@ -64,7 +64,7 @@ export function useResult<Data = unknown>(
   path: string,
   input?: unknown,
   { enabled = true, refetchOnReconnect = true, ...options }: ResultOptions = {},
-): Result<Data> {
+): UseResult<Data> {
   const socket = useTokenSocket();
   const json = JSON.stringify(input);
   const wanted = useNewest({ input, options, refetchOnReconnect });

@@ -63,8 +63,6 @@ class ChannelStore extends Store<ChannelStatus> {
   readonly #forget: () => void;
   /** Undefined where none come any more. */
   #messages: AsyncIterableIterator<unknown, undefined> | undefined;
-  /** Whether the server has let the client in since they are read. */
-  #wasJoined = false;
 
   constructor(socket: AnySocket, name: string, forget: () => void) {
     super(NOT_JOINED);
@@ -97,7 +95,6 @@ class ChannelStore extends Store<ChannelStatus> {
 
   readonly #onJoined = (channel: string): void => {
     if (channel !== this.#name) return;
-    this.#wasJoined = true;
     this.#show();
   };
 
@@ -109,7 +106,6 @@ class ChannelStore extends Store<ChannelStatus> {
     // what comes is handed over at once, so that nothing waits long
     const messages = this.#socket.channel(this.#name, { limit: Infinity });
     this.#messages = messages;
-    this.#wasJoined = false;
     this.#show();
     let failure: unknown;
     try {
@@ -120,8 +116,6 @@ class ChannelStore extends Store<ChannelStatus> {
     // it was let go of
     if (this.#messages !== messages) return;
     this.#messages = undefined;
-    // the end may be that of the subscription before, of which the server had not answered yet that it was left
-    if (!failure && !this.#wasJoined && this.#socket.state === "open") return this.#read();
     this.#show(failure as Error | undefined);
   }
 

@@ -10,7 +10,7 @@ import type {
   ChannelName,
   PathOf,
 } from "../shared/typed-calls.js";
-import { type Call, type Result, type ResultOptions, useCall, useResult } from "./call.js";
+import { type ResultOptions, type UseCall, type UseResult, useCall, useResult } from "./call.js";
 import { type ChannelStatus, useChannel } from "./channel.js";
 import { type ConnectionState, useConnectionState } from "./connection-state.js";
 import { TokenSocketProvider, type TokenSocketProviderProps, useTokenSocket } from "./context.js";
@@ -51,11 +51,11 @@ export interface Hooks<Server, Messages> {
     name: Channel | "" | null | undefined,
     onMessage: (message: Message<Messages, Channel>) => unknown,
   ): ChannelStatus;
-  useCall<Path extends CallPath<Server>>(path: Path): Call<CallArgs<Server, Path>, Answer<Server, Path>>;
+  useCall<Path extends CallPath<Server>>(path: Path): UseCall<CallArgs<Server, Path>, Answer<Server, Path>>;
   useResult<Path extends CallPath<Server>>(
     path: Path,
     ...rest: Rest<Data<Server, Path>, ResultOptions>
-  ): Result<Answer<Server, Path>>;
+  ): UseResult<Answer<Server, Path>>;
   useStream<Path extends StreamPath<Server>>(
     path: Path,
     ...rest: Rest<Data<Server, Path>, StreamOptions<Item<Server, Path>>>

@@ -2,7 +2,14 @@
 
 "use client";
 
-export { type Call, type CallState, type Result, type ResultOptions, useCall, useResult } from "./call.js";
+export {
+  type CallState,
+  type ResultOptions,
+  type UseCall,
+  type UseResult,
+  useCall,
+  useResult,
+} from "./call.js";
 export { type ChannelStatus, useChannel } from "./channel.js";
 export { type ConnectionState, useConnectionState } from "./connection-state.js";
 export { TokenSocketProvider, type TokenSocketProviderProps, useTokenSocket } from "./context.js";

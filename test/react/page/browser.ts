@@ -1,6 +1,7 @@
 /** What runs in the page of a test. */
 
 import { createElement, version } from "react";
+import { flushSync } from "react-dom";
 import { createRoot, hydrateRoot, type Root } from "react-dom/client";
 import { TokenSocket, type TokenSocketEvents } from "../../../lib/client/index.js";
 import { notes, Page, type Part } from "./parts.js";
@@ -47,7 +48,9 @@ export const lab = {
   },
   render(parts: readonly Part[]): void {
     root ??= createRoot(document.getElementById("root"));
-    root.render(createElement(Page, { socket: current, parts }));
+    const shown = root;
+    // all of it now, effects included, so that a test knows what is mounted
+    flushSync(() => shown.render(createElement(Page, { socket: current, parts })));
   },
   hydrate(parts: readonly Part[]): void {
     root = hydrateRoot(

@@ -3,9 +3,9 @@
 import { createElement, Fragment, type ReactElement, StrictMode, useEffect } from "react";
 import type { TokenSocket } from "../../../lib/client/index.js";
 import {
-  type Call,
   type ResultOptions,
   TokenSocketProvider,
+  type UseCall,
   useCall,
   useChannel,
   useConnectionState,
@@ -39,7 +39,7 @@ export const notes = {
   /** Each message and each item that a handler got, as `id:json`. */
   log: [] as string[],
   /** What `useCall` gave, by id. */
-  calls: new Map<string, Call>(),
+  calls: new Map<string, UseCall>(),
   /** Lets the slow handlers go on. */
   waiting: [] as (() => void)[],
   /** Each connection state that was shown. */

@@ -1,0 +1,13 @@
+import { createHooks } from "node-token-sockjs/react";
+import type { channels, controller } from "../controller.js";
+
+/** The hooks, which know what this server has. */
+export const {
+  TokenSocketProvider,
+  useCall,
+  useChannel,
+  useConnectionState,
+  useResult,
+  useStream,
+  useTokenSocket,
+} = createHooks<typeof controller, typeof channels>();

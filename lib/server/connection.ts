@@ -33,6 +33,7 @@ import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
 import { FrameRate } from "./frame-rate.js";
+import type { Heartbeats } from "./heartbeats.js";
 import { Lanes } from "./lanes.js";
 import { Outbox, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
@@ -47,6 +48,8 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly tokens: TokenStore<Auth>;
   readonly channelSchemas: ChannelSchemas;
   readonly waitingOutboxes: WaitingOutboxes;
+  /** Absent where they are off. */
+  readonly heartbeats: Heartbeats | undefined;
   readonly pubsub: PubSub<Auth>;
   /** Tells the application of something that has happened. */
   readonly notify: <E extends "authenticated" | "published" | "broadcasted">(
@@ -98,6 +101,7 @@ export class Connection<Auth> {
   #joining = 0;
   readonly #outbox: Outbox;
   readonly #rate: FrameRate;
+  readonly #stopHeartbeat: (() => void) | undefined;
   /** Set while frames wait because they came too fast. */
   #pause: NodeJS.Timeout | undefined;
 
@@ -105,8 +109,11 @@ export class Connection<Auth> {
     this.#transport = transport;
     this.#parts = parts;
     const { framesPerSecond, frameBurst, bufferedBytes } = parts.limits;
-    this.#outbox = new Outbox(transport, bufferedBytes, parts.waitingOutboxes, () => this.#abandon());
+    this.#outbox = new Outbox(transport, bufferedBytes, parts.waitingOutboxes, () =>
+      this.#abandon(CLOSE.tooSlow),
+    );
     this.#rate = new FrameRate(framesPerSecond, frameBurst);
+    if (transport.isUnwatched) this.#stopHeartbeat = parts.heartbeats?.begin(this);
     transport.listen(
       (message) => this.receive(message),
       () => this.#end(),
@@ -167,11 +174,19 @@ export class Connection<Auth> {
     this.#end();
   }
 
-  /** Closes the connection of a client that reads too slowly. */
-  #abandon(): void {
+  askForLife(alive: () => void): boolean {
+    return this.#transport.askForLife(alive);
+  }
+
+  vanish(): void {
+    this.#abandon(CLOSE.vanished);
+  }
+
+  /** Closes the connection of a client that takes nothing any more. */
+  #abandon(reason: CloseReason): void {
     if (this.closed) return;
-    this.#parts.reporter.debug(() => `${this.socket.sid} reads too slowly`);
-    this.#transport.abandon(CLOSE.tooSlow);
+    this.#parts.reporter.debug(() => `abandoning ${this.socket.sid}: ${reason.code} ${reason.reason}`);
+    this.#transport.abandon(reason);
     this.#end();
   }
 
@@ -482,6 +497,7 @@ export class Connection<Auth> {
     this.#waiting = [];
     clearTimeout(this.#pause);
     this.#outbox.close();
+    this.#stopHeartbeat?.();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);

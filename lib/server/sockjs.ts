@@ -76,6 +76,23 @@ export class SockJSTransport {
     this.#connection.close(code, reason);
   }
 
+  /** Whether SockJS leaves it to others to notice that the client has gone without a word. */
+  get isUnwatched(): boolean {
+    return this.#connection.protocol === "websocket-raw" || STREAMING.has(this.#connection.protocol);
+  }
+
+  /**
+   * Asks the client for a sign of life; says whether `alive` is going to be called for one. A streaming client gets the
+   * end of its response instead, as SockJS does it from time to time: it has to ask for another one, or SockJS closes
+   * the connection.
+   */
+  askForLife(alive: () => void): boolean {
+    const session = sessionOf(this.#connection);
+    if (this.#connection.protocol === "websocket-raw") return session?.ws?.ping?.("", alive) === true;
+    session?.recv?.didClose?.();
+    return false;
+  }
+
   /** Closes a connection whose client takes nothing any more, and so does not take the farewell either. */
   abandon(reason: CloseReason): void {
     const socket = socketOf(this.#connection);
@@ -86,6 +103,9 @@ export class SockJSTransport {
 
 /** How long a client that reads too slowly gets to learn why it is closed, in milliseconds. */
 const FAREWELL = 5000;
+
+/** The transports over which SockJS writes one long response. */
+const STREAMING = new Set(["xhr-streaming", "eventsource", "htmlfile"]);
 
 /** The part of a TCP socket that is needed here. */
 interface TcpSocket {
@@ -99,7 +119,9 @@ interface Session {
   readonly recv?: {
     readonly connection?: TcpSocket | null;
     readonly response?: { readonly socket?: TcpSocket | null } | null;
+    didClose?(): void;
   } | null;
+  readonly ws?: { ping?(message: string, onPong: () => void): boolean } | null;
 }
 
 function sessionOf(connection: SockJSConnection): Session | undefined {

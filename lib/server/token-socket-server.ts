@@ -27,6 +27,7 @@ import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
 import type { NoticeEvent, ServerEvents } from "./events.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
+import { Heartbeats } from "./heartbeats.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -147,6 +148,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels),
       waitingOutboxes: new WaitingOutboxes(),
+      heartbeats: rest.heartbeat === false ? undefined : new Heartbeats(rest.heartbeat),
       turns: new Turns(),
       pubsub: this.#pubsub,
       reporter,

@@ -18,6 +18,7 @@ export const CLOSE = /* @__PURE__ */ closeReasons({
   tokenNotFound: [4401, "Token not found"],
   forbidden: [4403, "Forbidden"],
   authenticationTimeout: [4408, "Not authenticated in time"],
+  vanished: [4410, "No sign of life"],
   tooManyFrames: [4429, "Too many frames"],
   tooSlow: [4509, "Reading too slowly"],
   unavailable: [4503, "Authentication unavailable"],

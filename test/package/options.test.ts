@@ -144,6 +144,7 @@ describe("an option", () => {
       good: [{}, { a: "close", "b*": "dropOldest", c: "latest", d: { latest: noop } }],
       bad: [noop, [], "close", { a: "drop" }, { "a*b": "close" }, { a: {} }, new Map()],
     },
+    heartbeat: { good: [1, 0.5, false], bad: [0, -1, true, "25000", Infinity, Number.NaN, {}] },
     ping: { good: [true, false], bad: ["yes", 1, 0, {}] },
     debug: { good: [true, false], bad: ["yes", 1, 0, {}] },
     logger: { good: [console], bad: [noop, "console", {}, { error: noop, warn: noop }, 5] },

@@ -7,6 +7,7 @@ export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, RpcFunction } from "./server/controller.js";
 export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
+export type { Health } from "./server/health.js";
 export type {
   AuthenticationFunction,
   Filter,

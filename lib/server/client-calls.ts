@@ -76,6 +76,11 @@ export class ClientCalls<Auth> {
     this.#parts = parts;
   }
 
+  /** Whether none is under way; a stream may last, and is ended where it is. */
+  get isIdle(): boolean {
+    return this.#calls.size === 0;
+  }
+
   /** Asks the listeners, runs what the path names, and answers once. */
   begin(head: RequestHead, path: string, data: unknown): void {
     const { access, dispatcher, functionDeadlines, limits } = this.#parts;

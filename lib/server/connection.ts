@@ -174,6 +174,16 @@ export class Connection<Auth> {
     this.#end();
   }
 
+  /** Whether no call of either side is under way, and nothing that the client has sent waits. */
+  get isIdle(): boolean {
+    const isCalled = (this.#calls?.size ?? 0) > 0;
+    return !isCalled && this.#waiting.length === 0 && (this.#clientCalls?.isIdle ?? true);
+  }
+
+  leave(): void {
+    this.close(CLOSE.shutdown);
+  }
+
   askForLife(alive: () => void): boolean {
     return this.#transport.askForLife(alive);
   }

@@ -1,6 +1,7 @@
 import express, { type Express, type Request, type RequestHandler, type Response } from "express";
 import qs from "qs";
 import { type Answering, ask } from "../shared/answer.js";
+import { CLOSE } from "../shared/close-codes.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
 import { TIMED_OUT } from "../shared/refusals.js";
 import { lateError } from "./access.js";
@@ -47,6 +48,7 @@ export class TokenRoute<Auth> {
   /** Undefined once closed; requests that are under way then pass. */
   #parts: TokenRouteParts<Auth> | undefined;
   readonly #deadlines: Deadlines;
+  #isPaused = false;
   readonly #unmount: () => void;
 
   constructor(parts: TokenRouteParts<Auth>) {
@@ -75,6 +77,11 @@ export class TokenRoute<Auth> {
     route.get(open, ...custom, serve);
     route.post(open, readBody, ...custom, serve);
     this.#unmount = () => unmount(app, route);
+  }
+
+  /** Answers from now on that clients should try again elsewhere. */
+  pause(): void {
+    this.#isPaused = true;
   }
 
   /** Takes the route out of service. */
@@ -109,6 +116,7 @@ export class TokenRoute<Auth> {
 
   async #answer(parts: TokenRouteParts<Auth>, req: Request): Promise<Answer> {
     const { tokens, reporter, options } = parts;
+    if (this.#isPaused) return { status: 503, body: { error: CLOSE.shutdown.reason } };
     const outcome = await this.#authenticate(parts, req);
     if (!outcome) {
       reporter.error("authentication at the token route", new Error("There was no answer in time"));

@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import type { Express } from "express";
+import type { Express, RequestHandler } from "express";
 import type { Callback } from "../shared/answer.js";
 import {
   AbortedError,
@@ -25,8 +25,10 @@ import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
 import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
+import { drain } from "./drain.js";
 import type { NoticeEvent, ServerEvents } from "./events.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
+import { type Health, healthHandler } from "./health.js";
 import { Heartbeats } from "./heartbeats.js";
 import {
   checkOption,
@@ -50,6 +52,9 @@ import { Turns } from "./turns.js";
 
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
+
+/** How long `drain()` takes at most, in milliseconds. */
+const DRAIN_TIME = 30_000;
 
 /** After how long the server tries Redis again that could not be used, at first and at most, in milliseconds. */
 const FIRST_RETRY = 500;
@@ -90,6 +95,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   #rejectReady: (error: Error) => void = () => {};
   #retry: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
+  #draining: Promise<void> | undefined;
+  #isReady = false;
 
   /**
    * Mounts the token route on `app` and serves the connections of `socketServer`.
@@ -355,6 +362,45 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#unauthenticated.limit(undefined);
   }
 
+  /** How the server is just now. */
+  health(): Health {
+    const [client, subscriber] = this.#redis.map(({ isReady }) => isReady);
+    const draining = this.#draining !== undefined || this.#closing !== undefined;
+    return {
+      ready: this.#isReady && client === true && subscriber !== false && !draining,
+      redis: { client: client === true, subscriber: subscriber ?? null },
+      sockets: this.#connections.size,
+      draining,
+    };
+  }
+
+  /** An Express handler that answers 200 where the server is ready, and 503 where it is not, with `health()` as JSON. */
+  healthHandler(): RequestHandler {
+    return healthHandler(() => this.health());
+  }
+
+  /**
+   * Ends the server in a way that loses no call: it takes on no more clients, and closes its sockets one after the other,
+   * each when its calls have ended, spread over most of `timeout`, so that the other servers are not stormed. Clients come
+   * back to those. Then it does what `shutdown()` does.
+   *
+   * @param timeout milliseconds after which what is still there is closed; default 30,000
+   * @returns when that is done
+   */
+  drain({ timeout = DRAIN_TIME }: { timeout?: number } = {}): Promise<void> {
+    if (!(typeof timeout === "number" && timeout > 0 && timeout < Infinity)) {
+      throw new TypeError("timeout must be a positive number of milliseconds");
+    }
+    this.#draining ??= this.#drain(timeout);
+    return this.#draining;
+  }
+
+  async #drain(timeout: number): Promise<void> {
+    this.#tokenRoute.pause();
+    if (!this.#closing) await drain([...this.#connections.values()], timeout);
+    await this.shutdown();
+  }
+
   /**
    * Closes all sockets, unsubscribes, takes the token route out of service, and lets go of the Redis clients,
    * which stay open. All that is visible from here has happened when it returns.
@@ -405,7 +451,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       this.#subscribeForever(publisher, FIRST_RETRY, resolve);
     });
     ready.then(
-      () => this.#notify("ready"),
+      () => {
+        this.#isReady = true;
+        this.#notify("ready");
+      },
       () => {},
     );
     return ready;
@@ -425,6 +474,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   #accept(sockjsConnection: SockJSConnection): void {
+    if (this.#draining) {
+      sockjsConnection.close(CLOSE.shutdown.code, CLOSE.shutdown.reason);
+      return;
+    }
     const connection = new Connection<Auth>(new SockJSTransport(sockjsConnection), this.#parts);
     this.#connections.set(connection.socket, connection);
     this.#unauthenticated.add(connection);

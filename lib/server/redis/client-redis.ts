@@ -11,6 +11,10 @@ export class ClientRedis implements Redis {
     client.acquire(this);
   }
 
+  get isReady(): boolean {
+    return !this.#released && this.#client.driver.state() === "ready";
+  }
+
   async ready(): Promise<void> {
     this.#checkInUse();
     await this.#client.ready(this);

@@ -42,6 +42,10 @@ class MemoryAdapter implements Redis {
     this.#store = store;
   }
 
+  get isReady(): boolean {
+    return !this.#released;
+  }
+
   async ready(): Promise<void> {
     this.#checkInUse();
   }

@@ -4,6 +4,8 @@
  * Once the client has been connected, its own queue and its own errors apply.
  */
 export interface Redis {
+  /** Whether the client can serve commands just now. */
+  readonly isReady: boolean;
   /** Resolves when the client can serve commands; rejects when it has ended before that. */
   ready(): Promise<void>;
   /** `SET key value PX ttl`, `ttl` in milliseconds. */

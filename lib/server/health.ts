@@ -1,0 +1,24 @@
+import type { RequestHandler } from "express";
+
+/** How a server is. */
+export interface Health {
+  /** Whether it can take on clients: Redis is there, the subscriptions are in force, and it is not about to end. */
+  readonly ready: boolean;
+  /** Whether each Redis client can be used; `subscriber` is null where pub/sub is off. */
+  readonly redis: { readonly client: boolean; readonly subscriber: boolean | null };
+  /** Open connections, unauthenticated ones among them. */
+  readonly sockets: number;
+  /** Whether `drain()` or `shutdown()` was called. */
+  readonly draining: boolean;
+}
+
+/** Answers 200 where a server is ready, and 503 where it is not, with its health as JSON. */
+export function healthHandler(health: () => Health): RequestHandler {
+  return (_req, res) => {
+    const now = health();
+    res
+      .status(now.ready ? 200 : 503)
+      .set("Cache-Control", "no-store")
+      .json(now);
+  };
+}

@@ -1,0 +1,151 @@
+import { once } from "node:events";
+import { expect } from "chai";
+import { createClient } from "redis";
+import { Application } from "../support/application.js";
+import { startRedis } from "../support/redis-server.js";
+
+describe("A server that is drained", () => {
+  let application: Application;
+
+  beforeEach(async () => {
+    application = await Application.start({
+      prepare: (app) =>
+        app.get("/health", (req, res, next) => application.tokenServer.healthHandler()(req, res, next)),
+      options: {
+        socketController: {
+          wait: () => new Promise((resolve) => application.tokenServer.once("ready", () => resolve("done"))),
+        },
+      },
+    });
+    await application.tokenServer.ready();
+  });
+  afterEach(() => application.stop());
+
+  it("takes on no more clients, and says so", async () => {
+    const client = await application.connect();
+    const open = await application.open();
+    const { tokenServer } = application;
+    const token = await application.token();
+    const drained = tokenServer.drain({ timeout: 5000 });
+    expect(tokenServer.health()).to.include({ ready: false, draining: true });
+    const response = await fetch(`${application.url}/socket/token`);
+    expect(response.status).to.equal(503);
+    expect(response.headers.get("retry-after")).to.match(/^\d+$/);
+    expect((await fetch(`${application.url}/health`)).status).to.equal(503);
+    const late = await application.open();
+    late.send({ rpc: "auth", token });
+    expect(await late.closed).to.deep.equal({ code: 4000, reason: "Server shutting down" });
+    expect(await open.closed).to.have.property("code", 4000);
+    expect(await client.closed).to.have.property("code", 4000);
+    await drained;
+    expect((await fetch(`${application.url}/socket/token`)).status).to.equal(404);
+  });
+
+  it("lets calls of both sides end before it closes their sockets", async () => {
+    const { tokenServer } = application;
+    const [caller, callee, idle] = [
+      await application.connect(),
+      await application.connect(),
+      await application.connect(),
+    ];
+    caller.send({ rpc: "wait", uuid: "w" });
+    const [, second] = tokenServer.sockets();
+    if (!second) throw new Error("there are three sockets");
+    const call = tokenServer.rpc(second, "ask");
+    const { fid } = await callee.takeCall();
+    const drained = tokenServer.drain({ timeout: 1500 });
+    const late = tokenServer.drain({ timeout: 10_000 });
+    expect(late).to.equal(drained);
+    await idle.closed;
+    callee.send({ rpc: "_rpc", fid, resp: { data: "yes" } });
+    tokenServer.emit("ready");
+    expect(await call).to.equal("yes");
+    expect(await caller.take()).to.deep.equal({ rpc: "wait", uuid: "w", resp: "done" });
+    await Promise.all([caller.closed, callee.closed, drained]);
+  });
+
+  it("closes what is still busy when its time is over", async () => {
+    const client = await application.connect();
+    client.send({ rpc: "wait" });
+    await application.tokenServer.drain({ timeout: 50 });
+    expect(await client.closed).to.have.property("code", 4000);
+  });
+
+  it("spreads its clients over the time", async () => {
+    const clients = await Promise.all(Array.from({ length: 100 }, () => application.connect()));
+    const closed: number[] = [];
+    const begin = performance.now();
+    application.tokenServer.on("disconnect", () => closed.push(performance.now() - begin));
+    await application.tokenServer.drain({ timeout: 1500 });
+    await Promise.all(clients.map((client) => client.closed));
+    // the middle half of a hundred even turns within a second: that they lie within 100 ms is as good as impossible
+    expect((closed[74] ?? 0) - (closed[24] ?? 0)).to.be.above(100);
+    expect(closed).to.have.length(100);
+  });
+
+  it("may be shut down meanwhile, and takes no time limit that is none", async () => {
+    const { tokenServer } = application;
+    for (const timeout of [0, -1, Number.NaN, Infinity, "1" as unknown as number]) {
+      expect(() => tokenServer.drain({ timeout })).to.throw(TypeError);
+    }
+    const client = await application.connect();
+    client.send({ rpc: "wait" });
+    const drained = tokenServer.drain({ timeout: 60_000 });
+    await tokenServer.shutdown();
+    await drained;
+    expect(await client.closed).to.have.property("code", 4000);
+  });
+});
+
+describe("A server's health", () => {
+  it("says whether Redis is there, how many sockets there are, and whether it is about to end", async () => {
+    const redis = await startRedis();
+    const make = () =>
+      createClient({ url: redis.url, socket: { reconnectStrategy: 20 } }).on("error", () => {});
+    const [redisClient, pubsubClient] = [make(), make()];
+    const application = await Application.start({ redisClient, pubsubClient });
+    const { tokenServer } = application;
+    try {
+      expect(tokenServer.health()).to.deep.equal({
+        ready: false,
+        redis: { client: false, subscriber: false },
+        sockets: 0,
+        draining: false,
+      });
+      await Promise.all([redisClient.connect(), pubsubClient.connect()]);
+      await tokenServer.ready();
+      await application.connect();
+      expect(tokenServer.health()).to.deep.equal({
+        ready: true,
+        redis: { client: true, subscriber: true },
+        sockets: 1,
+        draining: false,
+      });
+      const lost = once(pubsubClient, "error");
+      await redisClient.clientKill({ filter: "TYPE", type: "pubsub" } as never);
+      await lost;
+      expect(tokenServer.health()).to.deep.include({
+        ready: false,
+        redis: { client: true, subscriber: false },
+      });
+      await once(pubsubClient, "ready");
+      expect(tokenServer.health()).to.have.property("ready", true);
+    } finally {
+      await application.stop();
+      expect(tokenServer.health()).to.include({ ready: false, draining: true, sockets: 0 });
+      redisClient.destroy();
+      pubsubClient.destroy();
+      await redis.stop();
+    }
+  });
+
+  it("has no subscriber where pub/sub is off", async () => {
+    const application = await Application.start({ pubsubClient: null });
+    await application.tokenServer.ready();
+    expect(application.tokenServer.health()).to.deep.include({
+      ready: true,
+      redis: { client: true, subscriber: null },
+    });
+    await application.stop();
+  });
+});

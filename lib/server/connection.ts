@@ -29,11 +29,12 @@ import type { Verdict } from "./access.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
+import { onExpired, timeLeft } from "./expiry.js";
 import { Lanes } from "./lanes.js";
 import type { PubSub } from "./pubsub.js";
-import type { Identity, Socket } from "./socket.js";
+import type { Socket } from "./socket.js";
 import type { SockJSTransport } from "./sockjs.js";
-import { isToken, type TokenStore } from "./token-store.js";
+import { isToken, type TokenRecord, type TokenStore } from "./token-store.js";
 
 /** What a connection needs of the server that it belongs to. */
 export interface ConnectionParts<Auth> extends CallParts<Auth> {
@@ -76,7 +77,9 @@ export class Connection<Auth> {
   readonly #transport: SockJSTransport;
   #state: State = "connecting";
   #protocol: Protocol = 3;
-  #identified = false;
+  #identity: TokenRecord<Auth> | undefined;
+  /** Takes back that the connection is closed when its identity has expired. */
+  #stayOpen: () => void = stayOpen;
   /** Frames that came while authenticating, and their bytes in sum. */
   #waiting: { readonly frame: ClientFrame; readonly bytes: number }[] = [];
   #waitingBytes = 0;
@@ -117,7 +120,7 @@ export class Connection<Auth> {
 
   /** Whether a token has been redeemed, so that the application may use the connection. */
   get identified(): boolean {
-    return this.#identified && !this.closed;
+    return this.#identity !== undefined && !this.closed;
   }
 
   /** Joins and leaves, in order for each channel. */
@@ -154,7 +157,7 @@ export class Connection<Auth> {
   /** Calls the client's function. Rejects with a `CallError`, or with a `TypeError` for arguments that are no JSON. */
   async call(command: string, args: unknown, options: CallOptions): Promise<unknown> {
     if (this.closed) throw new DisconnectedError();
-    if (!this.#identified) throw new UnauthorizedError("The socket has not authenticated");
+    if (!this.#identity) throw new UnauthorizedError("The socket has not authenticated");
     this.#calls ??= new PendingCalls();
     return this.#calls.add(options, (fid) => this.send(encodeCall(fid, command, args)));
   }
@@ -232,11 +235,11 @@ export class Connection<Auth> {
 
   async #authenticate({ head, token, protocol }: AuthFrame): Promise<void> {
     const { tokens, access, reporter } = this.#parts;
-    const isFirst = !this.#identified;
+    const isFirst = !this.#identity;
     this.#state = "authenticating";
     if (!isFirst) this.#parts.onAuthenticating(this);
     if (!isToken(token)) return this.close(CLOSE.invalidToken);
-    let identity: Identity<Auth> | undefined;
+    let identity: TokenRecord<Auth> | undefined;
     try {
       identity = await tokens.redeem(token);
     } catch (error) {
@@ -248,6 +251,8 @@ export class Connection<Auth> {
       this.refuse(head, TOKEN_NOT_FOUND);
       return this.close(CLOSE.tokenNotFound);
     }
+    if (identity.expiresAt !== undefined && identity.expiresAt <= Date.now())
+      return this.close(CLOSE.expired);
     // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
     if (isFirst) this.#identify(identity);
     const verdict = await access.authenticate(this.socket, identity.auth);
@@ -262,15 +267,22 @@ export class Connection<Auth> {
     this.#open(head, protocol);
   }
 
-  #identify({ auth, host, ip, ips }: Identity<Auth>): void {
+  #identify(identity: TokenRecord<Auth>): void {
+    const { auth, host, ip, ips, expiresAt } = identity;
     Object.assign(this.#transport.socket, { auth, host, ip, ips });
-    this.#identified = true;
+    this.#identity = identity;
+    this.#stayOpen();
+    this.#stayOpen =
+      expiresAt === undefined
+        ? stayOpen
+        : onExpired(expiresAt, this.#parts.limits.expiryGrace, () => this.close(CLOSE.expired));
   }
 
   #open(head: RequestHead, protocol: Protocol): void {
     this.#state = "open";
     this.#protocol = protocol;
-    this.send(encodeAccepted(head, protocol));
+    const expiresAt = this.#identity?.expiresAt;
+    this.send(encodeAccepted(head, protocol, expiresAt === undefined ? undefined : timeLeft(expiresAt)));
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
     this.#parts.onAuthenticated(this);
     this.#parts.notify("authenticated", this.socket);
@@ -424,6 +436,7 @@ export class Connection<Auth> {
     if (this.closed) return;
     this.#state = "closed";
     this.#waiting = [];
+    this.#stayOpen();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);
@@ -437,3 +450,6 @@ function nameOf({ rpc }: RequestHead): string {
 }
 
 const LONGEST_NAME = 100;
+
+/** What there is to take back where an identity does not expire. */
+function stayOpen(): void {}

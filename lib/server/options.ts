@@ -1,6 +1,7 @@
 import type { Request, RequestHandler } from "express";
 import { areChannels, type Channels } from "./channel-schemas.js";
 import type { Controller } from "./controller.js";
+import type { ExpiresAt } from "./expiry.js";
 import type { Routes } from "./express-routes.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Logger } from "./reporter.js";
@@ -9,7 +10,14 @@ import type { Socket } from "./socket.js";
 /** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
 export type AuthenticationFunction = {
   // a method's parameters may be narrowed, so that handlers may name a request type of their own
-  bivariant(req: Request, callback: (error?: unknown, auth?: unknown) => void): unknown;
+  bivariant(
+    req: Request,
+    callback: (
+      error?: unknown,
+      auth?: unknown,
+      options?: { expiresAt?: ExpiresAt | null | undefined } | null,
+    ) => void,
+  ): unknown;
 }["bivariant"];
 
 /** Decides what of a message one socket gets; see `TokenSocketServerOptions.filter`. */
@@ -42,6 +50,11 @@ export interface Limits {
    * error instead of the rest. Default 1024. A larger one lets more of a fast stream wait for a slow client.
    */
   streamWindow: number;
+  /**
+   * Milliseconds that a socket stays open after its identity has expired, for the client to present a new token.
+   * Default 25,000.
+   */
+  expiryGrace: number;
   /** Bytes in the body of a route's response; a larger one fails its call. Default 16,777,216. */
   routeResponseBytes: number;
 }
@@ -80,6 +93,8 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    * Who gets a token: the name of a session property, or a function `(req, callback)` or `(req)`. An object
    * becomes the socket's `auth`; another truthy value attaches the session's data; a falsy one is a 403. An
    * error given to the callback is a 500 with its message, a throw or a rejection a 500 "Internal error".
+   * An identity may end: `callback(null, auth, { expiresAt })`, or the result `expiring(auth, expiresAt)`; one that
+   * is the session's ends with the session otherwise.
    * Default `"auth"`. Also a live property of the server.
    */
   authentication?: string | AuthenticationFunction | null | undefined;
@@ -210,6 +225,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   bytesWaiting: 1_048_576,
   redisTimeout: 4_000,
   streamWindow: 1024,
+  expiryGrace: 25_000,
   routeResponseBytes: 16_777_216,
 };
 

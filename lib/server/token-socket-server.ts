@@ -24,6 +24,7 @@ import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
 import { Dispatcher } from "./dispatcher.js";
 import type { NoticeEvent, ServerEvents } from "./events.js";
+import { expiring } from "./expiry.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
 import {
   checkOption,
@@ -70,6 +71,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   static readonly InvalidRequestError = InvalidRequestError;
   static readonly UnauthorizedError = UnauthorizedError;
   static readonly procedure = procedure;
+  static readonly expiring = expiring;
 
   readonly #options: ResolvedOptions<Auth>;
   readonly #reporter: Reporter;

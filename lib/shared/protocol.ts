@@ -170,10 +170,13 @@ export function encodeStreamError(stream: string | number, error: unknown): stri
   return `{"stream":${JSON.stringify(stream)},"error":${encodeError(error, PROTOCOL)}}`;
 }
 
-/** The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`. */
-export function encodeAccepted(head: RequestHead, protocol: Protocol): string {
+/**
+ * The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`, and after how
+ * many milliseconds its identity expires, if ever.
+ */
+export function encodeAccepted(head: RequestHead, protocol: Protocol, expiresIn?: number): string {
   const { rpc, uuid } = head;
-  const server = protocol === PROTOCOL ? { protocol } : undefined;
+  const server = protocol === PROTOCOL ? { protocol, expiresIn } : undefined;
   return JSON.stringify({ rpc, uuid, resp: "success", server });
 }
 

@@ -11,8 +11,10 @@ export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/ex
 export type {
   AuthenticationFunction,
   Filter,
+  Identify,
   Limits,
   TokenSocketServerOptions,
+  VerifyToken,
 } from "./server/options.js";
 export {
   type CheckedProcedureDefinition,

@@ -26,20 +26,21 @@ import {
   UNAVAILABLE,
 } from "../shared/refusals.js";
 import type { Verdict } from "./access.js";
+import { ChannelReview } from "./channel-review.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
 import { onExpired, timeLeft } from "./expiry.js";
+import type { Identities, Presented } from "./identities.js";
 import { Lanes } from "./lanes.js";
 import type { PubSub } from "./pubsub.js";
 import type { Socket } from "./socket.js";
 import type { SockJSTransport } from "./sockjs.js";
-import { isToken, type TokenRecord, type TokenStore } from "./token-store.js";
 
 /** What a connection needs of the server that it belongs to. */
 export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly ping: boolean;
-  readonly tokens: TokenStore<Auth>;
+  readonly identities: Identities<Auth>;
   readonly channelSchemas: ChannelSchemas;
   readonly pubsub: PubSub<Auth>;
   /** Tells the application of something that has happened. */
@@ -77,7 +78,7 @@ export class Connection<Auth> {
   readonly #transport: SockJSTransport;
   #state: State = "connecting";
   #protocol: Protocol = 3;
-  #identity: TokenRecord<Auth> | undefined;
+  #identity: Presented<Auth> | undefined;
   /** Takes back that the connection is closed when its identity has expired. */
   #stayOpen: () => void = stayOpen;
   /** Frames that came while authenticating, and their bytes in sum. */
@@ -90,6 +91,8 @@ export class Connection<Auth> {
   /** How many messages Redis has been given and has not taken yet. */
   #publishing = 0;
   #memberships: Lanes | undefined;
+  #requested: Set<string> | undefined;
+  #review: ChannelReview | undefined;
 
   constructor(transport: SockJSTransport, parts: ConnectionParts<Auth>) {
     this.#transport = transport;
@@ -127,6 +130,31 @@ export class Connection<Auth> {
   get memberships(): Lanes {
     this.#memberships ??= new Lanes();
     return this.#memberships;
+  }
+
+  /** The channels that the client has joined by itself, and the server has not. */
+  get requested(): Set<string> {
+    this.#requested ??= new Set();
+    return this.#requested;
+  }
+
+  /** Asks the listeners again for each channel that the client has joined by itself, and takes back what they refuse. */
+  reviewChannels(): void {
+    if (!this.#requested?.size) return;
+    this.#review ??= new ChannelReview(
+      (channel) => new Promise((resolve) => this.#lanes.run(channel, () => this.#ask(channel).then(resolve))),
+    );
+    this.#review.add(this.#requested);
+  }
+
+  async #ask(channel: string): Promise<void> {
+    if (this.closed || !this.requested.has(channel)) return;
+    const { access, pubsub, reporter } = this.#parts;
+    const verdict = await access.decide("subscribe", this.socket, { channel });
+    if (verdict.allowed || this.closed) return;
+    reporter.debug(() => `${this.socket.sid} may not stay in ${JSON.stringify(channel)}`);
+    // that it has closed in the meantime is all that can go wrong
+    await pubsub.takeBack(this, channel, verdict.error).catch(() => {});
   }
 
   /** Sends a frame; does nothing once closed. */
@@ -234,17 +262,17 @@ export class Connection<Auth> {
   }
 
   async #authenticate({ head, token, protocol }: AuthFrame): Promise<void> {
-    const { tokens, access, reporter } = this.#parts;
+    const { identities, access, reporter } = this.#parts;
     const isFirst = !this.#identity;
     this.#state = "authenticating";
     if (!isFirst) this.#parts.onAuthenticating(this);
-    if (!isToken(token)) return this.close(CLOSE.invalidToken);
-    let identity: TokenRecord<Auth> | undefined;
+    if (!identities.accepts(token)) return this.close(CLOSE.invalidToken);
+    let identity: Presented<Auth> | undefined;
     try {
-      identity = await tokens.redeem(token);
+      identity = await identities.find(token, this.socket);
     } catch (error) {
       reporter.error("redeeming a token failed", error);
-      return this.close(CLOSE.unavailable);
+      return isFirst || this.#protocol !== PROTOCOL ? this.close(CLOSE.unavailable) : this.#remain(head);
     }
     if (this.closed) return;
     if (!identity) {
@@ -253,6 +281,7 @@ export class Connection<Auth> {
     }
     if (identity.expiresAt !== undefined && identity.expiresAt <= Date.now())
       return this.close(CLOSE.expired);
+    if (this.#identity && identity.key !== this.#identity.key) return this.close(CLOSE.otherIdentity);
     // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
     if (isFirst) this.#identify(identity);
     const verdict = await access.authenticate(this.socket, identity.auth);
@@ -265,9 +294,20 @@ export class Connection<Auth> {
       this.#identify(identity);
     }
     this.#open(head, protocol);
+    if (!isFirst) this.reviewChannels();
+    this.#serveWaiting();
   }
 
-  #identify(identity: TokenRecord<Auth>): void {
+  /** Goes on with the identity that is there: what has failed may work the next time. */
+  #remain(head: RequestHead): void {
+    this.refuse(head, UNAVAILABLE);
+    if (this.closed) return;
+    this.#state = "open";
+    this.#parts.onAuthenticated(this);
+    this.#serveWaiting();
+  }
+
+  #identify(identity: Presented<Auth>): void {
     const { auth, host, ip, ips, expiresAt } = identity;
     Object.assign(this.#transport.socket, { auth, host, ip, ips });
     this.#identity = identity;
@@ -286,7 +326,6 @@ export class Connection<Auth> {
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
     this.#parts.onAuthenticated(this);
     this.#parts.notify("authenticated", this.socket);
-    this.#serveWaiting();
   }
 
   #serveWaiting(): void {
@@ -437,6 +476,7 @@ export class Connection<Auth> {
     this.#state = "closed";
     this.#waiting = [];
     this.#stayOpen();
+    this.#review?.clear();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);

@@ -5,7 +5,7 @@ import type { ExpiresAt } from "./expiry.js";
 import type { Routes } from "./express-routes.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Logger } from "./reporter.js";
-import type { Socket } from "./socket.js";
+import type { PendingSocket, Socket } from "./socket.js";
 
 /** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
 export type AuthenticationFunction = {
@@ -20,6 +20,19 @@ export type AuthenticationFunction = {
   ): unknown;
 }["bivariant"];
 
+/** Gives an identity's key; see `TokenSocketServerOptions.identify`. */
+export type Identify<Auth> = {
+  bivariant(auth: Auth): string | number;
+}["bivariant"];
+
+/** Whom a token that is not of the token route lets in; see `TokenSocketServerOptions.verifyToken`. */
+export type VerifyToken<Auth> = {
+  bivariant(
+    token: string,
+    socket: PendingSocket,
+  ): Promise<{ auth: Auth; expiresAt?: ExpiresAt | null | undefined }>;
+}["bivariant"];
+
 /** Decides what of a message one socket gets; see `TokenSocketServerOptions.filter`. */
 export type Filter<Auth> = {
   bivariant(socket: Socket<Auth>, channel: string, message: unknown): unknown;
@@ -31,6 +44,8 @@ export interface Limits {
   jsonDepth: number;
   /** UTF-16 code units in a channel's name; a request with a longer one is answered "Invalid request". Default 256. */
   channelNameLength: number;
+  /** UTF-16 code units in a token that `verifyToken` gets; a longer one is refused. Default 8192. */
+  tokenLength: number;
   /** UTF-16 code units in an RPC path; a longer one is answered "Function not found". Default 256. */
   pathLength: number;
   /**
@@ -99,6 +114,17 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    */
   authentication?: string | AuthenticationFunction | null | undefined;
   /**
+   * Gives the key of an identity, a string or a number: a socket may get a new token of the same identity only, and
+   * `disconnect` and `refresh` find it by that. What it throws keeps the socket out. Default none: any new token
+   * replaces the identity.
+   */
+  identify?: Identify<Auth> | null | undefined;
+  /**
+   * Called with a token that is no uuid, such as a JWT, and the socket that presents it. Gives `{ auth, expiresAt? }`; a
+   * throw, as of what it cannot verify, refuses the token. Default none: such a token is refused.
+   */
+  verifyToken?: VerifyToken<Auth> | null | undefined;
+  /**
    * Called synchronously for each message and socket with a copy of the message; what it returns is sent to
    * that socket, and a falsy value sends nothing. A throw withholds the message from that socket and is
    * reported. Default none. With one, a message is encoded for each socket instead of once for all.
@@ -146,7 +172,7 @@ export type ResolvedOptions<Auth> = {
   : never;
 
 /** The options without which the server goes. */
-type Optional = "pubsubClient" | "customMiddleware" | "filter";
+type Optional = "pubsubClient" | "customMiddleware" | "identify" | "verifyToken" | "filter";
 
 interface Rule {
   readonly expected: string;
@@ -190,6 +216,8 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
     expected: "the name of a session property or a function",
     accepts: (value) => (typeof value === "string" && value !== "") || isFunction(value),
   },
+  identify: fn,
+  verifyToken: fn,
   filter: fn,
   ping: flag,
   debug: flag,
@@ -220,6 +248,7 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
 export const DEFAULT_LIMITS: Readonly<Limits> = {
   jsonDepth: 128,
   channelNameLength: 256,
+  tokenLength: 8192,
   pathLength: 256,
   framesWaiting: 1000,
   bytesWaiting: 1_048_576,
@@ -258,6 +287,8 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     routes: {},
     customMiddleware: undefined,
     authentication: "auth",
+    identify: undefined,
+    verifyToken: undefined,
     filter: undefined,
     ping: false,
     debug: false,

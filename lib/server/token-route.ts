@@ -146,10 +146,13 @@ export class TokenRoute<Auth> {
     const auth = this.#authOf(parts, value, req);
     if (!auth) return undefined;
     const isOfSession = typeof parts.authentication() === "string" || typeof value !== "object";
-    const { session } = req as unknown as { session?: object | null };
+    const { session, sessionID } = req as unknown as { session?: object | null; sessionID?: unknown };
     const end = toTime(expiresAt) ?? (isOfSession ? expiryOfSession(session) : undefined);
-    if (end !== undefined && end <= Date.now()) return undefined;
-    return { auth, host: hostOf(req), ip: req.ip ?? "", ips: req.ips, expiresAt: end };
+    const now = Date.now();
+    if (end !== undefined && end <= now) return undefined;
+    const sessionId = typeof sessionID === "string" ? sessionID : undefined;
+    const { ip = "", ips } = req;
+    return { auth, host: hostOf(req), ip, ips, expiresAt: end, issuedAt: now, sessionId };
   }
 
   /** An object is the identity; another truthy value stands for the session's data. */

@@ -26,6 +26,7 @@ import { Dispatcher } from "./dispatcher.js";
 import type { NoticeEvent, ServerEvents } from "./events.js";
 import { expiring } from "./expiry.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
+import { Identities } from "./identities.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -134,7 +135,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       ping,
       exposeErrors,
       limits,
-      tokens,
+      identities: new Identities({ ...rest, ...limits, tokens, reporter }),
       access: new Access(this, reporter, exposeErrors),
       dispatcher: new Dispatcher(
         this.#options,

@@ -188,9 +188,11 @@ export function encodeSubscribed(channel: string, request?: RequestHead & { req:
   return JSON.stringify({ internal: true, command: "subscribe", data: { ...request, channel } });
 }
 
-/** Tells a client that it has left a channel. */
-export function encodeUnsubscribed(channel: string): string {
-  return JSON.stringify({ internal: true, command: "unsubscribe", data: { channel } });
+/** Tells a client that it has left a channel; since protocol 4 also why, where the server has taken it back. */
+export function encodeUnsubscribed(channel: string, protocol: Protocol = 3, error?: unknown): string {
+  const frame = JSON.stringify({ internal: true, command: "unsubscribe", data: { channel } });
+  if (error === undefined || protocol !== PROTOCOL) return frame;
+  return `${frame.slice(0, -2)},"error":${encodeError(error, protocol)}}}`;
 }
 
 /** Calls a client's function. Throws a `TypeError` for arguments that have no JSON form, `undefined` apart. */

@@ -633,7 +633,10 @@ describe("a token", () => {
     const application = await start({ tokenPrefix: "mine:", tokenTtl: 12_345 });
     const inspector = await connectRedis();
     const token = await application.token();
-    expect(JSON.parse((await inspector.get(`mine:${token}`)) ?? "null")).to.deep.equal({
+    const { issuedAt, sessionId, ...record } = JSON.parse((await inspector.get(`mine:${token}`)) ?? "null");
+    expect(issuedAt).to.be.within(Date.now() - 5000, Date.now());
+    expect(sessionId).to.be.a("string");
+    expect(record).to.deep.equal({
       auth: { name: "alice" },
       host: new URL(application.url).host,
       ip: "127.0.0.1",

@@ -29,6 +29,7 @@ export {
 } from "./server/procedure.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Logger } from "./server/reporter.js";
+export type { DisconnectOptions, Selector } from "./server/selectors.js";
 export type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./server/socket.js";
 export {
   TokenSocketServer,

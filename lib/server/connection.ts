@@ -13,6 +13,7 @@ import {
   PROTOCOL,
   type Protocol,
   parseClientFrame,
+  REFRESH,
   type RequestHead,
 } from "../shared/protocol.js";
 import {
@@ -34,6 +35,8 @@ import { onExpired, timeLeft } from "./expiry.js";
 import type { Identities, Presented } from "./identities.js";
 import { Lanes } from "./lanes.js";
 import type { PubSub } from "./pubsub.js";
+import type { Revocations } from "./revocations.js";
+import type { Marks } from "./selectors.js";
 import type { Socket } from "./socket.js";
 import type { SockJSTransport } from "./sockjs.js";
 
@@ -41,6 +44,7 @@ import type { SockJSTransport } from "./sockjs.js";
 export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly ping: boolean;
   readonly identities: Identities<Auth>;
+  readonly revocations: Revocations;
   readonly channelSchemas: ChannelSchemas;
   readonly pubsub: PubSub<Auth>;
   /** Tells the application of something that has happened. */
@@ -126,6 +130,17 @@ export class Connection<Auth> {
     return this.#identity !== undefined && !this.closed;
   }
 
+  /** What it is known by among all servers. */
+  get marks(): Marks {
+    const { key, sessionId } = this.#identity ?? {};
+    return { sid: this.socket.sid, identity: key, sessionId };
+  }
+
+  /** Since when its identity is known, or it is there, in milliseconds since 1970. */
+  get knownSince(): number {
+    return this.#identity?.issuedAt ?? this.socket.created;
+  }
+
   /** Joins and leaves, in order for each channel. */
   get memberships(): Lanes {
     this.#memberships ??= new Lanes();
@@ -145,6 +160,13 @@ export class Connection<Auth> {
       (channel) => new Promise((resolve) => this.#lanes.run(channel, () => this.#ask(channel).then(resolve))),
     );
     this.#review.add(this.#requested);
+  }
+
+  /** Asks the client for a new identity, where it knows how, and the listeners about its channels. */
+  refresh(): true {
+    if (this.#protocol === PROTOCOL) this.send(REFRESH);
+    this.reviewChannels();
+    return true;
   }
 
   async #ask(channel: string): Promise<void> {
@@ -282,6 +304,7 @@ export class Connection<Auth> {
     if (identity.expiresAt !== undefined && identity.expiresAt <= Date.now())
       return this.close(CLOSE.expired);
     if (this.#identity && identity.key !== this.#identity.key) return this.close(CLOSE.otherIdentity);
+    if (this.#isRevoked(identity)) return;
     // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
     if (isFirst) this.#identify(identity);
     const verdict = await access.authenticate(this.socket, identity.auth);
@@ -290,12 +313,19 @@ export class Connection<Auth> {
     if (!isFirst) {
       // what the client asked for before it asked for this is decided under its old identity
       await new Promise<void>((resolve) => this.#lanes.runAll(resolve));
-      if (this.closed) return;
+      if (this.closed || this.#isRevoked(identity)) return;
       this.#identify(identity);
     }
     this.#open(head, protocol);
     if (!isFirst) this.reviewChannels();
     this.#serveWaiting();
+  }
+
+  /** Whether an identity was revoked when its token was on the way; the connection is closed then. */
+  #isRevoked(identity: Presented<Auth>): boolean {
+    const revocation = this.#parts.revocations.find(identity);
+    if (revocation) this.close({ ...revocation, reconnect: true });
+    return revocation !== undefined;
   }
 
   /** Goes on with the identity that is there: what has failed may work the next time. */

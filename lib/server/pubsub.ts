@@ -35,6 +35,10 @@ export interface PubSubParts<Auth> {
     connection: Connection<Auth>,
     channel: string,
   ) => void;
+  /** Called for a command between servers that is not about channels. */
+  readonly onCommand: (message: JsonObject) => void;
+  /** Called when what servers tell each other is heard, for the first time or again. */
+  readonly onHearing: () => void;
 }
 
 /** A channel that sockets of this server have joined, or are about to. */
@@ -86,6 +90,18 @@ export class PubSub<Auth> {
       subscriber.subscribe(this.#nameInRedis(ALL_CHANNEL), this.#onBroadcast),
       subscriber.subscribe(this.#nameInRedis(SYNC_CHANNEL), this.#onSync),
     ]);
+    subscriber.onReturn(this.#parts.onHearing);
+    this.#parts.onHearing();
+  }
+
+  /** How many servers hear what servers tell each other by the connection by which this one hears it. */
+  get sharing(): number {
+    return this.#parts.subscriber?.listeners(this.#nameInRedis(SYNC_CHANNEL)) ?? 0;
+  }
+
+  /** Tells all servers something; resolves with the number of connections that it has gone to. */
+  tell(json: string): Promise<number> {
+    return this.#parts.publisher.publish(this.#nameInRedis(SYNC_CHANNEL), json);
   }
 
   /** The names of the channels that sockets of this server have joined. */
@@ -99,7 +115,7 @@ export class PubSub<Auth> {
 
   /** Publishes; resolves when Redis has taken the message. `data` is checked and encoded at once. */
   publish(channel: string, data: unknown): Promise<void> {
-    return this.#parts.publisher.publish(this.#nameInRedis(channel), encodeJson(data));
+    return this.#parts.publisher.publish(this.#nameInRedis(channel), encodeJson(data)).then(() => {});
   }
 
   /** Publishes on every channel that a socket of some server has joined. */
@@ -306,9 +322,11 @@ export class PubSub<Auth> {
   };
 
   readonly #onSync = (payload: string): void => {
-    const command = parseSyncCommand(payload, this.#parts.limits);
+    const message = parseSync(payload);
+    if (message && message.command !== "unsubscribeAll") return this.#parts.onCommand(message);
+    const command = message && parseSyncCommand(message, this.#parts.limits);
     if (!command) {
-      const error = new Error("A command from another server is malformed or unknown");
+      const error = new Error("A command from another server is malformed");
       this.#parts.reporter.error("pub/sub", error);
       return;
     }
@@ -344,16 +362,19 @@ function toJson(payload: string): string {
   }
 }
 
-function parseSyncCommand(payload: string, limits: Limits): SyncCommand | undefined {
-  let value: unknown;
+/** A command by its name; servers that are newer may have others. */
+function parseSync(payload: string): JsonObject | undefined {
   try {
-    value = JSON.parse(payload);
+    const value: unknown = JSON.parse(payload);
+    return isObject(value) && typeof value.command === "string" ? value : undefined;
   } catch {
     return undefined;
   }
-  if (!isObject(value) || value.command !== "unsubscribeAll" || !isObject(value.data)) return undefined;
-  const { channel } = value.data;
+}
+
+function parseSyncCommand({ data, id }: JsonObject, limits: Limits): SyncCommand | undefined {
+  if (!isObject(data)) return undefined;
+  const { channel } = data;
   if (!isChannelName(channel, limits) || isReservedChannel(channel)) return undefined;
-  const { id } = value;
   return { command: "unsubscribeAll", data: { channel }, ...(typeof id === "string" ? { id } : {}) };
 }

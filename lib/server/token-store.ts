@@ -1,5 +1,6 @@
 import { v4 as uuid, validate, version } from "uuid";
 import { isObject } from "../shared/protocol.js";
+import { inTime } from "./in-time.js";
 import type { Redis } from "./redis/redis.js";
 import type { Identity } from "./socket.js";
 
@@ -42,22 +43,11 @@ export class TokenStore<Auth> {
     return value === null ? undefined : parseIdentity<Auth>(value);
   }
 
-  /** Waits for Redis, but not for ever: its clients keep commands for as long as it is away. */
   async #inTime<T>(token: string, command: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`No answer from Redis within ${this.#patience} ms`)),
-        this.#patience,
-      );
-      timer.unref();
-    });
     try {
-      return await Promise.race([command, late]);
+      return await inTime(this.#patience, command);
     } catch (error) {
       throw withoutToken(error, token);
-    } finally {
-      clearTimeout(timer);
     }
   }
 }

@@ -14,6 +14,7 @@ export const FINAL_CLOSE_CODES: readonly number[] = [4400, 4403];
 /** Each reason the server closes a connection for. */
 export const CLOSE = /* @__PURE__ */ closeReasons({
   shutdown: [4000, "Server shutting down"],
+  disconnected: [4001, "Disconnected"],
   invalidToken: [4400, "Invalid token"],
   tokenNotFound: [4401, "Token not found"],
   forbidden: [4403, "Forbidden"],

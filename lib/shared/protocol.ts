@@ -195,6 +195,9 @@ export function encodeUnsubscribed(channel: string, protocol: Protocol = 3, erro
   return `${frame.slice(0, -2)},"error":${encodeError(error, protocol)}}}`;
 }
 
+/** Asks a client of protocol 4 for a new token. */
+export const REFRESH = /* @__PURE__ */ JSON.stringify({ internal: true, command: "refresh", data: {} });
+
 /** Calls a client's function. Throws a `TypeError` for arguments that have no JSON form, `undefined` apart. */
 export function encodeCall(fid: string, command: string, args: unknown): string {
   const call = JSON.stringify({ fid, command });

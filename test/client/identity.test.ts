@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import { ConnectionError } from "../../lib/client/index.js";
+import { ConnectionError, ForbiddenError } from "../../lib/client/index.js";
 import { expiring } from "../../lib/index.js";
-import { deferred, happened, inState, Stage, Version3Server } from "./support.js";
+import { deferred, failure, happened, inState, Stage, Version3Server } from "./support.js";
 
 describe("A client whose identity ends", () => {
   let stage: Stage;
@@ -17,7 +17,7 @@ describe("A client whose identity ends", () => {
     const place = await stage.application({
       options: {
         // the first ones are short
-        authentication: () => expiring({ name: "alice" }, Date.now() + (++requests < 4 ? 60 : 3_600_000)),
+        authentication: () => expiring({ name: "alice" }, Date.now() + (++requests < 4 ? 400 : 3_600_000)),
         limits: { expiryGrace: 10_000 },
         socketController: {
           slow: (_auth, _data, callback) => slow.resolve((value) => callback(null, value)),
@@ -90,6 +90,61 @@ describe("A client whose identity ends", () => {
     const client = stage.client(place);
     await client.ready();
     isLoggedIn = false;
+    expect(await inState(client, "closed")).to.have.property("code", "unauthorized");
+  });
+
+  it("presents a new token when the server asks for it, and hears which channels it has lost and why", async () => {
+    let name = "alice";
+    const place = await stage.application({ options: { authentication: () => ({ name }) } });
+    const { tokenServer } = place;
+    const client = stage.client(place);
+    await client.subscribe("room");
+    await client.subscribe("open");
+    tokenServer.on("subscribe", (socket, { channel }) => channel === "open" || socket.auth.name === "alice");
+    name = "bob";
+    const lost = happened(client, "unsubscribed");
+    expect(await tokenServer.refresh(place.application.socket())).to.equal(1);
+    const [channel, error] = await lost;
+    expect(channel).to.equal("room");
+    expect(error).to.be.instanceOf(ForbiddenError);
+    expect(place.application.socket().auth).to.deep.equal({ name: "bob" });
+    expect(client.channels()).to.deep.equal(["open"]);
+    expect(client.state).to.equal("open");
+  });
+
+  it("comes back as somebody else where the server lets no connection change hands", async () => {
+    let name = "alice";
+    const place = await stage.application({
+      options: {
+        authentication: () => ({ name }),
+        identify: (auth: { name: string }) => auth.name,
+        socketController: { who: (auth: { name?: unknown }) => auth.name },
+      },
+    });
+    const client = stage.client(place);
+    await client.ready();
+    await client.reauthenticate();
+    name = "bob";
+    const back = happened(client, "reconnect");
+    expect(await failure(client.reauthenticate())).to.have.property("code", "disconnected");
+    await back;
+    expect(await client.rpc("who")).to.equal("bob");
+  });
+
+  it("is closed for good after a logout that closes the session's sockets", async () => {
+    let sessionId = "";
+    const place = await stage.application({
+      options: {
+        authentication: (req) => {
+          if (sessionId) return false;
+          sessionId = req.sessionID;
+          return { name: "alice" };
+        },
+      },
+    });
+    const client = stage.client(place);
+    await client.ready();
+    expect(await place.tokenServer.disconnect({ sessionId })).to.equal(1);
     expect(await inState(client, "closed")).to.have.property("code", "unauthorized");
   });
 

@@ -6,13 +6,16 @@ import "./shared/error-names.js";
 export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, RpcFunction } from "./server/controller.js";
 export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
+export { type ExpiresAt, type Expiring, expiring } from "./server/expiry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type { Health } from "./server/health.js";
 export type {
   AuthenticationFunction,
   Filter,
+  Identify,
   Limits,
   TokenSocketServerOptions,
+  VerifyToken,
 } from "./server/options.js";
 export {
   type CheckedProcedureDefinition,
@@ -27,6 +30,7 @@ export {
 } from "./server/procedure.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Logger } from "./server/reporter.js";
+export type { DisconnectOptions, Selector } from "./server/selectors.js";
 export type { SlowReaderPolicy } from "./server/slow-readers.js";
 export type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./server/socket.js";
 export {

@@ -40,12 +40,14 @@ const OWN_NAMES = [
   "onMessage",
   "onState",
   "onVisible",
+  "open",
   "opened",
   "parent",
   "position",
   "read",
   "rejectAll",
   "reopen",
+  "request",
   "requests",
   "restore",
   "self",
@@ -81,7 +83,14 @@ const { code } = await minify(outputFiles[0].text, {
   ecma: 2020,
   module: true,
   compress: { hoist_funs: true, passes: 3, pure_getters: true, unsafe_arrows: true, unsafe_methods: true },
-  mangle: { properties: { keep_quoted: "strict", regex: new RegExp(`^(${OWN_NAMES.join("|")})$`) } },
+  mangle: {
+    properties: {
+      // objects of the browser have some of these names, too, but none whose properties of these names are used here
+      builtins: true,
+      keep_quoted: "strict",
+      regex: new RegExp(`^(${OWN_NAMES.join("|")})$`),
+    },
+  },
   format: { comments: false },
 });
 

@@ -5,7 +5,7 @@ import { Stream } from "./stream.js";
 /** Hears of joins and leaves. */
 export interface ChannelListener {
   onJoined(channel: string): void;
-  /** `error` says why, where the server has refused to let the client in again. */
+  /** `error` says why, where the server does not let the client stay, or in again. */
   onLeft(channel: string, error?: Error): void;
 }
 
@@ -78,7 +78,7 @@ export class Channels {
     this.#listener.onJoined(channel);
   }
 
-  /** The server says that the channel was left, or does not let the client in again. */
+  /** The server says that the channel was left, does not let the client stay, or does not let it in again. */
   left(channel: string, error?: Error): void {
     this.#held.delete(channel);
     if (!this.#joined.delete(channel)) return;

@@ -1,5 +1,5 @@
 import { FINAL_CLOSE_CODES } from "../shared/close-codes.js";
-import { PROTOCOL, type Protocol } from "../shared/protocol.js";
+import { type JsonObject, PROTOCOL } from "../shared/protocol.js";
 import { backoff } from "./backoff.js";
 import { ConnectionError, DisconnectedError, TimeoutError, UnauthorizedError } from "./errors.js";
 import type { ResolvedOptions } from "./options.js";
@@ -43,6 +43,7 @@ export class Connection {
   #failures = 0;
   #openedAt = 0;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setTimeout> | undefined;
   #stopWaking: () => void = () => {};
   /** The authentication data that the token route has refused. */
@@ -67,8 +68,7 @@ export class Connection {
 
   /** Makes an attempt at once. */
   begin(): void {
-    clearTimeout(this.#retryTimer);
-    this.#stopWaking();
+    this.#stopWaiting();
     const life = new AbortController();
     this.#life = life;
     this.#change("connecting");
@@ -178,7 +178,21 @@ export class Connection {
   async #present(token: string): Promise<void> {
     const { requests, options } = this.#parts;
     const fields = `"token":${JSON.stringify(token)},"protocol":${PROTOCOL},`;
-    requests.speak((await requests.urgent("auth", fields, options.connectTimeout)) as Protocol);
+    const server = Object(await requests.urgent("auth", fields, options.connectTimeout)) as JsonObject;
+    requests.speak(server.protocol);
+    this.#scheduleRefresh(Number(server.expiresIn));
+  }
+
+  /**
+   * Presents a new token before the identity expires, at a random time of its last third, since those of many may
+   * expire in one moment; where that fails, once more in the time that is left.
+   */
+  #scheduleRefresh(expiresIn: number): void {
+    clearTimeout(this.#refreshTimer);
+    const wait = Math.max(this.#parts.options.backoff.min, expiresIn * (0.7 + Math.random() / 5));
+    const refresh = () =>
+      this.reauthenticate().catch(() => this.#state === "open" && this.#scheduleRefresh(expiresIn - wait));
+    if (expiresIn > 0) this.#refreshTimer = setTimeout(refresh, wait);
   }
 
   async #authenticateAgain(life: AbortController): Promise<void> {
@@ -230,12 +244,15 @@ export class Connection {
 
   /** Gives up for good; resolves when the other side knows. */
   #leave(reason: Error): Promise<void> | undefined {
-    clearTimeout(this.#retryTimer);
-    this.#stopWaking();
     const gone = this.#drop(reason);
     this.#parts.requests.close(reason);
     this.#change("closed", reason);
     return gone;
+  }
+
+  #stopWaiting(): void {
+    clearTimeout(this.#retryTimer);
+    this.#stopWaking();
   }
 
   /** Lets go of the attempt or the connection. */
@@ -243,6 +260,8 @@ export class Connection {
     const gone = this.#link?.close();
     this.#link = undefined;
     clearTimeout(this.#pingTimer);
+    clearTimeout(this.#refreshTimer);
+    this.#stopWaiting();
     this.#life.abort(reason);
     this.#parts.requests.disconnect(reason);
     return gone;

@@ -184,8 +184,8 @@ export function baseUrl(
 ): string {
   const place = host || page?.host;
   if (!place) throw new TypeError("The option host is required");
-  const [, scheme = "", rest = ""] = /^(?:(\w+):\/\/)?(.*)$/.exec(place) ?? [];
-  const isSecure = secure ?? (scheme ? /s$/.test(scheme) : page?.protocol === "https:");
+  const [rest, scheme = page?.protocol] = place.split("://").reverse();
+  const isSecure = secure ?? /s:?$/.test(`${scheme}`);
   const url = new URL(`http${isSecure ? "s" : ""}://${rest}`);
   if (port) url.port = String(port);
   return url.origin + url.pathname.replace(/\/+$/, "");

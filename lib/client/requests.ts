@@ -1,6 +1,5 @@
-import { remoteError } from "../shared/call-errors.js";
 import { PendingCalls } from "../shared/pending-calls.js";
-import { PROTOCOL, type Protocol } from "../shared/protocol.js";
+import { PROTOCOL } from "../shared/protocol.js";
 import { DisconnectedError, QueueError } from "./errors.js";
 import { IncomingStreams, type StreamLimits } from "./incoming-streams.js";
 import type { ResolvedOptions } from "./options.js";
@@ -38,7 +37,7 @@ export class Requests {
   /** The streams that calls were answered with. */
   readonly streams = new IncomingStreams((rpc, fields) => this.#tell(rpc, fields));
   #link: Link | undefined;
-  #protocol: Protocol = 3;
+  #protocol: unknown;
   #isOpen = false;
   /** Why nothing can be asked any more. */
   #closed: Error | undefined;
@@ -74,11 +73,11 @@ export class Requests {
   /** Takes a link into use; what waits goes on waiting. */
   connect(link: Link): void {
     this.#link = link;
-    this.#protocol = 3;
+    this.#protocol = undefined;
   }
 
-  /** Notes what the server has proved to speak. */
-  speak(protocol: Protocol): void {
+  /** Notes what the server says that it speaks; whatever is not protocol 4 is version 3. */
+  speak(protocol: unknown): void {
     this.#protocol = protocol;
   }
 
@@ -111,7 +110,7 @@ export class Requests {
   }
 
   /** Takes a reply; says whether anything has awaited it. */
-  settle(id: string, value?: unknown, error?: unknown, isStream?: boolean): boolean {
+  settle(id: string, value?: unknown, error?: Error, isStream?: boolean): boolean {
     const request = this.#sent.get(id);
     if (!request) return false;
     this.#sent.delete(id);
@@ -121,9 +120,7 @@ export class Requests {
       if (!this.#calls.resolve(id, stream)) stream.end();
       return true;
     }
-    return error === undefined || error === null
-      ? this.#calls.resolve(id, value)
-      : this.#calls.reject(id, remoteError(error));
+    return error ? this.#calls.reject(id, error) : this.#calls.resolve(id, value);
   }
 
   /** Takes the word that a channel was joined or left, which is all that a server of version 3 answers with. */

@@ -1,31 +1,37 @@
-import { isObject, PROTOCOL, type Protocol } from "../shared/protocol.js";
+import { type RemoteError, remoteError } from "../shared/call-errors.js";
+import { isObject, type JsonObject } from "../shared/protocol.js";
 
-/** A frame from a server, parsed. */
+/** A frame from a server, parsed. An `error` that is there, whatever it is, means a failure; null is none. */
 export type ServerFrame =
-  /** An `error` that is there, whatever it is, means a failure; `null` and undefined are none. */
   | {
       readonly type: "reply";
       readonly id: string;
       readonly value: unknown;
-      readonly error: unknown;
+      readonly error: RemoteError | undefined;
       /** Whether a stream is the answer. */
       readonly isStream: boolean;
     }
   | { readonly type: "item"; readonly id: string; readonly item: unknown }
-  | { readonly type: "end"; readonly id: string; readonly error: unknown }
+  | { readonly type: "end"; readonly id: string; readonly error: RemoteError | undefined }
   | { readonly type: "call"; readonly fid: string; readonly command: string; readonly args: unknown }
   | {
       readonly type: "subscribed" | "unsubscribed";
       readonly channel: string;
       /** The request that it answers, where the server says so. */
       readonly id: unknown;
+      /** Why the server has taken the channel back, where it says so. */
+      readonly error: RemoteError | undefined;
     }
+  | { readonly type: "refresh" }
   | { readonly type: "message"; readonly channel: string; readonly message: unknown }
   | { readonly type: "unknown" };
 
 const UNKNOWN: ServerFrame = { type: "unknown" };
 
-/** Parses what a server sent; never throws. The value of a reply to `auth` is the protocol spoken from then on. */
+/**
+ * Parses what a server sent; never throws. The value of a reply to `auth` is what the server says of itself:
+ * one of version 3 returns what it was sent, but makes up no `server` of its own.
+ */
 export function parseServerFrame(text: unknown): ServerFrame {
   let frame: unknown;
   try {
@@ -35,9 +41,10 @@ export function parseServerFrame(text: unknown): ServerFrame {
   }
   if (!isObject(frame)) return UNKNOWN;
   if (frame.internal === true) return parseCommand(frame.command, frame.data);
-  const { uuid, rpc, resp, error, channel, message, stream } = frame;
+  const { uuid, rpc, resp, channel, message, stream } = frame;
+  const error = errorOf(frame);
   if (typeof uuid === "string") {
-    const value = rpc === "auth" ? protocolOf(frame.server) : resp;
+    const value = rpc === "auth" ? frame.server : resp;
     return { type: "reply", id: uuid, value, error, isStream: stream === true };
   }
   if (typeof stream === "string") {
@@ -51,16 +58,16 @@ export function parseServerFrame(text: unknown): ServerFrame {
 function parseCommand(command: unknown, data: unknown): ServerFrame {
   if (!isObject(data)) return UNKNOWN;
   const { fid, channel, uuid } = data;
+  if (command === "refresh") return { type: command };
   if (command === "rpc" && typeof fid === "string" && typeof data.command === "string") {
     return { type: "call", fid, command: data.command, args: data.args };
   }
   if ((command === "subscribe" || command === "unsubscribe") && typeof channel === "string") {
-    return { type: `${command}d`, channel, id: uuid };
+    return { type: `${command}d`, channel, id: uuid, error: errorOf(data) };
   }
   return UNKNOWN;
 }
 
-/** A server of version 3 returns what it was sent, but makes up no `server` of its own. */
-function protocolOf(server: unknown): Protocol {
-  return isObject(server) && server.protocol === PROTOCOL ? PROTOCOL : 3;
+function errorOf({ error }: JsonObject): RemoteError | undefined {
+  return error === undefined || error === null ? undefined : remoteError(error);
 }

@@ -1,4 +1,3 @@
-import { remoteError } from "../shared/call-errors.js";
 import { callable } from "../shared/callable.js";
 import { encodeJson } from "../shared/protocol.js";
 import type {
@@ -35,7 +34,7 @@ export interface TokenSocketEvents {
   state: [state: State, previous: State, reason: Error | undefined];
   /** A channel was joined, by the client's doing or the server's. */
   subscribed: [channel: string];
-  /** A channel was left; with an error where the server has not let the client in again after a reconnect. */
+  /** A channel was left; with an error where the server does not let the client stay, or in again after a reconnect. */
   unsubscribed: [channel: string, error: Error | undefined];
 }
 
@@ -315,10 +314,7 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
       case "item":
         return this.#requests.streams.push(frame.id, frame.item);
       case "end":
-        return this.#requests.streams.end(
-          frame.id,
-          frame.error === undefined ? undefined : remoteError(frame.error),
-        );
+        return this.#requests.streams.end(frame.id, frame.error);
       case "call":
         return this.#actions.call(frame.command, frame.args, (json) =>
           link.send(`{"rpc":"_rpc","fid":${JSON.stringify(frame.fid)},"resp":${json}}`),
@@ -327,8 +323,11 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
         this.#channels.joined(frame.channel);
         return this.#requests.acknowledge("_subscribe", frame.channel, frame.id);
       case "unsubscribed":
-        this.#channels.left(frame.channel);
+        this.#channels.left(frame.channel, frame.error);
         return this.#requests.acknowledge("_unsubscribe", frame.channel, frame.id);
+      case "refresh":
+        void this.reauthenticate();
+        return;
       case "message":
         this.#channels.message(frame.channel, frame.message);
         this.emit("message", frame.channel, frame.message);

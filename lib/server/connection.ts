@@ -14,6 +14,7 @@ import {
   PROTOCOL,
   type Protocol,
   parseClientFrame,
+  REFRESH,
   type RequestHead,
 } from "../shared/protocol.js";
 import {
@@ -29,23 +30,28 @@ import {
   UNAVAILABLE,
 } from "../shared/refusals.js";
 import type { Verdict } from "./access.js";
+import { ChannelReview } from "./channel-review.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
+import { onExpired, timeLeft } from "./expiry.js";
 import { FrameRate } from "./frame-rate.js";
 import type { Heartbeats } from "./heartbeats.js";
+import type { Identities, Presented } from "./identities.js";
 import { Lanes } from "./lanes.js";
 import { Outbox, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
+import type { Revocations } from "./revocations.js";
+import type { Marks } from "./selectors.js";
 import type { Droppable } from "./slow-readers.js";
-import type { Identity, Socket } from "./socket.js";
+import type { Socket } from "./socket.js";
 import type { SockJSTransport } from "./sockjs.js";
-import { isToken, type TokenStore } from "./token-store.js";
 
 /** What a connection needs of the server that it belongs to. */
 export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly ping: boolean;
-  readonly tokens: TokenStore<Auth>;
+  readonly identities: Identities<Auth>;
+  readonly revocations: Revocations;
   readonly channelSchemas: ChannelSchemas;
   readonly waitingOutboxes: WaitingOutboxes;
   /** Absent where they are off. */
@@ -86,7 +92,9 @@ export class Connection<Auth> {
   readonly #transport: SockJSTransport;
   #state: State = "connecting";
   #protocol: Protocol = 3;
-  #identified = false;
+  #identity: Presented<Auth> | undefined;
+  /** Takes back that the connection is closed when its identity has expired. */
+  #stayOpen: () => void = stayOpen;
   /** Frames that came while authenticating, and their bytes in sum. */
   #waiting: { readonly frame: ClientFrame; readonly bytes: number }[] = [];
   #waitingBytes = 0;
@@ -104,6 +112,8 @@ export class Connection<Auth> {
   readonly #stopHeartbeat: (() => void) | undefined;
   /** Set while frames wait because they came too fast. */
   #pause: NodeJS.Timeout | undefined;
+  #requested: Set<string> | undefined;
+  #review: ChannelReview | undefined;
 
   constructor(transport: SockJSTransport, parts: ConnectionParts<Auth>) {
     this.#transport = transport;
@@ -140,7 +150,18 @@ export class Connection<Auth> {
 
   /** Whether a token has been redeemed, so that the application may use the connection. */
   get identified(): boolean {
-    return this.#identified && !this.closed;
+    return this.#identity !== undefined && !this.closed;
+  }
+
+  /** What it is known by among all servers. */
+  get marks(): Marks {
+    const { key, sessionId } = this.#identity ?? {};
+    return { sid: this.socket.sid, identity: key, sessionId };
+  }
+
+  /** Since when its identity is known, or it is there, in milliseconds since 1970. */
+  get knownSince(): number {
+    return this.#identity?.issuedAt ?? this.socket.created;
   }
 
   /** Joins and leaves, in order for each channel. */
@@ -157,6 +178,38 @@ export class Connection<Auth> {
   /** Resolves when the client has taken most of what was sent; nothing where it has. */
   room(): Promise<void> | undefined {
     return this.#outbox.room();
+  }
+
+  /** The channels that the client has joined by itself, and the server has not. */
+  get requested(): Set<string> {
+    this.#requested ??= new Set();
+    return this.#requested;
+  }
+
+  /** Asks the listeners again for each channel that the client has joined by itself, and takes back what they refuse. */
+  reviewChannels(): void {
+    if (!this.#requested?.size) return;
+    this.#review ??= new ChannelReview(
+      (channel) => new Promise((resolve) => this.#lanes.run(channel, () => this.#ask(channel).then(resolve))),
+    );
+    this.#review.add(this.#requested);
+  }
+
+  /** Asks the client for a new identity, where it knows how, and the listeners about its channels. */
+  refresh(): true {
+    if (this.#protocol === PROTOCOL) this.send(REFRESH);
+    this.reviewChannels();
+    return true;
+  }
+
+  async #ask(channel: string): Promise<void> {
+    if (this.closed || !this.requested.has(channel)) return;
+    const { access, pubsub, reporter } = this.#parts;
+    const verdict = await access.decide("subscribe", this.socket, { channel });
+    if (verdict.allowed || this.closed) return;
+    reporter.debug(() => `${this.socket.sid} may not stay in ${JSON.stringify(channel)}`);
+    // that it has closed in the meantime is all that can go wrong
+    await pubsub.takeBack(this, channel, verdict.error).catch(() => {});
   }
 
   /** Answers a request with an error. */
@@ -208,7 +261,7 @@ export class Connection<Auth> {
   /** Calls the client's function. Rejects with a `CallError`, or with a `TypeError` for arguments that are no JSON. */
   async call(command: string, args: unknown, options: CallOptions): Promise<unknown> {
     if (this.closed) throw new DisconnectedError();
-    if (!this.#identified) throw new UnauthorizedError("The socket has not authenticated");
+    if (!this.#identity) throw new UnauthorizedError("The socket has not authenticated");
     this.#calls ??= new PendingCalls();
     if (this.#calls.size >= this.#parts.limits.callsInFlight) {
       throw new CallError("Too many calls of this client are under way", "busy");
@@ -290,23 +343,27 @@ export class Connection<Auth> {
   }
 
   async #authenticate({ head, token, protocol }: AuthFrame): Promise<void> {
-    const { tokens, access, reporter } = this.#parts;
-    const isFirst = !this.#identified;
+    const { identities, access, reporter } = this.#parts;
+    const isFirst = !this.#identity;
     this.#state = "authenticating";
     if (!isFirst) this.#parts.onAuthenticating(this);
-    if (!isToken(token)) return this.close(CLOSE.invalidToken);
-    let identity: Identity<Auth> | undefined;
+    if (!identities.accepts(token)) return this.close(CLOSE.invalidToken);
+    let identity: Presented<Auth> | undefined;
     try {
-      identity = await tokens.redeem(token);
+      identity = await identities.find(token, this.socket);
     } catch (error) {
       reporter.error("redeeming a token failed", error);
-      return this.close(CLOSE.unavailable);
+      return isFirst || this.#protocol !== PROTOCOL ? this.close(CLOSE.unavailable) : this.#remain(head);
     }
     if (this.closed) return;
     if (!identity) {
       this.refuse(head, TOKEN_NOT_FOUND);
       return this.close(CLOSE.tokenNotFound);
     }
+    if (identity.expiresAt !== undefined && identity.expiresAt <= Date.now())
+      return this.close(CLOSE.expired);
+    if (this.#identity && identity.key !== this.#identity.key) return this.close(CLOSE.otherIdentity);
+    if (this.#isRevoked(identity)) return;
     // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
     if (isFirst) this.#identify(identity);
     const verdict = await access.authenticate(this.socket, identity.auth);
@@ -316,26 +373,50 @@ export class Connection<Auth> {
     if (!isFirst) {
       // what the client asked for before it asked for this is decided under its old identity
       await new Promise<void>((resolve) => this.#lanes.runAll(resolve));
-      if (this.closed) return;
+      if (this.closed || this.#isRevoked(identity)) return;
       this.#identify(identity);
     }
     this.#open(head, protocol);
+    if (!isFirst) this.reviewChannels();
+    this.#serveWaiting();
   }
 
-  #identify({ auth, host, ip, ips }: Identity<Auth>): void {
+  /** Whether an identity was revoked when its token was on the way; the connection is closed then. */
+  #isRevoked(identity: Presented<Auth>): boolean {
+    const revocation = this.#parts.revocations.find(identity);
+    if (revocation) this.close({ ...revocation, reconnect: true });
+    return revocation !== undefined;
+  }
+
+  /** Goes on with the identity that is there: what has failed may work the next time. */
+  #remain(head: RequestHead): void {
+    this.refuse(head, UNAVAILABLE);
+    if (this.closed) return;
+    this.#state = "open";
+    this.#parts.onAuthenticated(this);
+    this.#serveWaiting();
+  }
+
+  #identify(identity: Presented<Auth>): void {
+    const { auth, host, ip, ips, expiresAt } = identity;
     Object.assign(this.#transport.socket, { auth, host, ip, ips });
-    this.#identified = true;
+    this.#identity = identity;
+    this.#stayOpen();
+    this.#stayOpen =
+      expiresAt === undefined
+        ? stayOpen
+        : onExpired(expiresAt, this.#parts.limits.expiryGrace, () => this.close(CLOSE.expired));
   }
 
   #open(head: RequestHead, protocol: Protocol): void {
     this.#state = "open";
     // what was asked for once stays, since streams may be open
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
-    this.send(encodeAccepted(head, protocol));
+    const expiresAt = this.#identity?.expiresAt;
+    this.send(encodeAccepted(head, protocol, expiresAt === undefined ? undefined : timeLeft(expiresAt)));
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
     this.#parts.onAuthenticated(this);
     this.#parts.notify("authenticated", this.socket);
-    this.#serveWaiting();
   }
 
   #serveWaiting(): void {
@@ -508,6 +589,8 @@ export class Connection<Auth> {
     clearTimeout(this.#pause);
     this.#outbox.close();
     this.#stopHeartbeat?.();
+    this.#stayOpen();
+    this.#review?.clear();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);
@@ -521,3 +604,6 @@ function nameOf({ rpc }: RequestHead): string {
 }
 
 const LONGEST_NAME = 100;
+
+/** What there is to take back where an identity does not expire. */
+function stayOpen(): void {}

@@ -3,16 +3,37 @@ import { isStandardSchema } from "../shared/standard-schema.js";
 import { isByChannel } from "./by-channel.js";
 import type { Channels } from "./channel-schemas.js";
 import type { Controller } from "./controller.js";
+import type { ExpiresAt } from "./expiry.js";
 import type { Routes } from "./express-routes.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Logger } from "./reporter.js";
 import { isSlowReaderPolicy, type SlowReaderPolicy } from "./slow-readers.js";
-import type { Socket } from "./socket.js";
+import type { PendingSocket, Socket } from "./socket.js";
 
 /** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
 export type AuthenticationFunction = {
   // a method's parameters may be narrowed, so that handlers may name a request type of their own
-  bivariant(req: Request, callback: (error?: unknown, auth?: unknown) => void): unknown;
+  bivariant(
+    req: Request,
+    callback: (
+      error?: unknown,
+      auth?: unknown,
+      options?: { expiresAt?: ExpiresAt | null | undefined } | null,
+    ) => void,
+  ): unknown;
+}["bivariant"];
+
+/** Gives an identity's key; see `TokenSocketServerOptions.identify`. */
+export type Identify<Auth> = {
+  bivariant(auth: Auth): string | number;
+}["bivariant"];
+
+/** Whom a token that is not of the token route lets in; see `TokenSocketServerOptions.verifyToken`. */
+export type VerifyToken<Auth> = {
+  bivariant(
+    token: string,
+    socket: PendingSocket,
+  ): Promise<{ auth: Auth; expiresAt?: ExpiresAt | null | undefined }>;
 }["bivariant"];
 
 /** Decides what of a message one socket gets; see `TokenSocketServerOptions.filter`. */
@@ -26,6 +47,8 @@ export interface Limits {
   jsonDepth: number;
   /** UTF-16 code units in a channel's name; a request with a longer one is answered "Invalid request". Default 256. */
   channelNameLength: number;
+  /** UTF-16 code units in a token that `verifyToken` gets; a longer one is refused. Default 8192. */
+  tokenLength: number;
   /** UTF-16 code units in an RPC path; a longer one is answered "Function not found". Default 256. */
   pathLength: number;
   /**
@@ -72,6 +95,11 @@ export interface Limits {
    * for each slow reader, a smaller one closes sockets on slow networks.
    */
   bufferedBytes: number;
+  /**
+   * Milliseconds that a socket stays open after its identity has expired, for the client to present a new token.
+   * Default 25,000.
+   */
+  expiryGrace: number;
   /** Bytes in the body of a route's response; a larger one fails its call. Default 16,777,216. */
   routeResponseBytes: number;
 }
@@ -110,9 +138,22 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    * Who gets a token: the name of a session property, or a function `(req, callback)` or `(req)`. An object
    * becomes the socket's `auth`; another truthy value attaches the session's data; a falsy one is a 403. An
    * error given to the callback is a 500 with its message, a throw or a rejection a 500 "Internal error".
+   * An identity may end: `callback(null, auth, { expiresAt })`, or the result `expiring(auth, expiresAt)`; one that
+   * is the session's ends with the session otherwise.
    * Default `"auth"`. Also a live property of the server.
    */
   authentication?: string | AuthenticationFunction | null | undefined;
+  /**
+   * Gives the key of an identity, a string or a number: a socket may get a new token of the same identity only, and
+   * `disconnect` and `refresh` find it by that. What it throws keeps the socket out. Default none: any new token
+   * replaces the identity.
+   */
+  identify?: Identify<Auth> | null | undefined;
+  /**
+   * Called with a token that is no uuid, such as a JWT, and the socket that presents it. Gives `{ auth, expiresAt? }`; a
+   * throw, as of what it cannot verify, refuses the token. Default none: such a token is refused.
+   */
+  verifyToken?: VerifyToken<Auth> | null | undefined;
   /**
    * Called synchronously for each message and socket with a copy of the message; what it returns is sent to
    * that socket, and a falsy value sends nothing. A throw withholds the message from that socket and is
@@ -128,7 +169,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
   slowReaders?: { [channel: string]: SlowReaderPolicy } | null | undefined;
   /**
    * How often to look after clients on transports that SockJS does not look after: the plain WebSocket gets a ping,
-   * streaming responses end and have to be asked for anew. A client that has gone without a word is closed with 4410 within
+   * streaming responses end and have to be asked for anew. A client that has gone without a word is closed with 4411 within
    * 10 s more. Default 25,000. `false`: never; then such a client stays until TCP gives it up, which may take hours.
    */
   heartbeat?: number | false | null | undefined;
@@ -174,7 +215,7 @@ export type ResolvedOptions<Auth> = {
   : never;
 
 /** The options without which the server goes. */
-type Optional = "pubsubClient" | "customMiddleware" | "filter";
+type Optional = "pubsubClient" | "customMiddleware" | "identify" | "verifyToken" | "filter";
 
 interface Rule {
   readonly expected: string;
@@ -218,6 +259,8 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
     expected: "the name of a session property or a function",
     accepts: (value) => (typeof value === "string" && value !== "") || isFunction(value),
   },
+  identify: fn,
+  verifyToken: fn,
   filter: fn,
   slowReaders: {
     expected:
@@ -257,6 +300,7 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
 export const DEFAULT_LIMITS: Readonly<Limits> = {
   jsonDepth: 128,
   channelNameLength: 256,
+  tokenLength: 8192,
   pathLength: 256,
   framesWaiting: 1000,
   bytesWaiting: 1_048_576,
@@ -269,6 +313,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   listenerTimeout: 10_000,
   authenticationTimeout: 10_000,
   bufferedBytes: 1_048_576,
+  expiryGrace: 25_000,
   routeResponseBytes: 16_777_216,
 };
 
@@ -312,6 +357,8 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     routes: {},
     customMiddleware: undefined,
     authentication: "auth",
+    identify: undefined,
+    verifyToken: undefined,
     filter: undefined,
     slowReaders: {},
     heartbeat: 25_000,
@@ -356,7 +403,7 @@ function resolveLimits(given: object | undefined): Limits {
 }
 
 /** The options that are there, inherited ones included. */
-function withoutAbsent(options: object): Record<string, unknown> {
+export function withoutAbsent(options: object): Record<string, unknown> {
   const present: Record<string, unknown> = {};
   for (const name in options) {
     const value: unknown = (options as Record<string, unknown>)[name];

@@ -37,6 +37,10 @@ export interface PubSubParts<Auth> {
     connection: Connection<Auth>,
     channel: string,
   ) => void;
+  /** Called for a command between servers that is not about channels. */
+  readonly onCommand: (message: JsonObject) => void;
+  /** Called when what servers tell each other is heard, for the first time or again. */
+  readonly onHearing: () => void;
 }
 
 /** A channel that sockets of this server have joined, or are about to. */
@@ -88,6 +92,18 @@ export class PubSub<Auth> {
       subscriber.subscribe(this.#nameInRedis(ALL_CHANNEL), this.#onBroadcast),
       subscriber.subscribe(this.#nameInRedis(SYNC_CHANNEL), this.#onSync),
     ]);
+    subscriber.onReturn(this.#parts.onHearing);
+    this.#parts.onHearing();
+  }
+
+  /** How many servers hear what servers tell each other by the connection by which this one hears it. */
+  get sharing(): number {
+    return this.#parts.subscriber?.listeners(this.#nameInRedis(SYNC_CHANNEL)) ?? 0;
+  }
+
+  /** Tells all servers something; resolves with the number of connections that it has gone to. */
+  tell(json: string): Promise<number> {
+    return this.#parts.publisher.publish(this.#nameInRedis(SYNC_CHANNEL), json);
   }
 
   /** The names of the channels that sockets of this server have joined. */
@@ -101,7 +117,7 @@ export class PubSub<Auth> {
 
   /** Publishes; resolves when Redis has taken the message. `data` is checked and encoded at once. */
   publish(channel: string, data: unknown): Promise<void> {
-    return this.#parts.publisher.publish(this.#nameInRedis(channel), encodeJson(data));
+    return this.#parts.publisher.publish(this.#nameInRedis(channel), encodeJson(data)).then(() => {});
   }
 
   /** Publishes on every channel that a socket of some server has joined. */
@@ -130,6 +146,9 @@ export class PubSub<Auth> {
         }
         this.#hub.add(connection, channel);
       }
+      // what the server has let it join is not for the listeners to take back
+      if (!request) connection.requested.delete(channel);
+      else if (isNew) connection.requested.add(channel);
       connection.send(encodeSubscribed(channel, request));
       if (isNew) this.#parts.onMembership("subscribed", connection, channel);
     });
@@ -142,6 +161,16 @@ export class PubSub<Auth> {
       if (joined) this.#remove(connection, channel);
       connection.send(encodeUnsubscribed(channel));
       if (joined) this.#parts.onMembership("unsubscribed", connection, channel);
+    });
+  }
+
+  /** Takes a channel back that a client has joined by itself, and says why. */
+  takeBack(connection: Connection<Auth>, channel: string, error: unknown): Promise<void> {
+    return this.#inOrder(connection, channel, () => {
+      if (!connection.requested.has(channel)) return;
+      this.#remove(connection, channel);
+      connection.send(encodeUnsubscribed(channel, connection.protocol, error));
+      this.#parts.onMembership("unsubscribed", connection, channel);
     });
   }
 
@@ -222,6 +251,7 @@ export class PubSub<Auth> {
 
   #remove(connection: Connection<Auth>, channel: string): void {
     this.#hub.remove(connection, channel);
+    connection.requested.delete(channel);
     this.#release(channel);
   }
 
@@ -301,9 +331,11 @@ export class PubSub<Auth> {
   };
 
   readonly #onSync = (payload: string): void => {
-    const command = parseSyncCommand(payload, this.#parts.limits);
+    const message = parseSync(payload);
+    if (message && message.command !== "unsubscribeAll") return this.#parts.onCommand(message);
+    const command = message && parseSyncCommand(message, this.#parts.limits);
     if (!command) {
-      const error = new Error("A command from another server is malformed or unknown");
+      const error = new Error("A command from another server is malformed");
       this.#parts.reporter.error("pub/sub", error);
       return;
     }
@@ -339,16 +371,19 @@ function toJson(payload: string): string {
   }
 }
 
-function parseSyncCommand(payload: string, limits: Limits): SyncCommand | undefined {
-  let value: unknown;
+/** A command by its name; servers that are newer may have others. */
+function parseSync(payload: string): JsonObject | undefined {
   try {
-    value = JSON.parse(payload);
+    const value: unknown = JSON.parse(payload);
+    return isObject(value) && typeof value.command === "string" ? value : undefined;
   } catch {
     return undefined;
   }
-  if (!isObject(value) || value.command !== "unsubscribeAll" || !isObject(value.data)) return undefined;
-  const { channel } = value.data;
+}
+
+function parseSyncCommand({ data, id }: JsonObject, limits: Limits): SyncCommand | undefined {
+  if (!isObject(data)) return undefined;
+  const { channel } = data;
   if (!isChannelName(channel, limits) || isReservedChannel(channel)) return undefined;
-  const { id } = value;
   return { command: "unsubscribeAll", data: { channel }, ...(typeof id === "string" ? { id } : {}) };
 }

@@ -1,16 +1,16 @@
 import express, { type Express, type Request, type RequestHandler, type Response } from "express";
 import qs from "qs";
-import { type Answering, ask } from "../shared/answer.js";
+import { type Answering, ask, type Callback } from "../shared/answer.js";
 import { CLOSE } from "../shared/close-codes.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
 import { TIMED_OUT } from "../shared/refusals.js";
 import { lateError } from "./access.js";
 import { Deadlines } from "./deadlines.js";
-import type { ResolvedOptions } from "./options.js";
+import { Expiring, expiryOfSession, toTime } from "./expiry.js";
+import type { AuthenticationFunction, ResolvedOptions } from "./options.js";
 import type { Reporter } from "./reporter.js";
 import { unmount } from "./router.js";
-import type { Identity } from "./socket.js";
-import type { TokenStore } from "./token-store.js";
+import type { TokenRecord, TokenStore } from "./token-store.js";
 
 /** What the token route needs. */
 export interface TokenRouteParts<Auth> {
@@ -128,13 +128,12 @@ export class TokenRoute<Auth> {
       }
       return { status: 500, body: { error: messageOf(outcome, options.exposeErrors) } };
     }
-    const auth = this.#authOf(parts, outcome.value, req);
-    if (!auth) return FORBIDDEN;
     try {
-      return { status: 200, body: { token: await tokens.issue(identityOf(auth, req)) } };
+      const record = this.#recordOf(parts, outcome.value, req);
+      return record ? { status: 200, body: { token: await tokens.issue(record) } } : FORBIDDEN;
     } catch (error) {
       if (error instanceof TypeError) {
-        reporter.error("an identity is no JSON", error);
+        reporter.error("an identity is no JSON, or its expiry no time", error);
         const failure: Outcome = { status: "failure", error };
         return { status: 500, body: { error: messageOf(failure, options.exposeErrors) } };
       }
@@ -161,10 +160,26 @@ export class TokenRoute<Auth> {
         this.#deadlines.delete(asked);
         resolve(outcome);
       };
-      ask({ fn: authenticate as Answering, self: undefined, args: [req], position: 1 }, settle, (late) =>
+      const fn = withOptions(authenticate);
+      ask({ fn, declared: authenticate.length, self: undefined, args: [req], position: 1 }, settle, (late) =>
         reporter.error("authentication at the token route answered again", lateError(late)),
       );
     });
+  }
+
+  /** What to keep for a token; nothing for an identity that is none, or has expired. */
+  #recordOf(parts: TokenRouteParts<Auth>, given: unknown, req: Request): TokenRecord<Auth> | undefined {
+    const { auth: value, expiresAt } = given instanceof Expiring ? given : new Expiring(given, undefined);
+    const auth = this.#authOf(parts, value, req);
+    if (!auth) return undefined;
+    const isOfSession = typeof parts.authentication() === "string" || typeof value !== "object";
+    const { session, sessionID } = req as unknown as { session?: object | null; sessionID?: unknown };
+    const end = toTime(expiresAt) ?? (isOfSession ? expiryOfSession(session) : undefined);
+    const now = Date.now();
+    if (end !== undefined && end <= now) return undefined;
+    const sessionId = typeof sessionID === "string" ? sessionID : undefined;
+    const { ip = "", ips } = req;
+    return { auth, host: hostOf(req), ip, ips, expiresAt: end, issuedAt: now, sessionId };
   }
 
   /** An object is the identity; another truthy value stands for the session's data. */
@@ -199,8 +214,12 @@ const readBody: RequestHandler = (req, res, next) => {
   });
 };
 
-function identityOf<Auth>(auth: Auth, req: Request): Identity<Auth> {
-  return { auth, host: hostOf(req), ip: req.ip ?? "", ips: req.ips };
+/** The same function, whose callback takes what else there is to say of an identity. */
+function withOptions(authenticate: AuthenticationFunction): Answering {
+  return (req: Request, callback: Callback) =>
+    authenticate(req, (error, auth, options) => {
+      callback(error, auth && options ? new Expiring(auth, options.expiresAt) : auth);
+    });
 }
 
 /** Express 5's `req.host`, with the port; Express 4's has none, and a warning. */

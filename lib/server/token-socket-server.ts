@@ -27,22 +27,34 @@ import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
 import { drain } from "./drain.js";
 import type { NoticeEvent, ServerEvents } from "./events.js";
+import { expiring } from "./expiry.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { type Health, healthHandler } from "./health.js";
 import { Heartbeats } from "./heartbeats.js";
+import { Identities } from "./identities.js";
 import {
   checkOption,
   type ResolvedOptions,
   resolveOptions,
   type TokenSocketServerOptions,
+  withoutAbsent,
 } from "./options.js";
 import { WaitingOutboxes } from "./outbox.js";
+import { Peers } from "./peers.js";
 import { procedure } from "./procedure.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import type { Redis } from "./redis/redis.js";
 import { Reporter } from "./reporter.js";
+import { Revocations } from "./revocations.js";
+import {
+  type DisconnectOptions,
+  isCloseReason,
+  type Selection,
+  type Selector,
+  toSelection,
+} from "./selectors.js";
 import { SlowReaders } from "./slow-readers.js";
 import type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./socket.js";
 import { onConnection, SockJSTransport } from "./sockjs.js";
@@ -80,11 +92,13 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   static readonly InvalidRequestError = InvalidRequestError;
   static readonly UnauthorizedError = UnauthorizedError;
   static readonly procedure = procedure;
+  static readonly expiring = expiring;
 
   readonly #options: ResolvedOptions<Auth>;
   readonly #reporter: Reporter;
   readonly #redis: readonly Redis[];
   readonly #pubsub: PubSub<Auth>;
+  readonly #peers: Peers<Auth>;
   readonly #tokenRoute: TokenRoute<Auth>;
   readonly #clientFiles: ClientFiles | undefined;
   readonly #unauthenticated: Deadlines;
@@ -136,6 +150,18 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         reporter.debug(() => `${socket.sid} has ${event} ${JSON.stringify(channel)}`);
         this.#notify(event, socket, { channel });
       },
+      onCommand: (message) => this.#peers.receive(message),
+      onHearing: () => this.#peers.catchUp(),
+    });
+    const revocations = new Revocations();
+    this.#peers = new Peers({
+      publisher,
+      pubsub: this.#pubsub,
+      key: `token-sockjs:${rest.channelPrefix}revocations`,
+      redisTimeout: limits.redisTimeout,
+      revocations,
+      connections: () => this.#connections.values(),
+      reporter,
     });
     const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl, limits.redisTimeout);
     this.#tokenRoute = this.#mount(app, tokens);
@@ -145,7 +171,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       ping,
       exposeErrors,
       limits,
-      tokens,
+      revocations,
+      identities: new Identities({ ...rest, ...limits, tokens, reporter }),
       access: new Access(this, reporter, exposeErrors, limits),
       dispatcher: new Dispatcher(
         this.#options,
@@ -347,6 +374,44 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /**
+   * Closes sockets on all servers, also those whose server is away from Redis, as soon as it is back; and those whose
+   * token was made before. Those of this server have closed when it returns.
+   *
+   * @param selector a socket, `{ sid }`, `{ identity }` (see the option `identify`) or `{ sessionId }`
+   * @returns how many were closed, here and elsewhere as far as the others have answered within a second
+   * @throws (rejects with) `TypeError` for what is no selector, or no code and reason; else what Redis says, or that
+   *   it has said nothing: then only this server's are sure to have closed
+   */
+  disconnect(selector: Selector, options?: DisconnectOptions | null): Promise<number> {
+    return this.#watched(
+      "disconnecting sockets failed",
+      async () => {
+        const { code, reason } = { ...CLOSE.disconnected, ...withoutAbsent(options ?? {}) };
+        if (!isCloseReason({ code, reason })) {
+          throw new TypeError("code must be 1000 or of 4000 to 4999, and reason a text of at most 123 bytes");
+        }
+        return this.#peers.disconnect(this.#selection(selector), code, reason);
+      },
+      false,
+    );
+  }
+
+  /**
+   * Asks the clients of sockets on all servers for a new token, and the `subscribe` listeners again about the channels
+   * that these have joined by themselves. For clients of version 3 only the listeners are asked.
+   *
+   * @param selector as for `disconnect`
+   * @returns how many sockets there are, as `disconnect` does
+   */
+  refresh(selector: Selector): Promise<number> {
+    return this.#watched(
+      "refreshing sockets failed",
+      async () => this.#peers.refresh(this.#selection(selector)),
+      false,
+    );
+  }
+
+  /**
    * Closes each unauthenticated connection when it is `ms` milliseconds old, those that are open as well. It is
    * on from the start, at `authTimeout`.
    */
@@ -416,6 +481,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#stopAccepting();
     this.#tokenRoute.close();
     this.#clientFiles?.close();
+    this.#peers.close();
     this.#unauthenticated.limit(undefined);
     clearTimeout(this.#retry);
     this.#rejectReady(new Error("The server was shut down before it was ready"));
@@ -492,6 +558,14 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#notify("disconnect", connection.socket);
   }
 
+  #selection(selector: unknown): Selection {
+    const selection = toSelection(selector);
+    if (selection.by === "identity" && !this.#options.identify) {
+      throw new TypeError("A selector { identity } needs options.identify");
+    }
+    return selection;
+  }
+
   #identified(socket: PendingSocket): Connection<Auth> {
     if (!this.#pubsub.enabled) throw pubSubIsOff();
     const connection = this.#connections.get(socket);
@@ -520,8 +594,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /** A promise that nobody has to wait for: a failure is reported, and is no unhandled rejection. */
-  #watched(context: string, act: () => Promise<void>): Promise<void> {
-    const acting = this.#act(act);
+  #watched<T>(context: string, act: () => Promise<T>, needsPubSub = true): Promise<T> {
+    const acting = this.#act(act, needsPubSub);
     acting.catch((error: unknown) => {
       // that a socket has gone in the meantime is no failure of the server's
       if (error instanceof DisconnectedError) this.#reporter.debug(() => `${context}: ${error.message}`);
@@ -530,10 +604,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     return acting;
   }
 
-  async #act(act: () => Promise<void>): Promise<void> {
+  async #act<T>(act: () => Promise<T>, needsPubSub: boolean): Promise<T> {
     if (this.#closing) throw new DisconnectedError(false, "The server has been shut down");
-    if (!this.#pubsub.enabled) throw pubSubIsOff();
-    await act();
+    if (needsPubSub && !this.#pubsub.enabled) throw pubSubIsOff();
+    return act();
   }
 
   /** Calls the listeners of an event that answer nothing; what they throw or reject with is reported. */

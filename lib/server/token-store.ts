@@ -1,7 +1,18 @@
 import { v4 as uuid, validate, version } from "uuid";
 import { isObject } from "../shared/protocol.js";
+import { inTime } from "./in-time.js";
 import type { Redis } from "./redis/redis.js";
 import type { Identity } from "./socket.js";
+
+/** What is kept for a token: the identity behind it, and what clients never see. */
+export interface TokenRecord<Auth> extends Identity<Auth> {
+  /** When the identity ends, in milliseconds since 1970; absent for one that does not. */
+  readonly expiresAt?: number | undefined;
+  /** When the token was made, likewise. */
+  readonly issuedAt?: number | undefined;
+  /** The id of the token request's session. */
+  readonly sessionId?: string | undefined;
+}
 
 /** Tokens and the identities behind them, in Redis. A token is good once, and for a limited time. */
 export class TokenStore<Auth> {
@@ -19,7 +30,7 @@ export class TokenStore<Auth> {
   }
 
   /** Stores an identity and gives its token, a uuid v4. Throws a `TypeError` for an identity that is no JSON. */
-  async issue(identity: Identity<Auth>): Promise<string> {
+  async issue(identity: TokenRecord<Auth>): Promise<string> {
     const value = encodeIdentity(identity);
     const token = uuid();
     await this.#inTime(token, this.#redis.set(this.#prefix + token, value, this.#ttl));
@@ -27,27 +38,16 @@ export class TokenStore<Auth> {
   }
 
   /** Gives the identity behind a token and forgets the token, in one command; undefined for an unknown one. */
-  async redeem(token: string): Promise<Identity<Auth> | undefined> {
+  async redeem(token: string): Promise<TokenRecord<Auth> | undefined> {
     const value = await this.#inTime(token, this.#redis.take(this.#prefix + token));
     return value === null ? undefined : parseIdentity<Auth>(value);
   }
 
-  /** Waits for Redis, but not for ever: its clients keep commands for as long as it is away. */
   async #inTime<T>(token: string, command: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`No answer from Redis within ${this.#patience} ms`)),
-        this.#patience,
-      );
-      timer.unref();
-    });
     try {
-      return await Promise.race([command, late]);
+      return await inTime(this.#patience, command);
     } catch (error) {
       throw withoutToken(error, token);
-    } finally {
-      clearTimeout(timer);
     }
   }
 }
@@ -64,7 +64,7 @@ function encodeIdentity(identity: Identity<unknown>): string {
   return JSON.stringify(identity);
 }
 
-function parseIdentity<Auth>(value: string): Identity<Auth> {
+function parseIdentity<Auth>(value: string): TokenRecord<Auth> {
   let identity: unknown;
   try {
     identity = JSON.parse(value);
@@ -74,7 +74,7 @@ function parseIdentity<Auth>(value: string): Identity<Auth> {
   if (!isObject(identity) || typeof identity.auth !== "object" || identity.auth === null) {
     throw new Error("What Redis holds for a token is no identity");
   }
-  return identity as unknown as Identity<Auth>;
+  return identity as unknown as TokenRecord<Auth>;
 }
 
 /** Redis quotes a command's arguments in some errors, and errors end up in logs. */

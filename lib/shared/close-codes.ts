@@ -14,13 +14,16 @@ export const FINAL_CLOSE_CODES: readonly number[] = [4400, 4403];
 /** Each reason the server closes a connection for. */
 export const CLOSE = /* @__PURE__ */ closeReasons({
   shutdown: [4000, "Server shutting down"],
+  disconnected: [4001, "Disconnected"],
   invalidToken: [4400, "Invalid token"],
   tokenNotFound: [4401, "Token not found"],
   forbidden: [4403, "Forbidden"],
   authenticationTimeout: [4408, "Not authenticated in time"],
-  vanished: [4410, "No sign of life"],
+  vanished: [4411, "No sign of life"],
   tooManyFrames: [4429, "Too many frames"],
   tooSlow: [4509, "Reading too slowly"],
+  otherIdentity: [4409, "Another identity"],
+  expired: [4410, "Identity expired"],
   unavailable: [4503, "Authentication unavailable"],
 });
 

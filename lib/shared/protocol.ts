@@ -170,10 +170,13 @@ export function encodeStreamError(stream: string | number, error: unknown): stri
   return `{"stream":${JSON.stringify(stream)},"error":${encodeErrorFor(PROTOCOL, error)}}`;
 }
 
-/** The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`. */
-export function encodeAccepted(head: RequestHead, protocol: Protocol): string {
+/**
+ * The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`, and after how
+ * many milliseconds its identity expires, if ever.
+ */
+export function encodeAccepted(head: RequestHead, protocol: Protocol, expiresIn?: number): string {
   const { rpc, uuid } = head;
-  const server = protocol === PROTOCOL ? { protocol } : undefined;
+  const server = protocol === PROTOCOL ? { protocol, expiresIn } : undefined;
   return JSON.stringify({ rpc, uuid, resp: "success", server });
 }
 
@@ -185,10 +188,15 @@ export function encodeSubscribed(channel: string, request?: RequestHead & { req:
   return JSON.stringify({ internal: true, command: "subscribe", data: { ...request, channel } });
 }
 
-/** Tells a client that it has left a channel. */
-export function encodeUnsubscribed(channel: string): string {
-  return JSON.stringify({ internal: true, command: "unsubscribe", data: { channel } });
+/** Tells a client that it has left a channel; since protocol 4 also why, where the server has taken it back. */
+export function encodeUnsubscribed(channel: string, protocol: Protocol = 3, error?: unknown): string {
+  const frame = JSON.stringify({ internal: true, command: "unsubscribe", data: { channel } });
+  if (error === undefined || protocol !== PROTOCOL) return frame;
+  return `${frame.slice(0, -2)},"error":${encodeErrorFor(protocol, error)}}}`;
 }
+
+/** Asks a client of protocol 4 for a new token. */
+export const REFRESH = /* @__PURE__ */ JSON.stringify({ internal: true, command: "refresh", data: {} });
 
 /** Calls a client's function. Throws a `TypeError` for arguments that have no JSON form, `undefined` apart. */
 export function encodeCall(fid: string, command: string, args: unknown): string {

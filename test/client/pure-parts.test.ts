@@ -8,6 +8,7 @@ import { Queue } from "../../lib/client/queue.js";
 import { parseServerFrame } from "../../lib/client/server-frames.js";
 import { TransportChoice } from "../../lib/client/transport-choice.js";
 import { onWake } from "../../lib/client/wake.js";
+import { remoteError } from "../../lib/shared/call-errors.js";
 
 describe("The client's backoff", () => {
   const bounds = { min: 500, max: 20_000 };
@@ -205,19 +206,19 @@ describe("The client's parser", () => {
       ],
       [
         { rpc: "f", uuid: "1", error: false },
-        { type: "reply", id: "1", value: undefined, error: false, isStream: false },
+        { type: "reply", id: "1", value: undefined, error: remoteError(false), isStream: false },
       ],
       [
         { rpc: "auth", uuid: "1", resp: "success" },
-        { type: "reply", id: "1", value: 3, error: undefined, isStream: false },
+        { type: "reply", id: "1", value: undefined, error: undefined, isStream: false },
       ],
       [
         { rpc: "auth", uuid: "1", resp: "success", protocol: 4 },
-        { type: "reply", id: "1", value: 3, error: undefined, isStream: false },
+        { type: "reply", id: "1", value: undefined, error: undefined, isStream: false },
       ],
       [
         { rpc: "auth", uuid: "1", resp: "success", server: { protocol: 4 } },
-        { type: "reply", id: "1", value: 4, error: undefined, isStream: false },
+        { type: "reply", id: "1", value: { protocol: 4 }, error: undefined, isStream: false },
       ],
       [
         { rpc: "f", uuid: "1", stream: true },
@@ -233,7 +234,7 @@ describe("The client's parser", () => {
       ],
       [
         { stream: "1", error: "no" },
-        { type: "end", id: "1", error: "no" },
+        { type: "end", id: "1", error: remoteError("no") },
       ],
       [
         { channel: "c", message: null },
@@ -245,12 +246,17 @@ describe("The client's parser", () => {
       ],
       [
         { internal: true, command: "subscribe", data: { uuid: "7", channel: "c" } },
-        { type: "subscribed", channel: "c", id: "7" },
+        { type: "subscribed", channel: "c", id: "7", error: undefined },
       ],
       [
         { internal: true, command: "unsubscribe", data: { channel: "c" } },
-        { type: "unsubscribed", channel: "c", id: undefined },
+        { type: "unsubscribed", channel: "c", id: undefined, error: undefined },
       ],
+      [
+        { internal: true, command: "unsubscribe", data: { channel: "c", error: "no" } },
+        { type: "unsubscribed", channel: "c", id: undefined, error: remoteError("no") },
+      ],
+      [{ internal: true, command: "refresh", data: {} }, { type: "refresh" }],
     ];
     for (const [frame, parsed] of cases) {
       expect(parseServerFrame(JSON.stringify(frame))).to.deep.equal(parsed);

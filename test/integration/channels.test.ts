@@ -791,6 +791,10 @@ describe("a channel", () => {
         publish: () => new Promise<void>((resolve) => taken.push(resolve)),
         subscribe: async () => {},
         unsubscribe: async () => {},
+        rPush: async () => {},
+        lTrim: async () => {},
+        pExpire: async () => {},
+        lRange: async () => [],
       });
       application = await Application.start({
         redisClient: slow,

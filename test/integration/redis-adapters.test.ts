@@ -314,7 +314,7 @@ describe("Redis adapters", () => {
       it("carry out what is given before the client is connected, in order", async () => {
         const [data, pubsub] = [prepare(kind), prepare(kind)];
         const [key, channel, inbox] = [unique("key"), unique("room"), new Inbox()];
-        const early = [
+        const early: Promise<unknown>[] = [
           data.adapter.ready(),
           pubsub.adapter.ready(),
           data.adapter.set(key, "one", 10_000),

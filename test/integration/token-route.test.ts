@@ -591,14 +591,16 @@ function failingRedis(): NonNullable<ApplicationOptions["redisClient"]> {
     getDel: refuse,
     set: refuse,
   });
-  return Object.assign(client, { publish: refuse, subscribe: refuse, unsubscribe: refuse });
+  const lists = { rPush: refuse, lTrim: refuse, pExpire: refuse, lRange: refuse };
+  return Object.assign(client, { ...lists, publish: refuse, subscribe: refuse, unsubscribe: refuse });
 }
 
 /** A client of node-redis's shape that keeps all commands for later. */
 function silentRedis(): NonNullable<ApplicationOptions["redisClient"]> {
   const keep = () => new Promise<never>(() => {});
   const client = Object.assign(new EventEmitter(), { isOpen: true, isReady: true, getDel: keep, set: keep });
-  return Object.assign(client, { publish: keep, subscribe: keep, unsubscribe: keep });
+  const lists = { rPush: keep, lTrim: keep, pExpire: keep, lRange: keep };
+  return Object.assign(client, { ...lists, publish: keep, subscribe: keep, unsubscribe: keep });
 }
 
 describe("a token", () => {
@@ -633,7 +635,10 @@ describe("a token", () => {
     const application = await start({ tokenPrefix: "mine:", tokenTtl: 12_345 });
     const inspector = await connectRedis();
     const token = await application.token();
-    expect(JSON.parse((await inspector.get(`mine:${token}`)) ?? "null")).to.deep.equal({
+    const { issuedAt, sessionId, ...record } = JSON.parse((await inspector.get(`mine:${token}`)) ?? "null");
+    expect(issuedAt).to.be.within(Date.now() - 5000, Date.now());
+    expect(sessionId).to.be.a("string");
+    expect(record).to.deep.equal({
       auth: { name: "alice" },
       host: new URL(application.url).host,
       ip: "127.0.0.1",

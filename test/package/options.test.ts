@@ -139,6 +139,8 @@ describe("an option", () => {
     routes: { good: [{}, { a: [noop] }], bad: [noop, [], "math", 5] },
     customMiddleware: { good: [noop, [], [noop, noop]], bad: ["cors", [noop, "cors"], {}, 5] },
     authentication: { good: ["user", noop], bad: ["", {}, 5, true, [noop]] },
+    identify: { good: [noop], bad: ["id", {}, [noop], true] },
+    verifyToken: { good: [noop], bad: ["secret", {}, [noop], true] },
     filter: { good: [noop], bad: ["secret", {}, [noop], true] },
     slowReaders: {
       good: [{}, { a: "close", "b*": "dropOldest", c: "latest", d: { latest: noop } }],

@@ -19,6 +19,7 @@ const BLOCKS = blocksOf(DOCUMENT);
 const PLACEHOLDERS: Record<string, RegExp> = {
   token: /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
   fid: /./,
+  ms: /^\d+$/,
   etag: /^W\/"/,
 };
 
@@ -46,7 +47,8 @@ describe("docs/protocol.md", () => {
       options: {
         authentication(req, callback) {
           if (req.query.user === "broken") return callback(new Error("Which user?"));
-          callback(null, req.query.user === "nobody" ? null : { name: "alice" });
+          const expiresAt = req.query.user === "timed" ? Date.now() + 3_600_000 : undefined;
+          callback(null, req.query.user === "nobody" ? null : { name: "alice" }, { expiresAt });
         },
         ping: true,
         routes: { notes: { list: (req, res) => res.json({ notes: [], page: req.query.page }) } },
@@ -126,6 +128,7 @@ describe("docs/protocol.md", () => {
       switch (sign) {
         case "→":
           if (rest.includes("<token>")) values.set("token", await application.token());
+          if (rest.includes("<timed>")) values.set("timed", await application.token("?user=timed"));
           client.send(fill(rest, values));
           break;
         case "←":
@@ -186,15 +189,17 @@ async function expectNothingMore(client: WireClient): Promise<void> {
 
 /** Compares a frame with the document's, where `<name>` stands for a value, which is kept. */
 function expectFrame(actual: unknown, documented: string, values: Map<string, string>): void {
-  const expected: unknown = JSON.parse(documented);
+  // a number's placeholder has no quotes
+  const expected: unknown = JSON.parse(documented.replace(/:(<\w+>)/g, ':"$1"'));
   expect(withPlaceholders(actual, expected, values)).to.deep.equal(expected);
 }
 
 /** A value in which each string is replaced by the document's placeholder at its place, if it may stand for it. */
 function withPlaceholders(actual: unknown, expected: unknown, values: Map<string, string>): unknown {
   const name = typeof expected === "string" ? /^<(\w+)>$/.exec(expected)?.[1] : undefined;
-  if (name && typeof actual === "string" && PLACEHOLDERS[name]?.test(actual)) {
-    values.set(name, actual);
+  const isText = typeof actual === (name === "ms" ? "number" : "string");
+  if (name && isText && PLACEHOLDERS[name]?.test(String(actual))) {
+    values.set(name, String(actual));
     return expected;
   }
   if (typeof actual !== "object" || actual === null || typeof expected !== "object" || expected === null) {

@@ -23,6 +23,8 @@ export interface ClientDriver {
   detach(): void;
   set(key: string, value: string, ttl: number): Promise<unknown>;
   take(key: string): Promise<string | null>;
+  append(key: string, value: string, count: number, ttl: number): Promise<unknown>;
+  list(key: string): Promise<string[]>;
   publish(channel: string, payload: string): Promise<unknown>;
   subscribe(channel: string): Promise<unknown>;
   unsubscribe(channel: string): Promise<unknown>;
@@ -31,6 +33,11 @@ export interface ClientDriver {
 /** A value as a client gives it: a string, or bytes where its owner has asked for bytes. */
 export function toText(value: unknown): string | null {
   return value === null || value === undefined ? null : String(value);
+}
+
+/** Likewise, several. */
+export function toTexts(values: unknown): string[] {
+  return Array.isArray(values) ? values.map(String) : [];
 }
 
 /** Calls a function and gives its promise; what it throws is a rejection. */

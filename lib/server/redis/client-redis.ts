@@ -28,8 +28,16 @@ export class ClientRedis implements Redis {
     return this.#run(() => this.#client.driver.take(key));
   }
 
-  async publish(channel: string, payload: string): Promise<void> {
-    await this.#run(() => this.#client.driver.publish(channel, payload));
+  async append(key: string, value: string, count: number, ttl: number): Promise<void> {
+    await this.#run(() => this.#client.driver.append(key, value, count, ttl));
+  }
+
+  async list(key: string): Promise<string[]> {
+    return this.#run(() => this.#client.driver.list(key));
+  }
+
+  async publish(channel: string, payload: string): Promise<number> {
+    return Number(await this.#run(() => this.#client.driver.publish(channel, payload)));
   }
 
   async subscribe(channel: string, listener: PayloadListener): Promise<void> {
@@ -39,6 +47,14 @@ export class ClientRedis implements Redis {
 
   async unsubscribe(channel: string, listener: PayloadListener): Promise<void> {
     await this.#client.subscriptions.unsubscribe(channel, listener);
+  }
+
+  listeners(channel: string): number {
+    return this.#client.subscriptions.listeners(channel);
+  }
+
+  onReturn(listener: () => void): void {
+    this.#client.onReturn(this, listener);
   }
 
   onError(listener: (error: unknown) => void): () => void {

@@ -1,10 +1,14 @@
-import { type ClientDriver, type ClientEvents, type ClientState, toText } from "./client-driver.js";
+import { type ClientDriver, type ClientEvents, type ClientState, toText, toTexts } from "./client-driver.js";
 
 /** What a client of ioredis (5 or 6) needs to have; `new Redis()` makes one. */
 export interface IORedisClient {
   readonly status: string;
   set(key: string, value: string, unit: "PX", ttl: number): Promise<unknown>;
   getdel(key: string): Promise<unknown>;
+  rpush(key: string, value: string): Promise<unknown>;
+  ltrim(key: string, start: number, stop: number): Promise<unknown>;
+  pexpire(key: string, ttl: number): Promise<unknown>;
+  lrange(key: string, start: number, stop: number): Promise<unknown>;
   publish(channel: string, message: string): Promise<unknown>;
   subscribe(channel: string): Promise<unknown>;
   unsubscribe(channel: string): Promise<unknown>;
@@ -42,6 +46,18 @@ export class IORedisDriver implements ClientDriver {
 
   async take(key: string): Promise<string | null> {
     return toText(await this.#client.getdel(key));
+  }
+
+  append(key: string, value: string, count: number, ttl: number): Promise<unknown> {
+    return Promise.all([
+      this.#client.rpush(key, value),
+      this.#client.ltrim(key, -count, -1),
+      this.#client.pexpire(key, ttl),
+    ]);
+  }
+
+  async list(key: string): Promise<string[]> {
+    return toTexts(await this.#client.lrange(key, 0, -1));
   }
 
   publish(channel: string, payload: string): Promise<unknown> {

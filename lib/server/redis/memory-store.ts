@@ -8,6 +8,11 @@ interface Entry {
   readonly expires: number;
 }
 
+interface List {
+  readonly values: readonly string[];
+  readonly expires: number;
+}
+
 /** One listener on one channel. */
 export interface Subscriber {
   readonly channel: string;
@@ -19,6 +24,7 @@ export interface Subscriber {
 /** Keys and channels in this process: what a Redis server holds for the others. */
 export class MemoryStore {
   readonly #entries = new Map<string, Entry>();
+  readonly #lists = new Map<string, List>();
   readonly #channels = new Map<string, Set<Subscriber>>();
   #queue: (() => void)[] = [];
   #sweeper: NodeJS.Timeout | undefined;
@@ -53,9 +59,20 @@ export class MemoryStore {
     return entry && entry.expires > performance.now() ? entry.value : null;
   }
 
-  publish(channel: string, payload: string): void {
+  append(key: string, value: string, count: number, ttl: number): void {
+    const values = [...this.list(key), value.toWellFormed()].slice(-count);
+    this.#lists.set(key, { values, expires: performance.now() + ttl });
+    this.#scheduleSweep();
+  }
+
+  list(key: string): string[] {
+    const list = this.#lists.get(key);
+    return list && list.expires > performance.now() ? [...list.values] : [];
+  }
+
+  publish(channel: string, payload: string): number {
     const subscribers = this.#channels.get(channel);
-    if (!subscribers) return;
+    if (!subscribers) return 0;
     const text = payload.toWellFormed();
     for (const subscriber of subscribers) {
       // by a turn of its own, as over a network: whoever has just subscribed learns that before the message
@@ -63,6 +80,7 @@ export class MemoryStore {
         if (subscriber.active) subscriber.listener(text);
       });
     }
+    return subscribers.size;
   }
 
   subscribe(subscriber: Subscriber): void {
@@ -99,9 +117,11 @@ export class MemoryStore {
   readonly #sweep = (): void => {
     this.#sweeper = undefined;
     const now = performance.now();
-    for (const [key, { expires }] of this.#entries) {
-      if (expires <= now) this.#entries.delete(key);
+    for (const kept of [this.#entries, this.#lists]) {
+      for (const [key, { expires }] of kept) {
+        if (expires <= now) kept.delete(key);
+      }
     }
-    if (this.#entries.size > 0) this.#scheduleSweep();
+    if (this.#entries.size + this.#lists.size > 0) this.#scheduleSweep();
   };
 }

@@ -60,9 +60,19 @@ class MemoryAdapter implements Redis {
     return this.#store.execute(() => this.#store.take(key));
   }
 
-  async publish(channel: string, payload: string): Promise<void> {
+  async append(key: string, value: string, count: number, ttl: number): Promise<void> {
     this.#checkInUse();
-    await this.#store.execute(() => this.#store.publish(channel, payload));
+    await this.#store.execute(() => this.#store.append(key, value, count, ttl));
+  }
+
+  async list(key: string): Promise<string[]> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.list(key));
+  }
+
+  async publish(channel: string, payload: string): Promise<number> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.publish(channel, payload));
   }
 
   async subscribe(channel: string, listener: PayloadListener): Promise<void> {
@@ -80,6 +90,13 @@ class MemoryAdapter implements Redis {
     subscriber.active = false;
     await this.#store.execute(() => this.#store.unsubscribe(subscriber));
   }
+
+  listeners(channel: string): number {
+    return this.#subscribers.get(channel)?.size ?? 0;
+  }
+
+  /** It is never away. */
+  onReturn(): void {}
 
   onError(listener: (error: unknown) => void): () => void {
     const entry = { listener };

@@ -1,4 +1,4 @@
-import { type ClientDriver, type ClientEvents, type ClientState, toText } from "./client-driver.js";
+import { type ClientDriver, type ClientEvents, type ClientState, toText, toTexts } from "./client-driver.js";
 
 /** What a client of node-redis (`redis` 4, 5 or 6) needs to have; `createClient()` makes one. */
 export interface NodeRedisClient {
@@ -6,6 +6,10 @@ export interface NodeRedisClient {
   readonly isReady: boolean;
   set(key: string, value: string, options: { PX: number }): Promise<unknown>;
   getDel(key: string): Promise<unknown>;
+  rPush(key: string, value: string): Promise<unknown>;
+  lTrim(key: string, start: number, stop: number): Promise<unknown>;
+  pExpire(key: string, ttl: number): Promise<unknown>;
+  lRange(key: string, start: number, stop: number): Promise<unknown>;
   publish(channel: string, message: string): Promise<unknown>;
   subscribe(channel: string, listener: (message: string, channel: string) => void): Promise<unknown>;
   unsubscribe(channel: string, listener: (message: string, channel: string) => void): Promise<unknown>;
@@ -48,6 +52,18 @@ export class NodeRedisDriver implements ClientDriver {
 
   async take(key: string): Promise<string | null> {
     return toText(await this.#client.getDel(key));
+  }
+
+  append(key: string, value: string, count: number, ttl: number): Promise<unknown> {
+    return Promise.all([
+      this.#client.rPush(key, value),
+      this.#client.lTrim(key, -count, -1),
+      this.#client.pExpire(key, ttl),
+    ]);
+  }
+
+  async list(key: string): Promise<string[]> {
+    return toTexts(await this.#client.lRange(key, 0, -1));
   }
 
   publish(channel: string, payload: string): Promise<unknown> {

@@ -12,8 +12,15 @@ export interface Redis {
   set(key: string, value: string, ttl: number): Promise<void>;
   /** `GETDEL key`: the value, given to one caller only, or null. */
   take(key: string): Promise<string | null>;
-  /** `PUBLISH channel payload`; resolves when Redis has taken it. Calls keep their order. */
-  publish(channel: string, payload: string): Promise<void>;
+  /** Appends to a list of the newest `count` values, which is gone `ttl` milliseconds after the last one. */
+  append(key: string, value: string, count: number, ttl: number): Promise<void>;
+  /** `LRANGE key 0 -1`: what was appended, in order. */
+  list(key: string): Promise<string[]>;
+  /**
+   * `PUBLISH channel payload`; resolves when Redis has taken it, with the number of connections that it has gone to.
+   * Calls keep their order.
+   */
+  publish(channel: string, payload: string): Promise<number>;
   /**
    * `SUBSCRIBE channel`, resolved when Redis has confirmed; the listener is called for no message before
    * that. Several subscribers may share a client: the command goes out for the first one of a channel only.
@@ -25,6 +32,13 @@ export interface Redis {
    * for the last one. Resolves when Redis has confirmed, which while Redis is away may take as long as that.
    */
   unsubscribe(channel: string, listener: PayloadListener): Promise<void>;
+  /** How many listeners a channel has by the one connection that they share. */
+  listeners(channel: string): number;
+  /**
+   * Calls a function whenever the client was away and its subscriptions are in force again: what was published
+   * meanwhile is lost.
+   */
+  onReturn(listener: () => void): void;
   /** Listens to the client's errors, and to what listeners throw, until the function that it returns is called. */
   onError(listener: (error: unknown) => void): () => void;
   /**

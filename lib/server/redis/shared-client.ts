@@ -20,6 +20,8 @@ export class SharedClient {
   readonly #waitingRoom = new WaitingRoom();
   readonly #owners = new Set<object>();
   readonly #errorListeners = new Set<ErrorListener>();
+  readonly #returnListeners = new Map<object, () => void>();
+  #hasBeenReady = false;
 
   private constructor(createDriver: (events: ClientEvents) => ClientDriver) {
     this.driver = createDriver({
@@ -50,6 +52,7 @@ export class SharedClient {
     this.#owners.add(owner);
     if (this.#owners.size > 1) return;
     this.#waitingRoom.reset();
+    this.#hasBeenReady = false;
     this.subscriptions.pause();
     this.driver.attach();
     const state = this.driver.state();
@@ -63,6 +66,7 @@ export class SharedClient {
     if (this.#owners.size === 0) this.driver.detach();
     this.#waitingRoom.leave(owner, reason);
     this.subscriptions.release(owner);
+    this.#returnListeners.delete(owner);
     for (const entry of this.#errorListeners) {
       if (entry.owner === owner) this.#errorListeners.delete(entry);
     }
@@ -87,9 +91,21 @@ export class SharedClient {
     };
   }
 
+  /** Calls a function, one for each owner, whenever the client is back and its subscriptions are in force. */
+  onReturn(owner: object, listener: () => void): void {
+    this.#returnListeners.set(owner, listener);
+  }
+
   #onReady(): void {
     this.#waitingRoom.open();
     this.subscriptions.resume();
+    if (this.#hasBeenReady) void this.#tellOfReturn();
+    this.#hasBeenReady = true;
+  }
+
+  async #tellOfReturn(): Promise<void> {
+    await this.subscriptions.restored();
+    for (const listener of [...this.#returnListeners.values()]) listener();
   }
 
   #onEnd(error: unknown): void {

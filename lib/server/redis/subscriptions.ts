@@ -108,6 +108,22 @@ export class Subscriptions {
     }
   }
 
+  /** How many listeners a channel has. */
+  listeners(name: string): number {
+    return this.#channels.get(name)?.listeners.size ?? 0;
+  }
+
+  /**
+   * Resolves when the subscriptions that a client makes again by itself, on a new connection, are in force: a command
+   * that follows theirs has been answered.
+   */
+  async restored(): Promise<void> {
+    for (const { name, state } of this.#channels.values()) {
+      // one that fails was lost with the connection, and the next connection has its own
+      if (state === "on") return void (await attempt(() => this.#commands.subscribe(name)).catch(() => {}));
+    }
+  }
+
   /** Sends nothing new until `resume`: there is no connection yet. */
   pause(): void {
     this.#running = false;

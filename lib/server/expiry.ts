@@ -1,0 +1,64 @@
+/** The end of an identity that `authentication` gives with it: milliseconds since 1970, or a date. */
+export type ExpiresAt = number | Date;
+
+/** An identity with its end; see {@link expiring}. */
+export class Expiring<Auth = unknown> {
+  readonly auth: Auth;
+  readonly expiresAt: ExpiresAt | null | undefined;
+
+  constructor(auth: Auth, expiresAt: ExpiresAt | null | undefined) {
+    this.auth = auth;
+    this.expiresAt = expiresAt;
+  }
+}
+
+/** What `authentication` returns for an identity that ends: `expiring({ name }, Date.now() + 3_600_000)`. */
+export function expiring<Auth>(auth: Auth, expiresAt: ExpiresAt | null | undefined): Expiring<Auth> {
+  return new Expiring(auth, expiresAt);
+}
+
+/** Milliseconds since 1970, or undefined where nothing is said. Throws a `TypeError` for what is no time. */
+export function toTime(expiresAt: unknown): number | undefined {
+  if (expiresAt === undefined || expiresAt === null) return undefined;
+  const time = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt;
+  if (typeof time !== "number" || !Number.isFinite(time)) {
+    throw new TypeError("expiresAt must be a number of milliseconds since 1970 or a valid Date");
+  }
+  return time;
+}
+
+/** When a session ends, as its cookie says; undefined where it lasts as long as the browser. */
+export function expiryOfSession(
+  session: { readonly cookie?: unknown } | null | undefined,
+): number | undefined {
+  const { expires, maxAge } = Object(session?.cookie) as { expires?: unknown; maxAge?: unknown };
+  const end = expires instanceof Date ? expires.getTime() : Date.now() + Number(maxAge ?? Number.NaN);
+  return Number.isFinite(end) ? end : undefined;
+}
+
+/** How long an identity has left, for a client: what a timer can wait for at most. */
+export function timeLeft(expiresAt: number): number {
+  return Math.min(Math.max(0, Math.ceil(expiresAt - Date.now())), LONGEST_TIMER);
+}
+
+/**
+ * Calls a function when an identity has expired and a grace is over, in which the client may still present a new
+ * token, until the function that it returns is called. The identities of many may end in one moment, so each gets
+ * up to a fifth of the grace more.
+ */
+export function onExpired(expiresAt: number, grace: number, act: () => void): () => void {
+  const end = expiresAt + grace * (1 + Math.random() / 5);
+  let timer: NodeJS.Timeout;
+  const wait = () => {
+    const left = end - Date.now();
+    timer = left > 0 ? setTimeout(wait, Math.min(Math.ceil(left), LONGEST_WAIT)) : setTimeout(act);
+  };
+  wait();
+  return () => clearTimeout(timer);
+}
+
+/** The longest time that a timer can wait for, here and in browsers. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** Longer waits are made of several, also since somebody may set the clock meanwhile. */
+const LONGEST_WAIT = 3_600_000;

@@ -1,0 +1,74 @@
+import { isObject } from "../shared/protocol.js";
+import { toTime } from "./expiry.js";
+import type { Identify, VerifyToken } from "./options.js";
+import type { Reporter } from "./reporter.js";
+import type { PendingSocket } from "./socket.js";
+import { isToken, type TokenRecord, type TokenStore } from "./token-store.js";
+
+/** Whom a token has let in. */
+export interface Presented<Auth> extends TokenRecord<Auth> {
+  /** What `identify` calls the identity; undefined without that option. */
+  readonly key: string | undefined;
+  /** Since when the identity is known, in milliseconds since 1970: what is revoked later counts for it. */
+  readonly issuedAt: number;
+}
+
+export interface IdentitiesParts<Auth> {
+  readonly tokens: TokenStore<Auth>;
+  readonly identify: Identify<Auth> | undefined;
+  readonly verifyToken: VerifyToken<Auth> | undefined;
+  /** UTF-16 code units in a token that `verifyToken` gets. */
+  readonly tokenLength: number;
+  readonly reporter: Reporter;
+}
+
+/** Finds out whom a token stands for: in Redis, or by the application's own `verifyToken`. */
+export class Identities<Auth> {
+  readonly #parts: IdentitiesParts<Auth>;
+
+  constructor(parts: IdentitiesParts<Auth>) {
+    this.#parts = parts;
+  }
+
+  /** Says whether a value has the form of a token. */
+  accepts(token: unknown): token is string {
+    const { verifyToken, tokenLength } = this.#parts;
+    return isToken(token) || (!!verifyToken && typeof token === "string" && token.length <= tokenLength);
+  }
+
+  /** Gives what a token stands for, once; undefined for one that is not good. Rejects where that cannot be told. */
+  async find(token: string, socket: PendingSocket): Promise<Presented<Auth> | undefined> {
+    const { tokens, identify } = this.#parts;
+    const record = isToken(token) ? await tokens.redeem(token) : await this.#verify(token, socket);
+    if (!record) return undefined;
+    const key = identify && toKey(identify(record.auth));
+    return { ...record, key, issuedAt: record.issuedAt ?? Date.now() };
+  }
+
+  async #verify(token: string, socket: PendingSocket): Promise<TokenRecord<Auth> | undefined> {
+    const { verifyToken, reporter } = this.#parts;
+    let verified: unknown;
+    try {
+      verified = await verifyToken?.(token, socket);
+    } catch (error) {
+      // that a token is not good is nothing to report: anybody may send one
+      reporter.debug(
+        () => `verifyToken has refused ${socket.sid}: ${error instanceof Error ? error.message : ""}`,
+      );
+      return undefined;
+    }
+    if (!verified) return undefined;
+    if (!isObject(verified) || typeof verified.auth !== "object" || verified.auth === null) {
+      throw new TypeError("verifyToken must give { auth, expiresAt? } with an object for auth");
+    }
+    const { auth, expiresAt } = verified;
+    const host = socket.headers.host ?? "";
+    return { auth: auth as Auth, expiresAt: toTime(expiresAt), host, ip: socket.remoteAddress, ips: [] };
+  }
+}
+
+/** An identity's key; 7 and "7" are one, since a URL or Redis makes one of the other. */
+export function toKey(value: unknown): string {
+  if ((typeof value === "string" && value !== "") || Number.isFinite(value)) return String(value);
+  throw new TypeError("identify must give a string or a number");
+}

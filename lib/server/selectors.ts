@@ -1,0 +1,65 @@
+import type { JsonObject } from "../shared/protocol.js";
+import { toKey } from "./identities.js";
+
+/**
+ * Whom `disconnect` and `refresh` are for: one socket, all of an identity (see the option `identify`), or all whose token
+ * was asked for within a session of express-session.
+ */
+export type Selector =
+  | { readonly sid: string }
+  | { readonly identity: string | number }
+  | { readonly sessionId: string };
+
+/** A selector as servers tell it each other: which of a socket's marks, and its value. */
+export interface Selection {
+  readonly by: "sid" | "identity" | "sessionId";
+  readonly value: string;
+}
+
+/** What a socket is known by. */
+export type Marks = { readonly [Name in Selection["by"]]?: string | undefined };
+
+/** Reads a selector; a socket is one, too. Throws a `TypeError` for what is none, since nothing may mean everybody. */
+export function toSelection(selector: unknown): Selection {
+  const { sid, identity, sessionId } = Object(selector) as Record<string, unknown>;
+  if (typeof sid === "string" && sid !== "") return { by: "sid", value: sid };
+  if (identity !== undefined && sessionId === undefined) return { by: "identity", value: toKey(identity) };
+  if (typeof sessionId === "string" && sessionId !== "" && identity === undefined) {
+    return { by: "sessionId", value: sessionId };
+  }
+  throw new TypeError("selector must be a socket, { sid }, { identity } or { sessionId }");
+}
+
+/** Reads what another server has sent; undefined for what is no selection. */
+export function parseSelection({ by, value }: JsonObject): Selection | undefined {
+  const isMark = by === "sid" || by === "identity" || by === "sessionId";
+  return isMark && typeof value === "string" && value !== "" ? { by, value } : undefined;
+}
+
+/** Says whether a socket is meant. */
+export function isSelected(marks: Marks, { by, value }: Selection): boolean {
+  return marks[by] === value;
+}
+
+/** How sockets are closed: a close code of the application's own, and a reason. */
+export interface DisconnectOptions {
+  /** Of 4000 to 4999, or 1000. Default 4001, which says to come back. */
+  code?: number | undefined;
+  /** At most 123 bytes. Default "Disconnected". */
+  reason?: string | undefined;
+}
+
+/** Says whether a connection can be closed so (RFC 6455, sections 5.5.1 and 7.4.2). */
+export function isCloseReason<Value extends JsonObject>(
+  value: Value,
+): value is Value & { readonly code: number; readonly reason: string } {
+  const { code, reason } = value;
+  return (
+    Number.isInteger(code) &&
+    (code === 1000 || (Number(code) >= 4000 && Number(code) <= 4999)) &&
+    typeof reason === "string" &&
+    Buffer.byteLength(reason) <= LONGEST_REASON
+  );
+}
+
+const LONGEST_REASON = 123;

@@ -1,0 +1,341 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { expect } from "chai";
+import type { Socket, TokenSocketServer } from "../../lib/index.js";
+import { Application } from "../support/application.js";
+import { connectNodeRedis } from "../support/node-redis.js";
+import { CONNECTING_KINDS, embedded, type Kind } from "../support/redis-clients.js";
+import { type RedisServer, startRedis } from "../support/redis-server.js";
+import type { WireClient } from "../support/wire-client.js";
+
+let redis: RedisServer;
+const cleanups: (() => unknown)[] = [];
+
+before(async () => {
+  redis = await startRedis();
+});
+after(() => redis.stop());
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** A server, and who comes to it next. */
+class Server {
+  readonly application: Application;
+  name: unknown = "alice";
+  /** The session of the token request that came last. */
+  sessionId = "";
+
+  /** One with clients of one kind; those of one prefix are one system. */
+  static async start(kind: Kind, channelPrefix: string, place = redis): Promise<Server> {
+    const [redisClient, pubsubClient] = [kind.create(place), kind.create(place)];
+    cleanups.push(() => Promise.all([redisClient.close(), pubsubClient.close()]));
+    await Promise.all([redisClient.connect(), pubsubClient.connect()]);
+    const application = await Application.start({
+      redisClient: redisClient.client,
+      pubsubClient: pubsubClient.client,
+      options: { channelPrefix, identify: (auth: { name: string }) => auth.name },
+    });
+    cleanups.push(() => application.stop());
+    await application.tokenServer.ready();
+    return new Server(application);
+  }
+
+  constructor(application: Application) {
+    this.application = application;
+    this.tokenServer.authentication = (req) => {
+      this.sessionId = req.sessionID;
+      return { name: this.name };
+    };
+  }
+
+  get tokenServer(): TokenSocketServer {
+    return this.application.tokenServer;
+  }
+
+  /** The server's side of the newest socket. */
+  get socket(): Socket {
+    return this.application.socket() as Socket;
+  }
+
+  connect(name: unknown, protocol = 4): Promise<WireClient> {
+    this.name = name;
+    return this.application.connect("websocket", { protocol });
+  }
+}
+
+/** Everything that the server sent before this has come, and the connection is open. */
+const answers = (client: WireClient) => client.request({ rpc: "nope" });
+
+const anyKind = () => {
+  const [kind] = CONNECTING_KINDS;
+  if (!kind) throw new Error("there is no kind of client");
+  return kind;
+};
+
+for (const kind of [...CONNECTING_KINDS, embedded()]) {
+  describe(`servers on ${kind.name}`, () => {
+    let one: Server;
+    let other: Server;
+
+    beforeEach(async () => {
+      const prefix = `${randomUUID()}:`;
+      one = await Server.start(kind, prefix);
+      other = await Server.start(kind, prefix);
+    });
+
+    it("close an identity's sockets everywhere, say how many, and leave the others", async () => {
+      const clients = [await one.connect(7), await other.connect(7), await other.connect("7", 3)];
+      const bob = await other.connect("bob");
+      const began = Date.now();
+      const reason = { code: 4100, reason: "Logged out" };
+      expect(await one.tokenServer.disconnect({ identity: "7" }, reason)).to.equal(3);
+      // all have answered, so that there is nothing to wait for
+      expect(Date.now() - began).to.be.below(900);
+      for (const client of clients) expect(await client.closed).to.deep.equal(reason);
+      await answers(bob);
+      expect(await other.tokenServer.disconnect({ identity: 7 })).to.equal(0);
+      // a new token is as good as ever
+      await answers(await other.connect(7));
+      expect([...one.application.errors, ...other.application.errors]).to.deep.equal([]);
+    });
+
+    it("close one socket, here by itself and there by its id", async () => {
+      const [here, there] = [await one.connect("alice"), await other.connect("alice")];
+      expect(await one.tokenServer.disconnect({ sid: other.socket.sid })).to.equal(1);
+      expect(await there.closed).to.deep.equal({ code: 4001, reason: "Disconnected" });
+      await answers(here);
+      expect(await one.tokenServer.disconnect(one.socket)).to.equal(1);
+      expect((await here.closed).code).to.equal(4001);
+    });
+
+    it("close a session's sockets everywhere", async () => {
+      const there = await other.connect("alice");
+      const here = await one.connect("alice");
+      expect(await one.tokenServer.disconnect({ sessionId: other.sessionId })).to.equal(1);
+      await there.closed;
+      await answers(here);
+      // clients see nothing of it
+      expect(one.socket.auth).to.deep.equal({ name: "alice" });
+    });
+
+    it("let nobody in whose token was made before", async () => {
+      const token = await other.application.token();
+      const reason = { code: 4100, reason: "Logged out" };
+      await one.tokenServer.disconnect({ identity: "alice" }, reason);
+      const client = await other.application.open();
+      client.send({ rpc: "auth", token, protocol: 4, uuid: "a" });
+      expect(await client.closed).to.deep.equal(reason);
+      expect(client.frames).to.deep.equal([]);
+    });
+
+    it("ask clients of protocol 4 for a new token, and the listeners about the channels of all", async () => {
+      const [newer, older] = [await one.connect("alice", 4), await other.connect("alice", 3)];
+      for (const [client, server] of [[newer, one] as const, [older, other] as const]) {
+        await client.subscribe("room");
+        await server.tokenServer.subscribe(server.socket, "kept");
+        await answers(client);
+        client.frames.length = 0;
+        server.tokenServer.on("subscribe", (_socket, _request) => false);
+      }
+      expect(await other.tokenServer.refresh({ identity: "alice" })).to.equal(2);
+      const unsubscribe = { internal: true, command: "unsubscribe" };
+      expect(await newer.take()).to.deep.equal({ internal: true, command: "refresh", data: {} });
+      expect(await newer.take()).to.deep.equal({
+        ...unsubscribe,
+        data: { channel: "room", error: { message: "Forbidden", code: "forbidden" } },
+      });
+      expect(await older.take()).to.deep.equal({ ...unsubscribe, data: { channel: "room" } });
+      await Promise.all([answers(newer), answers(older)]);
+      expect([...newer.frames, ...older.frames]).to.deep.equal([]);
+      for (const { socket } of [one, other]) expect(Object.keys(socket.channels)).to.deep.equal(["kept"]);
+    });
+
+    it("count servers that share a client for subscriptions each", async () => {
+      const prefix = `${randomUUID()}:`;
+      const [redisClient, pubsubClient] = [kind.create(redis), kind.create(redis)];
+      cleanups.push(() => Promise.all([redisClient.close(), pubsubClient.close()]));
+      await Promise.all([redisClient.connect(), pubsubClient.connect()]);
+      for (let i = 0; i < 3; i++) {
+        const application = await Application.start({
+          redisClient: redisClient.client,
+          pubsubClient: pubsubClient.client,
+          options: { channelPrefix: prefix, identify: (auth: { name: string }) => auth.name },
+        });
+        cleanups.push(() => application.stop());
+        await application.tokenServer.ready();
+        await application.connect();
+      }
+      const asker = await Server.start(kind, prefix);
+      expect(await asker.tokenServer.disconnect({ identity: "alice" })).to.equal(3);
+    });
+  });
+}
+
+describe("disconnect() and refresh()", () => {
+  it("refuse what is no selector, no code and no reason", async () => {
+    const server = await Server.start(embedded(), "");
+    const client = await server.connect("alice");
+    const { tokenServer } = server;
+    const failure = (promise: Promise<unknown>) => promise.catch((error: unknown) => error);
+    for (const selector of [
+      undefined,
+      null,
+      {},
+      "alice",
+      7,
+      [],
+      { sid: undefined },
+      { sid: "" },
+      { identity: undefined },
+      { identity: null },
+      { identity: {} },
+      { sessionId: undefined },
+      { sessionId: "" },
+      { identity: "alice", sessionId: "b" },
+    ]) {
+      expect(await failure(tokenServer.disconnect(selector as never))).to.be.instanceOf(TypeError);
+      expect(await failure(tokenServer.refresh(selector as never))).to.be.instanceOf(TypeError);
+    }
+    const wrong = [
+      { code: 3000 },
+      { code: 1005 },
+      { code: "4100" },
+      { reason: "x".repeat(124) },
+      { reason: 5 },
+    ];
+    for (const options of wrong) {
+      const failed = await failure(tokenServer.disconnect({ identity: "alice" }, options as never));
+      expect(failed).to.be.instanceOf(TypeError);
+    }
+    await answers(client);
+  });
+
+  it("are for this server alone where pub/sub is off, and find no identity without `identify`", async () => {
+    const application = await Application.start({ pubsubClient: null });
+    cleanups.push(() => application.stop());
+    const { tokenServer } = application;
+    const client = await application.connect();
+    const failed = await tokenServer.disconnect({ identity: "alice" }).catch((error: unknown) => error);
+    expect(failed).to.be.instanceOf(TypeError);
+    expect(await tokenServer.refresh(application.socket())).to.equal(1);
+    expect(await tokenServer.disconnect(application.socket())).to.equal(1);
+    await client.closed;
+    expect(await tokenServer.disconnect({ sid: "gone" })).to.equal(0);
+  });
+
+  it("are done in bounded time where somebody does not answer", async () => {
+    const prefix = `${randomUUID()}:`;
+    const server = await Server.start(anyKind(), prefix);
+    const client = await server.connect("alice");
+    const older = await connectNodeRedis(redis.url);
+    cleanups.push(() => older.close());
+    await older.subscribe(`${prefix}___sync___`, () => {});
+    expect(await server.tokenServer.disconnect({ identity: "alice" })).to.equal(1);
+    await client.closed;
+  });
+
+  it("wait for nobody once the server is shut down", async () => {
+    const prefix = `${randomUUID()}:`;
+    const server = await Server.start(anyKind(), prefix);
+    const older = await connectNodeRedis(redis.url);
+    cleanups.push(() => older.close());
+    const heard = new Promise<void>((resolve) => {
+      void older.subscribe(`${prefix}___sync___`, () => resolve());
+    });
+    const refreshing = server.tokenServer.refresh({ identity: "alice" });
+    await heard;
+    await server.tokenServer.shutdown();
+    expect(await refreshing).to.equal(0);
+  });
+
+  it("serve this server where Redis does not answer, and say that the others may not have heard", async () => {
+    const own = await startRedis({ own: true });
+    cleanups.push(() => own.stop());
+    const server = await Server.start(anyKind(), "", own);
+    const client = await server.connect("alice");
+    await own.stop();
+    const closing = server.tokenServer
+      .disconnect({ identity: "alice" })
+      .catch((error: Error) => error.message);
+    expect((await client.closed).code).to.equal(4001);
+    expect(await closing).to.equal("No answer from Redis within 4000 ms");
+  });
+
+  it("take no notice of commands that they do not know, and report what is malformed", async () => {
+    const prefix = `${randomUUID()}:`;
+    const server = await Server.start(anyKind(), prefix);
+    const client = await server.connect("alice");
+    const service = await connectNodeRedis(redis.url);
+    cleanups.push(() => service.close());
+    const disconnect = (data: object) => ({ command: "disconnect", data, id: randomUUID() });
+    for (const command of [
+      { command: "newer", data: { a: 1 }, id: "1" },
+      { command: "newer" },
+      disconnect({ by: "everybody", value: "x", code: 4100, reason: "", at: Date.now() }),
+      disconnect({ by: "identity", value: "alice", code: 5, reason: "", at: Date.now() }),
+      disconnect({ by: "identity", code: 4100, reason: "", at: Date.now() }),
+      { command: "answer", data: { sockets: "many", sharing: 0 }, id: "5" },
+    ]) {
+      await service.publish(`${prefix}___sync___`, JSON.stringify(command));
+    }
+    await server.tokenServer.unsubscribeAll("room");
+    await answers(client);
+    expect(server.application.errors).to.deep.equal([]);
+    const reported = once(server.tokenServer, "error");
+    await service.publish(`${prefix}___sync___`, "no JSON");
+    expect((await reported)[0]).to.have.property("message", "A command from another server is malformed");
+  });
+});
+
+for (const kind of CONNECTING_KINDS) {
+  describe(`a server that is cut off from Redis, on ${kind.name}`, () => {
+    it("closes what was revoked meanwhile as soon as it is back, once, and nothing else", async () => {
+      const prefix = `${randomUUID()}:`;
+      const key = `token-sockjs:${prefix}revocations`;
+      const server = await Server.start(kind, prefix);
+      const [alice, bob] = [await server.connect("alice"), await server.connect("bob")];
+      const service = await connectNodeRedis(redis.url);
+      cleanups.push(() => service.close());
+      const reason = { code: 4100, reason: "Logged out" };
+      const revoked = {
+        command: "disconnect",
+        data: { by: "identity", value: "alice", ...reason, at: Date.now() },
+        id: randomUUID(),
+        origin: randomUUID(),
+      };
+      // another server has revoked it, and this one has not heard of it
+      for (const value of ["no JSON", "{}", JSON.stringify(revoked)]) await service.rPush(key, value);
+      await service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+      expect(await alice.closed).to.deep.equal(reason);
+      await answers(bob);
+      // a new login stays, however often the connection is lost
+      const again = await server.connect("alice");
+      await service.rPush(
+        key,
+        JSON.stringify({ ...revoked, id: randomUUID(), data: { ...revoked.data, value: "bob" } }),
+      );
+      await service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+      await bob.closed;
+      await answers(again);
+    });
+
+    it("leaves the word for others, the newest thousand, for an hour", async () => {
+      const prefix = `${randomUUID()}:`;
+      const key = `token-sockjs:${prefix}revocations`;
+      const server = await Server.start(kind, prefix);
+      const service = await connectNodeRedis(redis.url);
+      cleanups.push(() => service.close());
+      await service.rPush(
+        key,
+        Array.from({ length: 1000 }, (_, i) => String(i)),
+      );
+      await server.tokenServer.disconnect({ identity: "alice" });
+      const values = await service.lRange(key, 0, -1);
+      expect(values).to.have.length(1000);
+      expect(JSON.parse(values.at(-1) ?? "")).to.deep.include({ command: "disconnect" });
+      expect(await service.pTTL(key)).to.be.within(3_500_000, 3_600_000);
+    });
+  });
+}

@@ -1,0 +1,73 @@
+import { expect } from "chai";
+import sinon from "sinon";
+import { expiryOfSession, onExpired, timeLeft, toTime } from "../../lib/server/expiry.js";
+
+const DAY = 86_400_000;
+
+describe("the end of an identity", () => {
+  let clock: sinon.SinonFakeTimers;
+
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ now: 1000, toFake: ["setTimeout", "clearTimeout", "Date"] });
+  });
+  afterEach(() => clock.restore());
+
+  it("comes with the grace and up to a fifth of that more, however far away it is", () => {
+    for (const life of [0, 5000, 60 * DAY]) {
+      const act = sinon.spy();
+      onExpired(Date.now() + life, 1000, act);
+      clock.tick(life + 999);
+      expect(act.callCount, String(life)).to.equal(0);
+      clock.tick(202);
+      expect(act.callCount, String(life)).to.equal(1);
+      expect(clock.countTimers()).to.equal(0);
+    }
+  });
+
+  it("does not come for all at once", () => {
+    const act = sinon.spy();
+    for (let i = 0; i < 1000; i++) onExpired(Date.now(), 1000, act);
+    clock.tick(1100);
+    expect(act.callCount).to.be.within(300, 700);
+    clock.tick(101);
+    expect(act.callCount).to.equal(1000);
+  });
+
+  it("does not come any more once it is taken back, also between the parts of a long wait", () => {
+    const act = sinon.spy();
+    const takeBack = onExpired(Date.now() + DAY, 1000, act);
+    clock.tick(DAY / 2);
+    expect(clock.countTimers()).to.equal(1);
+    takeBack();
+    expect(clock.countTimers()).to.equal(0);
+    clock.tick(DAY);
+    expect(act.called).to.equal(false);
+  });
+
+  it("is a number or a date", () => {
+    expect([toTime(undefined), toTime(null), toTime(5), toTime(new Date(7))]).to.deep.equal([
+      undefined,
+      undefined,
+      5,
+      7,
+    ]);
+    for (const value of ["5", Number.NaN, Infinity, new Date(Number.NaN), {}, true]) {
+      expect(() => toTime(value), String(value)).to.throw(TypeError, "expiresAt");
+    }
+  });
+
+  it("is that of the session's cookie, if it has one", () => {
+    expect(expiryOfSession({ cookie: { expires: new Date(5000), maxAge: 1 } })).to.equal(5000);
+    expect(expiryOfSession({ cookie: { maxAge: 500 } })).to.equal(1500);
+    const without = [undefined, null, {}, { cookie: null }, { cookie: "a" }, { cookie: { expires: null } }];
+    const wrong = [
+      { cookie: { expires: false, maxAge: null } },
+      { cookie: { expires: new Date(Number.NaN) } },
+    ];
+    for (const session of [...without, ...wrong]) expect(expiryOfSession(session)).to.equal(undefined);
+  });
+
+  it("is told in whole milliseconds that a timer can wait for", () => {
+    expect([timeLeft(1000.5), timeLeft(500), timeLeft(1000 + 100 * DAY)]).to.deep.equal([1, 0, 2 ** 31 - 1]);
+  });
+});

@@ -1,0 +1,55 @@
+import { expect } from "chai";
+import type { Presented } from "../../lib/server/identities.js";
+import { MOST_REVOCATIONS, REVOCATION_LIFE, Revocations } from "../../lib/server/revocations.js";
+import type { Selection } from "../../lib/server/selectors.js";
+
+describe("revocations", () => {
+  const revocation = (id: string, value = "alice", at = Date.now(), by: Selection["by"] = "identity") => ({
+    id,
+    selection: { by, value },
+    code: 4100,
+    reason: "Logged out",
+    at,
+  });
+
+  const presented = (marks: Partial<Presented<object>>): Presented<object> => ({
+    auth: {},
+    host: "",
+    ip: "",
+    ips: [],
+    key: undefined,
+    issuedAt: Date.now() - 1000,
+    ...marks,
+  });
+
+  it("are each new once, and not when they are so old that they may have been forgotten", () => {
+    const revocations = new Revocations();
+    expect(revocations.add(revocation("1"))).to.equal(true);
+    expect(revocations.add(revocation("1"))).to.equal(false);
+    expect(revocations.add(revocation("2", "bob", Date.now() - REVOCATION_LIFE - 1))).to.equal(false);
+  });
+
+  it("hold for tokens of the same identity or session that were made before", () => {
+    const revocations = new Revocations();
+    revocations.add(revocation("1"));
+    revocations.add(revocation("2", "session", Date.now(), "sessionId"));
+    expect(revocations.find(presented({ key: "alice" }))?.id).to.equal("1");
+    expect(revocations.find(presented({ sessionId: "session" }))?.id).to.equal("2");
+    for (const marks of [
+      {},
+      { key: "bob" },
+      { key: "session" },
+      { sessionId: "alice" },
+      { key: "alice", issuedAt: Date.now() + 1000 },
+    ]) {
+      expect(revocations.find(presented(marks))).to.equal(undefined);
+    }
+  });
+
+  it("are forgotten from the oldest on when there are too many", () => {
+    const revocations = new Revocations();
+    for (let i = 0; i <= MOST_REVOCATIONS; i++) revocations.add(revocation(String(i), `user-${i}`));
+    expect(revocations.find(presented({ key: "user-0" }))).to.equal(undefined);
+    expect(revocations.find(presented({ key: "user-1" }))).to.include({ id: "1" });
+  });
+});

@@ -92,7 +92,7 @@ export class Peers<Auth> {
     const isOwn = origin === this.#origin;
     if (command === "answer") return isOwn ? undefined : this.#count(id, data.sockets, data.sharing);
     if (command !== "disconnect" && command !== "refresh") {
-      return this.#parts.reporter.debug(() => `${JSON.stringify(command)} is a command of a newer server`);
+      return this.#parts.reporter.debug(() => "a newer server has sent a command that is unknown here");
     }
     if (isOwn) return this.#count(id, 0, this.#parts.pubsub.sharing);
     const selection = parseSelection(data);

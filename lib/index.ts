@@ -5,6 +5,7 @@ import "./shared/error-names.js";
 
 export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, RpcFunction } from "./server/controller.js";
+export type { HttpServer } from "./server/door.js";
 export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type {
@@ -26,7 +27,14 @@ export {
 } from "./server/procedure.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Logger } from "./server/reporter.js";
-export type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./server/socket.js";
+export type {
+  Identity,
+  PendingSocket,
+  Socket,
+  SockJSConnection,
+  SockJSOptions,
+  SockJSServer,
+} from "./server/socket.js";
 export {
   TokenSocketServer,
   TokenSocketServer as default,

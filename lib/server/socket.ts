@@ -1,3 +1,5 @@
+import type { Server } from "node:http";
+
 /** The part of a SockJS connection (`sockjs` 0.3) that applications and this library use. */
 export interface SockJSConnection {
   readonly id: string;
@@ -20,8 +22,12 @@ export interface SockJSConnection {
   removeListener(event: string, listener: (...args: never[]) => void): unknown;
 }
 
+/** Options of a SockJS server's handlers, as `installHandlers` takes them. */
+export type SockJSOptions = { readonly [name: string]: unknown };
+
 /** A SockJS server, as `sockjs.createServer()` makes one. */
 export interface SockJSServer {
+  installHandlers(server: Server, options?: { [name: string]: unknown }): unknown;
   on(event: "connection", listener: (connection: SockJSConnection) => void): unknown;
   removeListener(event: "connection", listener: (connection: SockJSConnection) => void): unknown;
 }

@@ -29,6 +29,13 @@ export function onConnection(
   };
 }
 
+/** The id of a SockJS session of an HTTP transport, which its requests have in their paths; WebSockets have none. */
+export function sessionOf(connection: SockJSConnection): string | undefined {
+  const { _session } = connection as { _session?: { session_id?: unknown } };
+  const id = _session?.session_id;
+  return typeof id === "string" ? id : undefined;
+}
+
 /** A SockJS connection through the small interface that the rest needs. */
 export class SockJSTransport {
   readonly socket: PendingSocket;

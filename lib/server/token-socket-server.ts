@@ -23,6 +23,7 @@ import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
 import { Dispatcher } from "./dispatcher.js";
+import { Door, type HttpServer } from "./door.js";
 import type { NoticeEvent, ServerEvents } from "./events.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
 import {
@@ -37,7 +38,14 @@ import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import type { Redis } from "./redis/redis.js";
 import { Reporter } from "./reporter.js";
-import type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./socket.js";
+import type {
+  Identity,
+  PendingSocket,
+  Socket,
+  SockJSConnection,
+  SockJSOptions,
+  SockJSServer,
+} from "./socket.js";
 import { onConnection, SockJSTransport } from "./sockjs.js";
 import { TokenRoute } from "./token-route.js";
 import { TokenStore } from "./token-store.js";
@@ -77,6 +85,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   readonly #pubsub: PubSub<Auth>;
   readonly #tokenRoute: TokenRoute<Auth>;
   readonly #clientFiles: ClientFiles | undefined;
+  readonly #socketServer: SockJSServer;
+  readonly #door: Door;
   readonly #unauthenticated: Unauthenticated;
   readonly #connections = new Map<object, Connection<Auth>>();
   readonly #parts: ConnectionParts<Auth>;
@@ -127,6 +137,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl, limits.redisTimeout);
     this.#tokenRoute = this.#mount(app, tokens);
     this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
+    this.#socketServer = socketServer;
+    this.#door = new Door({ prefix: rest.prefix, reporter });
     this.#unauthenticated = new Unauthenticated(rest.authTimeout);
     this.#parts = {
       ping,
@@ -189,6 +201,20 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
    */
   ready(): Promise<void> {
     return this.#ready;
+  }
+
+  /**
+   * Installs the SockJS server's handlers on an HTTP server, at `prefix`, and guards them: requests and upgrades
+   * alike. Other paths go to the listeners that the HTTP server has already.
+   *
+   * @param httpServer a server of Node.js, of `node:http` or `node:https`
+   * @param sockjsOptions what SockJS's `installHandlers` takes, without the prefix
+   * @throws TypeError where an argument is wrong; Error after `shutdown()`
+   */
+  attach(httpServer: HttpServer, sockjsOptions?: SockJSOptions | null): void {
+    if (this.#closing) throw new Error("The server has been shut down");
+    checkHttpServer(httpServer);
+    this.#door.attach(httpServer, this.#socketServer, this.#handlerOptions(sockjsOptions ?? {}));
   }
 
   /**
@@ -346,8 +372,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /**
-   * Closes all sockets, unsubscribes, takes the token route out of service, and lets go of the Redis clients,
-   * which stay open. All that is visible from here has happened when it returns.
+   * Closes all sockets, unsubscribes, takes the token route out of service, lets nobody in where `attach` was
+   * called, and lets go of the Redis clients, which stay open. All that is visible from here has happened when it returns.
    *
    * @returns when Redis has confirmed the end of the subscriptions, or 5 s have passed
    */
@@ -358,6 +384,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
 
   async #shutDown(): Promise<void> {
     this.#stopAccepting();
+    this.#door.close();
     this.#tokenRoute.close();
     this.#clientFiles?.close();
     this.#unauthenticated.limit(undefined);
@@ -413,7 +440,19 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     });
   }
 
+  #handlerOptions(given: SockJSOptions): SockJSOptions {
+    if (typeof given !== "object" || Array.isArray(given)) {
+      throw new TypeError("sockjsOptions must be an object of SockJS's options");
+    }
+    const { prefix } = this.#options;
+    if (given.prefix !== undefined && given.prefix !== prefix) {
+      throw new TypeError("sockjsOptions.prefix must be absent: it is that of options.prefix");
+    }
+    return { ...given, prefix };
+  }
+
   #accept(sockjsConnection: SockJSConnection): void {
+    this.#door.claim(sockjsConnection);
     const connection = new Connection<Auth>(new SockJSTransport(sockjsConnection), this.#parts);
     this.#connections.set(connection.socket, connection);
     this.#unauthenticated.add(connection);
@@ -556,5 +595,14 @@ function checkSocketServer(server: unknown): void {
   const { on, installHandlers } = (server ?? {}) as Record<string, unknown>;
   if (typeof on !== "function" || typeof installHandlers !== "function") {
     throw new TypeError("socketServer must be a SockJS server, as sockjs.createServer() makes it");
+  }
+}
+
+function checkHttpServer(server: unknown): void {
+  const { listen, rawListeners } = (server ?? {}) as Record<string, unknown>;
+  if (typeof server !== "object" || typeof listen !== "function" || typeof rawListeners !== "function") {
+    throw new TypeError(
+      "httpServer must be an HTTP server, as createServer() of node:http or node:https makes it",
+    );
   }
 }

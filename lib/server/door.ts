@@ -1,0 +1,143 @@
+import { EventEmitter } from "node:events";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Server as SecureServer } from "node:https";
+import type { Duplex } from "node:stream";
+import { type Refusal, refuseRequest, refuseUpgrade } from "./refusal.js";
+import type { Reporter } from "./reporter.js";
+import type { SockJSConnection, SockJSOptions, SockJSServer } from "./socket.js";
+import { sessionOf } from "./sockjs.js";
+import { SockJSPaths, type Target } from "./sockjs-paths.js";
+
+/** A server of Node.js, with TLS or without. */
+export type HttpServer = Server | SecureServer;
+
+/** What the door needs of the server that it belongs to. */
+export interface DoorParts {
+  readonly prefix: string;
+  readonly reporter: Reporter;
+}
+
+/** A request or an upgrade, and what can be done with it. */
+interface Visitor {
+  readonly req: IncomingMessage;
+  readonly target: Target;
+  readonly isUpgrade: boolean;
+  /** Lets SockJS serve it. */
+  pass(): void;
+  refuse(refusal: Refusal): void;
+}
+
+const MALFORMED: Refusal = { status: 400, reason: "Malformed path" };
+const NOT_FOUND: Refusal = { status: 404, reason: "Not found" };
+const CLOSED: Refusal = { status: 503, reason: "Server shutting down" };
+
+/** Stands before SockJS: what comes under the prefix, over HTTP or as an upgrade, has to get past it. */
+export class Door {
+  readonly #parts: DoorParts;
+  readonly #paths: SockJSPaths;
+  /** The sessions of SockJS's HTTP transports that were let in, by their ids, until SockJS forgets them. */
+  readonly #sessions = new Set<string>();
+  #isClosed = false;
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts;
+    this.#paths = new SockJSPaths(parts.prefix);
+  }
+
+  /** Installs a SockJS server's handlers on an HTTP server, behind this door. */
+  attach(httpServer: HttpServer, socketServer: SockJSServer, options: SockJSOptions): void {
+    // on an emitter that nobody else has, SockJS serves what it is given and nothing else
+    const sockjs = new EventEmitter();
+    socketServer.installHandlers(sockjs as HttpServer, options);
+    overshadow(
+      httpServer,
+      "request",
+      (req: IncomingMessage, res: ServerResponse) => {
+        const target = this.#paths.target(req.url ?? "");
+        if (!target) return false;
+        this.#meet({
+          req,
+          target,
+          isUpgrade: false,
+          pass: () => sockjs.emit("request", req, res),
+          refuse: (refusal) => refuseRequest(res, refusal),
+        });
+        return true;
+      },
+      (_req, res) => refuseRequest(res, NOT_FOUND),
+    );
+    overshadow(
+      httpServer,
+      "upgrade",
+      (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+        // Node.js has taken its own listener off, and a reset would end the process
+        socket.on("error", () => {});
+        const target = this.#paths.target(req.url ?? "");
+        if (!target) return false;
+        // whoever has been answered for the last time need not stay until the other side agrees
+        socket.once("finish", () => socket.destroy());
+        this.#meet({
+          req,
+          target,
+          isUpgrade: true,
+          pass: () => sockjs.emit("upgrade", req, socket, head),
+          refuse: (refusal) => refuseUpgrade(socket, refusal),
+        });
+        return true;
+      },
+      (_req, socket) => refuseUpgrade(socket, NOT_FOUND),
+    );
+  }
+
+  /** Takes note of what SockJS has made of a request. */
+  claim(connection: SockJSConnection): void {
+    const session = sessionOf(connection);
+    if (session === undefined) return;
+    this.#sessions.add(session);
+    connection.once("close", () => this.#sessions.delete(session));
+  }
+
+  /** Lets nobody in any more. Sessions that are in may fetch what they have not got, such as why they were closed. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #meet(visitor: Visitor): void {
+    const refusal = this.#refusalOf(visitor);
+    if (refusal) this.#refuse(visitor, refusal);
+    else visitor.pass();
+  }
+
+  #refusalOf({ target, isUpgrade }: Visitor): Refusal | undefined {
+    if (target.kind === "malformed") return MALFORMED;
+    // SockJS would serve some of its HTTP transports on an upgrade's socket
+    if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
+    if (this.#isClosed && !("session" in target && this.#sessions.has(target.session))) return CLOSED;
+    return undefined;
+  }
+
+  #refuse({ req, refuse }: Visitor, refusal: Refusal): void {
+    const { status, reason } = refusal;
+    // not the path: it may hold a session's id
+    this.#parts.reporter.debug(
+      () => `${req.method} from ${req.socket.remoteAddress} was refused: ${status} ${reason}`,
+    );
+    refuse(refusal);
+  }
+}
+
+/** Puts a listener before those that are there, which get what it does not take; `orphaned` gets it without any. */
+function overshadow<Args extends unknown[]>(
+  emitter: EventEmitter,
+  event: string,
+  takes: (...args: Args) => boolean,
+  orphaned: (...args: Args) => void,
+): void {
+  const others = emitter.rawListeners(event);
+  emitter.removeAllListeners(event);
+  emitter.on(event, (...args) => {
+    if (takes(...(args as Args))) return;
+    for (const listener of others) Reflect.apply(listener, emitter, args);
+    if (others.length === 0 && emitter.listenerCount(event) === 1) orphaned(...(args as Args));
+  });
+}

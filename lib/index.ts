@@ -12,6 +12,7 @@ export type {
   AuthenticationFunction,
   Filter,
   Limits,
+  OriginFunction,
   TokenSocketServerOptions,
 } from "./server/options.js";
 export {

@@ -2,6 +2,9 @@ import { EventEmitter } from "node:events";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Server as SecureServer } from "node:https";
 import type { Duplex } from "node:stream";
+import type { Express, Request } from "express";
+import { expressRequest } from "./door-request.js";
+import type { Origins } from "./origins.js";
 import { type Refusal, refuseRequest, refuseUpgrade } from "./refusal.js";
 import type { Reporter } from "./reporter.js";
 import type { SockJSConnection, SockJSOptions, SockJSServer } from "./socket.js";
@@ -13,13 +16,15 @@ export type HttpServer = Server | SecureServer;
 
 /** What the door needs of the server that it belongs to. */
 export interface DoorParts {
+  readonly app: Express;
+  readonly origins: Origins;
   readonly prefix: string;
   readonly reporter: Reporter;
 }
 
 /** A request or an upgrade, and what can be done with it. */
 interface Visitor {
-  readonly req: IncomingMessage;
+  readonly req: Request;
   readonly target: Target;
   readonly isUpgrade: boolean;
   /** Lets SockJS serve it. */
@@ -29,6 +34,7 @@ interface Visitor {
 
 const MALFORMED: Refusal = { status: 400, reason: "Malformed path" };
 const NOT_FOUND: Refusal = { status: 404, reason: "Not found" };
+const FORBIDDEN: Refusal = { status: 403, reason: "Forbidden origin" };
 const CLOSED: Refusal = { status: 503, reason: "Server shutting down" };
 
 /** Stands before SockJS: what comes under the prefix, over HTTP or as an upgrade, has to get past it. */
@@ -56,7 +62,7 @@ export class Door {
         const target = this.#paths.target(req.url ?? "");
         if (!target) return false;
         this.#meet({
-          req,
+          req: expressRequest(this.#parts.app, req),
           target,
           isUpgrade: false,
           pass: () => sockjs.emit("request", req, res),
@@ -77,7 +83,7 @@ export class Door {
         // whoever has been answered for the last time need not stay until the other side agrees
         socket.once("finish", () => socket.destroy());
         this.#meet({
-          req,
+          req: expressRequest(this.#parts.app, req),
           target,
           isUpgrade: true,
           pass: () => sockjs.emit("upgrade", req, socket, head),
@@ -108,20 +114,19 @@ export class Door {
     else visitor.pass();
   }
 
-  #refusalOf({ target, isUpgrade }: Visitor): Refusal | undefined {
+  #refusalOf({ req, target, isUpgrade }: Visitor): Refusal | undefined {
     if (target.kind === "malformed") return MALFORMED;
     // SockJS would serve some of its HTTP transports on an upgrade's socket
     if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
     if (this.#isClosed && !("session" in target && this.#sessions.has(target.session))) return CLOSED;
+    if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN;
     return undefined;
   }
 
   #refuse({ req, refuse }: Visitor, refusal: Refusal): void {
     const { status, reason } = refusal;
     // not the path: it may hold a session's id
-    this.#parts.reporter.debug(
-      () => `${req.method} from ${req.socket.remoteAddress} was refused: ${status} ${reason}`,
-    );
+    this.#parts.reporter.debug(() => `${req.method} from ${req.ip} was refused: ${status} ${reason}`);
     refuse(refusal);
   }
 }

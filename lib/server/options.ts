@@ -2,6 +2,7 @@ import type { Request, RequestHandler } from "express";
 import { areChannels, type Channels } from "./channel-schemas.js";
 import type { Controller } from "./controller.js";
 import type { Routes } from "./express-routes.js";
+import { isOrigin } from "./origins.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Logger } from "./reporter.js";
 import type { Socket } from "./socket.js";
@@ -16,6 +17,9 @@ export type AuthenticationFunction = {
 export type Filter<Auth> = {
   bivariant(socket: Socket<Auth>, channel: string, message: unknown): unknown;
 }["bivariant"];
+
+/** Says whether pages of another origin may connect; see `TokenSocketServerOptions.allowedOrigins`. */
+export type OriginFunction = (origin: string, req: Request) => boolean;
 
 /** Bounds on what one client may cost. Raising one costs memory or time for each client that goes to the bound. */
 export interface Limits {
@@ -110,6 +114,18 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
   /** Connections that have not authenticated are closed after this time. Default `tokenTtl`. */
   authTimeout?: number | null | undefined;
   /**
+   * The origins of other pages that may ask for tokens, with the user's cookies, and open connections: a list, a
+   * pattern that has to fit the whole origin, or a function `(origin, req)` that returns true or false. What it throws
+   * refuses, and is reported. The request's own origin always may. Default none. Each origin that is allowed can do
+   * whatever the user who visits it can.
+   */
+  allowedOrigins?: readonly string[] | RegExp | OriginFunction | null | undefined;
+  /**
+   * Whether upgrades and POST requests may come without `Origin`, as from programs. Default `true`; `false` lets just
+   * browsers in, and programs that say what browsers say.
+   */
+  allowMissingOrigin?: boolean | null | undefined;
+  /**
    * Who may use JSONP on the token route: `"same-origin"`, a list of further origins, or `false` for nobody.
    * Default `"same-origin"`. Each origin in the list can obtain tokens as the user who visits it.
    */
@@ -131,7 +147,7 @@ export type ResolvedOptions<Auth> = {
   : never;
 
 /** The options without which the server goes. */
-type Optional = "pubsubClient" | "customMiddleware" | "filter";
+type Optional = "pubsubClient" | "customMiddleware" | "filter" | "allowedOrigins";
 
 interface Rule {
   readonly expected: string;
@@ -189,6 +205,12 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
   tokenTtl: bound,
   tokenPrefix: text,
   authTimeout: milliseconds,
+  allowedOrigins: {
+    expected: 'a list of origins such as "https://example.com", a regular expression or a function',
+    accepts: (value) =>
+      value instanceof RegExp || isFunction(value) || (Array.isArray(value) && value.every(isOrigin)),
+  },
+  allowMissingOrigin: flag,
   jsonp: {
     expected: '"same-origin", a list of origins such as "https://example.com", or false',
     accepts: (value) =>
@@ -248,6 +270,8 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     logger: console,
     exposeErrors: false,
     authTimeout: tokenTtl,
+    allowedOrigins: undefined,
+    allowMissingOrigin: true,
     jsonp: "same-origin",
     serveClient: "/socket/client.js",
     ...options,
@@ -303,10 +327,6 @@ function isFunction(value: unknown): boolean {
 
 function isNested(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isOrigin(value: unknown): boolean {
-  return typeof value === "string" && URL.canParse(value) && new URL(value).origin === value;
 }
 
 function show(value: unknown): string {

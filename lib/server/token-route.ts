@@ -4,6 +4,7 @@ import { type Answering, ask } from "../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
 import { lateError } from "./access.js";
 import type { ResolvedOptions } from "./options.js";
+import { hostOf, type Origins } from "./origins.js";
 import type { Reporter } from "./reporter.js";
 import { unmount } from "./router.js";
 import type { Identity } from "./socket.js";
@@ -16,6 +17,7 @@ export interface TokenRouteParts<Auth> {
   /** Read at each request, so that the application may change it at any time. */
   readonly authentication: () => ResolvedOptions<Auth>["authentication"];
   readonly tokens: TokenStore<Auth>;
+  readonly origins: Origins;
   readonly reporter: Reporter;
 }
 
@@ -34,6 +36,9 @@ const RETRY_AFTER = 5;
 const CALLBACK_NAME = /^[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*$/;
 const LONGEST_CALLBACK_NAME = 128;
 
+/** Those of the route; Express would answer HEAD by the handlers of GET, and make a token for it. */
+const METHODS = ["GET", "POST", "OPTIONS"];
+
 /** Bytes of JSON that a client may send to the token route. */
 const LONGEST_BODY = 65_536;
 
@@ -42,13 +47,13 @@ export class TokenRoute<Auth> {
   /** Undefined once closed; requests that are under way then pass. */
   #parts: TokenRouteParts<Auth> | undefined;
   readonly #unmount: () => void;
+  #hasWarned = false;
 
   constructor(parts: TokenRouteParts<Auth>) {
     this.#parts = parts;
     const { app, options } = parts;
-    const open: RequestHandler = (req, _res, next) => {
-      // Express answers HEAD by the handlers of GET, and would make a token for it
-      if (!this.#parts || (req.method !== "GET" && req.method !== "POST")) return next("route");
+    const open: RequestHandler = (req, res, next) => {
+      if (!this.#parts || !METHODS.includes(req.method)) return next("route");
       // the query is nested, `a[b]=c`, whatever query parser the application has
       const query = qs.parse(queryOf(req.url));
       Object.defineProperty(req, "query", {
@@ -57,14 +62,16 @@ export class TokenRoute<Auth> {
         configurable: true,
         enumerable: true,
       });
-      next();
+      if (this.#admits(this.#parts, req, res)) next();
     };
+    const preflight: RequestHandler = (_req, res) => void res.sendStatus(204);
     const serve: RequestHandler = (req, res, next) => {
       if (this.#parts) this.#serve(this.#parts, req, res).catch(next);
       else next("route");
     };
     const route = app.route(options.tokenRoute);
     const custom = [options.customMiddleware ?? []].flat();
+    route.options(open, preflight);
     route.get(open, ...custom, serve);
     route.post(open, readBody, ...custom, serve);
     this.#unmount = () => unmount(app, route);
@@ -76,11 +83,45 @@ export class TokenRoute<Auth> {
     this.#unmount();
   }
 
+  /** Whether a page may ask; the answer is on its way where not. What is allowed has the headers that say so. */
+  #admits({ origins, reporter }: TokenRouteParts<Auth>, req: Request, res: Response): boolean {
+    res.vary("Origin");
+    // a script's request, whose page `jsonp` is about
+    if (isJsonp(req)) return true;
+    const origin = origins.of(req);
+    if (origin === "own") return true;
+    if (origin === "refused") {
+      reporter.debug(() => `a token request of a page of ${nameOf(req)} was refused`);
+      // what the application itself allows has to be said here, too
+      if (res.hasHeader("Access-Control-Allow-Origin")) this.#warn(reporter, req);
+      res.set("Cache-Control", "no-store").status(403).json(FORBIDDEN.body);
+      return false;
+    }
+    res.set({
+      "Access-Control-Allow-Origin": origin.foreign,
+      "Access-Control-Allow-Credentials": "true",
+      "Access-Control-Expose-Headers": "Retry-After",
+    });
+    if (req.method === "OPTIONS") {
+      res.set("Access-Control-Allow-Methods", "GET, POST");
+      const headers = req.get("access-control-request-headers");
+      if (headers !== undefined) res.set("Access-Control-Allow-Headers", headers);
+    }
+    return true;
+  }
+
+  #warn(reporter: Reporter, req: Request): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    reporter.warn(
+      `a token request of a page of ${nameOf(req)} was refused, although the application sends CORS headers: name the origins in options.allowedOrigins`,
+    );
+  }
+
   async #serve(parts: TokenRouteParts<Auth>, req: Request, res: Response): Promise<void> {
     res.set("Cache-Control", "no-store");
     res.set("X-Content-Type-Options", "nosniff");
-    // JSONP is a way of GET alone
-    const callback = req.method === "GET" ? req.query.callback : undefined;
+    const callback = isJsonp(req) ? req.query.callback : undefined;
     // with cookies, it would hand a token to any page that asks
     if (callback !== undefined && !(isCallbackName(callback) && mayUseJsonp(req, parts.options.jsonp))) {
       parts.reporter.debug(() => "a JSONP request for a token was refused");
@@ -176,13 +217,6 @@ function identityOf<Auth>(auth: Auth, req: Request): Identity<Auth> {
   return { auth, host: hostOf(req), ip: req.ip ?? "", ips: req.ips };
 }
 
-/** Express 5's `req.host`, with the port; Express 4's has none, and a warning. */
-function hostOf(req: Request): string {
-  const trusts: (address: string | undefined, hop: number) => boolean = req.app.get("trust proxy fn");
-  const forwarded = trusts(req.socket.remoteAddress, 0) ? req.get("x-forwarded-host") : undefined;
-  return (forwarded?.split(",", 1)[0] ?? req.get("host") ?? "").trim();
-}
-
 function messageOf(outcome: Exclude<Outcome, { status: "result" }>, exposeErrors: boolean): string {
   const error =
     outcome.status === "error" ? errorForWire(outcome.error) : failureForWire(outcome.error, exposeErrors);
@@ -195,6 +229,18 @@ function queryOf(url: string): string {
   const start = url.indexOf("?");
   return start === -1 ? "" : url.slice(start + 1);
 }
+
+/** JSONP is a way of GET alone. */
+function isJsonp(req: Request): boolean {
+  return req.method === "GET" && req.query.callback !== undefined;
+}
+
+/** A page's origin for the log; a client may send anything there. */
+function nameOf(req: Request): string {
+  return JSON.stringify(req.get("origin")?.slice(0, LONGEST_ORIGIN) ?? "another site");
+}
+
+const LONGEST_ORIGIN = 200;
 
 function isCallbackName(value: unknown): value is string {
   return typeof value === "string" && value.length <= LONGEST_CALLBACK_NAME && CALLBACK_NAME.test(value);

@@ -32,6 +32,7 @@ import {
   resolveOptions,
   type TokenSocketServerOptions,
 } from "./options.js";
+import { Origins } from "./origins.js";
 import { procedure } from "./procedure.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
@@ -135,10 +136,11 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       },
     });
     const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl, limits.redisTimeout);
-    this.#tokenRoute = this.#mount(app, tokens);
+    const origins = new Origins(this.#options, reporter);
+    this.#tokenRoute = this.#mount(app, tokens, origins);
     this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
     this.#socketServer = socketServer;
-    this.#door = new Door({ prefix: rest.prefix, reporter });
+    this.#door = new Door({ app, prefix: rest.prefix, origins, reporter });
     this.#unauthenticated = new Unauthenticated(rest.authTimeout);
     this.#parts = {
       ping,
@@ -400,13 +402,14 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     for (const redis of this.#redis) redis.release();
   }
 
-  #mount(app: Express, tokens: TokenStore<Auth>): TokenRoute<Auth> {
+  #mount(app: Express, tokens: TokenStore<Auth>, origins: Origins): TokenRoute<Auth> {
     try {
       return new TokenRoute<Auth>({
         app,
         options: this.#options,
         authentication: () => this.#options.authentication,
         tokens,
+        origins,
         reporter: this.#reporter,
       });
     } catch (cause) {

@@ -170,11 +170,13 @@ export class Connection<Auth> {
 
   #receive(message: unknown): void {
     if (this.closed) return;
+    const bytes = typeof message === "string" ? Buffer.byteLength(message) : 0;
+    if (bytes > this.#parts.limits.messageBytes) return this.close(CLOSE.messageTooLarge);
     const frame = parseClientFrame(message, this.#parts.limits);
     if (this.#state === "connecting") return this.#begin(frame);
     // the application may be waiting for just this answer before it accepts the client
     if (this.#state === "open" || frame.type === "answer") return this.#handle(frame);
-    this.#wait(frame, typeof message === "string" ? Buffer.byteLength(message) : 0);
+    this.#wait(frame, bytes);
   }
 
   /** The first frame has to authenticate; what is no frame at all gets another chance. */

@@ -3,7 +3,9 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Server as SecureServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
+import { readBody } from "./body.js";
 import { expressRequest } from "./door-request.js";
+import type { Limits } from "./options.js";
 import type { Origins } from "./origins.js";
 import { type Refusal, refuseRequest, refuseUpgrade } from "./refusal.js";
 import type { Reporter } from "./reporter.js";
@@ -18,6 +20,7 @@ export type HttpServer = Server | SecureServer;
 export interface DoorParts {
   readonly app: Express;
   readonly origins: Origins;
+  readonly limits: Limits;
   readonly prefix: string;
   readonly reporter: Reporter;
 }
@@ -32,8 +35,15 @@ interface Visitor {
   refuse(refusal: Refusal): void;
 }
 
+/** How many of the largest messages fit into what may carry several. */
+const MESSAGES_PER_UNIT = 16;
+
+/** Bytes of a body that SockJS does not use. */
+const UNUSED_BODY = 4096;
+
 const MALFORMED: Refusal = { status: 400, reason: "Malformed path" };
 const NOT_FOUND: Refusal = { status: 404, reason: "Not found" };
+const NO_SESSION: Refusal = { status: 404, reason: "Session not found" };
 const FORBIDDEN: Refusal = { status: 403, reason: "Forbidden origin" };
 const CLOSED: Refusal = { status: 503, reason: "Server shutting down" };
 
@@ -50,11 +60,18 @@ export class Door {
     this.#paths = new SockJSPaths(parts.prefix);
   }
 
+  /** Bytes of what may carry several messages: a POST body, a WebSocket frame. */
+  get #unitBytes(): number {
+    return MESSAGES_PER_UNIT * this.#parts.limits.messageBytes;
+  }
+
   /** Installs a SockJS server's handlers on an HTTP server, behind this door. */
   attach(httpServer: HttpServer, socketServer: SockJSServer, options: SockJSOptions): void {
     // on an emitter that nobody else has, SockJS serves what it is given and nothing else
     const sockjs = new EventEmitter();
-    socketServer.installHandlers(sockjs as HttpServer, options);
+    const { faye_server_options: given } = { ...optionsOf(socketServer), ...options };
+    const faye_server_options = { maxLength: this.#unitBytes, ...(given as object | null) };
+    socketServer.installHandlers(sockjs as HttpServer, { ...options, faye_server_options });
     overshadow(
       httpServer,
       "request",
@@ -65,7 +82,7 @@ export class Door {
           req: expressRequest(this.#parts.app, req),
           target,
           isUpgrade: false,
-          pass: () => sockjs.emit("request", req, res),
+          pass: () => this.#passBody(target, req, res, () => sockjs.emit("request", req, res)),
           refuse: (refusal) => refuseRequest(res, refusal),
         });
         return true;
@@ -119,16 +136,45 @@ export class Door {
     // SockJS would serve some of its HTTP transports on an upgrade's socket
     if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
     if (this.#isClosed && !("session" in target && this.#sessions.has(target.session))) return CLOSED;
+    if (target.kind === "send" && !this.#sessions.has(target.session)) return NO_SESSION;
     if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN;
     return undefined;
   }
 
+  /**
+   * Reads the body, and hands all of it over at once: SockJS would read it without a bound, and copy what it has for
+   * each piece that comes.
+   */
+  #passBody(target: Target, req: IncomingMessage, res: ServerResponse, pass: () => void): void {
+    if (req.method !== "POST") return pass();
+    const { bodyTimeout } = this.#parts.limits;
+    const bound = target.kind === "send" ? this.#unitBytes : UNUSED_BODY;
+    readBody(req, bound, bodyTimeout, (body) => {
+      if ("status" in body) {
+        this.#report(req.socket.remoteAddress, body);
+        return refuseRequest(res, body);
+      }
+      pass();
+      // what SockJS has put there by now; the stream itself has ended
+      if (body.length > 0) req.emit("data", body);
+      req.emit("end");
+    });
+  }
+
   #refuse({ req, refuse }: Visitor, refusal: Refusal): void {
-    const { status, reason } = refusal;
-    // not the path: it may hold a session's id
-    this.#parts.reporter.debug(() => `${req.method} from ${req.ip} was refused: ${status} ${reason}`);
+    this.#report(req.ip, refusal);
     refuse(refusal);
   }
+
+  #report(ip: string | undefined, { status, reason }: Refusal): void {
+    // not the path: it may hold a session's id
+    this.#parts.reporter.debug(() => `a request of ${ip} was refused: ${status} ${reason}`);
+  }
+}
+
+/** A SockJS server's own options. */
+function optionsOf(server: SockJSServer): SockJSOptions {
+  return (server as { options?: SockJSOptions }).options ?? {};
 }
 
 /** Puts a listener before those that are there, which get what it does not take; `orphaned` gets it without any. */

@@ -25,6 +25,14 @@ export type OriginFunction = (origin: string, req: Request) => boolean;
 export interface Limits {
   /** Levels of nested arrays and objects in one frame; a deeper one is answered "Invalid message". Default 128. */
   jsonDepth: number;
+  /**
+   * Bytes of one message, past which its socket is closed. Default 65,536. Where `attach` was called, a POST body and
+   * a WebSocket frame, which may carry several, are bounded at 16 times that as they arrive: the body is answered 413,
+   * the frame closes its connection with 1009.
+   */
+  messageBytes: number;
+  /** Milliseconds that a POST body for SockJS may take, where `attach` was called; then it is answered 408. Default 20,000. */
+  bodyTimeout: number;
   /** UTF-16 code units in a channel's name; a request with a longer one is answered "Invalid request". Default 256. */
   channelNameLength: number;
   /** UTF-16 code units in an RPC path; a longer one is answered "Function not found". Default 256. */
@@ -226,6 +234,8 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
 /** Each limit's default. */
 export const DEFAULT_LIMITS: Readonly<Limits> = {
   jsonDepth: 128,
+  messageBytes: 65_536,
+  bodyTimeout: 20_000,
   channelNameLength: 256,
   pathLength: 256,
   framesWaiting: 1000,

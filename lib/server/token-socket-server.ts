@@ -140,7 +140,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#tokenRoute = this.#mount(app, tokens, origins);
     this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
     this.#socketServer = socketServer;
-    this.#door = new Door({ app, prefix: rest.prefix, origins, reporter });
+    this.#door = new Door({ app, prefix: rest.prefix, origins, limits, reporter });
     this.#unauthenticated = new Unauthenticated(rest.authTimeout);
     this.#parts = {
       ping,

@@ -18,6 +18,7 @@ export const CLOSE = /* @__PURE__ */ closeReasons({
   tokenNotFound: [4401, "Token not found"],
   forbidden: [4403, "Forbidden"],
   authenticationTimeout: [4408, "Not authenticated in time"],
+  messageTooLarge: [4413, "Message too large"],
   tooManyFrames: [4429, "Too many frames while authenticating"],
   unavailable: [4503, "Authentication unavailable"],
 });

@@ -41,6 +41,7 @@ export {
   TokenSocketServer as default,
   TokenSocketServer as "module.exports",
 } from "./server/token-socket-server.js";
+export type { Verification, VerifyFunction } from "./server/verification.js";
 export type { Callback } from "./shared/answer.js";
 export {
   AbortedError,

@@ -5,23 +5,34 @@ import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
 import { readBody } from "./body.js";
 import { expressRequest } from "./door-request.js";
-import type { Limits } from "./options.js";
+import type { ResolvedOptions } from "./options.js";
 import type { Origins } from "./origins.js";
 import { type Refusal, refuseRequest, refuseUpgrade } from "./refusal.js";
 import type { Reporter } from "./reporter.js";
 import type { SockJSConnection, SockJSOptions, SockJSServer } from "./socket.js";
-import { sessionOf } from "./sockjs.js";
+import { keyOf } from "./sockjs.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";
+
+import { type Verdict, verdictOf } from "./verification.js";
 
 /** A server of Node.js, with TLS or without. */
 export type HttpServer = Server | SecureServer;
+
+/** A connection that may come, or is there. */
+interface Guest {
+  readonly ip: string;
+  /** What `verifyConnection` has handed on. */
+  data: unknown;
+  /** `verifying`: the application decides; `entering`: SockJS has the request; `inside`: there is a connection. */
+  state: "verifying" | "entering" | "inside" | "gone";
+  isAuthenticated: boolean;
+}
 
 /** What the door needs of the server that it belongs to. */
 export interface DoorParts {
   readonly app: Express;
   readonly origins: Origins;
-  readonly limits: Limits;
-  readonly prefix: string;
+  readonly options: Pick<ResolvedOptions<unknown>, "prefix" | "limits" | "authTimeout" | "verifyConnection">;
   readonly reporter: Reporter;
 }
 
@@ -32,6 +43,8 @@ interface Visitor {
   readonly isUpgrade: boolean;
   /** Lets SockJS serve it. */
   pass(): void;
+  /** Calls back when it has been answered, or the client has gone. */
+  onEnd(listener: () => void): void;
   refuse(refusal: Refusal): void;
 }
 
@@ -45,24 +58,32 @@ const MALFORMED: Refusal = { status: 400, reason: "Malformed path" };
 const NOT_FOUND: Refusal = { status: 404, reason: "Not found" };
 const NO_SESSION: Refusal = { status: 404, reason: "Session not found" };
 const FORBIDDEN: Refusal = { status: 403, reason: "Forbidden origin" };
+const BUSY: Refusal = { status: 409, reason: "The session is being opened" };
+const TOO_MANY: Refusal = { status: 429, reason: "Too many connections", retryAfter: 5 };
+const FULL: Refusal = { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 };
+const FAILED: Refusal = { status: 500, reason: "Internal error" };
+const LATE: Refusal = { status: 503, reason: "Not verified in time", retryAfter: 5 };
 const CLOSED: Refusal = { status: 503, reason: "Server shutting down" };
 
 /** Stands before SockJS: what comes under the prefix, over HTTP or as an upgrade, has to get past it. */
 export class Door {
   readonly #parts: DoorParts;
   readonly #paths: SockJSPaths;
-  /** The sessions of SockJS's HTTP transports that were let in, by their ids, until SockJS forgets them. */
-  readonly #sessions = new Set<string>();
+  /** By the ids of SockJS's sessions, until SockJS forgets them, and by the TCP connections of WebSockets. */
+  readonly #guests = new Map<string | object, Guest>();
+  readonly #guestsByConnection = new WeakMap<object, Guest>();
+  readonly #perIp = new Map<string, number>();
+  #unauthenticated = 0;
   #isClosed = false;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
-    this.#paths = new SockJSPaths(parts.prefix);
+    this.#paths = new SockJSPaths(parts.options.prefix);
   }
 
   /** Bytes of what may carry several messages: a POST body, a WebSocket frame. */
   get #unitBytes(): number {
-    return MESSAGES_PER_UNIT * this.#parts.limits.messageBytes;
+    return MESSAGES_PER_UNIT * this.#parts.options.limits.messageBytes;
   }
 
   /** Installs a SockJS server's handlers on an HTTP server, behind this door. */
@@ -83,6 +104,7 @@ export class Door {
           target,
           isUpgrade: false,
           pass: () => this.#passBody(target, req, res, () => sockjs.emit("request", req, res)),
+          onEnd: (listener) => res.once("close", listener),
           refuse: (refusal) => refuseRequest(res, refusal),
         });
         return true;
@@ -104,6 +126,7 @@ export class Door {
           target,
           isUpgrade: true,
           pass: () => sockjs.emit("upgrade", req, socket, head),
+          onEnd: (listener) => socket.once("close", listener),
           refuse: (refusal) => refuseUpgrade(socket, refusal),
         });
         return true;
@@ -112,12 +135,23 @@ export class Door {
     );
   }
 
-  /** Takes note of what SockJS has made of a request. */
-  claim(connection: SockJSConnection): void {
-    const session = sessionOf(connection);
-    if (session === undefined) return;
-    this.#sessions.add(session);
-    connection.once("close", () => this.#sessions.delete(session));
+  /** Takes note of what SockJS has made of a request, and gives what `verifyConnection` has handed on. */
+  claim(connection: SockJSConnection): unknown {
+    const key = keyOf(connection);
+    const guest = key === undefined ? undefined : this.#guests.get(key);
+    if (key === undefined || !guest) return undefined;
+    guest.state = "inside";
+    this.#guestsByConnection.set(connection, guest);
+    if (typeof key === "string") connection.once("close", () => this.#release(key, guest));
+    return guest.data;
+  }
+
+  /** Takes note of a connection that has an identity. */
+  authenticated(connection: object): void {
+    const guest = this.#guestsByConnection.get(connection);
+    if (!guest || guest.isAuthenticated || guest.state === "gone") return;
+    guest.isAuthenticated = true;
+    this.#unauthenticated--;
   }
 
   /** Lets nobody in any more. Sessions that are in may fetch what they have not got, such as why they were closed. */
@@ -127,16 +161,86 @@ export class Door {
 
   #meet(visitor: Visitor): void {
     const refusal = this.#refusalOf(visitor);
-    if (refusal) this.#refuse(visitor, refusal);
+    if (refusal) return this.#refuse(visitor, refusal);
+    const { req, target } = visitor;
+    if (target.kind === "receive") this.#admit(visitor, target.session);
+    else if (target.kind === "websocket" && visitor.isUpgrade) this.#admit(visitor, req.socket);
     else visitor.pass();
+  }
+
+  /** Lets in who opens a connection, if there is room and the application agrees. */
+  #admit(visitor: Visitor, key: string | object): void {
+    const known = this.#guests.get(key);
+    if (known) return known.state === "verifying" ? this.#refuse(visitor, BUSY) : visitor.pass();
+    const { ip = "" } = visitor.req;
+    const refusal = this.#noRoomFor(ip);
+    if (refusal) return this.#refuse(visitor, refusal);
+    const guest: Guest = { ip, data: undefined, state: "verifying", isAuthenticated: false };
+    this.#guests.set(key, guest);
+    this.#perIp.set(ip, (this.#perIp.get(ip) ?? 0) + 1);
+    this.#unauthenticated++;
+    visitor.onEnd(() => {
+      // a session of an HTTP transport goes on after the request that has opened it
+      if (typeof key !== "string" || guest.state !== "inside") this.#release(key, guest);
+    });
+    const enter = (verdict: Verdict) => {
+      if (guest.state === "gone") return;
+      if ("status" in verdict || this.#isClosed) {
+        this.#release(key, guest);
+        return this.#refuse(visitor, "status" in verdict ? verdict : CLOSED);
+      }
+      guest.data = verdict.data;
+      guest.state = "entering";
+      visitor.pass();
+    };
+    const verdict = this.#verify(visitor.req);
+    if (verdict instanceof Promise) void verdict.then(enter);
+    else enter(verdict);
+  }
+
+  #noRoomFor(ip: string): Refusal | undefined {
+    const { connectionsPerIp, unauthenticatedConnections } = this.#parts.options.limits;
+    if ((this.#perIp.get(ip) ?? 0) >= connectionsPerIp) return TOO_MANY;
+    if (this.#unauthenticated >= unauthenticatedConnections) return FULL;
+    return undefined;
+  }
+
+  #release(key: string | object, guest: Guest): void {
+    if (guest.state === "gone") return;
+    guest.state = "gone";
+    this.#guests.delete(key);
+    if (!guest.isAuthenticated) this.#unauthenticated--;
+    const others = (this.#perIp.get(guest.ip) ?? 0) - 1;
+    if (others > 0) this.#perIp.set(guest.ip, others);
+    else this.#perIp.delete(guest.ip);
+  }
+
+  #verify(req: Request): Verdict | Promise<Verdict> {
+    const { verifyConnection, authTimeout } = this.#parts.options;
+    if (!verifyConnection) return { data: undefined };
+    const failed = (error: unknown): Verdict => {
+      this.#parts.reporter.error("verifyConnection failed", error);
+      return FAILED;
+    };
+    try {
+      const answer = verifyConnection(req);
+      if (!(answer instanceof Promise)) return verdictOf(answer);
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<Verdict>((resolve) => {
+        timer = setTimeout(() => resolve(LATE), authTimeout).unref();
+      });
+      return Promise.race([answer.then(verdictOf, failed), late]).finally(() => clearTimeout(timer));
+    } catch (error) {
+      return failed(error);
+    }
   }
 
   #refusalOf({ req, target, isUpgrade }: Visitor): Refusal | undefined {
     if (target.kind === "malformed") return MALFORMED;
     // SockJS would serve some of its HTTP transports on an upgrade's socket
     if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
-    if (this.#isClosed && !("session" in target && this.#sessions.has(target.session))) return CLOSED;
-    if (target.kind === "send" && !this.#sessions.has(target.session)) return NO_SESSION;
+    if (this.#isClosed && !("session" in target && this.#guests.has(target.session))) return CLOSED;
+    if (target.kind === "send" && !this.#guests.has(target.session)) return NO_SESSION;
     if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN;
     return undefined;
   }
@@ -147,7 +251,7 @@ export class Door {
    */
   #passBody(target: Target, req: IncomingMessage, res: ServerResponse, pass: () => void): void {
     if (req.method !== "POST") return pass();
-    const { bodyTimeout } = this.#parts.limits;
+    const { bodyTimeout } = this.#parts.options.limits;
     const bound = target.kind === "send" ? this.#unitBytes : UNUSED_BODY;
     readBody(req, bound, bodyTimeout, (body) => {
       if ("status" in body) {

@@ -6,6 +6,7 @@ import { isOrigin } from "./origins.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Logger } from "./reporter.js";
 import type { Socket } from "./socket.js";
+import type { VerifyFunction } from "./verification.js";
 
 /** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
 export type AuthenticationFunction = {
@@ -33,6 +34,16 @@ export interface Limits {
   messageBytes: number;
   /** Milliseconds that a POST body for SockJS may take, where `attach` was called; then it is answered 408. Default 20,000. */
   bodyTimeout: number;
+  /**
+   * Connections of one IP at once, where `attach` was called; more are answered 429. Default Infinity: without `trust
+   * proxy` all users have the proxy's, and those of one company may share one.
+   */
+  connectionsPerIp: number;
+  /**
+   * Connections at once that have not authenticated, where `attach` was called; more are answered 503. Default 10,000. A
+   * lower one lets fewer strangers keep users out.
+   */
+  unauthenticatedConnections: number;
   /** UTF-16 code units in a channel's name; a request with a longer one is answered "Invalid request". Default 256. */
   channelNameLength: number;
   /** UTF-16 code units in an RPC path; a longer one is answered "Function not found". Default 256. */
@@ -134,6 +145,12 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    */
   allowMissingOrigin?: boolean | null | undefined;
   /**
+   * Decides on each connection before it is opened, where `attach` was called: `(req)` returns, or resolves with, true,
+   * `{ data }` for the socket's `data`, or `{ status, reason }`, with which it is refused. All else is a 403, a throw a
+   * 500 that is reported, and no answer within `authTimeout` a 503. Default none.
+   */
+  verifyConnection?: VerifyFunction | null | undefined;
+  /**
    * Who may use JSONP on the token route: `"same-origin"`, a list of further origins, or `false` for nobody.
    * Default `"same-origin"`. Each origin in the list can obtain tokens as the user who visits it.
    */
@@ -155,7 +172,7 @@ export type ResolvedOptions<Auth> = {
   : never;
 
 /** The options without which the server goes. */
-type Optional = "pubsubClient" | "customMiddleware" | "filter" | "allowedOrigins";
+type Optional = "pubsubClient" | "customMiddleware" | "filter" | "allowedOrigins" | "verifyConnection";
 
 interface Rule {
   readonly expected: string;
@@ -219,6 +236,7 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
       value instanceof RegExp || isFunction(value) || (Array.isArray(value) && value.every(isOrigin)),
   },
   allowMissingOrigin: flag,
+  verifyConnection: fn,
   jsonp: {
     expected: '"same-origin", a list of origins such as "https://example.com", or false',
     accepts: (value) =>
@@ -236,6 +254,8 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   jsonDepth: 128,
   messageBytes: 65_536,
   bodyTimeout: 20_000,
+  connectionsPerIp: Number.POSITIVE_INFINITY,
+  unauthenticatedConnections: 10_000,
   channelNameLength: 256,
   pathLength: 256,
   framesWaiting: 1000,
@@ -282,6 +302,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     authTimeout: tokenTtl,
     allowedOrigins: undefined,
     allowMissingOrigin: true,
+    verifyConnection: undefined,
     jsonp: "same-origin",
     serveClient: "/socket/client.js",
     ...options,

@@ -38,6 +38,8 @@ export interface PendingSocket extends SockJSConnection {
   readonly sid: string;
   /** When it connected, in milliseconds since 1970. */
   readonly created: number;
+  /** What `verifyConnection` has handed on. */
+  readonly data: unknown;
   /** Its keys are the channels that it has joined; without a prototype. */
   readonly channels: Readonly<Record<string, true>>;
 }

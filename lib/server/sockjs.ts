@@ -29,11 +29,13 @@ export function onConnection(
   };
 }
 
-/** The id of a SockJS session of an HTTP transport, which its requests have in their paths; WebSockets have none. */
-export function sessionOf(connection: SockJSConnection): string | undefined {
-  const { _session } = connection as { _session?: { session_id?: unknown } };
-  const id = _session?.session_id;
-  return typeof id === "string" ? id : undefined;
+/**
+ * What a connection can be told by where its requests are seen: the id of its session, which is in their paths, or for
+ * a WebSocket, which has none, its TCP connection.
+ */
+export function keyOf(connection: SockJSConnection): string | object | undefined {
+  const { _session } = connection as { _session?: { session_id?: string; recv?: { connection?: object } } };
+  return _session?.session_id ?? _session?.recv?.connection;
 }
 
 /** A SockJS connection through the small interface that the rest needs. */
@@ -41,11 +43,13 @@ export class SockJSTransport {
   readonly socket: PendingSocket;
   readonly #connection: SockJSConnection;
 
-  constructor(connection: SockJSConnection) {
+  /** `data` is what the application knows of the connection already. */
+  constructor(connection: SockJSConnection, data?: unknown) {
     this.#connection = connection;
     this.socket = Object.assign(connection, {
       sid: uuid(),
       created: Date.now(),
+      data,
       channels: Object.create(null) as Record<string, true>,
     });
   }

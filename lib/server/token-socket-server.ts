@@ -140,7 +140,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#tokenRoute = this.#mount(app, tokens, origins);
     this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
     this.#socketServer = socketServer;
-    this.#door = new Door({ app, prefix: rest.prefix, origins, limits, reporter });
+    this.#door = new Door({ app, options: this.#options, origins, reporter });
     this.#unauthenticated = new Unauthenticated(rest.authTimeout);
     this.#parts = {
       ping,
@@ -159,7 +159,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       reporter,
       notify: (event, ...args) => this.#notify(event, ...args),
       onAuthenticating: (connection) => this.#unauthenticated.add(connection),
-      onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
+      onAuthenticated: (connection) => {
+        this.#unauthenticated.delete(connection);
+        this.#door.authenticated(connection.socket);
+      },
       onClosed: (connection) => this.#forget(connection),
     };
     this.#stopAccepting = onConnection(socketServer, rest.prefix, (connection) => this.#accept(connection));
@@ -455,8 +458,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   #accept(sockjsConnection: SockJSConnection): void {
-    this.#door.claim(sockjsConnection);
-    const connection = new Connection<Auth>(new SockJSTransport(sockjsConnection), this.#parts);
+    const data = this.#door.claim(sockjsConnection);
+    const connection = new Connection<Auth>(new SockJSTransport(sockjsConnection, data), this.#parts);
     this.#connections.set(connection.socket, connection);
     this.#unauthenticated.add(connection);
     this.#reporter.debug(() => `${connection.socket.sid} has connected`);

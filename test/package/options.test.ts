@@ -161,6 +161,7 @@ describe("an option", () => {
       ],
     },
     allowMissingOrigin: { good: [true, false], bad: ["yes", 1, 0, {}] },
+    verifyConnection: { good: [noop], bad: [true, "secret", {}, [noop]] },
     jsonp: {
       good: ["same-origin", false, [], ["https://a.example", "http://localhost:8080"]],
       bad: [true, "https://a.example", ["a.example"], ["https://a.example/"], [5], {}],

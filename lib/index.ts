@@ -36,6 +36,7 @@ export type {
   SockJSOptions,
   SockJSServer,
 } from "./server/socket.js";
+export type { TokenBinding } from "./server/token-binding.js";
 export {
   TokenSocketServer,
   TokenSocketServer as default,

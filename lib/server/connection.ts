@@ -31,7 +31,7 @@ import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
 import { Lanes } from "./lanes.js";
 import type { PubSub } from "./pubsub.js";
-import type { Identity, Socket } from "./socket.js";
+import type { Identity, PendingSocket, Socket } from "./socket.js";
 import type { SockJSTransport } from "./sockjs.js";
 import { isToken, type TokenStore } from "./token-store.js";
 
@@ -39,6 +39,8 @@ import { isToken, type TokenStore } from "./token-store.js";
 export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly ping: boolean;
   readonly tokens: TokenStore<Auth>;
+  /** Whether a token is good on a connection whose `auth` frame had this nonce. */
+  readonly isBoundTo: (identity: Identity<Auth>, connection: PendingSocket, nonce: unknown) => boolean;
   readonly channelSchemas: ChannelSchemas;
   readonly pubsub: PubSub<Auth>;
   /** Tells the application of something that has happened. */
@@ -232,8 +234,8 @@ export class Connection<Auth> {
     this.#waiting.push({ frame, bytes });
   }
 
-  async #authenticate({ head, token, protocol }: AuthFrame): Promise<void> {
-    const { tokens, access, reporter } = this.#parts;
+  async #authenticate({ head, token, nonce, protocol }: AuthFrame): Promise<void> {
+    const { tokens, isBoundTo, access, reporter } = this.#parts;
     const isFirst = !this.#identified;
     this.#state = "authenticating";
     if (!isFirst) this.#parts.onAuthenticating(this);
@@ -246,6 +248,10 @@ export class Connection<Auth> {
       return this.close(CLOSE.unavailable);
     }
     if (this.closed) return;
+    if (identity && !isBoundTo(identity, this.socket, nonce)) {
+      reporter.debug(() => `${this.socket.sid} has presented a token that was issued to another client`);
+      identity = undefined;
+    }
     if (!identity) {
       this.refuse(head, TOKEN_NOT_FOUND);
       return this.close(CLOSE.tokenNotFound);

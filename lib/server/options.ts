@@ -6,6 +6,7 @@ import { isOrigin } from "./origins.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Logger } from "./reporter.js";
 import type { Socket } from "./socket.js";
+import type { TokenBinding } from "./token-binding.js";
 import type { VerifyFunction } from "./verification.js";
 
 /** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
@@ -130,6 +131,12 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    * a token of one application or route is none of another's.
    */
   tokenPrefix?: string | null | undefined;
+  /**
+   * What a token is good for, apart from time: `"ip"`, connections of the IP that asked for it; `"nonce"`, those whose
+   * `auth` frame has the `nonce` that the token request had; `false`, any. Default `false`. `"ip"` shuts out clients whose
+   * address changes between the two, `"nonce"` those that send none.
+   */
+  tokenBinding?: TokenBinding | null | undefined;
   /** Connections that have not authenticated are closed after this time. Default `tokenTtl`. */
   authTimeout?: number | null | undefined;
   /**
@@ -229,6 +236,10 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
   exposeErrors: flag,
   tokenTtl: bound,
   tokenPrefix: text,
+  tokenBinding: {
+    expected: '"ip", "nonce" or false',
+    accepts: (value) => value === "ip" || value === "nonce" || value === false,
+  },
   authTimeout: milliseconds,
   allowedOrigins: {
     expected: 'a list of origins such as "https://example.com", a regular expression or a function',
@@ -299,6 +310,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     debug: false,
     logger: console,
     exposeErrors: false,
+    tokenBinding: false,
     authTimeout: tokenTtl,
     allowedOrigins: undefined,
     allowMissingOrigin: true,

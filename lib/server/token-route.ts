@@ -8,12 +8,16 @@ import { hostOf, type Origins } from "./origins.js";
 import type { Reporter } from "./reporter.js";
 import { unmount } from "./router.js";
 import type { Identity } from "./socket.js";
+import { nonceOf } from "./token-binding.js";
 import type { TokenStore } from "./token-store.js";
 
 /** What the token route needs. */
 export interface TokenRouteParts<Auth> {
   readonly app: Express;
-  readonly options: Pick<ResolvedOptions<Auth>, "tokenRoute" | "customMiddleware" | "jsonp" | "exposeErrors">;
+  readonly options: Pick<
+    ResolvedOptions<Auth>,
+    "tokenRoute" | "tokenBinding" | "customMiddleware" | "jsonp" | "exposeErrors"
+  >;
   /** Read at each request, so that the application may change it at any time. */
   readonly authentication: () => ResolvedOptions<Auth>["authentication"];
   readonly tokens: TokenStore<Auth>;
@@ -28,6 +32,8 @@ interface Answer {
 }
 
 const FORBIDDEN: Answer = { status: 403, body: { error: "Forbidden" } };
+
+const NO_NONCE: Answer = { status: 400, body: { error: "A nonce is missing" } };
 
 /** How long clients should wait before they ask again while Redis does not answer, in seconds. */
 const RETRY_AFTER = 5;
@@ -142,6 +148,8 @@ export class TokenRoute<Auth> {
 
   async #answer(parts: TokenRouteParts<Auth>, req: Request): Promise<Answer> {
     const { tokens, reporter, options } = parts;
+    const nonce = options.tokenBinding === "nonce" ? nonceOf(req) : undefined;
+    if (options.tokenBinding === "nonce" && nonce === undefined) return NO_NONCE;
     const outcome = await this.#authenticate(parts, req);
     if (outcome.status !== "result") {
       if (outcome.status === "failure" && !isRpcError(outcome.error)) {
@@ -152,7 +160,12 @@ export class TokenRoute<Auth> {
     const auth = this.#authOf(parts, outcome.value, req);
     if (!auth) return FORBIDDEN;
     try {
-      return { status: 200, body: { token: await tokens.issue(identityOf(auth, req)) } };
+      return {
+        status: 200,
+        body: {
+          token: await tokens.issue({ ...identityOf(auth, req), ...(nonce !== undefined && { nonce }) }),
+        },
+      };
     } catch (error) {
       if (error instanceof TypeError) {
         reporter.error("an identity is no JSON", error);

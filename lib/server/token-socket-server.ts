@@ -48,6 +48,7 @@ import type {
   SockJSServer,
 } from "./socket.js";
 import { onConnection, SockJSTransport } from "./sockjs.js";
+import { isBoundTo } from "./token-binding.js";
 import { TokenRoute } from "./token-route.js";
 import { TokenStore } from "./token-store.js";
 import { Unauthenticated } from "./unauthenticated.js";
@@ -154,6 +155,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         limits.pathLength,
         reporter,
       ),
+      isBoundTo: (identity, connection, nonce) =>
+        isBoundTo(rest.tokenBinding, app, identity, connection, nonce),
       channelSchemas: new ChannelSchemas(this.#options.channels),
       pubsub: this.#pubsub,
       reporter,

@@ -2,6 +2,7 @@ import { v4 as uuid, validate, version } from "uuid";
 import { isObject } from "../shared/protocol.js";
 import type { Redis } from "./redis/redis.js";
 import type { Identity } from "./socket.js";
+import type { BoundIdentity } from "./token-binding.js";
 
 /** Tokens and the identities behind them, in Redis. A token is good once, and for a limited time. */
 export class TokenStore<Auth> {
@@ -19,7 +20,7 @@ export class TokenStore<Auth> {
   }
 
   /** Stores an identity and gives its token, a uuid v4. Throws a `TypeError` for an identity that is no JSON. */
-  async issue(identity: Identity<Auth>): Promise<string> {
+  async issue(identity: BoundIdentity<Auth>): Promise<string> {
     const value = encodeIdentity(identity);
     const token = uuid();
     await this.#inTime(token, this.#redis.set(this.#prefix + token, value, this.#ttl));
@@ -27,7 +28,7 @@ export class TokenStore<Auth> {
   }
 
   /** Gives the identity behind a token and forgets the token, in one command; undefined for an unknown one. */
-  async redeem(token: string): Promise<Identity<Auth> | undefined> {
+  async redeem(token: string): Promise<BoundIdentity<Auth> | undefined> {
     const value = await this.#inTime(token, this.#redis.take(this.#prefix + token));
     return value === null ? undefined : parseIdentity<Auth>(value);
   }

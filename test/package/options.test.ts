@@ -146,6 +146,7 @@ describe("an option", () => {
     exposeErrors: { good: [true, false], bad: ["yes", 1, 0, {}] },
     tokenTtl: { good: [1, 60_000], bad: [0, -1, 1.5, Number.NaN, Infinity, "30000", {}] },
     tokenPrefix: { good: ["", "shop:"], bad: [5, {}, false] },
+    tokenBinding: { good: ["ip", "nonce", false], bad: [true, "", "IP", ["ip"], {}] },
     authTimeout: { good: [1, 0.5, 60_000], bad: [0, -1, Number.NaN, Infinity, "30000", {}] },
     allowedOrigins: {
       good: [[], ["https://a.example", "http://[::1]:8080"], /https:\/\/\w+\.example/, noop],

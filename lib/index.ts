@@ -5,6 +5,7 @@ import "./shared/error-names.js";
 
 export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, RpcFunction } from "./server/controller.js";
+export type { HttpServer } from "./server/door.js";
 export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
 export { type ExpiresAt, type Expiring, expiring } from "./server/expiry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
@@ -14,6 +15,7 @@ export type {
   Filter,
   Identify,
   Limits,
+  OriginFunction,
   TokenSocketServerOptions,
   VerifyToken,
 } from "./server/options.js";
@@ -32,12 +34,21 @@ export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from ".
 export type { Logger } from "./server/reporter.js";
 export type { DisconnectOptions, Selector } from "./server/selectors.js";
 export type { SlowReaderPolicy } from "./server/slow-readers.js";
-export type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./server/socket.js";
+export type {
+  Identity,
+  PendingSocket,
+  Socket,
+  SockJSConnection,
+  SockJSOptions,
+  SockJSServer,
+} from "./server/socket.js";
+export type { TokenBinding } from "./server/token-binding.js";
 export {
   TokenSocketServer,
   TokenSocketServer as default,
   TokenSocketServer as "module.exports",
 } from "./server/token-socket-server.js";
+export type { Verification, VerifyFunction } from "./server/verification.js";
 export type { Callback } from "./shared/answer.js";
 export {
   AbortedError,

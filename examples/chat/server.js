@@ -193,9 +193,7 @@ app.use((error, _req, res, next) => {
 });
 
 const server = createServer(app);
-// a client that resets its connection while it asks for a WebSocket must not end the process
-server.on("upgrade", (_req, socket) => socket.on("error", () => {}));
-sockets.installHandlers(server, { prefix: "/sockets" });
+tokenServer.attach(server);
 await tokenServer.ready();
 server.listen(Number(PORT), HOST, () => {
   console.log(`The chat is on http://${HOST}:${server.address().port}`);

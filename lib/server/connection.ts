@@ -280,12 +280,14 @@ export class Connection<Auth> {
 
   #receive(message: unknown): void {
     if (this.closed) return;
+    const bytes = typeof message === "string" ? Buffer.byteLength(message) : 0;
+    if (bytes > this.#parts.limits.messageBytes) return this.close(CLOSE.messageTooLarge);
     const frame = parseClientFrame(message, this.#parts.limits);
     if (this.#state === "connecting") return this.#begin(frame);
     // the application may be waiting for just this answer before it accepts the client
     const mayPass = (this.#state === "open" && this.#waiting.length === 0) || frame.type === "answer";
     if (mayPass && this.#rate.take()) return this.#handle(frame);
-    this.#wait(frame, typeof message === "string" ? Buffer.byteLength(message) : 0);
+    this.#wait(frame, bytes);
     this.#serveWaiting();
   }
 
@@ -342,7 +344,7 @@ export class Connection<Auth> {
     this.#waiting.push({ frame, bytes });
   }
 
-  async #authenticate({ head, token, protocol }: AuthFrame): Promise<void> {
+  async #authenticate({ head, token, nonce, protocol }: AuthFrame): Promise<void> {
     const { identities, access, reporter } = this.#parts;
     const isFirst = !this.#identity;
     this.#state = "authenticating";
@@ -350,7 +352,7 @@ export class Connection<Auth> {
     if (!identities.accepts(token)) return this.close(CLOSE.invalidToken);
     let identity: Presented<Auth> | undefined;
     try {
-      identity = await identities.find(token, this.socket);
+      identity = await identities.find(token, this.socket, nonce);
     } catch (error) {
       reporter.error("redeeming a token failed", error);
       return isFirst || this.#protocol !== PROTOCOL ? this.close(CLOSE.unavailable) : this.#remain(head);

@@ -17,6 +17,8 @@ export interface IdentitiesParts<Auth> {
   readonly tokens: TokenStore<Auth>;
   readonly identify: Identify<Auth> | undefined;
   readonly verifyToken: VerifyToken<Auth> | undefined;
+  /** Whether a token is good on a connection whose `auth` frame had this nonce. */
+  readonly isBoundTo: (record: TokenRecord<Auth>, socket: PendingSocket, nonce: unknown) => boolean;
   /** UTF-16 code units in a token that `verifyToken` gets. */
   readonly tokenLength: number;
   readonly reporter: Reporter;
@@ -37,12 +39,26 @@ export class Identities<Auth> {
   }
 
   /** Gives what a token stands for, once; undefined for one that is not good. Rejects where that cannot be told. */
-  async find(token: string, socket: PendingSocket): Promise<Presented<Auth> | undefined> {
-    const { tokens, identify } = this.#parts;
-    const record = isToken(token) ? await tokens.redeem(token) : await this.#verify(token, socket);
+  async find(token: string, socket: PendingSocket, nonce?: unknown): Promise<Presented<Auth> | undefined> {
+    const { identify } = this.#parts;
+    const record = isToken(token)
+      ? await this.#redeem(token, socket, nonce)
+      : await this.#verify(token, socket);
     if (!record) return undefined;
     const key = identify && toKey(identify(record.auth));
     return { ...record, key, issuedAt: record.issuedAt ?? Date.now() };
+  }
+
+  async #redeem(
+    token: string,
+    socket: PendingSocket,
+    nonce: unknown,
+  ): Promise<TokenRecord<Auth> | undefined> {
+    const { tokens, isBoundTo, reporter } = this.#parts;
+    const record = await tokens.redeem(token);
+    if (!record || isBoundTo(record, socket, nonce)) return record;
+    reporter.debug(() => `${socket.sid} has presented a token that was issued to another client`);
+    return undefined;
   }
 
   async #verify(token: string, socket: PendingSocket): Promise<TokenRecord<Auth> | undefined> {

@@ -5,10 +5,13 @@ import type { Channels } from "./channel-schemas.js";
 import type { Controller } from "./controller.js";
 import type { ExpiresAt } from "./expiry.js";
 import type { Routes } from "./express-routes.js";
+import { isOrigin } from "./origins.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Logger } from "./reporter.js";
 import { isSlowReaderPolicy, type SlowReaderPolicy } from "./slow-readers.js";
 import type { PendingSocket, Socket } from "./socket.js";
+import type { TokenBinding } from "./token-binding.js";
+import type { VerifyFunction } from "./verification.js";
 
 /** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
 export type AuthenticationFunction = {
@@ -41,10 +44,31 @@ export type Filter<Auth> = {
   bivariant(socket: Socket<Auth>, channel: string, message: unknown): unknown;
 }["bivariant"];
 
+/** Says whether pages of another origin may connect; see `TokenSocketServerOptions.allowedOrigins`. */
+export type OriginFunction = (origin: string, req: Request) => boolean;
+
 /** Bounds on what one client may cost. Raising one costs memory or time for each client that goes to the bound. */
 export interface Limits {
   /** Levels of nested arrays and objects in one frame; a deeper one is answered "Invalid message". Default 128. */
   jsonDepth: number;
+  /**
+   * Bytes of one message, past which its socket is closed. Default 65,536. Where `attach` was called, a POST body and
+   * a WebSocket frame, which may carry several, are bounded at 16 times that as they arrive: the body is answered 413,
+   * the frame closes its connection with 1009.
+   */
+  messageBytes: number;
+  /** Milliseconds that a POST body for SockJS may take, where `attach` was called; then it is answered 408. Default 20,000. */
+  bodyTimeout: number;
+  /**
+   * Connections of one IP at once, where `attach` was called; more are answered 429. Default Infinity: without `trust
+   * proxy` all users have the proxy's, and those of one company may share one.
+   */
+  connectionsPerIp: number;
+  /**
+   * Connections at once that have not authenticated, where `attach` was called; more are answered 503. Default 10,000. A
+   * lower one lets fewer strangers keep users out.
+   */
+  unauthenticatedConnections: number;
   /** UTF-16 code units in a channel's name; a request with a longer one is answered "Invalid request". Default 256. */
   channelNameLength: number;
   /** UTF-16 code units in a token that `verifyToken` gets; a longer one is refused. Default 8192. */
@@ -191,8 +215,32 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    * a token of one application or route is none of another's.
    */
   tokenPrefix?: string | null | undefined;
+  /**
+   * What a token is good for, apart from time: `"ip"`, connections of the IP that asked for it; `"nonce"`, those whose
+   * `auth` frame has the `nonce` that the token request had; `false`, any. Default `false`. `"ip"` shuts out clients whose
+   * address changes between the two, `"nonce"` those that send none.
+   */
+  tokenBinding?: TokenBinding | null | undefined;
   /** Connections that have not authenticated are closed after this time. Default `tokenTtl`. */
   authTimeout?: number | null | undefined;
+  /**
+   * The origins of other pages that may ask for tokens, with the user's cookies, and open connections: a list, a
+   * pattern that has to fit the whole origin, or a function `(origin, req)` that returns true or false. What it throws
+   * refuses, and is reported. The request's own origin always may. Default none. Each origin that is allowed can do
+   * whatever the user who visits it can.
+   */
+  allowedOrigins?: readonly string[] | RegExp | OriginFunction | null | undefined;
+  /**
+   * Whether upgrades and POST requests may come without `Origin`, as from programs. Default `true`; `false` lets just
+   * browsers in, and programs that say what browsers say.
+   */
+  allowMissingOrigin?: boolean | null | undefined;
+  /**
+   * Decides on each connection before it is opened, where `attach` was called: `(req)` returns, or resolves with, true,
+   * `{ data }` for the socket's `data`, or `{ status, reason }`, with which it is refused. All else is a 403, a throw a
+   * 500 that is reported, and no answer within `authTimeout` a 503. Default none.
+   */
+  verifyConnection?: VerifyFunction | null | undefined;
   /**
    * Who may use JSONP on the token route: `"same-origin"`, a list of further origins, or `false` for nobody.
    * Default `"same-origin"`. Each origin in the list can obtain tokens as the user who visits it.
@@ -215,7 +263,14 @@ export type ResolvedOptions<Auth> = {
   : never;
 
 /** The options without which the server goes. */
-type Optional = "pubsubClient" | "customMiddleware" | "identify" | "verifyToken" | "filter";
+type Optional =
+  | "pubsubClient"
+  | "customMiddleware"
+  | "identify"
+  | "verifyToken"
+  | "filter"
+  | "allowedOrigins"
+  | "verifyConnection";
 
 interface Rule {
   readonly expected: string;
@@ -283,7 +338,18 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
   exposeErrors: flag,
   tokenTtl: bound,
   tokenPrefix: text,
+  tokenBinding: {
+    expected: '"ip", "nonce" or false',
+    accepts: (value) => value === "ip" || value === "nonce" || value === false,
+  },
   authTimeout: milliseconds,
+  allowedOrigins: {
+    expected: 'a list of origins such as "https://example.com", a regular expression or a function',
+    accepts: (value) =>
+      value instanceof RegExp || isFunction(value) || (Array.isArray(value) && value.every(isOrigin)),
+  },
+  allowMissingOrigin: flag,
+  verifyConnection: fn,
   jsonp: {
     expected: '"same-origin", a list of origins such as "https://example.com", or false',
     accepts: (value) =>
@@ -299,6 +365,10 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
 /** Each limit's default. */
 export const DEFAULT_LIMITS: Readonly<Limits> = {
   jsonDepth: 128,
+  messageBytes: 65_536,
+  bodyTimeout: 20_000,
+  connectionsPerIp: Number.POSITIVE_INFINITY,
+  unauthenticatedConnections: 10_000,
   channelNameLength: 256,
   tokenLength: 8192,
   pathLength: 256,
@@ -366,7 +436,11 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     debug: false,
     logger: console,
     exposeErrors: false,
+    tokenBinding: false,
     authTimeout: tokenTtl,
+    allowedOrigins: undefined,
+    allowMissingOrigin: true,
+    verifyConnection: undefined,
     jsonp: "same-origin",
     serveClient: "/socket/client.js",
     ...options,
@@ -422,10 +496,6 @@ function isFunction(value: unknown): boolean {
 
 function isNested(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isOrigin(value: unknown): boolean {
-  return typeof value === "string" && URL.canParse(value) && new URL(value).origin === value;
 }
 
 function show(value: unknown): string {

@@ -1,3 +1,5 @@
+import type { Server } from "node:http";
+
 /** The part of a SockJS connection (`sockjs` 0.3) that applications and this library use. */
 export interface SockJSConnection {
   readonly id: string;
@@ -20,8 +22,12 @@ export interface SockJSConnection {
   removeListener(event: string, listener: (...args: never[]) => void): unknown;
 }
 
+/** Options of a SockJS server's handlers, as `installHandlers` takes them. */
+export type SockJSOptions = { readonly [name: string]: unknown };
+
 /** A SockJS server, as `sockjs.createServer()` makes one. */
 export interface SockJSServer {
+  installHandlers(server: Server, options?: { [name: string]: unknown }): unknown;
   on(event: "connection", listener: (connection: SockJSConnection) => void): unknown;
   removeListener(event: "connection", listener: (connection: SockJSConnection) => void): unknown;
 }
@@ -32,6 +38,8 @@ export interface PendingSocket extends SockJSConnection {
   readonly sid: string;
   /** When it connected, in milliseconds since 1970. */
   readonly created: number;
+  /** What `verifyConnection` has handed on. */
+  readonly data: unknown;
   /** Its keys are the channels that it has joined; without a prototype. */
   readonly channels: Readonly<Record<string, true>>;
 }

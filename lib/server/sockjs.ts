@@ -29,6 +29,15 @@ export function onConnection(
   };
 }
 
+/**
+ * What a connection can be told by where its requests are seen: the id of its session, which is in their paths, or for
+ * a WebSocket, which has none, its TCP connection.
+ */
+export function keyOf(connection: SockJSConnection): string | object | undefined {
+  const { _session } = connection as { _session?: { session_id?: string; recv?: { connection?: object } } };
+  return _session?.session_id ?? _session?.recv?.connection;
+}
+
 /** A SockJS connection through the small interface that the rest needs. */
 export class SockJSTransport {
   readonly socket: PendingSocket;
@@ -36,11 +45,13 @@ export class SockJSTransport {
   /** The length of what SockJS keeps. */
   #unsent = 0;
 
-  constructor(connection: SockJSConnection) {
+  /** `data` is what the application knows of the connection already. */
+  constructor(connection: SockJSConnection, data?: unknown) {
     this.#connection = connection;
     this.socket = Object.assign(connection, {
       sid: uuid(),
       created: Date.now(),
+      data,
       channels: Object.create(null) as Record<string, true>,
     });
   }

@@ -8,8 +8,10 @@ import { lateError } from "./access.js";
 import { Deadlines } from "./deadlines.js";
 import { Expiring, expiryOfSession, toTime } from "./expiry.js";
 import type { AuthenticationFunction, ResolvedOptions } from "./options.js";
+import { hostOf, type Origins } from "./origins.js";
 import type { Reporter } from "./reporter.js";
 import { unmount } from "./router.js";
+import { nonceOf } from "./token-binding.js";
 import type { TokenRecord, TokenStore } from "./token-store.js";
 
 /** What the token route needs. */
@@ -17,11 +19,12 @@ export interface TokenRouteParts<Auth> {
   readonly app: Express;
   readonly options: Pick<
     ResolvedOptions<Auth>,
-    "tokenRoute" | "customMiddleware" | "jsonp" | "exposeErrors" | "limits"
+    "tokenRoute" | "tokenBinding" | "customMiddleware" | "jsonp" | "exposeErrors" | "limits"
   >;
   /** Read at each request, so that the application may change it at any time. */
   readonly authentication: () => ResolvedOptions<Auth>["authentication"];
   readonly tokens: TokenStore<Auth>;
+  readonly origins: Origins;
   readonly reporter: Reporter;
 }
 
@@ -33,12 +36,17 @@ interface Answer {
 
 const FORBIDDEN: Answer = { status: 403, body: { error: "Forbidden" } };
 
+const NO_NONCE: Answer = { status: 400, body: { error: "A nonce is missing" } };
+
 /** How long clients should wait before they ask again while Redis does not answer, in seconds. */
 const RETRY_AFTER = 5;
 
 /** The name of a JSONP callback: a dotted path of plain identifiers. */
 const CALLBACK_NAME = /^[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*$/;
 const LONGEST_CALLBACK_NAME = 128;
+
+/** Those of the route; Express would answer HEAD by the handlers of GET, and make a token for it. */
+const METHODS = ["GET", "POST", "OPTIONS"];
 
 /** Bytes of JSON that a client may send to the token route. */
 const LONGEST_BODY = 65_536;
@@ -50,14 +58,14 @@ export class TokenRoute<Auth> {
   readonly #deadlines: Deadlines;
   #isPaused = false;
   readonly #unmount: () => void;
+  #hasWarned = false;
 
   constructor(parts: TokenRouteParts<Auth>) {
     this.#parts = parts;
     const { app, options } = parts;
     this.#deadlines = new Deadlines(options.limits.authenticationTimeout);
-    const open: RequestHandler = (req, _res, next) => {
-      // Express answers HEAD by the handlers of GET, and would make a token for it
-      if (!this.#parts || (req.method !== "GET" && req.method !== "POST")) return next("route");
+    const open: RequestHandler = (req, res, next) => {
+      if (!this.#parts || !METHODS.includes(req.method)) return next("route");
       // the query is nested, `a[b]=c`, whatever query parser the application has
       const query = qs.parse(queryOf(req.url));
       Object.defineProperty(req, "query", {
@@ -66,14 +74,16 @@ export class TokenRoute<Auth> {
         configurable: true,
         enumerable: true,
       });
-      next();
+      if (this.#admits(this.#parts, req, res)) next();
     };
+    const preflight: RequestHandler = (_req, res) => void res.sendStatus(204);
     const serve: RequestHandler = (req, res, next) => {
       if (this.#parts) this.#serve(this.#parts, req, res).catch(next);
       else next("route");
     };
     const route = app.route(options.tokenRoute);
     const custom = [options.customMiddleware ?? []].flat();
+    route.options(open, preflight);
     route.get(open, ...custom, serve);
     route.post(open, readBody, ...custom, serve);
     this.#unmount = () => unmount(app, route);
@@ -91,11 +101,45 @@ export class TokenRoute<Auth> {
     this.#unmount();
   }
 
+  /** Whether a page may ask; the answer is on its way where not. What is allowed has the headers that say so. */
+  #admits({ origins, reporter }: TokenRouteParts<Auth>, req: Request, res: Response): boolean {
+    res.vary("Origin");
+    // a script's request, whose page `jsonp` is about
+    if (isJsonp(req)) return true;
+    const origin = origins.of(req);
+    if (origin === "own") return true;
+    if (origin === "refused") {
+      reporter.debug(() => `a token request of a page of ${nameOf(req)} was refused`);
+      // what the application itself allows has to be said here, too
+      if (res.hasHeader("Access-Control-Allow-Origin")) this.#warn(reporter, req);
+      res.set("Cache-Control", "no-store").status(403).json(FORBIDDEN.body);
+      return false;
+    }
+    res.set({
+      "Access-Control-Allow-Origin": origin.foreign,
+      "Access-Control-Allow-Credentials": "true",
+      "Access-Control-Expose-Headers": "Retry-After",
+    });
+    if (req.method === "OPTIONS") {
+      res.set("Access-Control-Allow-Methods", "GET, POST");
+      const headers = req.get("access-control-request-headers");
+      if (headers !== undefined) res.set("Access-Control-Allow-Headers", headers);
+    }
+    return true;
+  }
+
+  #warn(reporter: Reporter, req: Request): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    reporter.warn(
+      `a token request of a page of ${nameOf(req)} was refused, although the application sends CORS headers: name the origins in options.allowedOrigins`,
+    );
+  }
+
   async #serve(parts: TokenRouteParts<Auth>, req: Request, res: Response): Promise<void> {
     res.set("Cache-Control", "no-store");
     res.set("X-Content-Type-Options", "nosniff");
-    // JSONP is a way of GET alone
-    const callback = req.method === "GET" ? req.query.callback : undefined;
+    const callback = isJsonp(req) ? req.query.callback : undefined;
     // with cookies, it would hand a token to any page that asks
     if (callback !== undefined && !(isCallbackName(callback) && mayUseJsonp(req, parts.options.jsonp))) {
       parts.reporter.debug(() => "a JSONP request for a token was refused");
@@ -117,6 +161,8 @@ export class TokenRoute<Auth> {
   async #answer(parts: TokenRouteParts<Auth>, req: Request): Promise<Answer> {
     const { tokens, reporter, options } = parts;
     if (this.#isPaused) return { status: 503, body: { error: CLOSE.shutdown.reason } };
+    const nonce = options.tokenBinding === "nonce" ? nonceOf(req) : undefined;
+    if (options.tokenBinding === "nonce" && nonce === undefined) return NO_NONCE;
     const outcome = await this.#authenticate(parts, req);
     if (!outcome) {
       reporter.error("authentication at the token route", new Error("There was no answer in time"));
@@ -130,7 +176,9 @@ export class TokenRoute<Auth> {
     }
     try {
       const record = this.#recordOf(parts, outcome.value, req);
-      return record ? { status: 200, body: { token: await tokens.issue(record) } } : FORBIDDEN;
+      if (!record) return FORBIDDEN;
+      const token = await tokens.issue(nonce === undefined ? record : { ...record, nonce });
+      return { status: 200, body: { token } };
     } catch (error) {
       if (error instanceof TypeError) {
         reporter.error("an identity is no JSON, or its expiry no time", error);
@@ -222,13 +270,6 @@ function withOptions(authenticate: AuthenticationFunction): Answering {
     });
 }
 
-/** Express 5's `req.host`, with the port; Express 4's has none, and a warning. */
-function hostOf(req: Request): string {
-  const trusts: (address: string | undefined, hop: number) => boolean = req.app.get("trust proxy fn");
-  const forwarded = trusts(req.socket.remoteAddress, 0) ? req.get("x-forwarded-host") : undefined;
-  return (forwarded?.split(",", 1)[0] ?? req.get("host") ?? "").trim();
-}
-
 function messageOf(outcome: Exclude<Outcome, { status: "result" }>, exposeErrors: boolean): string {
   const error =
     outcome.status === "error" ? errorForWire(outcome.error) : failureForWire(outcome.error, exposeErrors);
@@ -241,6 +282,18 @@ function queryOf(url: string): string {
   const start = url.indexOf("?");
   return start === -1 ? "" : url.slice(start + 1);
 }
+
+/** JSONP is a way of GET alone. */
+function isJsonp(req: Request): boolean {
+  return req.method === "GET" && req.query.callback !== undefined;
+}
+
+/** A page's origin for the log; a client may send anything there. */
+function nameOf(req: Request): string {
+  return JSON.stringify(req.get("origin")?.slice(0, LONGEST_ORIGIN) ?? "another site");
+}
+
+const LONGEST_ORIGIN = 200;
 
 function isCallbackName(value: unknown): value is string {
   return typeof value === "string" && value.length <= LONGEST_CALLBACK_NAME && CALLBACK_NAME.test(value);

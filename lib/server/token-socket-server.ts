@@ -25,6 +25,7 @@ import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
 import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
+import { Door, type HttpServer } from "./door.js";
 import { drain } from "./drain.js";
 import type { NoticeEvent, ServerEvents } from "./events.js";
 import { expiring } from "./expiry.js";
@@ -39,6 +40,7 @@ import {
   type TokenSocketServerOptions,
   withoutAbsent,
 } from "./options.js";
+import { Origins } from "./origins.js";
 import { WaitingOutboxes } from "./outbox.js";
 import { Peers } from "./peers.js";
 import { procedure } from "./procedure.js";
@@ -56,8 +58,16 @@ import {
   toSelection,
 } from "./selectors.js";
 import { SlowReaders } from "./slow-readers.js";
-import type { Identity, PendingSocket, Socket, SockJSConnection, SockJSServer } from "./socket.js";
+import type {
+  Identity,
+  PendingSocket,
+  Socket,
+  SockJSConnection,
+  SockJSOptions,
+  SockJSServer,
+} from "./socket.js";
 import { onConnection, SockJSTransport } from "./sockjs.js";
+import { isBoundTo } from "./token-binding.js";
 import { TokenRoute } from "./token-route.js";
 import { TokenStore } from "./token-store.js";
 import { Turns } from "./turns.js";
@@ -101,6 +111,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   readonly #peers: Peers<Auth>;
   readonly #tokenRoute: TokenRoute<Auth>;
   readonly #clientFiles: ClientFiles | undefined;
+  readonly #socketServer: SockJSServer;
+  readonly #door: Door;
   readonly #unauthenticated: Deadlines;
   readonly #connections = new Map<object, Connection<Auth>>();
   readonly #parts: ConnectionParts<Auth>;
@@ -164,15 +176,24 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       reporter,
     });
     const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl, limits.redisTimeout);
-    this.#tokenRoute = this.#mount(app, tokens);
+    const origins = new Origins(this.#options, reporter);
+    this.#tokenRoute = this.#mount(app, tokens, origins);
     this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
+    this.#socketServer = socketServer;
+    this.#door = new Door({ app, options: this.#options, origins, reporter });
     this.#unauthenticated = new Deadlines(rest.authTimeout);
     this.#parts = {
       ping,
       exposeErrors,
       limits,
       revocations,
-      identities: new Identities({ ...rest, ...limits, tokens, reporter }),
+      identities: new Identities({
+        ...rest,
+        ...limits,
+        tokens,
+        isBoundTo: (record, socket, nonce) => isBoundTo(rest.tokenBinding, app, record, socket, nonce),
+        reporter,
+      }),
       access: new Access(this, reporter, exposeErrors, limits),
       dispatcher: new Dispatcher(
         this.#options,
@@ -189,7 +210,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       notify: (event, ...args) => this.#notify(event, ...args),
       functionDeadlines: new Deadlines(limits.functionTimeout),
       onAuthenticating: (connection) => this.#unauthenticated.add(connection),
-      onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
+      onAuthenticated: (connection) => {
+        this.#unauthenticated.delete(connection);
+        this.#door.authenticated(connection.socket);
+      },
       onClosed: (connection) => this.#forget(connection),
     };
     this.#stopAccepting = onConnection(socketServer, rest.prefix, (connection) => this.#accept(connection));
@@ -233,6 +257,20 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
    */
   ready(): Promise<void> {
     return this.#ready;
+  }
+
+  /**
+   * Installs the SockJS server's handlers on an HTTP server, at `prefix`, and guards them: requests and upgrades
+   * alike. Other paths go to the listeners that the HTTP server has already.
+   *
+   * @param httpServer a server of Node.js, of `node:http` or `node:https`
+   * @param sockjsOptions what SockJS's `installHandlers` takes, without the prefix
+   * @throws TypeError where an argument is wrong; Error after `shutdown()`
+   */
+  attach(httpServer: HttpServer, sockjsOptions?: SockJSOptions | null): void {
+    if (this.#closing) throw new Error("The server has been shut down");
+    checkHttpServer(httpServer);
+    this.#door.attach(httpServer, this.#socketServer, this.#handlerOptions(sockjsOptions ?? {}));
   }
 
   /**
@@ -467,8 +505,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /**
-   * Closes all sockets, unsubscribes, takes the token route out of service, and lets go of the Redis clients,
-   * which stay open. All that is visible from here has happened when it returns.
+   * Closes all sockets, unsubscribes, takes the token route out of service, lets nobody in where `attach` was
+   * called, and lets go of the Redis clients, which stay open. All that is visible from here has happened when it returns.
    *
    * @returns when Redis has confirmed the end of the subscriptions, or 5 s have passed
    */
@@ -479,6 +517,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
 
   async #shutDown(): Promise<void> {
     this.#stopAccepting();
+    this.#door.close();
     this.#tokenRoute.close();
     this.#clientFiles?.close();
     this.#peers.close();
@@ -496,13 +535,14 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     for (const redis of this.#redis) redis.release();
   }
 
-  #mount(app: Express, tokens: TokenStore<Auth>): TokenRoute<Auth> {
+  #mount(app: Express, tokens: TokenStore<Auth>, origins: Origins): TokenRoute<Auth> {
     try {
       return new TokenRoute<Auth>({
         app,
         options: this.#options,
         authentication: () => this.#options.authentication,
         tokens,
+        origins,
         reporter: this.#reporter,
       });
     } catch (cause) {
@@ -539,12 +579,24 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     });
   }
 
+  #handlerOptions(given: SockJSOptions): SockJSOptions {
+    if (typeof given !== "object" || Array.isArray(given)) {
+      throw new TypeError("sockjsOptions must be an object of SockJS's options");
+    }
+    const { prefix } = this.#options;
+    if (given.prefix !== undefined && given.prefix !== prefix) {
+      throw new TypeError("sockjsOptions.prefix must be absent: it is that of options.prefix");
+    }
+    return { ...given, prefix };
+  }
+
   #accept(sockjsConnection: SockJSConnection): void {
     if (this.#draining) {
       sockjsConnection.close(CLOSE.shutdown.code, CLOSE.shutdown.reason);
       return;
     }
-    const connection = new Connection<Auth>(new SockJSTransport(sockjsConnection), this.#parts);
+    const data = this.#door.claim(sockjsConnection);
+    const connection = new Connection<Auth>(new SockJSTransport(sockjsConnection, data), this.#parts);
     this.#connections.set(connection.socket, connection);
     this.#unauthenticated.add(connection);
     this.#reporter.debug(() => `${connection.socket.sid} has connected`);
@@ -694,5 +746,14 @@ function checkSocketServer(server: unknown): void {
   const { on, installHandlers } = (server ?? {}) as Record<string, unknown>;
   if (typeof on !== "function" || typeof installHandlers !== "function") {
     throw new TypeError("socketServer must be a SockJS server, as sockjs.createServer() makes it");
+  }
+}
+
+function checkHttpServer(server: unknown): void {
+  const { listen, rawListeners } = (server ?? {}) as Record<string, unknown>;
+  if (typeof server !== "object" || typeof listen !== "function" || typeof rawListeners !== "function") {
+    throw new TypeError(
+      "httpServer must be an HTTP server, as createServer() of node:http or node:https makes it",
+    );
   }
 }

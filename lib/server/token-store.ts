@@ -12,6 +12,8 @@ export interface TokenRecord<Auth> extends Identity<Auth> {
   readonly issuedAt?: number | undefined;
   /** The id of the token request's session. */
   readonly sessionId?: string | undefined;
+  /** What the token is bound to. */
+  readonly nonce?: string | undefined;
 }
 
 /** Tokens and the identities behind them, in Redis. A token is good once, and for a limited time. */

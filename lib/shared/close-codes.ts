@@ -24,6 +24,7 @@ export const CLOSE = /* @__PURE__ */ closeReasons({
   tooSlow: [4509, "Reading too slowly"],
   otherIdentity: [4409, "Another identity"],
   expired: [4410, "Identity expired"],
+  messageTooLarge: [4413, "Message too large"],
   unavailable: [4503, "Authentication unavailable"],
 });
 

@@ -32,6 +32,8 @@ export type ClientFrame =
       readonly type: "auth";
       readonly head: RequestHead;
       readonly token: unknown;
+      /** What the client has given with its token request, where the server binds tokens to that. */
+      readonly nonce?: unknown;
       readonly protocol: Protocol;
     }
   | { readonly type: "call"; readonly head: RequestHead; readonly path: string; readonly data: unknown }
@@ -89,7 +91,13 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
   const { req } = frame;
   switch (frame.rpc) {
     case "auth":
-      return { type: "auth", head, token: frame.token, protocol: frame.protocol === PROTOCOL ? PROTOCOL : 3 };
+      return {
+        type: "auth",
+        head,
+        token: frame.token,
+        ...(frame.nonce !== undefined && { nonce: frame.nonce }),
+        protocol: frame.protocol === PROTOCOL ? PROTOCOL : 3,
+      };
     case "_ping":
       return { type: "ping", head };
     case "_subscribe":

@@ -41,7 +41,7 @@ describe("A client's calls", () => {
   it("are answered, any JSON both ways, by promise and by callback", async () => {
     const place = await stage.application({ options: { socketController: controller } });
     const client = stage.client(place);
-    for (const value of [null, 0, "", false, [], { a: ["ü\u2028"] }, "x".repeat(100_000)]) {
+    for (const value of [null, 0, "", false, [], { a: ["ü\u2028"] }, "x".repeat(60_000)]) {
       expect(await client.rpc("echo", value)).to.deep.equal(value);
     }
     expect(await client.rpc<number>("deep.add", { a: 1, b: 2 })).to.equal(3);

@@ -4,9 +4,11 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { Express } from "express";
 import type { Browser, BrowserContext, Page } from "playwright-core";
+import sinon from "sinon";
 import type { TokenSocket as Client, TokenSocketOptions } from "../../lib/client/index.js";
+import type { TokenSocketServerOptions } from "../../lib/index.js";
+import { TokenStore } from "../../lib/server/token-store.js";
 import { ROOT } from "../package/installed-package.js";
 import { blocksOf } from "../package/markdown.js";
 import { Application } from "../support/application.js";
@@ -19,14 +21,22 @@ interface ClientPage {
   TokenSocket: typeof Client;
 }
 
-/** Uses the document's middleware, with another origin in its list. */
-function allowOrigin(app: Express, origin: string): void {
+/** The options of the document's server, with another origin in its list. */
+function optionsFor(origin: string): TokenSocketServerOptions {
   const [block] = blocksOf(DOCUMENT).filter(({ heading }) => heading === "Pages of another origin");
-  if (!block?.code.includes("https://www.example.com")) throw new Error("There is no such middleware");
-  new Function("app", block.code.replace("https://www.example.com", origin))(app);
+  if (!block?.code.includes("https://www.example.com")) throw new Error("There is no such server");
+  let options: TokenSocketServerOptions = {};
+  class TokenSocketServer {
+    constructor(_app: unknown, _redis: unknown, _sockjs: unknown, given: TokenSocketServerOptions) {
+      options = { ...given, pubsubClient: undefined };
+    }
+  }
+  const code = block.code.replace("https://www.example.com", origin);
+  new Function("TokenSocketServer", "app", "redis", "sockjsServer", code)(TokenSocketServer);
+  return options;
 }
 
-describe("The document's middleware for pages of another origin", () => {
+describe("The document's server for pages of another origin", () => {
   let browser: Browser;
   let pages: Server;
   let port: number;
@@ -49,8 +59,8 @@ describe("The document's middleware for pages of another origin", () => {
     port = (pages.address() as AddressInfo).port;
     application = await Application.start({
       sockjs: { disconnect_delay: 2000 },
-      prepare: (app) => allowOrigin(app, `http://127.0.0.1:${port}`),
       options: {
+        ...optionsFor(`http://127.0.0.1:${port}`),
         authentication: (req) => /\bknown=1\b/.test(req.headers.cookie ?? "") && { name: "alice" },
         socketController: { greet: (auth) => `Hello, ${auth.name}` },
       },
@@ -98,12 +108,13 @@ describe("The document's middleware for pages of another origin", () => {
 
   it("lets such a page see how long it should wait", async () => {
     const page = await open("127.0.0.1");
-    application.app.get("/socket/busy", (_req, res) => void res.set("Retry-After", "7").sendStatus(503));
+    const take = sinon.stub(TokenStore.prototype, "issue").rejects(new Error("Redis is away"));
     const wait = await page.evaluate(
       async (url) => (await fetch(url, { credentials: "include" })).headers.get("Retry-After"),
-      `${application.url}/socket/busy`,
+      `${application.url}/socket/token`,
     );
-    expect(wait).to.equal("7");
+    take.restore();
+    expect(wait).to.equal("5");
   });
 
   it("lets a page of no other origin have a token", async () => {

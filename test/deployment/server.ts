@@ -21,6 +21,8 @@ const application = new Application({
   },
   options: {
     ping: true,
+    // as the document advises for large queues
+    limits: { messageBytes: 262_144 },
     socketController: {
       where: (_auth, _data, callback, { ip, ips, host }) => callback(null, { port: port(), ip, ips, host }),
       length: async (_auth, { text }: { text: string }) => text.length,

@@ -491,7 +491,14 @@ class Scene {
       // a stream that a megabyte has ended is opened again in time, also on a machine that is busy
       sockjs: { disconnect_delay: 1500 },
       ...options,
-      options: { socketController, routes, debug: true, ...options.options },
+      options: {
+        socketController,
+        routes,
+        debug: true,
+        ...options.options,
+        // what is so large is to get to the parser here
+        limits: { messageBytes: 4_194_304, ...options.options?.limits },
+      },
     });
     const tokens: string[] = [];
     const token = application.token.bind(application);

@@ -153,7 +153,23 @@ describe("an option", () => {
     exposeErrors: { good: [true, false], bad: ["yes", 1, 0, {}] },
     tokenTtl: { good: [1, 60_000], bad: [0, -1, 1.5, Number.NaN, Infinity, "30000", {}] },
     tokenPrefix: { good: ["", "shop:"], bad: [5, {}, false] },
+    tokenBinding: { good: ["ip", "nonce", false], bad: [true, "", "IP", ["ip"], {}] },
     authTimeout: { good: [1, 0.5, 60_000], bad: [0, -1, Number.NaN, Infinity, "30000", {}] },
+    allowedOrigins: {
+      good: [[], ["https://a.example", "http://[::1]:8080"], /https:\/\/\w+\.example/, noop],
+      bad: [
+        true,
+        "https://a.example",
+        ["a.example"],
+        ["https://a.example/"],
+        ["HTTPS://A.example"],
+        ["null"],
+        ["*"],
+        {},
+      ],
+    },
+    allowMissingOrigin: { good: [true, false], bad: ["yes", 1, 0, {}] },
+    verifyConnection: { good: [noop], bad: [true, "secret", {}, [noop]] },
     jsonp: {
       good: ["same-origin", false, [], ["https://a.example", "http://localhost:8080"]],
       bad: [true, "https://a.example", ["a.example"], ["https://a.example/"], [5], {}],

@@ -54,8 +54,6 @@ export class Application {
     });
     given.prepare?.(this.app);
     this.http = createServer(this.app);
-    // as the README advises: a client that resets an upgrade must not end the process
-    this.http.on("upgrade", (_req, socket) => socket.on("error", () => {}));
     this.sockjs = sockjs.createServer({ log: () => {}, disconnect_delay: 200, ...given.sockjs });
     const store = given.redisClient ?? memoryRedis();
     const pubsubClient =
@@ -67,7 +65,7 @@ export class Application {
       ...given.options,
     });
     this.tokenServer.on("error", (error) => this.errors.push(error));
-    this.sockjs.installHandlers(this.http, { prefix: given.options?.prefix ?? "/sockets" });
+    this.tokenServer.attach(this.http);
   }
 
   get url(): string {
@@ -83,8 +81,8 @@ export class Application {
   }
 
   /** Opens a connection that has not authenticated. */
-  async open(transport: WireTransport = "websocket"): Promise<WireClient> {
-    const client = new WireClient(`${this.url}/sockets`, transport);
+  async open(transport: WireTransport = "websocket", prefix = "/sockets"): Promise<WireClient> {
+    const client = new WireClient(this.url + prefix, transport);
     this.#clients.push(client);
     await client.opened;
     return client;

@@ -44,7 +44,7 @@ export const channels = subject("A client's channels", {
 
   "carry any JSON to all who have joined them": async ({ connect, unique }) => {
     const room = unique("room ü👋");
-    const values = [{ text: "ü 你好 👩‍👩‍👧" }, null, 0, "", [[]], "x".repeat(100_000)];
+    const values = [{ text: "ü 你好 👩‍👩‍👧" }, null, 0, "", [[]], "x".repeat(60_000)];
     const [sender, reader] = [connect(), connect()];
     const [sent, read] = [new Collected(), new Collected()];
     sender.onmessage((...args) => sent.add(args));

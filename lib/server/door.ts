@@ -1,0 +1,298 @@
+import { EventEmitter } from "node:events";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Server as SecureServer } from "node:https";
+import type { Duplex } from "node:stream";
+import type { Express, Request } from "express";
+import { readBody } from "./body.js";
+import { expressRequest } from "./door-request.js";
+import type { ResolvedOptions } from "./options.js";
+import type { Origins } from "./origins.js";
+import { type Refusal, refuseRequest, refuseUpgrade } from "./refusal.js";
+import type { Reporter } from "./reporter.js";
+import type { SockJSConnection, SockJSOptions, SockJSServer } from "./socket.js";
+import { keyOf } from "./sockjs.js";
+import { SockJSPaths, type Target } from "./sockjs-paths.js";
+
+import { type Verdict, verdictOf } from "./verification.js";
+
+/** A server of Node.js, with TLS or without. */
+export type HttpServer = Server | SecureServer;
+
+/** A connection that may come, or is there. */
+interface Guest {
+  readonly ip: string;
+  /** What `verifyConnection` has handed on. */
+  data: unknown;
+  /** `verifying`: the application decides; `entering`: SockJS has the request; `inside`: there is a connection. */
+  state: "verifying" | "entering" | "inside" | "gone";
+  isAuthenticated: boolean;
+}
+
+/** What the door needs of the server that it belongs to. */
+export interface DoorParts {
+  readonly app: Express;
+  readonly origins: Origins;
+  readonly options: Pick<ResolvedOptions<unknown>, "prefix" | "limits" | "authTimeout" | "verifyConnection">;
+  readonly reporter: Reporter;
+}
+
+/** A request or an upgrade, and what can be done with it. */
+interface Visitor {
+  readonly req: Request;
+  readonly target: Target;
+  readonly isUpgrade: boolean;
+  /** Lets SockJS serve it. */
+  pass(): void;
+  /** Calls back when it has been answered, or the client has gone. */
+  onEnd(listener: () => void): void;
+  refuse(refusal: Refusal): void;
+}
+
+/** How many of the largest messages fit into what may carry several. */
+const MESSAGES_PER_UNIT = 16;
+
+/** Bytes of a body that SockJS does not use. */
+const UNUSED_BODY = 4096;
+
+const MALFORMED: Refusal = { status: 400, reason: "Malformed path" };
+const NOT_FOUND: Refusal = { status: 404, reason: "Not found" };
+const NO_SESSION: Refusal = { status: 404, reason: "Session not found" };
+const FORBIDDEN: Refusal = { status: 403, reason: "Forbidden origin" };
+const BUSY: Refusal = { status: 409, reason: "The session is being opened" };
+const TOO_MANY: Refusal = { status: 429, reason: "Too many connections", retryAfter: 5 };
+const FULL: Refusal = { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 };
+const FAILED: Refusal = { status: 500, reason: "Internal error" };
+const LATE: Refusal = { status: 503, reason: "Not verified in time", retryAfter: 5 };
+const CLOSED: Refusal = { status: 503, reason: "Server shutting down" };
+
+/** Stands before SockJS: what comes under the prefix, over HTTP or as an upgrade, has to get past it. */
+export class Door {
+  readonly #parts: DoorParts;
+  readonly #paths: SockJSPaths;
+  /** By the ids of SockJS's sessions, until SockJS forgets them, and by the TCP connections of WebSockets. */
+  readonly #guests = new Map<string | object, Guest>();
+  readonly #guestsByConnection = new WeakMap<object, Guest>();
+  readonly #perIp = new Map<string, number>();
+  #unauthenticated = 0;
+  #isClosed = false;
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts;
+    this.#paths = new SockJSPaths(parts.options.prefix);
+  }
+
+  /** Bytes of what may carry several messages: a POST body, a WebSocket frame. */
+  get #unitBytes(): number {
+    return MESSAGES_PER_UNIT * this.#parts.options.limits.messageBytes;
+  }
+
+  /** Installs a SockJS server's handlers on an HTTP server, behind this door. */
+  attach(httpServer: HttpServer, socketServer: SockJSServer, options: SockJSOptions): void {
+    // on an emitter that nobody else has, SockJS serves what it is given and nothing else
+    const sockjs = new EventEmitter();
+    const { faye_server_options: given } = { ...optionsOf(socketServer), ...options };
+    const faye_server_options = { maxLength: this.#unitBytes, ...(given as object | null) };
+    socketServer.installHandlers(sockjs as HttpServer, { ...options, faye_server_options });
+    overshadow(
+      httpServer,
+      "request",
+      (req: IncomingMessage, res: ServerResponse) => {
+        const target = this.#paths.target(req.url ?? "");
+        if (!target) return false;
+        this.#meet({
+          req: expressRequest(this.#parts.app, req),
+          target,
+          isUpgrade: false,
+          pass: () => this.#passBody(target, req, res, () => sockjs.emit("request", req, res)),
+          onEnd: (listener) => res.once("close", listener),
+          refuse: (refusal) => refuseRequest(res, refusal),
+        });
+        return true;
+      },
+      (_req, res) => refuseRequest(res, NOT_FOUND),
+    );
+    overshadow(
+      httpServer,
+      "upgrade",
+      (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+        // Node.js has taken its own listener off, and a reset would end the process
+        socket.on("error", () => {});
+        const target = this.#paths.target(req.url ?? "");
+        if (!target) return false;
+        // whoever has been answered for the last time need not stay until the other side agrees
+        socket.once("finish", () => socket.destroy());
+        this.#meet({
+          req: expressRequest(this.#parts.app, req),
+          target,
+          isUpgrade: true,
+          pass: () => sockjs.emit("upgrade", req, socket, head),
+          onEnd: (listener) => socket.once("close", listener),
+          refuse: (refusal) => refuseUpgrade(socket, refusal),
+        });
+        return true;
+      },
+      (_req, socket) => refuseUpgrade(socket, NOT_FOUND),
+    );
+  }
+
+  /** Takes note of what SockJS has made of a request, and gives what `verifyConnection` has handed on. */
+  claim(connection: SockJSConnection): unknown {
+    const key = keyOf(connection);
+    const guest = key === undefined ? undefined : this.#guests.get(key);
+    if (key === undefined || !guest) return undefined;
+    guest.state = "inside";
+    this.#guestsByConnection.set(connection, guest);
+    if (typeof key === "string") connection.once("close", () => this.#release(key, guest));
+    return guest.data;
+  }
+
+  /** Takes note of a connection that has an identity. */
+  authenticated(connection: object): void {
+    const guest = this.#guestsByConnection.get(connection);
+    if (!guest || guest.isAuthenticated || guest.state === "gone") return;
+    guest.isAuthenticated = true;
+    this.#unauthenticated--;
+  }
+
+  /** Lets nobody in any more. Sessions that are in may fetch what they have not got, such as why they were closed. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #meet(visitor: Visitor): void {
+    const refusal = this.#refusalOf(visitor);
+    if (refusal) return this.#refuse(visitor, refusal);
+    const { req, target } = visitor;
+    if (target.kind === "receive") this.#admit(visitor, target.session);
+    else if (target.kind === "websocket" && visitor.isUpgrade) this.#admit(visitor, req.socket);
+    else visitor.pass();
+  }
+
+  /** Lets in who opens a connection, if there is room and the application agrees. */
+  #admit(visitor: Visitor, key: string | object): void {
+    const known = this.#guests.get(key);
+    if (known) return known.state === "verifying" ? this.#refuse(visitor, BUSY) : visitor.pass();
+    const { ip = "" } = visitor.req;
+    const refusal = this.#noRoomFor(ip);
+    if (refusal) return this.#refuse(visitor, refusal);
+    const guest: Guest = { ip, data: undefined, state: "verifying", isAuthenticated: false };
+    this.#guests.set(key, guest);
+    this.#perIp.set(ip, (this.#perIp.get(ip) ?? 0) + 1);
+    this.#unauthenticated++;
+    visitor.onEnd(() => {
+      // a session of an HTTP transport goes on after the request that has opened it
+      if (typeof key !== "string" || guest.state !== "inside") this.#release(key, guest);
+    });
+    const enter = (verdict: Verdict) => {
+      if (guest.state === "gone") return;
+      if ("status" in verdict || this.#isClosed) {
+        this.#release(key, guest);
+        return this.#refuse(visitor, "status" in verdict ? verdict : CLOSED);
+      }
+      guest.data = verdict.data;
+      guest.state = "entering";
+      visitor.pass();
+    };
+    const verdict = this.#verify(visitor.req);
+    if (verdict instanceof Promise) void verdict.then(enter);
+    else enter(verdict);
+  }
+
+  #noRoomFor(ip: string): Refusal | undefined {
+    const { connectionsPerIp, unauthenticatedConnections } = this.#parts.options.limits;
+    if ((this.#perIp.get(ip) ?? 0) >= connectionsPerIp) return TOO_MANY;
+    if (this.#unauthenticated >= unauthenticatedConnections) return FULL;
+    return undefined;
+  }
+
+  #release(key: string | object, guest: Guest): void {
+    if (guest.state === "gone") return;
+    guest.state = "gone";
+    this.#guests.delete(key);
+    if (!guest.isAuthenticated) this.#unauthenticated--;
+    const others = (this.#perIp.get(guest.ip) ?? 0) - 1;
+    if (others > 0) this.#perIp.set(guest.ip, others);
+    else this.#perIp.delete(guest.ip);
+  }
+
+  #verify(req: Request): Verdict | Promise<Verdict> {
+    const { verifyConnection, authTimeout } = this.#parts.options;
+    if (!verifyConnection) return { data: undefined };
+    const failed = (error: unknown): Verdict => {
+      this.#parts.reporter.error("verifyConnection failed", error);
+      return FAILED;
+    };
+    try {
+      const answer = verifyConnection(req);
+      if (!(answer instanceof Promise)) return verdictOf(answer);
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<Verdict>((resolve) => {
+        timer = setTimeout(() => resolve(LATE), authTimeout).unref();
+      });
+      return Promise.race([answer.then(verdictOf, failed), late]).finally(() => clearTimeout(timer));
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  #refusalOf({ req, target, isUpgrade }: Visitor): Refusal | undefined {
+    if (target.kind === "malformed") return MALFORMED;
+    // SockJS would serve some of its HTTP transports on an upgrade's socket
+    if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
+    if (this.#isClosed && !("session" in target && this.#guests.has(target.session))) return CLOSED;
+    if (target.kind === "send" && !this.#guests.has(target.session)) return NO_SESSION;
+    if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN;
+    return undefined;
+  }
+
+  /**
+   * Reads the body, and hands all of it over at once: SockJS would read it without a bound, and copy what it has for
+   * each piece that comes.
+   */
+  #passBody(target: Target, req: IncomingMessage, res: ServerResponse, pass: () => void): void {
+    if (req.method !== "POST") return pass();
+    const { bodyTimeout } = this.#parts.options.limits;
+    const bound = target.kind === "send" ? this.#unitBytes : UNUSED_BODY;
+    readBody(req, bound, bodyTimeout, (body) => {
+      if ("status" in body) {
+        this.#report(req.socket.remoteAddress, body);
+        return refuseRequest(res, body);
+      }
+      pass();
+      // what SockJS has put there by now; the stream itself has ended
+      if (body.length > 0) req.emit("data", body);
+      req.emit("end");
+    });
+  }
+
+  #refuse({ req, refuse }: Visitor, refusal: Refusal): void {
+    this.#report(req.ip, refusal);
+    refuse(refusal);
+  }
+
+  #report(ip: string | undefined, { status, reason }: Refusal): void {
+    // not the path: it may hold a session's id
+    this.#parts.reporter.debug(() => `a request of ${ip} was refused: ${status} ${reason}`);
+  }
+}
+
+/** A SockJS server's own options. */
+function optionsOf(server: SockJSServer): SockJSOptions {
+  return (server as { options?: SockJSOptions }).options ?? {};
+}
+
+/** Puts a listener before those that are there, which get what it does not take; `orphaned` gets it without any. */
+function overshadow<Args extends unknown[]>(
+  emitter: EventEmitter,
+  event: string,
+  takes: (...args: Args) => boolean,
+  orphaned: (...args: Args) => void,
+): void {
+  const others = emitter.rawListeners(event);
+  emitter.removeAllListeners(event);
+  emitter.on(event, (...args) => {
+    if (takes(...(args as Args))) return;
+    for (const listener of others) Reflect.apply(listener, emitter, args);
+    if (others.length === 0 && emitter.listenerCount(event) === 1) orphaned(...(args as Args));
+  });
+}

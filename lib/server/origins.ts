@@ -1,0 +1,86 @@
+import type { Request } from "express";
+import type { ResolvedOptions } from "./options.js";
+import type { Reporter } from "./reporter.js";
+
+/** What is known of the page that has sent a request. */
+export type Origin =
+  /** It is of the same origin, or the request is no page's. */
+  | "own"
+  /** It is of another origin, which is allowed. */
+  | { readonly foreign: string }
+  /** It is of an origin that is not allowed, or the request does not say as much as it has to. */
+  | "refused";
+
+type Options = Pick<ResolvedOptions<unknown>, "allowedOrigins" | "allowMissingOrigin">;
+
+/**
+ * Decides on the pages that may send requests. Browsers name a page's origin in `Origin` (RFC 6454), but for
+ * requests by GET within one; newer ones say in `Sec-Fetch-Site` where any request comes from.
+ */
+export class Origins {
+  readonly #allows: (origin: string, req: Request) => unknown;
+  readonly #allowsMissing: boolean;
+  readonly #reporter: Reporter;
+
+  constructor({ allowedOrigins, allowMissingOrigin }: Options, reporter: Reporter) {
+    this.#allows = matcherOf(allowedOrigins);
+    this.#allowsMissing = allowMissingOrigin;
+    this.#reporter = reporter;
+  }
+
+  /** `isUpgrade` says of a request that it asks for a WebSocket. */
+  of(req: Request, isUpgrade = false): Origin {
+    const origin = req.get("origin");
+    if (origin === undefined) {
+      if (req.get("sec-fetch-site") === "cross-site") return "refused";
+      return this.#allowsMissing || !(isUpgrade || req.method === "POST") ? "own" : "refused";
+    }
+    if (isOwn(origin, req)) return "own";
+    return this.#allowsForeign(origin, req) ? { foreign: origin } : "refused";
+  }
+
+  #allowsForeign(origin: string, req: Request): boolean {
+    try {
+      const answer = this.#allows(origin, req);
+      // a promise would be as good as a yes
+      if (typeof answer === "boolean") return answer;
+      throw new TypeError("allowedOrigins must return true or false");
+    } catch (error) {
+      this.#reporter.error("allowedOrigins failed", error);
+      return false;
+    }
+  }
+}
+
+/** Says whether a value is an origin as browsers write it. */
+export function isOrigin(value: unknown): value is string {
+  return typeof value === "string" && URL.canParse(value) && new URL(value).origin === value;
+}
+
+/** Express 5's `req.host`, with the port; Express 4's has none, and a warning. */
+export function hostOf(req: Request): string {
+  const trusts: (address: string | undefined, hop: number) => boolean = req.app.get("trust proxy fn");
+  const forwarded = trusts(req.socket.remoteAddress, 0) ? req.get("x-forwarded-host") : undefined;
+  return (forwarded?.split(",", 1)[0] ?? req.get("host") ?? "").trim();
+}
+
+function matcherOf(allowed: Options["allowedOrigins"]): (origin: string, req: Request) => unknown {
+  if (allowed === undefined) return () => false;
+  if (typeof allowed === "function") return allowed;
+  if (!(allowed instanceof RegExp)) return (origin) => allowed.includes(origin);
+  // a pattern that fits somewhere would fit https://example.com.evil, too; `g` and `y` would make it remember
+  const whole = new RegExp(`^(?:${allowed.source})$`, allowed.flags.replace(/[gmy]/g, ""));
+  return (origin) => origin !== "null" && whole.test(origin);
+}
+
+/**
+ * An origin of the request's own host. A page over https may be behind a proxy that ends TLS without the application
+ * knowing of it, but where it knows, a page over http is another one.
+ */
+function isOwn(origin: string, req: Request): boolean {
+  if (!isOrigin(origin)) return false;
+  const { protocol, host } = new URL(origin);
+  if (protocol !== "https:" && (protocol !== "http:" || req.secure)) return false;
+  const own = `${protocol}//${hostOf(req)}`;
+  return URL.canParse(own) && new URL(own).host === host;
+}

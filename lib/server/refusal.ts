@@ -1,0 +1,37 @@
+import { type ServerResponse, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+
+/** Why a request or an upgrade is not served. */
+export interface Refusal {
+  readonly status: number;
+  /** Goes to the client, as text. */
+  readonly reason: string;
+  /** When the client should ask again, in seconds. */
+  readonly retryAfter?: number;
+}
+
+/** Answers a request, and ends its connection: what it may still send is not waited for. */
+export function refuseRequest(res: ServerResponse, refusal: Refusal): void {
+  if (res.headersSent || res.destroyed) return;
+  res.writeHead(refusal.status, headersOf(refusal));
+  res.end(refusal.reason);
+}
+
+/** Answers an upgrade. Its socket is Node.js's no more, so that the answer is written by hand. */
+export function refuseUpgrade(socket: Duplex, refusal: Refusal): void {
+  if (!socket.writable) return void socket.destroy();
+  const head = Object.entries(headersOf(refusal)).map(([name, value]) => `${name}: ${value}`);
+  const status = `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? "Refused"}`;
+  socket.end([status, ...head, "", refusal.reason].join("\r\n"));
+}
+
+function headersOf({ reason, retryAfter }: Refusal): Record<string, string> {
+  return {
+    "Cache-Control": "no-store",
+    Connection: "close",
+    "Content-Length": String(Buffer.byteLength(reason)),
+    "Content-Type": "text/plain; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+    ...(retryAfter !== undefined && { "Retry-After": String(retryAfter) }),
+  };
+}

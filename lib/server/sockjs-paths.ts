@@ -1,0 +1,43 @@
+/** What a request under SockJS's prefix is for. */
+export type Target =
+  /** It opens a session of an HTTP transport, or is a further request of one for what the server sends. */
+  | { readonly kind: "receive"; readonly session: string }
+  /** It carries messages of a session. */
+  | { readonly kind: "send"; readonly session: string }
+  | { readonly kind: "websocket" }
+  /** It is none of SockJS's, or asks about it: `/info`, for instance. */
+  | { readonly kind: "other" }
+  /** It has what may mean one thing here and another one to SockJS. */
+  | { readonly kind: "malformed" };
+
+/** What can be read in one way only; what SockJS's clients send has nothing else. */
+const PLAIN = /^[\w/.~%+!$&()*,;=-]*$/;
+
+const RECEIVING = ["xhr", "xhr_streaming", "eventsource", "htmlfile", "jsonp"];
+const SENDING = ["xhr_send", "jsonp_send"];
+
+/** Reads the paths of requests as SockJS does. */
+export class SockJSPaths {
+  /** SockJS's own expression, in which the prefix is one, too. */
+  readonly #covered: RegExp;
+  readonly #transport: RegExp;
+  readonly #webSocket: RegExp;
+
+  constructor(prefix: string) {
+    this.#covered = new RegExp(`^${prefix}([/].+|[/]?)$`);
+    this.#transport = new RegExp(`^${prefix}/[^/.]+/(?<session>[^/.]+)/(?<transport>\\w+)/?$`);
+    this.#webSocket = new RegExp(`^${prefix}(?:/[^/.]+/[^/.]+)?/websocket/?$`);
+  }
+
+  /** Undefined for what SockJS leaves to others. */
+  target(url: string): Target | undefined {
+    if (!this.#covered.test(url)) return undefined;
+    const [path = ""] = url.split("?", 1);
+    if (!PLAIN.test(path)) return { kind: "malformed" };
+    if (this.#webSocket.test(path)) return { kind: "websocket" };
+    const { session = "", transport = "" } = this.#transport.exec(path)?.groups ?? {};
+    if (RECEIVING.includes(transport)) return { kind: "receive", session };
+    if (SENDING.includes(transport)) return { kind: "send", session };
+    return { kind: "other" };
+  }
+}

@@ -1,0 +1,44 @@
+import type { Express, Request } from "express";
+import type { SockJSConnection } from "./socket.js";
+import type { TokenRecord } from "./token-store.js";
+
+/** What a token is bound to, apart from its identity: where it was asked for, or a word that its client made up. */
+export type TokenBinding = "ip" | "nonce" | false;
+
+/** Long enough that nobody guesses it, and short enough to be kept. */
+const NONCE = /^[\w-]{16,128}$/;
+
+/** The nonce of a token request, of its query or its JSON body; undefined where it has none that is one. */
+export function nonceOf(req: Request): string | undefined {
+  const { nonce } = ((req.method === "POST" ? req.body : req.query) ?? {}) as { nonce?: unknown };
+  return typeof nonce === "string" && NONCE.test(nonce) ? nonce : undefined;
+}
+
+/** Says whether a token is good on a connection, whose `auth` frame had this nonce. */
+export function isBoundTo(
+  binding: TokenBinding,
+  app: Express,
+  identity: Pick<TokenRecord<unknown>, "ip" | "nonce">,
+  connection: SockJSConnection,
+  nonce: unknown,
+): boolean {
+  if (binding === false) return true;
+  if (binding === "nonce") return identity.nonce !== undefined && identity.nonce === nonce;
+  return plain(identity.ip) === plain(ipOf(app, connection));
+}
+
+/** Express's `req.ip` of the request that a connection came by, of which SockJS keeps what that needs. */
+function ipOf(app: Express, { remoteAddress, headers }: SockJSConnection): string {
+  const socket = { remoteAddress };
+  const request = Object.create(app.request, {
+    headers: { value: headers },
+    socket: { value: socket },
+    connection: { value: socket },
+  }) as Request;
+  return request.ip ?? "";
+}
+
+/** An IPv4 address is another text where it comes to a socket of IPv6. */
+function plain(ip: string): string {
+  return ip.replace(/^::ffff:(?=\d+\.)/i, "");
+}

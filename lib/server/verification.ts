@@ -1,0 +1,34 @@
+import type { Request } from "express";
+import type { Refusal } from "./refusal.js";
+
+/**
+ * The answer of `verifyConnection`: true lets the connection in, `{ data }` does, too, and becomes the socket's `data`.
+ * `{ status, reason }` refuses with them, and all else with 403.
+ */
+export type Verification =
+  | boolean
+  | { readonly data: unknown }
+  | { readonly status: number; readonly reason?: string };
+
+/** Decides on a connection by the request for it, an Express request without body and session. */
+export type VerifyFunction = {
+  bivariant(req: Request): Verification | Promise<Verification>;
+}["bivariant"];
+
+/** What is made of an answer. */
+export type Verdict = Refusal | { readonly data: unknown };
+
+const FORBIDDEN: Refusal = { status: 403, reason: "Forbidden" };
+
+/** Reads the application's answer; whatever it does not know refuses. */
+export function verdictOf(answer: unknown): Verdict {
+  if (answer === true) return { data: undefined };
+  if (typeof answer !== "object" || answer === null) return FORBIDDEN;
+  const { status, reason } = answer as { status?: unknown; reason?: unknown };
+  if (status === undefined) return "data" in answer ? { data: answer.data } : FORBIDDEN;
+  const isStatus = Number.isInteger(status) && Number(status) >= 400 && Number(status) <= 599;
+  return {
+    status: isStatus ? Number(status) : FORBIDDEN.status,
+    reason: typeof reason === "string" ? reason : FORBIDDEN.reason,
+  };
+}

@@ -1,0 +1,209 @@
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { expect } from "chai";
+import { WebSocket } from "ws";
+import type { TokenSocketServerOptions } from "../../lib/index.js";
+import { Application, type ApplicationOptions } from "../support/application.js";
+import { express4 } from "../support/express4.js";
+import { WIRE_TRANSPORTS } from "../support/wire-client.js";
+
+for (const version of [5, 4]) {
+  describe(`Connections, on Express ${version}`, () => {
+    let application: Application;
+    const sockets: WebSocket[] = [];
+    let sessions = 0;
+
+    const start = async (options: TokenSocketServerOptions, more: ApplicationOptions = {}) => {
+      application = await Application.start({
+        ...(version === 4 ? { express: express4 } : {}),
+        ...more,
+        options: { debug: true, ...options },
+      });
+    };
+    afterEach(async () => {
+      for (const socket of sockets.splice(0)) socket.terminate();
+      await application.stop();
+    });
+
+    /** Asks for a plain WebSocket; resolves with 101, or with what it is refused with. */
+    const knock = async (headers: Record<string, string> = {}): Promise<[number | undefined, string?]> => {
+      const url = `${application.url.replace("http", "ws")}/sockets/websocket?from=test`;
+      const socket = new WebSocket(url, { headers });
+      socket.on("error", () => {});
+      sockets.push(socket);
+      return new Promise((resolve) => {
+        socket.on("open", () => resolve([101]));
+        socket.on("unexpected-response", async (_req, res: IncomingMessage) => {
+          let text = "";
+          for await (const chunk of res) text += chunk;
+          resolve([res.statusCode, text]);
+        });
+      });
+    };
+
+    /** Opens a session by long polling, and gives its answer. */
+    const poll = async (name = `c${version}-${sessions++}`): Promise<[number, string]> => {
+      const response = await fetch(`${application.url}/sockets/1/${name}/xhr`, { method: "POST" });
+      return [response.status, await response.text()];
+    };
+
+    describe("that the application verifies", () => {
+      for (const transport of WIRE_TRANSPORTS) {
+        it(`hand on what it has found, and are asked about once, over ${transport}`, async () => {
+          const asked: string[] = [];
+          await start({
+            verifyConnection: async (req) => {
+              asked.push(`${req.method} ${req.ip} ${req.protocol} ${req.path.split("/")[1]}`);
+              return { data: { host: req.get("host") } };
+            },
+            socketController: {
+              data: (_auth, _data, callback, socket) => callback(null, socket.data as never),
+            },
+          });
+          const client = await application.connect(transport);
+          const { resp } = await client.request({ rpc: "data" });
+          expect(resp).to.deep.equal({ host: application.url.replace("http://", "") });
+          await client.request({ rpc: "data" });
+          const method = transport.startsWith("xhr") ? "POST" : "GET";
+          expect(asked).to.deep.equal([`${method} 127.0.0.1 http sockets`]);
+        });
+      }
+
+      const answers: [string, unknown, [number, string?]][] = [
+        ["true", true, [101]],
+        ["data", { data: 0 }, [101]],
+        ["false", false, [403, "Forbidden"]],
+        ["nothing", undefined, [403, "Forbidden"]],
+        ["a text", "yes", [403, "Forbidden"]],
+        ["an object of something else", {}, [403, "Forbidden"]],
+        ["a status and a reason", { status: 402, reason: "Pay first\r\nX: y" }, [402, "Pay first\r\nX: y"]],
+        ["a status, whatever data", { status: 401, data: 1 }, [401, "Forbidden"]],
+        ["a status that is none", { status: 200, reason: "No" }, [403, "No"]],
+      ];
+      for (const [what, answer, expected] of answers) {
+        it(`are answered ${expected[0]} for ${what}, now or later`, async () => {
+          for (const verifyConnection of [() => answer, async () => answer]) {
+            await start({ verifyConnection: verifyConnection as never });
+            expect(await knock()).to.deep.equal(expected);
+            expect((await poll())[0]).to.equal(expected[0] === 101 ? 200 : expected[0]);
+            const refusals = application.log.filter((line) => line.includes("was refused"));
+            expect(refusals).to.have.length(expected[0] === 101 ? 0 : 2);
+            await application.stop();
+          }
+          await start({});
+        });
+      }
+
+      it("are answered 500 where it fails, and that is reported", async () => {
+        const failures = [
+          () => {
+            throw new Error("secret");
+          },
+          () => Promise.reject(new Error("secret")),
+        ];
+        for (const verifyConnection of failures) {
+          await start({ verifyConnection });
+          expect(await knock()).to.deep.equal([500, "Internal error"]);
+          expect(application.errors.map(({ message }) => message)).to.deep.equal(["secret"]);
+          await application.stop();
+        }
+        await start({});
+      });
+
+      it("are answered 503 where it takes too long, and 409 while it does", async () => {
+        let asked = () => {};
+        const asking = new Promise<void>((resolve) => {
+          asked = resolve;
+        });
+        await start({
+          authTimeout: 100,
+          verifyConnection: () => {
+            asked();
+            return new Promise(() => {});
+          },
+        });
+        const first = poll("twice");
+        await asking;
+        expect(await poll("twice")).to.deep.equal([409, "The session is being opened"]);
+        expect(await first).to.deep.equal([503, "Not verified in time"]);
+      });
+
+      it("are not opened where the client has gone, or the server has been shut down, meanwhile", async () => {
+        const decide: ((answer: boolean) => void)[] = [];
+        await start({
+          limits: { unauthenticatedConnections: 1 },
+          verifyConnection: () => new Promise<boolean>((resolve) => decide.push(resolve)),
+        });
+        const asking = once(application.http, "request");
+        const leaving = new AbortController();
+        const url = `${application.url}/sockets/1/leaving/xhr`;
+        const answered = fetch(url, { method: "POST", signal: leaving.signal }).catch(() => "left");
+        const [, res] = await asking;
+        const gone = new Promise((resolve) => res.on("close", resolve));
+        leaving.abort();
+        await gone;
+        expect(await answered).to.equal("left");
+        decide[0]?.(true);
+        const again = once(application.http, "upgrade");
+        const second = knock();
+        await again;
+        void application.tokenServer.shutdown();
+        decide[1]?.(true);
+        expect(await second).to.deep.equal([503, "Server shutting down"]);
+      });
+    });
+
+    describe("that are too many", () => {
+      it("for one IP are answered 429, until one goes", async () => {
+        await start({ limits: { connectionsPerIp: 2 } });
+        expect(await knock()).to.deep.equal([101]);
+        expect((await poll("counted"))[1]).to.equal("o\n");
+        // a further request of the same session
+        const polling = application.open();
+        expect(await polling.catch((error) => error)).to.be.instanceOf(Error);
+        expect(await knock({ "x-forwarded-for": "10.0.0.9" })).to.deep.equal([429, "Too many connections"]);
+        expect(await poll()).to.deep.equal([429, "Too many connections"]);
+        const gone = once(application.tokenServer, "disconnect");
+        sockets[0]?.close();
+        await gone;
+        expect(await knock()).to.deep.equal([101]);
+        // SockJS forgets a session that nobody asks for
+        if (application.tokenServer.sockets().length === 2) await once(application.tokenServer, "disconnect");
+        expect(await knock()).to.deep.equal([101]);
+      });
+
+      it("for one IP are told apart behind a proxy that is trusted", async () => {
+        await start(
+          { limits: { connectionsPerIp: 1 } },
+          { prepare: (app) => app.set("trust proxy", "loopback") },
+        );
+        expect(await knock({ "x-forwarded-for": "10.0.0.1" })).to.deep.equal([101]);
+        expect(await knock({ "x-forwarded-for": "10.0.0.2" })).to.deep.equal([101]);
+        expect(await knock({ "x-forwarded-for": "10.0.0.1" })).to.deep.equal([429, "Too many connections"]);
+      });
+
+      it("without an identity are answered 503, until one has one", async () => {
+        await start({ limits: { unauthenticatedConnections: 1 } });
+        const client = await application.open();
+        expect(await knock()).to.deep.equal([503, "Too many unauthenticated connections"]);
+        await client.request({ rpc: "auth", token: await application.token() });
+        expect(await knock()).to.deep.equal([101]);
+        expect((await poll())[0]).to.equal(503);
+        // another identity is no second one
+        await client.request({ rpc: "auth", token: await application.token() });
+        expect((await poll())[0]).to.equal(503);
+      });
+
+      it("do not count those that SockJS makes nothing of", async () => {
+        await start({ limits: { connectionsPerIp: 1 } });
+        for (let i = 0; i < 3; i++) {
+          // without the callback that it needs
+          const response = await fetch(`${application.url}/sockets/1/none${i}/jsonp`);
+          expect(response.status).to.equal(500);
+          await response.text();
+        }
+        expect(await knock()).to.deep.equal([101]);
+      });
+    });
+  });
+}

@@ -1,0 +1,215 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { connect, type Socket } from "node:net";
+import { expect } from "chai";
+import express from "express";
+import sockjs from "sockjs";
+import { WebSocket } from "ws";
+import { TokenSocketServer } from "../../lib/index.js";
+import { memoryRedis } from "../../lib/memory.js";
+import { Application, type ApplicationOptions } from "../support/application.js";
+import { WIRE_TRANSPORTS } from "../support/wire-client.js";
+
+describe("the door", () => {
+  const cleanups: (() => unknown)[] = [];
+
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+
+  const start = async (options: ApplicationOptions = {}) => {
+    const application = await Application.start(options);
+    cleanups.push(() => application.stop());
+    return application;
+  };
+
+  /** Opens a TCP connection, and sends what is given. */
+  const dial = async ({ url }: Application, text: string): Promise<Socket> => {
+    const { hostname, port } = new URL(url);
+    const socket = connect(Number(port), hostname);
+    socket.on("error", () => {});
+    cleanups.push(() => socket.destroy());
+    await once(socket, "connect");
+    socket.write(text);
+    return socket;
+  };
+
+  /** All that comes until the other side ends the connection. */
+  const rest = async (socket: Socket): Promise<string> => {
+    let text = "";
+    socket.setEncoding("utf8").on("data", (chunk) => {
+      text += chunk;
+    });
+    await once(socket, "close");
+    return text;
+  };
+
+  const upgrade = (path: string, ...headers: string[]) =>
+    [
+      `GET ${path} HTTP/1.1`,
+      "Host: 127.0.0.1",
+      "Connection: Upgrade",
+      "Upgrade: websocket",
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+      ...headers,
+      "\r\n",
+    ].join("\r\n");
+
+  const V13 = "Sec-WebSocket-Version: 13";
+
+  describe("that attach() puts before SockJS", () => {
+    for (const transport of WIRE_TRANSPORTS) {
+      it(`lets clients in, over ${transport}`, async () => {
+        const application = await start({
+          options: { prefix: "/live", socketController: { me: async (auth) => auth } },
+        });
+        const token = await application.token();
+        const client = await application.open(transport, "/live");
+        await client.request({ rpc: "auth", token });
+        expect(await client.request({ rpc: "me" })).to.have.deep.property("resp", { name: "alice" });
+      });
+    }
+
+    it("leaves what is not under the prefix to the listeners that are there, and to later ones", async () => {
+      const application = await start({
+        prepare: (app) => app.get("/socketsandmore", (_req, res) => void res.send("more")),
+      });
+      expect(await (await fetch(`${application.url}/socketsandmore`)).text()).to.equal("more");
+      const taken = once(application.http, "upgrade");
+      const socket = await dial(application, upgrade("/elsewhere", V13));
+      const [, serverSide] = await taken;
+      serverSide.end("HTTP/1.1 418 Teapot\r\n\r\n");
+      expect(await rest(socket)).to.match(/^HTTP\/1\.1 418 /);
+    });
+
+    it("ends an upgrade that nobody is there for", async () => {
+      const application = await start();
+      expect(await rest(await dial(application, upgrade("/elsewhere", V13)))).to.match(/^HTTP\/1\.1 404 /);
+    });
+
+    it("survives a client that resets an upgrade which SockJS refuses", async () => {
+      const application = await start({ sockjs: { websocket: false } });
+      for (const path of ["/sockets/websocket", "/sockets/1/a/websocket", "/elsewhere"]) {
+        const [upgraded, socket] = await Promise.all([
+          once(application.http, "upgrade"),
+          dial(application, upgrade(path, "Sec-WebSocket-Version: 1")),
+        ]);
+        const gone = new Promise((resolve) => upgraded[1].on("close", resolve));
+        socket.resetAndDestroy();
+        upgraded[1].emit("error", new Error("read ECONNRESET"));
+        await gone;
+      }
+      expect((await fetch(`${application.url}/sockets/info`)).status).to.equal(200);
+    });
+
+    it("does not keep the connection of an upgrade that SockJS refuses, whatever the client does", async () => {
+      const application = await start();
+      const text = await rest(
+        await dial(application, upgrade("/sockets/websocket", "Sec-WebSocket-Version: 1")),
+      );
+      expect(text).to.match(/^HTTP\/1\.1 400 /);
+    });
+
+    it("serves no HTTP transport on the socket of an upgrade", async () => {
+      const application = await start();
+      for (const path of ["/sockets/1/a/xhr_streaming", "/sockets/1/a/eventsource", "/sockets/info"]) {
+        const text = await rest(await dial(application, upgrade(path, V13)));
+        expect(text, path).to.match(/^HTTP\/1\.1 404 /);
+      }
+      expect(application.tokenServer.sockets()).to.deep.equal([]);
+    });
+
+    it("refuses paths that can be read in two ways", async () => {
+      const application = await start();
+      for (const path of ["/sockets/1\\a\\xhr", "/sockets/1/a'b/xhr", "/sockets/1/a|b/xhr"]) {
+        const socket = await dial(
+          application,
+          `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`,
+        );
+        expect(await rest(socket), path).to.match(/^HTTP\/1\.1 400 /);
+      }
+      expect(application.tokenServer.sockets()).to.deep.equal([]);
+    });
+
+    it("can be on several HTTP servers, and several can be on one", async () => {
+      const application = await start();
+      const second = createServer();
+      application.tokenServer.attach(second);
+      const redis = memoryRedis();
+      const sockets = sockjs.createServer({ log: () => {} });
+      const other = new TokenSocketServer(express(), redis, sockets, { prefix: "/other" });
+      other.attach(second);
+      cleanups.push(() => other.shutdown());
+      second.listen(0, "127.0.0.1");
+      await once(second, "listening");
+      cleanups.push(() => second.close());
+      const { port } = second.address() as { port: number };
+      for (const prefix of ["sockets", "other"]) {
+        const client = new WebSocket(`ws://127.0.0.1:${port}/${prefix}/websocket`);
+        await once(client, "open");
+        client.close();
+        await once(client, "close");
+      }
+      expect((await fetch(`http://127.0.0.1:${port}/nothing`)).status).to.equal(404);
+    });
+  });
+
+  describe("after shutdown()", () => {
+    it("lets nobody in, though the HTTP server stays open", async () => {
+      const application = await start();
+      await application.tokenServer.shutdown();
+      const { url } = application;
+      const accepted: unknown[] = [];
+      application.sockjs.on("connection", (connection) => accepted.push(connection));
+      for (const [method, path] of [
+        ["GET", "/sockets/info"],
+        ["POST", "/sockets/1/a/xhr"],
+        ["POST", "/sockets/1/a/xhr_send"],
+        ["GET", "/sockets/1/a/eventsource"],
+      ]) {
+        const response = await fetch(`${url}${path}`, { method: method ?? "" });
+        expect([response.status, await response.text()]).to.deep.equal([503, "Server shutting down"]);
+      }
+      expect(await rest(await dial(application, upgrade("/sockets/websocket", V13)))).to.match(
+        /^HTTP\/1\.1 503 /,
+      );
+      expect(accepted).to.deep.equal([]);
+    });
+
+    it("tells a client that is just between two requests why it was closed", async () => {
+      const application = await start();
+      const poll = `${application.url}/sockets/1/between/xhr`;
+      expect(await (await fetch(poll, { method: "POST" })).text()).to.equal("o\n");
+      void application.tokenServer.shutdown();
+      const text = await (await fetch(poll, { method: "POST" })).text();
+      expect(text).to.equal('c[4000,"Server shutting down"]\n');
+    });
+
+    it("cannot be attached any more", async () => {
+      const application = await start();
+      await application.tokenServer.shutdown();
+      expect(() => application.tokenServer.attach(createServer())).to.throw(Error, "shut down");
+    });
+  });
+
+  describe("is attached", () => {
+    it("to an HTTP server alone", async () => {
+      const { tokenServer } = await start();
+      for (const wrong of [undefined, null, {}, 5, express(), "http"]) {
+        expect(() => tokenServer.attach(wrong as never)).to.throw(TypeError, /^httpServer must be /);
+      }
+    });
+
+    it("with options of SockJS, whose prefix is that of the server", async () => {
+      const { tokenServer } = await start();
+      const attach = (options: unknown) => () => tokenServer.attach(createServer(), options as never);
+      for (const wrong of [5, "/sockets", [], () => {}]) {
+        expect(attach(wrong)).to.throw(TypeError, /^sockjsOptions must be /);
+      }
+      expect(attach({ prefix: "/other" })).to.throw(TypeError, /^sockjsOptions\.prefix must be /);
+      for (const good of [undefined, null, {}, { prefix: "/sockets", websocket: false }]) {
+        expect(attach(good)).to.not.throw();
+      }
+    });
+  });
+});

@@ -48,7 +48,9 @@ describe("In Chromium the client's script", () => {
     webSockets.length = 0;
     application = await Application.start({
       prepare: (app) => app.get("/page", (_req, res) => res.type("html").send(PAGE)),
-      options: { socketController: { echo: async (_auth, data) => data } },
+      // a request that was given up at the wrong moment is noticed by these
+      sockjs: { heartbeat_delay: 2000 },
+      options: { heartbeat: 2000, socketController: { echo: async (_auth, data) => data } },
     });
     page = await browser.newPage();
     page.on("request", (request) => {

@@ -22,6 +22,7 @@ const {
 
 const DAY = 24 * 60 * 60 * 1000;
 const NUDGE_TIMEOUT = 30_000;
+const DRAIN_TIME = 3000;
 const SHUTDOWN_TIMEOUT = 10_000;
 const LOGGED_OUT = 4001;
 
@@ -205,8 +206,13 @@ async function stop() {
   const closed = once(server, "close");
   server.close();
   await tokenServer.shutdown();
+  server.closeIdleConnections();
   await closed;
   await store.close();
 }
-process.once("SIGTERM", stop);
+// whoever replaces this process leaves it the time to send its users to the others, one after the other
+process.once("SIGTERM", async () => {
+  await tokenServer.drain({ timeout: DRAIN_TIME });
+  await stop();
+});
 process.once("SIGINT", stop);

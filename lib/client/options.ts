@@ -129,7 +129,7 @@ export const OPTIONS: Readonly<Record<keyof TokenSocketOptions, readonly [value?
     webSocketTimeout: [5000],
     callTimeout: [DEFAULT_CALL_TIMEOUT],
     backoff: [{ min: 500, max: 20_000, resetAfter: 5000 }],
-    queue: [{ count: 1000, bytes: 1_048_576, age: 25_000 }],
+    queue: [{ count: 1000, bytes: 262_144, age: 25_000 }],
     debug: [false],
     logger: [console],
     // the global one does not work as a method of another object

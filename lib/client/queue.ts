@@ -4,7 +4,7 @@ import { QueueError } from "./errors.js";
 export interface QueueOptions {
   /** Calls. Default 1000. */
   count?: number | undefined;
-  /** Bytes in all of them. Default 1,048,576. */
+  /** Bytes in all of them. Default 262,144. */
   bytes?: number | undefined;
   /** Milliseconds that one may wait. Default 25,000. */
   age?: number | undefined;

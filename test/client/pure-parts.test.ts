@@ -62,7 +62,7 @@ describe("The client's options", () => {
   it("take null and undefined for absent, and keep the bounds that are not given", () => {
     const options = resolveOptions({ host: "x", ping: null, tokenPath: undefined, queue: { count: 5 } });
     expect(options).to.include({ ping: 25_000, tokenUrl: "http://x/socket/token" });
-    expect(options.queue).to.deep.equal({ count: 5, bytes: 1_048_576, age: 25_000 });
+    expect(options.queue).to.deep.equal({ count: 5, bytes: 262_144, age: 25_000 });
     expect(resolveOptions({ host: "x", queue: false }).queue).to.equal(false);
   });
 });

@@ -38,6 +38,7 @@ import { onExpired, timeLeft } from "./expiry.js";
 import { FrameRate } from "./frame-rate.js";
 import type { Heartbeats } from "./heartbeats.js";
 import type { Identities, Presented } from "./identities.js";
+import type { IdentityCounts } from "./identity-counts.js";
 import { Lanes } from "./lanes.js";
 import { Outbox, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
@@ -54,6 +55,7 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly revocations: Revocations;
   readonly channelSchemas: ChannelSchemas;
   readonly waitingOutboxes: WaitingOutboxes;
+  readonly identityCounts: IdentityCounts;
   /** Absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;
   readonly pubsub: PubSub<Auth>;
@@ -366,6 +368,7 @@ export class Connection<Auth> {
       return this.close(CLOSE.expired);
     if (this.#identity && identity.key !== this.#identity.key) return this.close(CLOSE.otherIdentity);
     if (this.#isRevoked(identity)) return;
+    if (isFirst && !this.#parts.identityCounts.add(identity.key)) return this.close(CLOSE.tooManyConnections);
     // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
     if (isFirst) this.#identify(identity);
     const verdict = await access.authenticate(this.socket, identity.auth);
@@ -591,6 +594,7 @@ export class Connection<Auth> {
     clearTimeout(this.#pause);
     this.#outbox.close();
     this.#stopHeartbeat?.();
+    if (this.#identity) this.#parts.identityCounts.delete(this.#identity.key);
     this.#stayOpen();
     this.#review?.clear();
     this.#calls?.rejectAll(() => new DisconnectedError(true));

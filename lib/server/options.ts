@@ -65,6 +65,11 @@ export interface Limits {
    */
   connectionsPerIp: number;
   /**
+   * Connections of one identity at once, as the option `identify` tells them apart, on this server; a further one is
+   * closed with 4430. Default Infinity. A low one keeps out users with many pages.
+   */
+  connectionsPerIdentity: number;
+  /**
    * Connections at once that have not authenticated, where `attach` was called; more are answered 503. Default 10,000. A
    * lower one lets fewer strangers keep users out.
    */
@@ -367,7 +372,6 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   jsonDepth: 128,
   messageBytes: 65_536,
   bodyTimeout: 20_000,
-  connectionsPerIp: Number.POSITIVE_INFINITY,
   unauthenticatedConnections: 10_000,
   channelNameLength: 256,
   tokenLength: 8192,
@@ -379,6 +383,8 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   frameBurst: 1000,
   callsInFlight: 1000,
   channelsPerSocket: 1000,
+  connectionsPerIp: Number.POSITIVE_INFINITY,
+  connectionsPerIdentity: Number.POSITIVE_INFINITY,
   functionTimeout: 30_000,
   listenerTimeout: 10_000,
   authenticationTimeout: 10_000,
@@ -393,6 +399,8 @@ const MAY_BE_OFF: ReadonlySet<string> = new Set<keyof Limits>([
   "frameBurst",
   "callsInFlight",
   "channelsPerSocket",
+  "connectionsPerIp",
+  "connectionsPerIdentity",
   "functionTimeout",
   "listenerTimeout",
   "authenticationTimeout",

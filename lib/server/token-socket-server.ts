@@ -33,6 +33,7 @@ import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { type Health, healthHandler } from "./health.js";
 import { Heartbeats } from "./heartbeats.js";
 import { Identities } from "./identities.js";
+import { IdentityCounts } from "./identity-counts.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -203,6 +204,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels),
       waitingOutboxes: new WaitingOutboxes(),
+      identityCounts: new IdentityCounts(limits.connectionsPerIdentity),
       heartbeats: rest.heartbeat === false ? undefined : new Heartbeats(rest.heartbeat),
       turns: new Turns(),
       pubsub: this.#pubsub,

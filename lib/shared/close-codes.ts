@@ -25,6 +25,7 @@ export const CLOSE = /* @__PURE__ */ closeReasons({
   otherIdentity: [4409, "Another identity"],
   expired: [4410, "Identity expired"],
   messageTooLarge: [4413, "Message too large"],
+  tooManyConnections: [4430, "Too many connections"],
   unavailable: [4503, "Authentication unavailable"],
 });
 

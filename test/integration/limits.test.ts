@@ -92,6 +92,37 @@ describe("A limit", () => {
     });
   });
 
+  describe("connectionsPerIdentity", () => {
+    it("closes a further connection of one user, and of nobody else", async () => {
+      application = await Application.start({
+        options: {
+          limits: { connectionsPerIdentity: 2 },
+          authentication: async (req) => ({ name: req.query.user }),
+          identify: ({ name }) => String(name),
+        },
+      });
+      const connect = async (user: string) => {
+        const token = await application.token(`?user=${user}`);
+        const socket = await application.open();
+        socket.send({ rpc: "auth", token, uuid: "a", protocol: 4 });
+        return socket;
+      };
+      const [first, second] = [await connect("alice"), await connect("alice")];
+      for (const socket of [first, second]) expect(await socket.take()).to.have.property("resp", "success");
+      const third = await connect("alice");
+      expect(await third.closed).to.deep.equal({ code: 4430, reason: "Too many connections" });
+      expect(third.frames).to.deep.equal([]);
+      expect(await (await connect("bob")).take()).to.have.property("resp", "success");
+      // another token on a live connection is no further connection
+      first.send({ rpc: "auth", token: await application.token("?user=alice"), uuid: "b", protocol: 4 });
+      expect(await first.take()).to.include({ uuid: "b", resp: "success" });
+      const gone = new Promise((resolve) => application.tokenServer.once("disconnect", resolve));
+      await second.end();
+      await gone;
+      expect(await (await connect("alice")).take()).to.have.property("resp", "success");
+    });
+  });
+
   describe("functionTimeout", () => {
     it("fires the signal of a function that takes too long, and answers its caller", async () => {
       const fired: string[] = [];
@@ -229,6 +260,8 @@ describe("A limit", () => {
       {
         callsInFlight: Infinity,
         channelsPerSocket: Infinity,
+        connectionsPerIp: Infinity,
+        connectionsPerIdentity: Infinity,
         functionTimeout: Infinity,
         listenerTimeout: Infinity,
         authenticationTimeout: Infinity,

@@ -148,7 +148,9 @@ export class TokenRoute<Auth> {
     }
     const { status, body } = await this.#answer(parts, req);
     res.status(status);
-    if (status === 503) res.set("Retry-After", String(RETRY_AFTER));
+    if (status === 503) res.set("Retry-After", String(this.#isPaused ? 1 : RETRY_AFTER));
+    // on another connection a load balancer has the choice of another server
+    if (this.#isPaused) res.set("Connection", "close");
     if (callback === undefined) {
       res.json(body);
     } else {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect } from "chai";
+import { TokenSocket } from "../../lib/client/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -61,7 +62,7 @@ describe("An attack", () => {
       it(`by a form, whose origin is ${origin}, gets no token and sends nothing`, async () => {
         await start();
         const victim = await application.connect("xhr-polling");
-        const session = new URL(application.socket().url ?? "", application.url).pathname.split("/")[3];
+        const session = sessionOf(application.socket().url);
         for (const type of FORMS) {
           const options = { method: "POST", headers: { origin, "content-type": type } };
           const asked = await fetch(`${application.url}/socket/token`, { ...options, body: "a=b" });
@@ -215,6 +216,25 @@ describe("An attack", () => {
         expect((await client.closed).code).to.equal(4401);
       }
       expect(names).to.deep.equal([{ name: "bob" }, { name: "alice" }]);
+    });
+  });
+
+  describe("on SockJS sessions", () => {
+    it("by guesses has 130 bits to find where this package's client has connected", async () => {
+      await start();
+      const ids = new Set<string>();
+      for (let i = 0; i < 3; i++) {
+        const client = new TokenSocket({
+          host: application.url,
+          WebSocket: false,
+          sockjs: { transports: "xhr-polling" },
+        });
+        await client.ready();
+        ids.add(sessionOf(application.socket().url));
+        await client.end();
+      }
+      for (const id of ids) expect(id).to.match(/^[a-z0-5]{26}$/);
+      expect(ids.size).to.equal(3);
     });
   });
 
@@ -533,6 +553,11 @@ describe("An attack", () => {
     });
   });
 });
+
+/** The session that a path of SockJS names. */
+function sessionOf(url: string | undefined): string {
+  return url?.split("/")[3] ?? "";
+}
 
 /** A client of node-redis's shape that stores all, and gives back what a function gives. */
 function forgetfulRedis(

@@ -39,6 +39,12 @@ export interface Link {
   close(): Promise<void>;
 }
 
+/**
+ * Characters of a session's id, of 5 bits each. Over HTTP it is all that a request needs to speak for the session, and
+ * SockJS's own 8 could be found by one who tries long enough on a server with many.
+ */
+const SESSION_LENGTH = 26;
+
 /** SockJS's own WebSocket is left out, since a plain one has been tried. */
 const FALLBACKS = ["xhr-streaming", "eventsource", "xhr-polling"];
 
@@ -80,7 +86,8 @@ async function plainSocket({ socketUrl, headers, WebSocket: given }: ResolvedOpt
 
 async function sockjsSocket({ socketUrl, sockjs, SockJS: given }: ResolvedOptions): Promise<SocketLike> {
   const Socket = given ?? globals.SockJS ?? (await loadSockJS());
-  return new Socket(socketUrl, undefined, { transports: FALLBACKS, ...(sockjs as object) });
+  const options = { transports: FALLBACKS, sessionId: SESSION_LENGTH, ...(sockjs as object) };
+  return new Socket(socketUrl, undefined, options);
 }
 
 function opened(socket: SocketLike, signal: AbortSignal, listener: LinkListener): Promise<Link> {

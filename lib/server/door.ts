@@ -54,6 +54,9 @@ const MESSAGES_PER_UNIT = 16;
 /** Bytes of a body that SockJS does not use. */
 const UNUSED_BODY = 4096;
 
+/** Characters of an IP in the log. */
+const LONGEST_IP = 100;
+
 const MALFORMED: Refusal = { status: 400, reason: "Malformed path" };
 const NOT_FOUND: Refusal = { status: 404, reason: "Not found" };
 const NO_SESSION: Refusal = { status: 404, reason: "Session not found" };
@@ -271,8 +274,9 @@ export class Door {
   }
 
   #report(ip: string | undefined, { status, reason }: Refusal): void {
-    // not the path: it may hold a session's id
-    this.#parts.reporter.debug(() => `a request of ${ip} was refused: ${status} ${reason}`);
+    // not the path: it may hold a session's id; and what a proxy passes on as the IP may be any text of the client's
+    const name = JSON.stringify(ip?.slice(0, LONGEST_IP) ?? "nobody");
+    this.#parts.reporter.debug(() => `a request of ${name} was refused: ${status} ${reason}`);
   }
 }
 

@@ -65,7 +65,7 @@ export class Reporter {
 
   #write(level: "error" | "warn" | "info" | "debug", message: string): void {
     try {
-      const written: unknown = this.#logger[level]?.(`${NAME}: ${message}`);
+      const written: unknown = this.#logger[level]?.(`${NAME}: ${message.replace(UNPRINTABLE, printable)}`);
       if (written instanceof Promise) written.catch(() => {});
     } catch {
       // there is nowhere left to tell
@@ -88,3 +88,12 @@ function describe(cause: unknown, depth = 0): string {
 }
 
 const MOST_CAUSES = 8;
+
+/** What ends a line, commands a terminal or turns the direction of text. A client may get it into an error's message. */
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
+/** The lines of a stack stay lines, which are indented: none of them can be taken for a message of its own. */
+function printable(character: string): string {
+  if (character === "\n") return "\n  ";
+  return character === "\t" ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}

@@ -36,6 +36,8 @@ export class SockJSPaths {
     if (!PLAIN.test(path)) return { kind: "malformed" };
     if (this.#webSocket.test(path)) return { kind: "websocket" };
     const { session = "", transport = "" } = this.#transport.exec(path)?.groups ?? {};
+    // SockJS keeps its sessions in a plain object, takes what that inherits for one, and never answers
+    if (session in Object.prototype) return { kind: "malformed" };
     if (RECEIVING.includes(transport)) return { kind: "receive", session };
     if (SENDING.includes(transport)) return { kind: "send", session };
     return { kind: "other" };

@@ -14,6 +14,7 @@ import { type Block, blocksOf } from "./markdown.js";
 
 const DOCUMENTS = [
   "README.md",
+  "SECURITY.md",
   ...readdirSync(join(ROOT, "docs"))
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),

@@ -221,6 +221,7 @@ await Promise.all([liveAll(sockets, { ...around, tally }, duration), restartRedi
 isOver = true;
 await watching;
 const atEnd = await server.sample();
+if (slow > 0) server.order("calm");
 await Promise.all([...slowClients, ...promptClients].map((client) => client.close()));
 agent.destroy();
 const after = await letGo(server, before);

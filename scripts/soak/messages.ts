@@ -20,7 +20,7 @@ export interface Sample {
   readonly calls: Counts;
 }
 
-export type Order = "sample" | "flood" | "stop";
+export type Order = "sample" | "flood" | "calm" | "stop";
 
 export type Told =
   | { readonly type: "url"; readonly url: string }

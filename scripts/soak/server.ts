@@ -126,6 +126,7 @@ const tell = (told: Told) => process.send?.(told);
 process.on("message", (order: Order) => {
   if (order === "sample") void sample().then((taken) => tell({ type: "sample", sample: taken }));
   else if (order === "flood") flood();
+  else if (order === "calm") clearInterval(floodTimer);
   else void stop();
 });
 process.on("disconnect", () => clearInterval(callTimer));

@@ -34,6 +34,8 @@ const tokenServer = new TokenSocketServer(app, redisClient, socketServer, {
   authentication: () => ({ name: "soak" }),
   slowReaders: { ticker: "latest" },
   limits: { bufferedBytes: Number(process.env.BUFFERED_BYTES ?? 1_048_576) },
+  // who reads nothing gives no sign of life either, and would be gone before it shows what waits for it
+  heartbeat: process.env.BUFFERED_BYTES ? false : 25_000,
   socketController: {
     echo: (_auth: unknown, data: unknown) => data,
     later: async (_auth: unknown, data: unknown) => {

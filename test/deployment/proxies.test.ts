@@ -263,7 +263,7 @@ for (const kind of [NGINX, HAPROXY]) {
     // with HAProxy, only browsers may send so much
     if (kind === NGINX) {
       it("take all at once what a client has let wait for its connection", async () => {
-        const client = site.client(FALLBACKS[0]?.[1] ?? {});
+        const client = site.client({ ...FALLBACKS[0]?.[1], queue: { bytes: 1_048_576 } });
         const texts = Array.from({ length: 100 }, () => '\u{1F600}"\n'.repeat(1100));
         const lengths = await Promise.all(texts.map((text) => client.rpc("length", { text })));
         expect(lengths).to.deep.equal(texts.map(({ length }) => length));

@@ -35,7 +35,8 @@ export async function startApplication(given: ApplicationOptions = {}): Promise<
   const state = new State();
   const application = await Application.start({
     // a busy machine may need a while from one poll to the next
-    sockjs: { disconnect_delay: 1000 },
+    // a poll that was given up at the wrong moment is noticed by the next heartbeat
+    sockjs: { disconnect_delay: 1000, heartbeat_delay: 2000 },
     ...given,
     options: {
       authentication,

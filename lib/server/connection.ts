@@ -33,12 +33,12 @@ import type { Verdict } from "./access.js";
 import { ChannelReview } from "./channel-review.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
+import type { Counts } from "./counts.js";
 import type { ServerEvents } from "./events.js";
 import { onExpired, timeLeft } from "./expiry.js";
 import { FrameRate } from "./frame-rate.js";
 import type { Heartbeats } from "./heartbeats.js";
 import type { Identities, Presented } from "./identities.js";
-import type { IdentityCounts } from "./identity-counts.js";
 import { Lanes } from "./lanes.js";
 import { Outbox, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
@@ -55,7 +55,8 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly revocations: Revocations;
   readonly channelSchemas: ChannelSchemas;
   readonly waitingOutboxes: WaitingOutboxes;
-  readonly identityCounts: IdentityCounts;
+  /** The connections of each identity. */
+  readonly identityCounts: Counts;
   /** Absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;
   readonly pubsub: PubSub<Auth>;
@@ -368,7 +369,7 @@ export class Connection<Auth> {
       return this.close(CLOSE.expired);
     if (this.#identity && identity.key !== this.#identity.key) return this.close(CLOSE.otherIdentity);
     if (this.#isRevoked(identity)) return;
-    if (isFirst && !this.#parts.identityCounts.add(identity.key)) return this.close(CLOSE.tooManyConnections);
+    if (isFirst && !this.#mayConnect(identity.key)) return this.close(CLOSE.tooManyConnections);
     // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
     if (isFirst) this.#identify(identity);
     const verdict = await access.authenticate(this.socket, identity.auth);
@@ -384,6 +385,11 @@ export class Connection<Auth> {
     this.#open(head, protocol);
     if (!isFirst) this.reviewChannels();
     this.#serveWaiting();
+  }
+
+  /** Whether an identity may have one connection more; without `identify` none is told from another. */
+  #mayConnect(key: string | undefined): boolean {
+    return key === undefined || this.#parts.identityCounts.add(key);
   }
 
   /** Whether an identity was revoked when its token was on the way; the connection is closed then. */
@@ -594,7 +600,7 @@ export class Connection<Auth> {
     clearTimeout(this.#pause);
     this.#outbox.close();
     this.#stopHeartbeat?.();
-    if (this.#identity) this.#parts.identityCounts.delete(this.#identity.key);
+    if (this.#identity?.key !== undefined) this.#parts.identityCounts.delete(this.#identity.key);
     this.#stayOpen();
     this.#review?.clear();
     this.#calls?.rejectAll(() => new DisconnectedError(true));

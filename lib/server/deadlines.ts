@@ -59,4 +59,4 @@ export class Deadlines {
 }
 
 /** Longer waits are made of several; a Node.js timer holds at most 2^31 - 1 ms. */
-const LONGEST_WAIT = 3_600_000;
+export const LONGEST_WAIT = 3_600_000;

@@ -4,6 +4,7 @@ import type { Server as SecureServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
 import { readBody } from "./body.js";
+import { Counts } from "./counts.js";
 import { expressRequest } from "./door-request.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Origins } from "./origins.js";
@@ -75,12 +76,13 @@ export class Door {
   /** By the ids of SockJS's sessions, until SockJS forgets them, and by the TCP connections of WebSockets. */
   readonly #guests = new Map<string | object, Guest>();
   readonly #guestsByConnection = new WeakMap<object, Guest>();
-  readonly #perIp = new Map<string, number>();
+  readonly #perIp: Counts;
   #unauthenticated = 0;
   #isClosed = false;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
+    this.#perIp = new Counts(parts.options.limits.connectionsPerIp);
     this.#paths = new SockJSPaths(parts.options.prefix);
   }
 
@@ -180,7 +182,7 @@ export class Door {
     if (refusal) return this.#refuse(visitor, refusal);
     const guest: Guest = { ip, data: undefined, state: "verifying", isAuthenticated: false };
     this.#guests.set(key, guest);
-    this.#perIp.set(ip, (this.#perIp.get(ip) ?? 0) + 1);
+    this.#perIp.add(ip);
     this.#unauthenticated++;
     visitor.onEnd(() => {
       // a session of an HTTP transport goes on after the request that has opened it
@@ -202,9 +204,8 @@ export class Door {
   }
 
   #noRoomFor(ip: string): Refusal | undefined {
-    const { connectionsPerIp, unauthenticatedConnections } = this.#parts.options.limits;
-    if ((this.#perIp.get(ip) ?? 0) >= connectionsPerIp) return TOO_MANY;
-    if (this.#unauthenticated >= unauthenticatedConnections) return FULL;
+    if (!this.#perIp.hasRoom(ip)) return TOO_MANY;
+    if (this.#unauthenticated >= this.#parts.options.limits.unauthenticatedConnections) return FULL;
     return undefined;
   }
 
@@ -213,9 +214,7 @@ export class Door {
     guest.state = "gone";
     this.#guests.delete(key);
     if (!guest.isAuthenticated) this.#unauthenticated--;
-    const others = (this.#perIp.get(guest.ip) ?? 0) - 1;
-    if (others > 0) this.#perIp.set(guest.ip, others);
-    else this.#perIp.delete(guest.ip);
+    this.#perIp.delete(guest.ip);
   }
 
   #verify(req: Request): Verdict | Promise<Verdict> {

@@ -1,3 +1,6 @@
+import { LONGEST_TIMER } from "../shared/pending-calls.js";
+import { LONGEST_WAIT } from "./deadlines.js";
+
 /** The end of an identity that `authentication` gives with it: milliseconds since 1970, or a date. */
 export type ExpiresAt = number | Date;
 
@@ -56,9 +59,3 @@ export function onExpired(expiresAt: number, grace: number, act: () => void): ()
   wait();
   return () => clearTimeout(timer);
 }
-
-/** The longest time that a timer can wait for, here and in browsers. */
-const LONGEST_TIMER = 2 ** 31 - 1;
-
-/** Longer waits are made of several, also since somebody may set the clock meanwhile. */
-const LONGEST_WAIT = 3_600_000;

@@ -23,6 +23,7 @@ import { ChannelSchemas } from "./channel-schemas.js";
 import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
+import { Counts } from "./counts.js";
 import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
 import { Door, type HttpServer } from "./door.js";
@@ -33,7 +34,6 @@ import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { type Health, healthHandler } from "./health.js";
 import { Heartbeats } from "./heartbeats.js";
 import { Identities } from "./identities.js";
-import { IdentityCounts } from "./identity-counts.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -204,7 +204,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels),
       waitingOutboxes: new WaitingOutboxes(),
-      identityCounts: new IdentityCounts(limits.connectionsPerIdentity),
+      identityCounts: new Counts(limits.connectionsPerIdentity),
       heartbeats: rest.heartbeat === false ? undefined : new Heartbeats(rest.heartbeat),
       turns: new Turns(),
       pubsub: this.#pubsub,

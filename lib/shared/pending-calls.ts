@@ -12,7 +12,7 @@ export interface CallOptions {
 export const DEFAULT_CALL_TIMEOUT = 30_000;
 
 /** The longest time a Node.js timer can wait for. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 interface PendingCall {
   resolve(value: unknown): void;

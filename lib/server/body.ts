@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
-import type { Refusal } from "./refusal.js";
+import type { HttpRefusal } from "./http-refusal.js";
 
-const TOO_LARGE: Refusal = { status: 413, reason: "Body too large" };
-const TOO_SLOW: Refusal = { status: 408, reason: "Body too slow" };
+const TOO_LARGE: HttpRefusal = { status: 413, reason: "Body too large" };
+const TOO_SLOW: HttpRefusal = { status: 408, reason: "Body too slow" };
 
 /** The room that a body gets at first, in bytes: what it says of its length may be a lie. */
 const FIRST_ROOM = 1024;
@@ -15,7 +15,7 @@ export function readBody(
   req: IncomingMessage,
   bound: number,
   time: number,
-  done: (body: Buffer | Refusal) => void,
+  done: (body: Buffer | HttpRefusal) => void,
 ): void {
   if (Number(req.headers["content-length"] ?? 0) > bound) return done(TOO_LARGE);
   // one piece of memory, which doubles: many small ones would take many times what they hold
@@ -37,7 +37,7 @@ export function readBody(
     clearTimeout(timer);
     req.off("data", onData).off("end", onEnd).off("close", forget).off("error", forget);
   };
-  const settle = (result: Buffer | Refusal) => {
+  const settle = (result: Buffer | HttpRefusal) => {
     forget();
     if ("status" in result) req.pause();
     done(result);

@@ -6,9 +6,9 @@ import type { Express, Request } from "express";
 import { readBody } from "./body.js";
 import { Counts } from "./counts.js";
 import { expressRequest } from "./door-request.js";
+import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./http-refusal.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Origins } from "./origins.js";
-import { type Refusal, refuseRequest, refuseUpgrade } from "./refusal.js";
 import type { Reporter } from "./reporter.js";
 import type { SockJSConnection, SockJSOptions, SockJSServer } from "./socket.js";
 import { keyOf } from "./sockjs.js";
@@ -46,7 +46,7 @@ interface Visitor {
   pass(): void;
   /** Calls back when it has been answered, or the client has gone. */
   onEnd(listener: () => void): void;
-  refuse(refusal: Refusal): void;
+  refuse(refusal: HttpRefusal): void;
 }
 
 /** How many of the largest messages fit into what may carry several. */
@@ -58,16 +58,16 @@ const UNUSED_BODY = 4096;
 /** Characters of an IP in the log. */
 const LONGEST_IP = 100;
 
-const MALFORMED: Refusal = { status: 400, reason: "Malformed path" };
-const NOT_FOUND: Refusal = { status: 404, reason: "Not found" };
-const NO_SESSION: Refusal = { status: 404, reason: "Session not found" };
-const FORBIDDEN: Refusal = { status: 403, reason: "Forbidden origin" };
-const BUSY: Refusal = { status: 409, reason: "The session is being opened" };
-const TOO_MANY: Refusal = { status: 429, reason: "Too many connections", retryAfter: 5 };
-const FULL: Refusal = { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 };
-const FAILED: Refusal = { status: 500, reason: "Internal error" };
-const LATE: Refusal = { status: 503, reason: "Not verified in time", retryAfter: 5 };
-const CLOSED: Refusal = { status: 503, reason: "Server shutting down" };
+const MALFORMED: HttpRefusal = { status: 400, reason: "Malformed path" };
+const NOT_FOUND: HttpRefusal = { status: 404, reason: "Not found" };
+const NO_SESSION: HttpRefusal = { status: 404, reason: "Session not found" };
+const FORBIDDEN: HttpRefusal = { status: 403, reason: "Forbidden origin" };
+const BUSY: HttpRefusal = { status: 409, reason: "The session is being opened" };
+const TOO_MANY: HttpRefusal = { status: 429, reason: "Too many connections", retryAfter: 5 };
+const FULL: HttpRefusal = { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 };
+const FAILED: HttpRefusal = { status: 500, reason: "Internal error" };
+const LATE: HttpRefusal = { status: 503, reason: "Not verified in time", retryAfter: 5 };
+const CLOSED: HttpRefusal = { status: 503, reason: "Server shutting down" };
 
 /** Stands before SockJS: what comes under the prefix, over HTTP or as an upgrade, has to get past it. */
 export class Door {
@@ -203,7 +203,7 @@ export class Door {
     else enter(verdict);
   }
 
-  #noRoomFor(ip: string): Refusal | undefined {
+  #noRoomFor(ip: string): HttpRefusal | undefined {
     if (!this.#perIp.hasRoom(ip)) return TOO_MANY;
     if (this.#unauthenticated >= this.#parts.options.limits.unauthenticatedConnections) return FULL;
     return undefined;
@@ -237,7 +237,7 @@ export class Door {
     }
   }
 
-  #refusalOf({ req, target, isUpgrade }: Visitor): Refusal | undefined {
+  #refusalOf({ req, target, isUpgrade }: Visitor): HttpRefusal | undefined {
     if (target.kind === "malformed") return MALFORMED;
     // SockJS would serve some of its HTTP transports on an upgrade's socket
     if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
@@ -267,12 +267,12 @@ export class Door {
     });
   }
 
-  #refuse({ req, refuse }: Visitor, refusal: Refusal): void {
+  #refuse({ req, refuse }: Visitor, refusal: HttpRefusal): void {
     this.#report(req.ip, refusal);
     refuse(refusal);
   }
 
-  #report(ip: string | undefined, { status, reason }: Refusal): void {
+  #report(ip: string | undefined, { status, reason }: HttpRefusal): void {
     // not the path: it may hold a session's id; and what a proxy passes on as the IP may be any text of the client's
     const name = JSON.stringify(ip?.slice(0, LONGEST_IP) ?? "nobody");
     this.#parts.reporter.debug(() => `a request of ${name} was refused: ${status} ${reason}`);

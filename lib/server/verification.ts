@@ -1,5 +1,5 @@
 import type { Request } from "express";
-import type { Refusal } from "./refusal.js";
+import type { HttpRefusal } from "./http-refusal.js";
 
 /**
  * The answer of `verifyConnection`: true lets the connection in, `{ data }` does, too, and becomes the socket's `data`.
@@ -16,9 +16,9 @@ export type VerifyFunction = {
 }["bivariant"];
 
 /** What is made of an answer. */
-export type Verdict = Refusal | { readonly data: unknown };
+export type Verdict = HttpRefusal | { readonly data: unknown };
 
-const FORBIDDEN: Refusal = { status: 403, reason: "Forbidden" };
+const FORBIDDEN: HttpRefusal = { status: 403, reason: "Forbidden" };
 
 /** Reads the application's answer; whatever it does not know refuses. */
 export function verdictOf(answer: unknown): Verdict {

@@ -2,14 +2,10 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
-import {
-  type Actions,
-  type State,
-  TokenSocket,
-  type TokenSocketEvents,
-  type TokenSocketOptions,
-} from "../../lib/client/index.js";
+import { type Actions, TokenSocket, type TokenSocketOptions } from "../../lib/client/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
+
+export { deferred, failure, happened, inState } from "./behaviour/helpers.js";
 
 /** Waits that tests can afford. */
 export const QUICK = { min: 10, max: 50 };
@@ -118,46 +114,6 @@ export class Place {
     await this.#application?.tokenServer.shutdown();
     await closed;
   }
-}
-
-/** Waits for an event of a client. */
-export function happened<E extends keyof TokenSocketEvents>(
-  client: TokenSocket,
-  event: E,
-): Promise<TokenSocketEvents[E]> {
-  return new Promise((resolve) => client.once(event, (...args) => resolve(args)));
-}
-
-/** Waits until a client is in a state; resolves with the reason. */
-export function inState(client: TokenSocket, wanted: State): Promise<Error | undefined> {
-  if (client.state === wanted) return Promise.resolve(client.reason);
-  return new Promise((resolve) => {
-    const listener = (state: State, _previous: State, reason: Error | undefined) => {
-      if (state !== wanted) return;
-      client.off("state", listener);
-      resolve(reason);
-    };
-    client.on("state", listener);
-  });
-}
-
-/** What a promise is rejected with. */
-export async function failure(promise: Promise<unknown>): Promise<Error & Record<string, unknown>> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error & Record<string, unknown>;
-  }
-  throw new Error("it was not rejected");
-}
-
-/** A promise, and what settles it. */
-export function deferred<T = void>(): { promise: Promise<T>; resolve(value: T): void } {
-  let settle: (value: T) => void = () => {};
-  const promise = new Promise<T>((resolve) => {
-    settle = resolve;
-  });
-  return { promise, resolve: (value) => settle(value) };
 }
 
 type Frame = Record<string, unknown> & { req?: { channel?: string; data?: unknown } };

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdtemp, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findHAProxy, findNginx } from "../../scripts/test-requirements.mjs";
+import { findFreePort } from "./free-port.js";
 
 /** A program that stands before servers. */
 export interface ProxyKind {
@@ -171,14 +171,4 @@ export class ProxyProcess {
 function replaceEach(text: string, wanted: string, replacement: string): string {
   if (!text.includes(wanted)) throw new Error(`The configuration has no "${wanted}"`);
   return text.replaceAll(wanted, replacement);
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("No port");
-  return address.port;
 }

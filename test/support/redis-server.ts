@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp } from "node:fs/promises";
-import { createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findRedisServer, isRedisGiven } from "../../scripts/test-requirements.mjs";
+import { findFreePort } from "./free-port.js";
 
 /** A Redis server for tests: one of their own, or the one that `REDIS_HOST` and `REDIS_PORT` name. */
 export interface RedisServer {
@@ -144,14 +145,4 @@ async function untilReady(child: ChildProcess): Promise<void> {
 function setReferences(child: ChildProcess, action: "ref" | "unref"): void {
   child[action]();
   for (const stream of [child.stdin, child.stdout]) (stream as Socket | null)?.[action]();
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("No port");
-  return address.port;
 }

@@ -2,7 +2,7 @@ import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
 /** Why a request or an upgrade is not served. */
-export interface Refusal {
+export interface HttpRefusal {
   readonly status: number;
   /** Goes to the client, as text. */
   readonly reason: string;
@@ -11,21 +11,21 @@ export interface Refusal {
 }
 
 /** Answers a request, and ends its connection: what it may still send is not waited for. */
-export function refuseRequest(res: ServerResponse, refusal: Refusal): void {
+export function refuseRequest(res: ServerResponse, refusal: HttpRefusal): void {
   if (res.headersSent || res.destroyed) return;
   res.writeHead(refusal.status, headersOf(refusal));
   res.end(refusal.reason);
 }
 
 /** Answers an upgrade. Its socket is Node.js's no more, so that the answer is written by hand. */
-export function refuseUpgrade(socket: Duplex, refusal: Refusal): void {
+export function refuseUpgrade(socket: Duplex, refusal: HttpRefusal): void {
   if (!socket.writable) return void socket.destroy();
   const head = Object.entries(headersOf(refusal)).map(([name, value]) => `${name}: ${value}`);
   const status = `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? "Refused"}`;
   socket.end([status, ...head, "", refusal.reason].join("\r\n"));
 }
 
-function headersOf({ reason, retryAfter }: Refusal): Record<string, string> {
+function headersOf({ reason, retryAfter }: HttpRefusal): Record<string, string> {
   return {
     "Cache-Control": "no-store",
     Connection: "close",

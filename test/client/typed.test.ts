@@ -219,7 +219,17 @@ async function mistakes(
   socket: TokenSocket<typeof controller, typeof channels>,
   untyped: TokenSocket,
   named: TokenSocket<typeof controller, Messages>,
+  overlapping: TokenSocket<typeof controller, { "*": boolean; "room:*": number; "room:1": string }>,
 ): Promise<void> {
+  // the whole name counts first, then the longest beginning, as on the server
+  await overlapping.publish("other", true);
+  await overlapping.publish("room:2", 2);
+  await overlapping.publish("room:1", "one");
+  // @ts-expect-error that of a shorter beginning
+  await overlapping.publish("room:2", true);
+  // @ts-expect-error that of a beginning
+  await overlapping.publish("room:1", 2);
+  for await (const message of overlapping.channel("room:2")) same<typeof message, number>(true);
   // @ts-expect-error no such function
   await socket.call.user.reed({ id: 1 });
   // @ts-expect-error no such function

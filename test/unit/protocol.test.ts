@@ -386,6 +386,19 @@ describe("the encoders", () => {
     );
   });
 
+  it("encodeErrorReply gives an internal error for what can be encoded at one time and not at another", () => {
+    const head = { rpc: "a", uuid: "u" };
+    const hostile = {
+      toJSON() {
+        throw new Error("not this time");
+      },
+    };
+    for (const error of [hostile, { message: "no", data: hostile }, undefined]) {
+      const reply: unknown = JSON.parse(encodeErrorReply(head, error, PROTOCOL));
+      expect(reply).to.deep.equal({ ...head, error: "Internal error" });
+    }
+  });
+
   it("encodeErrorReply gives a refusal as the text that version 3 has, and with its code since", () => {
     const head = { rpc: "a", uuid: "u" };
     expect(JSON.parse(encodeErrorReply(head, FORBIDDEN, 3))).to.deep.equal({ ...head, error: "Forbidden" });

@@ -1,8 +1,11 @@
 import { isThenable } from "../shared/answer.js";
 import type { Outcome } from "../shared/errors.js";
+import { TIMED_OUT } from "../shared/refusals.js";
 import { check, type StandardSchema } from "../shared/standard-schema.js";
 import { ByChannel } from "./by-channel.js";
+import { Deadlines } from "./deadlines.js";
 import { invalidInput } from "./procedure.js";
+import type { Reporter } from "./reporter.js";
 
 /** Schemas of channels' messages, by the channels' names; a `*` at the end of one stands for anything. */
 export interface Channels {
@@ -12,9 +15,19 @@ export interface Channels {
 /** What clients may publish on which channel. */
 export class ChannelSchemas {
   readonly #schemas: ByChannel<StandardSchema>;
+  readonly #deadlines: Deadlines;
+  readonly #reporter: Reporter;
 
-  constructor(channels: Channels) {
+  /** `timeout` is how long a schema may take, in milliseconds. */
+  constructor(channels: Channels, timeout: number, reporter: Reporter) {
     this.#schemas = new ByChannel(channels);
+    this.#deadlines = new Deadlines(timeout);
+    this.#reporter = reporter;
+  }
+
+  /** Lets go of the checks that have not ended. */
+  close(): void {
+    this.#deadlines.limit(undefined);
   }
 
   /** Checks a message, and says what is to be published; at once where there is no schema or it answers at once. */
@@ -23,12 +36,21 @@ export class ChannelSchemas {
     if (!schema) return { status: "result", value: data };
     try {
       const checking = check(schema, data);
-      return isThenable(checking) ? checking.then(outcomeOf, failed) : outcomeOf(checking);
+      if (!isThenable(checking)) return outcomeOf(checking);
+      const late = () => new Late(`The schema of ${JSON.stringify(channel)} has not answered in time`);
+      return this.#deadlines.within(checking, late).then(outcomeOf, (error: unknown) => {
+        if (!(error instanceof Late)) return failed(error);
+        this.#reporter.error("channels", error);
+        return { status: "error", error: TIMED_OUT };
+      });
     } catch (error) {
       return failed(error);
     }
   }
 }
+
+/** A schema has taken too long. */
+class Late extends Error {}
 
 function outcomeOf(checked: Awaited<ReturnType<typeof check>>): Outcome {
   return checked.valid ? { status: "result", value: checked.value } : invalidInput(checked.issues);

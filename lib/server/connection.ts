@@ -33,12 +33,12 @@ import type { Verdict } from "./access.js";
 import { ChannelReview } from "./channel-review.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
-import type { Counts } from "./counts.js";
 import type { ServerEvents } from "./events.js";
 import { onExpired, timeLeft } from "./expiry.js";
 import { FrameRate } from "./frame-rate.js";
 import type { Heartbeats } from "./heartbeats.js";
 import type { Identities, Presented } from "./identities.js";
+import type { IdentityUsage, IdentityUsages } from "./identity-usage.js";
 import { Lanes } from "./lanes.js";
 import { Outbox, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
@@ -55,8 +55,7 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly revocations: Revocations;
   readonly channelSchemas: ChannelSchemas;
   readonly waitingOutboxes: WaitingOutboxes;
-  /** The connections of each identity. */
-  readonly identityCounts: Counts;
+  readonly identityUsages: IdentityUsages;
   /** Absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;
   readonly pubsub: PubSub<Auth>;
@@ -96,6 +95,8 @@ export class Connection<Auth> {
   #state: State = "connecting";
   #protocol: Protocol = 3;
   #identity: Presented<Auth> | undefined;
+  /** What it shares with the other connections of its identity; absent where none is told from another. */
+  #usage: IdentityUsage | undefined;
   /** Takes back that the connection is closed when its identity has expired. */
   #stayOpen: () => void = stayOpen;
   /** Frames that came while authenticating, and their bytes in sum. */
@@ -113,8 +114,8 @@ export class Connection<Auth> {
   readonly #outbox: Outbox;
   readonly #rate: FrameRate;
   readonly #stopHeartbeat: (() => void) | undefined;
-  /** Set while frames wait because they came too fast. */
-  #pause: NodeJS.Timeout | undefined;
+  /** Set while frames wait because they came too fast; ends that. */
+  #endPause: (() => void) | undefined;
   #requested: Set<string> | undefined;
   #review: ChannelReview | undefined;
 
@@ -183,10 +184,21 @@ export class Connection<Auth> {
     return this.#outbox.room();
   }
 
-  /** The channels that the client has joined by itself, and the server has not. */
-  get requested(): Set<string> {
+  /** Says whether the client has joined a channel by itself, and the server has not. */
+  hasRequested(channel: string): boolean {
+    return this.#requested?.has(channel) ?? false;
+  }
+
+  /** Takes note of a channel that the client has joined by itself. */
+  addRequested(channel: string): void {
     this.#requested ??= new Set();
-    return this.#requested;
+    this.#requested.add(channel);
+    if (this.#usage) this.#usage.channels++;
+  }
+
+  /** Takes note of a channel that it has left, or that the server has joined it to. */
+  deleteRequested(channel: string): void {
+    if (this.#requested?.delete(channel) && this.#usage) this.#usage.channels--;
   }
 
   /** Asks the listeners again for each channel that the client has joined by itself, and takes back what they refuse. */
@@ -206,7 +218,7 @@ export class Connection<Auth> {
   }
 
   async #ask(channel: string): Promise<void> {
-    if (this.closed || !this.requested.has(channel)) return;
+    if (this.closed || !this.hasRequested(channel)) return;
     const { access, pubsub, reporter } = this.#parts;
     const verdict = await access.decide("subscribe", this.socket, { channel });
     if (verdict.allowed || this.closed) return;
@@ -289,7 +301,7 @@ export class Connection<Auth> {
     if (this.#state === "connecting") return this.#begin(frame);
     // the application may be waiting for just this answer before it accepts the client
     const mayPass = (this.#state === "open" && this.#waiting.length === 0) || frame.type === "answer";
-    if (mayPass && this.#rate.take()) return this.#handle(frame);
+    if (mayPass && this.#mayServe()) return this.#handle(frame);
     this.#wait(frame, bytes);
     this.#serveWaiting();
   }
@@ -369,7 +381,7 @@ export class Connection<Auth> {
       return this.close(CLOSE.expired);
     if (this.#identity && identity.key !== this.#identity.key) return this.close(CLOSE.otherIdentity);
     if (this.#isRevoked(identity)) return;
-    if (isFirst && !this.#mayConnect(identity.key)) return this.close(CLOSE.tooManyConnections);
+    if (isFirst && !this.#enter(identity.key)) return this.close(CLOSE.tooManyConnections);
     // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
     if (isFirst) this.#identify(identity);
     const verdict = await access.authenticate(this.socket, identity.auth);
@@ -387,9 +399,11 @@ export class Connection<Auth> {
     this.#serveWaiting();
   }
 
-  /** Whether an identity may have one connection more; without `identify` none is told from another. */
-  #mayConnect(key: string | undefined): boolean {
-    return key === undefined || this.#parts.identityCounts.add(key);
+  /** Whether its identity may have one connection more; without `identify` none is told from another. */
+  #enter(key: string | undefined): boolean {
+    if (key === undefined) return true;
+    this.#usage = this.#parts.identityUsages.enter(key);
+    return this.#usage !== undefined;
   }
 
   /** Whether an identity was revoked when its token was on the way; the connection is closed then. */
@@ -431,10 +445,10 @@ export class Connection<Auth> {
   }
 
   #serveWaiting(): void {
-    if (this.#pause) return;
+    if (this.#endPause) return;
     // one of them may be another `auth` frame, for which the rest goes on waiting
     while (this.#state === "open" && this.#waiting.length > 0) {
-      if (!this.#rate.take()) return this.#pauseWaiting();
+      if (!this.#mayServe()) return this.#pauseWaiting();
       const next = this.#waiting.shift();
       if (!next) return;
       this.#waitingBytes -= next.bytes;
@@ -442,11 +456,30 @@ export class Connection<Auth> {
     }
   }
 
+  /** Whether neither the socket nor its identity has sent too much for one frame more, which counts then. */
+  #mayServe(): boolean {
+    if (!this.#rate.take()) return false;
+    if (!this.#usage?.rate || this.#usage.rate.take()) return true;
+    this.#rate.giveBack();
+    return false;
+  }
+
   #pauseWaiting(): void {
-    this.#pause = setTimeout(() => {
-      this.#pause = undefined;
-      this.#serveWaiting();
-    }, this.#rate.wait);
+    const resume = () => {
+      this.#endPause = undefined;
+      try {
+        this.#serveWaiting();
+      } catch (error) {
+        this.#parts.reporter.error("a frame could not be served", error);
+      }
+    };
+    const { wait } = this.#rate;
+    if (wait === 0 && this.#usage?.rate) {
+      this.#endPause = this.#usage.rate.onRefill(resume);
+      return;
+    }
+    const timer = setTimeout(resume, wait);
+    this.#endPause = () => clearTimeout(timer);
   }
 
   #call({ head, path, data }: CallFrame): void {
@@ -512,10 +545,13 @@ export class Connection<Auth> {
     const { pubsub, limits } = this.#parts;
     if (pubsub.has(this, channel)) return this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
     const joined = Object.keys(this.channels).length + this.#joining;
-    if (joined >= limits.channelsPerSocket) return this.refuse(head, TOO_MANY_CHANNELS);
+    const hasRoom = joined < limits.channelsPerSocket && (this.#usage?.hasRoom ?? true);
+    if (!hasRoom) return this.refuse(head, TOO_MANY_CHANNELS);
     this.#joining++;
+    if (this.#usage) this.#usage.channels++;
     await this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
     this.#joining--;
+    if (this.#usage) this.#usage.channels--;
   }
 
   /** Publishes what the channel's schema has made of a message. */
@@ -597,15 +633,15 @@ export class Connection<Auth> {
     if (this.closed) return;
     this.#state = "closed";
     this.#waiting = [];
-    clearTimeout(this.#pause);
+    this.#endPause?.();
     this.#outbox.close();
     this.#stopHeartbeat?.();
-    if (this.#identity?.key !== undefined) this.#parts.identityCounts.delete(this.#identity.key);
     this.#stayOpen();
     this.#review?.clear();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);
+    if (this.#usage) this.#parts.identityUsages.leave(this.#usage);
     this.#parts.onClosed(this);
   }
 }

@@ -12,6 +12,10 @@ export class Counts {
     return this.#of(key) < this.#limit;
   }
 
+  has(key: string): boolean {
+    return this.#counts.has(key);
+  }
+
   /** Counts one more; says whether there was room for it. */
   add(key: string): boolean {
     if (!this.hasRoom(key)) return false;

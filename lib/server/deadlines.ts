@@ -27,6 +27,24 @@ export class Deadlines {
     if (this.#pending.size === 0) this.#stop();
   }
 
+  /** Gives what `work` gives; rejects with what `late` gives where that takes too long. */
+  within<T>(work: PromiseLike<T>, late: () => Error): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timed = { expire: () => reject(late()) };
+      this.add(timed);
+      work.then(
+        (value) => {
+          this.delete(timed);
+          resolve(value);
+        },
+        (error: unknown) => {
+          this.delete(timed);
+          reject(error);
+        },
+      );
+    });
+  }
+
   /** Sets the time that each has, those that have begun as well; undefined: no limit. */
   limit(limit: number | undefined): void {
     this.#limit = limit;

@@ -19,8 +19,14 @@ export class FrameRate {
     return true;
   }
 
-  /** Milliseconds until there is a token. */
+  /** Gives one back that was of no use. */
+  giveBack(): void {
+    this.#tokens++;
+  }
+
+  /** Milliseconds until there is a token; 0 where there is one. */
   get wait(): number {
+    if (this.#tokens >= 1) return 0;
     return Math.max(1, Math.ceil(((1 - this.#tokens) * 1000) / this.#perSecond));
   }
 

@@ -1,4 +1,5 @@
 import { isObject } from "../shared/protocol.js";
+import { Deadlines } from "./deadlines.js";
 import { toTime } from "./expiry.js";
 import type { Identify, VerifyToken } from "./options.js";
 import type { Reporter } from "./reporter.js";
@@ -21,15 +22,24 @@ export interface IdentitiesParts<Auth> {
   readonly isBoundTo: (record: TokenRecord<Auth>, socket: PendingSocket, nonce: unknown) => boolean;
   /** UTF-16 code units in a token that `verifyToken` gets. */
   readonly tokenLength: number;
+  /** Milliseconds that `verifyToken` may take. */
+  readonly authenticationTimeout: number;
   readonly reporter: Reporter;
 }
 
 /** Finds out whom a token stands for: in Redis, or by the application's own `verifyToken`. */
 export class Identities<Auth> {
   readonly #parts: IdentitiesParts<Auth>;
+  readonly #deadlines: Deadlines;
 
   constructor(parts: IdentitiesParts<Auth>) {
     this.#parts = parts;
+    this.#deadlines = new Deadlines(parts.authenticationTimeout);
+  }
+
+  /** Lets go of the tokens that `verifyToken` has not verified. */
+  close(): void {
+    this.#deadlines.limit(undefined);
   }
 
   /** Says whether a value has the form of a token. */
@@ -62,17 +72,10 @@ export class Identities<Auth> {
   }
 
   async #verify(token: string, socket: PendingSocket): Promise<TokenRecord<Auth> | undefined> {
-    const { verifyToken, reporter } = this.#parts;
-    let verified: unknown;
-    try {
-      verified = await verifyToken?.(token, socket);
-    } catch (error) {
-      // that a token is not good is nothing to report: anybody may send one
-      reporter.debug(
-        () => `verifyToken has refused ${socket.sid}: ${error instanceof Error ? error.message : ""}`,
-      );
-      return undefined;
-    }
+    const verified = await this.#deadlines.within(
+      this.#askApplication(token, socket),
+      () => new Error("verifyToken has not answered in time"),
+    );
     if (!verified) return undefined;
     if (!isObject(verified) || typeof verified.auth !== "object" || verified.auth === null) {
       throw new TypeError("verifyToken must give { auth, expiresAt? } with an object for auth");
@@ -80,6 +83,20 @@ export class Identities<Auth> {
     const { auth, expiresAt } = verified;
     const host = socket.headers.host ?? "";
     return { auth: auth as Auth, expiresAt: toTime(expiresAt), host, ip: socket.remoteAddress, ips: [] };
+  }
+
+  /** Gives what `verifyToken` makes of a token; undefined where it throws. */
+  async #askApplication(token: string, socket: PendingSocket): Promise<unknown> {
+    const { verifyToken, reporter } = this.#parts;
+    try {
+      return await verifyToken?.(token, socket);
+    } catch (error) {
+      // that a token is not good is nothing to report: anybody may send one
+      reporter.debug(
+        () => `verifyToken has refused ${socket.sid}: ${error instanceof Error ? error.message : ""}`,
+      );
+      return undefined;
+    }
   }
 }
 

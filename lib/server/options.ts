@@ -100,6 +100,13 @@ export interface Limits {
   /** Frames that a socket may send at once after a quiet time. Default 1000. `Infinity` likewise. */
   frameBurst: number;
   /**
+   * Frames that the sockets of one identity may send each second together, on all servers, as the option `identify` tells
+   * identities apart. More wait, as with `framesPerSecond`. Default Infinity. Each server asks Redis for a twentieth of it
+   * at a time, by a script (`EVAL`), so that a low one costs Redis a command for every frame; where Redis does not answer,
+   * each server counts alone.
+   */
+  identityFramesPerSecond: number;
+  /**
    * Calls of a socket that are under way, its streams among them, past which further ones are refused with "Too many
    * requests"; likewise the calls of one client that the server makes. Default 1000. `Infinity`: no limit.
    */
@@ -107,15 +114,20 @@ export interface Limits {
   /** Channels that a socket may be in by its own doing; further ones are refused. Default 1000. `Infinity`: no limit. */
   channelsPerSocket: number;
   /**
+   * Channels that the sockets of one identity may be in by their own doing, on this server, each socket's counted; further
+   * ones are refused. Default Infinity. A low one keeps out users with many pages.
+   */
+  channelsPerIdentity: number;
+  /**
    * Milliseconds that a function, a procedure or a route may take to answer; then its signal fires, and the client gets
    * the error `timeout`. A stream may last as long as it likes. Default 30,000. `Infinity`: no limit.
    */
   functionTimeout: number;
-  /** Milliseconds that a listener may take to decide; then the request is refused. Default 10,000. `Infinity` likewise. */
+  /** Milliseconds that a listener, or the schema of a channel, may take to decide; then the request is refused. Default 10,000. `Infinity` likewise. */
   listenerTimeout: number;
   /**
-   * Milliseconds that the `authentication` function, or a listener of that name, may take; then the token route answers
-   * 503, or the socket is closed with 4503, and the client comes back. Default 10,000. `Infinity` likewise.
+   * Milliseconds that the `authentication` function, a listener of that name, or `verifyToken` may take; then the token route
+   * answers 503, or the socket is closed with 4503, and the client comes back. Default 10,000. `Infinity` likewise.
    */
   authenticationTimeout: number;
   /**
@@ -381,8 +393,10 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   redisTimeout: 4_000,
   framesPerSecond: 500,
   frameBurst: 1000,
+  identityFramesPerSecond: Number.POSITIVE_INFINITY,
   callsInFlight: 1000,
   channelsPerSocket: 1000,
+  channelsPerIdentity: Number.POSITIVE_INFINITY,
   connectionsPerIp: Number.POSITIVE_INFINITY,
   connectionsPerIdentity: Number.POSITIVE_INFINITY,
   functionTimeout: 30_000,
@@ -397,14 +411,19 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
 const MAY_BE_OFF: ReadonlySet<string> = new Set<keyof Limits>([
   "framesPerSecond",
   "frameBurst",
+  "identityFramesPerSecond",
   "callsInFlight",
   "channelsPerSocket",
+  "channelsPerIdentity",
   "connectionsPerIp",
   "connectionsPerIdentity",
   "functionTimeout",
   "listenerTimeout",
   "authenticationTimeout",
 ]);
+
+/** The limits that need the option `identify`. */
+const BY_IDENTITY = ["connectionsPerIdentity", "channelsPerIdentity", "identityFramesPerSecond"] as const;
 
 /** Checks the options and fills in the defaults. Throws a `TypeError` that names the option. */
 export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
@@ -427,6 +446,11 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     throw new TypeError(
       "options.tokenRoute must not lie below options.prefix, where SockJS answers all requests",
     );
+  }
+  const limits = resolveLimits(options.limits);
+  for (const name of BY_IDENTITY) {
+    if (limits[name] === Infinity || options.identify) continue;
+    throw new TypeError(`options.limits.${name} needs options.identify, which tells identities apart`);
   }
   return {
     pubsubClient: undefined,
@@ -457,7 +481,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     channelPrefix,
     tokenTtl,
     tokenPrefix,
-    limits: resolveLimits(options.limits),
+    limits,
   };
 }
 

@@ -147,8 +147,8 @@ export class PubSub<Auth> {
         this.#hub.add(connection, channel);
       }
       // what the server has let it join is not for the listeners to take back
-      if (!request) connection.requested.delete(channel);
-      else if (isNew) connection.requested.add(channel);
+      if (!request) connection.deleteRequested(channel);
+      else if (isNew) connection.addRequested(channel);
       connection.send(encodeSubscribed(channel, request));
       if (isNew) this.#parts.onMembership("subscribed", connection, channel);
     });
@@ -167,7 +167,7 @@ export class PubSub<Auth> {
   /** Takes a channel back that a client has joined by itself, and says why. */
   takeBack(connection: Connection<Auth>, channel: string, error: unknown): Promise<void> {
     return this.#inOrder(connection, channel, () => {
-      if (!connection.requested.has(channel)) return;
+      if (!connection.hasRequested(channel)) return;
       this.#remove(connection, channel);
       connection.send(encodeUnsubscribed(channel, connection.protocol, error));
       this.#parts.onMembership("unsubscribed", connection, channel);
@@ -251,7 +251,7 @@ export class PubSub<Auth> {
 
   #remove(connection: Connection<Auth>, channel: string): void {
     this.#hub.remove(connection, channel);
-    connection.requested.delete(channel);
+    connection.deleteRequested(channel);
     this.#release(channel);
   }
 

@@ -23,7 +23,6 @@ import { ChannelSchemas } from "./channel-schemas.js";
 import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
-import { Counts } from "./counts.js";
 import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
 import { Door, type HttpServer } from "./door.js";
@@ -34,6 +33,8 @@ import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { type Health, healthHandler } from "./health.js";
 import { Heartbeats } from "./heartbeats.js";
 import { Identities } from "./identities.js";
+import { IdentityRates } from "./identity-rate.js";
+import { IdentityUsages } from "./identity-usage.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -183,6 +184,15 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#socketServer = socketServer;
     this.#door = new Door({ app, options: this.#options, origins, reporter });
     this.#unauthenticated = new Deadlines(rest.authTimeout);
+    const rates =
+      limits.identityFramesPerSecond === Infinity
+        ? undefined
+        : new IdentityRates({
+            client: redisClient,
+            keyPrefix: `token-sockjs:${rest.channelPrefix}frames`,
+            perSecond: limits.identityFramesPerSecond,
+            reporter,
+          });
     this.#parts = {
       ping,
       exposeErrors,
@@ -202,9 +212,9 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         limits.pathLength,
         reporter,
       ),
-      channelSchemas: new ChannelSchemas(this.#options.channels),
+      channelSchemas: new ChannelSchemas(this.#options.channels, limits.listenerTimeout, reporter),
       waitingOutboxes: new WaitingOutboxes(),
-      identityCounts: new Counts(limits.connectionsPerIdentity),
+      identityUsages: new IdentityUsages(limits, rates),
       heartbeats: rest.heartbeat === false ? undefined : new Heartbeats(rest.heartbeat),
       turns: new Turns(),
       pubsub: this.#pubsub,
@@ -528,6 +538,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#rejectReady(new Error("The server was shut down before it was ready"));
     for (const connection of [...this.#connections.values()]) connection.close(CLOSE.shutdown);
     this.#parts.access.close();
+    this.#parts.identities.close();
+    this.#parts.channelSchemas.close();
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, SHUTDOWN_PATIENCE);

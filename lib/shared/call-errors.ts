@@ -47,16 +47,20 @@ export class DisconnectedError extends CallError {
  */
 export class RemoteError extends CallError {
   readonly data: unknown;
+  /** After how many milliseconds the other side may do it, where it has said so. */
+  readonly retryAfter: number | undefined;
 
   constructor(error: unknown) {
     const {
       message,
       code,
       data = error,
-    } = Object(error) as { message?: unknown; code?: unknown; data?: unknown };
+      retryAfter,
+    } = Object(error) as { message?: unknown; code?: unknown; data?: unknown; retryAfter?: unknown };
     const text = typeof error === "string" ? error : message;
     super(typeof text === "string" ? text : "The call failed", isCode(code) ? code : undefined);
     this.data = data;
+    this.retryAfter = typeof retryAfter === "number" ? retryAfter : undefined;
   }
 }
 
@@ -89,7 +93,7 @@ const TEXTS = [FORBIDDEN, NOT_FOUND, INVALID_REQUEST, UNAVAILABLE, INTERNAL_ERRO
 /** The error for what the other side answered, also with the mere text that version 3 of the protocol has. */
 export function remoteError(error: unknown): RemoteError {
   const refusal = TEXTS.find(({ message }) => message === error);
-  const described = refusal ? { message: error, code: refusal.code, data: error } : error;
+  const described = refusal ? { ...refusal, data: error } : error;
   const type = CLASSES.get((described as { code?: unknown } | null | undefined)?.code) ?? RemoteError;
   return new type(described);
 }

@@ -290,7 +290,8 @@ function isId(value: unknown): value is string | number {
 /** A refusal is a text in version 3 of the protocol, and has its code since. */
 function encodeErrorFor(protocol: Protocol, error: unknown): string {
   const isCoded = error instanceof Refusal && protocol === PROTOCOL;
-  return encodeError(isCoded ? { message: error.message, code: error.code } : error);
+  // not its JSON, which is for version 3
+  return encodeError(isCoded ? { ...error } : error);
 }
 
 function isCount(value: unknown): value is number {

@@ -3,12 +3,15 @@
  * text alone, so that is the JSON of it.
  */
 export class Refusal {
-  readonly code: string;
   readonly message: string;
+  readonly code: string;
+  /** After how many milliseconds it may go better, where time helps. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: string, message: string) {
-    this.code = code;
+  constructor(code: string, message: string, retryAfter?: number) {
     this.message = message;
+    this.code = code;
+    this.retryAfter = retryAfter;
   }
 
   toJSON(): unknown {
@@ -26,10 +29,10 @@ export const NOT_FOUND = /* @__PURE__ */ new Refusal("not_found", "Function not 
 export const INVALID_REQUEST = /* @__PURE__ */ new Refusal("invalid", "Invalid request");
 
 /** Too much of the socket's is under way. */
-export const BUSY = /* @__PURE__ */ new Refusal("busy", "Too many requests");
+export const BUSY = /* @__PURE__ */ new Refusal("busy", "Too many requests", 1000);
 
 /** Redis has not done it. */
-export const UNAVAILABLE = /* @__PURE__ */ new Refusal("unavailable", "Service unavailable");
+export const UNAVAILABLE = /* @__PURE__ */ new Refusal("unavailable", "Service unavailable", 5000);
 
 /** The server has no client for subscriptions. */
 export const PUBSUB_OFF = /* @__PURE__ */ new Refusal("pubsub_off", "Pub/sub is off");

@@ -807,7 +807,7 @@ describe("a channel", () => {
       expect(await client.take()).to.deep.equal({
         rpc: "_publish",
         uuid: 3,
-        error: { message: "Too many requests", code: "busy" },
+        error: { message: "Too many requests", code: "busy", retryAfter: 1000 },
       });
       for (const take of taken) take();
       expect([(await client.take()).uuid, (await client.take()).uuid]).to.deep.equal([1, 2]);

@@ -165,7 +165,7 @@ describe("a new token while Redis is away", () => {
       expect(await newer.take()).to.deep.equal({
         rpc: "auth",
         uuid: "a",
-        error: { message: "Service unavailable", code: "unavailable" },
+        error: { message: "Service unavailable", code: "unavailable", retryAfter: 5000 },
       });
       expect(await newer.take())
         .to.include({ uuid: "b" })

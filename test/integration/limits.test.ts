@@ -3,7 +3,8 @@ import { CallError, type Limits, RpcError, type TokenSocketServerOptions } from 
 import { Application } from "../support/application.js";
 import type { WireClient } from "../support/wire-client.js";
 
-const BUSY = { message: "Too many requests", code: "busy" };
+const BUSY = { message: "Too many requests", code: "busy", retryAfter: 1000 };
+const UNAVAILABLE = { message: "Service unavailable", code: "unavailable", retryAfter: 5000 };
 const TIMED_OUT = { message: "No answer in time", code: "timeout" };
 
 describe("A limit", () => {
@@ -185,6 +186,18 @@ describe("A limit", () => {
       });
     }
 
+    it("refuses a message for which its channel's schema does not answer, and goes on with the next", async () => {
+      const validate = (value: unknown) => (value === "slow" ? new Promise<never>(() => {}) : { value });
+      const room = { "~standard": { version: 1, vendor: "test", validate } } as const;
+      await start({ listenerTimeout: 20 }, { channels: { room } });
+      const publish = (data: string) => client.request({ rpc: "_publish", req: { channel: "room", data } });
+      expect(await publish("slow")).to.have.deep.property("error", TIMED_OUT);
+      expect(application.errors.map(({ message }) => message)).to.deep.equal([
+        'The schema of "room" has not answered in time',
+      ]);
+      expect(await publish("fast")).to.have.property("resp", "success");
+    });
+
     it("takes no answer that comes later", async () => {
       await start({ listenerTimeout: 20 }, { socketController: { now: () => 1 } });
       let answer = (_error: unknown, _allowed: boolean) => {};
@@ -216,6 +229,23 @@ describe("A limit", () => {
       late.send({ rpc: "auth", token, uuid: "a" });
       expect(await late.closed).to.deep.equal({ code: 4503, reason: "Authentication unavailable" });
       expect(late.frames).to.deep.equal([]);
+    });
+
+    it("closes a connection whose token verifyToken does not decide on, likewise, and leaves open one that is in", async () => {
+      let hangs = false;
+      const verifyToken = () => (hangs ? new Promise<never>(() => {}) : Promise.resolve({ auth: { id: 1 } }));
+      await start({ authenticationTimeout: 20 }, { verifyToken });
+      client.send({ rpc: "auth", token: "jwt", uuid: "a", protocol: 4 });
+      expect(await client.take()).to.have.property("resp", "success");
+      hangs = true;
+      const late = await application.open();
+      late.send({ rpc: "auth", token: "jwt", uuid: "b" });
+      expect(await late.closed).to.deep.equal({ code: 4503, reason: "Authentication unavailable" });
+      client.send({ rpc: "auth", token: "jwt", uuid: "c", protocol: 4 });
+      expect(await client.take()).to.have.deep.property("error", UNAVAILABLE);
+      expect(application.errors.map(({ message }) => message)).to.deep.equal(
+        Array(2).fill("verifyToken has not answered in time"),
+      );
     });
   });
 

@@ -7,7 +7,9 @@ import * as refusals from "../../lib/shared/refusals.js";
 import { ROOT } from "./installed-package.js";
 import { codeOf, tablesUnder } from "./markdown.js";
 
-const [REMOTE = [], OWN = []] = tablesUnder(readFileSync(join(ROOT, "docs/errors.md"), "utf8"), "Codes");
+const DOCUMENT = readFileSync(join(ROOT, "docs/errors.md"), "utf8");
+
+const [REMOTE = [], OWN = []] = tablesUnder(DOCUMENT, "Codes");
 
 describe("docs/errors.md", () => {
   it("has each refusal, with its message and its class", () => {
@@ -20,6 +22,17 @@ describe("docs/errors.md", () => {
     expect(documented).to.have.deep.members(
       all.map(({ code, message }) => ({ code, message, type: remoteError({ message, code }).name })),
     );
+  });
+
+  it("has after which time to try again, for each refusal that time helps", () => {
+    const told = Object.values(refusals)
+      .filter((value) => value instanceof refusals.Refusal)
+      .filter(({ retryAfter }) => retryAfter !== undefined)
+      .map(({ code, retryAfter }) => `of \`${code}\` ${retryAfter}`);
+    expect(DOCUMENT).to.include(`${told.join(", ")}, else undefined`);
+    expect(remoteError({ ...refusals.BUSY })).to.have.property("retryAfter", 1000);
+    expect(remoteError(refusals.UNAVAILABLE.message)).to.have.property("retryAfter", 5000);
+    expect(remoteError({ message: "No", retryAfter: "soon" })).to.have.property("retryAfter", undefined);
   });
 
   it("has each error of one's own side, with its class", () => {

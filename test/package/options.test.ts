@@ -231,7 +231,9 @@ describe("a limit", () => {
 
   for (const name of Object.keys(DEFAULT_LIMITS) as (keyof Limits)[]) {
     it(`${name} takes a positive whole number and leaves the others as they are`, () => {
-      expect(resolveOptions({ limits: { [name]: 7 } }).limits).to.deep.equal({
+      // some need to know whom they are for
+      const identify = () => "alice";
+      expect(resolveOptions({ identify, limits: { [name]: 7 } }).limits).to.deep.equal({
         ...DEFAULT_LIMITS,
         [name]: 7,
       });

@@ -1,0 +1,145 @@
+import type { RateLimiterAbstract, RateLimiterRes } from "rate-limiter-flexible";
+import { inTime } from "./in-time.js";
+import type { RedisClient } from "./redis/adapt.js";
+import { localRateLimiter, sharedRateLimiter } from "./redis/rate-limiter.js";
+import type { Reporter } from "./reporter.js";
+
+/** How long Redis may take to grant frames, and for how long this server counts alone where it does not, in milliseconds. */
+const PATIENCE = 500;
+const ALONE = 5_000;
+
+/** Frames are granted in portions, so that not each one is a question to Redis. */
+const PORTIONS_PER_SECOND = 20;
+
+export interface IdentityRatesParts {
+  readonly client: RedisClient;
+  readonly keyPrefix: string;
+  /** Frames that the sockets of one identity may send in each second, on all servers. */
+  readonly perSecond: number;
+  readonly reporter: Reporter;
+}
+
+/** How many frames identities may send, over all servers. */
+export class IdentityRates {
+  readonly #shared: RateLimiterAbstract;
+  readonly #local: RateLimiterAbstract;
+  readonly #perSecond: number;
+  readonly #portion: number;
+  readonly #reporter: Reporter;
+  #aloneUntil = 0;
+
+  constructor({ client, keyPrefix, perSecond, reporter }: IdentityRatesParts) {
+    this.#shared = sharedRateLimiter(client, { keyPrefix, points: perSecond });
+    this.#local = localRateLimiter(perSecond);
+    this.#perSecond = perSecond;
+    this.#portion = Math.ceil(perSecond / PORTIONS_PER_SECOND);
+    this.#reporter = reporter;
+  }
+
+  /** The rate of one identity. */
+  of(key: string): IdentityRate {
+    return new IdentityRate(() => this.#grant(key));
+  }
+
+  /** Asks for a portion. Never rejects. */
+  async #grant(key: string): Promise<Grant> {
+    if (performance.now() < this.#aloneUntil) return this.#consume(this.#local, key);
+    try {
+      return await inTime(PATIENCE, this.#consume(this.#shared, key));
+    } catch (error) {
+      this.#aloneUntil = performance.now() + ALONE;
+      this.#reporter.outage("frames are counted on this server alone", error);
+      return this.#consume(this.#local, key);
+    }
+  }
+
+  async #consume(limiter: RateLimiterAbstract, key: string): Promise<Grant> {
+    try {
+      await limiter.consume(key, this.#portion);
+      return { frames: this.#portion, wait: 0 };
+    } catch (reason) {
+      if (!isRefusal(reason)) throw reason;
+      const { consumedPoints, msBeforeNext } = reason;
+      const left = this.#perSecond - (consumedPoints - this.#portion);
+      return { frames: Math.max(0, left), wait: msBeforeNext };
+    }
+  }
+}
+
+/** What Redis has said to a question for more frames. */
+interface Grant {
+  readonly frames: number;
+  /** When there may be more, in milliseconds. */
+  readonly wait: number;
+}
+
+/** How many frames the sockets of one identity may send just now. */
+export class IdentityRate {
+  readonly #ask: () => Promise<Grant>;
+  readonly #waiting = new Set<() => void>();
+  #granted = 0;
+  /** The size of the last portion. */
+  #portion = 0;
+  #isAsking = false;
+  #isClosed = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(ask: () => Promise<Grant>) {
+    this.#ask = ask;
+    this.#refill();
+  }
+
+  /** Takes one, where there is one. */
+  take(): boolean {
+    const isThere = this.#granted >= 1;
+    if (isThere) this.#granted--;
+    // early enough that a steady sender need not wait for Redis
+    if (this.#granted * 2 <= this.#portion) this.#refill();
+    return isThere;
+  }
+
+  /** Calls a function once when there are some again; gives the function that takes that back. */
+  onRefill(listener: () => void): () => void {
+    this.#waiting.add(listener);
+    return () => this.#waiting.delete(listener);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#waiting.clear();
+  }
+
+  #refill(): void {
+    if (this.#isAsking || this.#isClosed) return;
+    this.#isAsking = true;
+    void this.#ask().then(({ frames, wait }) => {
+      this.#granted += frames;
+      this.#portion = frames;
+      if (this.#isClosed) return;
+      if (wait <= 0) return this.#resume();
+      this.#timer = setTimeout(() => this.#resume(), wait);
+      this.#wake();
+    });
+  }
+
+  #resume(): void {
+    this.#isAsking = false;
+    this.#wake();
+    if (this.#waiting.size > 0) this.#refill();
+  }
+
+  /** Who finds nothing left stands behind the others. */
+  #wake(): void {
+    for (const listener of this.#waiting) {
+      if (this.#granted < 1) return;
+      this.#waiting.delete(listener);
+      listener();
+    }
+  }
+}
+
+/** A limiter rejects with a result where there is no room, and with an error where it has failed. */
+function isRefusal(reason: unknown): reason is RateLimiterRes {
+  return typeof reason === "object" && reason !== null && "msBeforeNext" in reason;
+}

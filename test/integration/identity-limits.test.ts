@@ -1,0 +1,231 @@
+import { expect } from "chai";
+import { createClient } from "redis";
+import {
+  type Limits,
+  type RedisClient,
+  TokenSocketServer,
+  type TokenSocketServerOptions,
+} from "../../lib/index.js";
+import { memoryRedis } from "../../lib/memory.js";
+import { Application } from "../support/application.js";
+import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
+import type { WireClient } from "../support/wire-client.js";
+
+const OPTIONS: TokenSocketServerOptions = {
+  authentication: async (req) => ({ name: req.query.user }),
+  identify: ({ name }) => String(name),
+  socketController: { echo: (_auth, data) => data },
+};
+
+async function connect(application: Application, user: string): Promise<WireClient> {
+  const client = await application.open();
+  client.send({ rpc: "auth", token: await application.token(`?user=${user}`), uuid: "a", protocol: 4 });
+  expect(await client.take()).to.have.property("resp", "success");
+  return client;
+}
+
+describe("Limits by identity", function () {
+  this.timeout(30_000);
+
+  let applications: Application[];
+  beforeEach(() => {
+    applications = [];
+  });
+  afterEach(async () => {
+    for (const application of applications) await application.stop();
+  });
+
+  const start = async (
+    limits: Partial<Limits>,
+    redis: { redisClient?: RedisClient; pubsubClient?: RedisClient } = {},
+  ) => {
+    const application = await Application.start({ ...redis, options: { ...OPTIONS, limits } });
+    applications.push(application);
+    await application.tokenServer.ready();
+    return application;
+  };
+
+  for (const name of ["connectionsPerIdentity", "channelsPerIdentity", "identityFramesPerSecond"] as const) {
+    it(`: ${name} is refused without identify, which it needs`, async () => {
+      const application = await start({ [name]: 1 });
+      const { app, sockjs } = application;
+      const make = () =>
+        new TokenSocketServer(app, memoryRedis(), sockjs, { limits: { [name]: 1 }, tokenRoute: "/t" });
+      expect(make).to.throw(TypeError, `options.limits.${name} needs options.identify`);
+    });
+  }
+
+  describe("channelsPerIdentity", () => {
+    const join = async (client: WireClient, ...channels: string[]) => {
+      const replies = await Promise.all(
+        channels.map((channel) => client.request({ rpc: "_subscribe", req: { channel } })),
+      );
+      return replies.map(({ error }) => (error as { code?: string } | undefined)?.code ?? "joined");
+    };
+
+    it("counts the channels of all sockets of one user, and of nobody else", async () => {
+      const application = await start({ channelsPerIdentity: 3 });
+      const [one, two] = [await connect(application, "alice"), await connect(application, "alice")];
+      expect(await join(one, "a", "b")).to.deep.equal(["joined", "joined"]);
+      expect(await join(two, "a", "b", "c")).to.deep.equal([
+        "joined",
+        "too_many_channels",
+        "too_many_channels",
+      ]);
+      // what it is in already may be asked for again
+      expect(await join(one, "a")).to.deep.equal(["joined"]);
+      const bob = await connect(application, "bob");
+      expect(await join(bob, "a", "b", "c")).to.deep.equal(["joined", "joined", "joined"]);
+    });
+
+    it("has room again when one is left, is taken away, is the server's, or its socket closes", async () => {
+      const application = await start({ channelsPerIdentity: 1 });
+      const { tokenServer } = application;
+      const [one, two] = [await connect(application, "alice"), await connect(application, "alice")];
+      expect(await join(one, "a")).to.deep.equal(["joined"]);
+      expect(await join(two, "b")).to.deep.equal(["too_many_channels"]);
+      await one.request({ rpc: "_unsubscribe", req: { channel: "a" } });
+      expect(await join(two, "b", "c")).to.deep.equal(["joined", "too_many_channels"]);
+      await tokenServer.unsubscribeAll("b");
+      expect(await join(one, "a")).to.deep.equal(["joined"]);
+      // from now on it is there by the server's doing, and does not count
+      const [socket] = tokenServer.channelSockets("a");
+      if (!socket) throw new Error("it is in the channel");
+      await tokenServer.subscribe(socket, "a");
+      expect(await join(two, "d")).to.deep.equal(["joined"]);
+      expect(await join(one, "e")).to.deep.equal(["too_many_channels"]);
+      const gone = new Promise((resolve) => tokenServer.once("disconnect", resolve));
+      await two.end();
+      await gone;
+      expect(await join(one, "e", "f")).to.deep.equal(["joined", "too_many_channels"]);
+    });
+
+    it("counts nothing that listeners or Redis have refused", async () => {
+      const application = await start({ channelsPerIdentity: 1 });
+      application.tokenServer.on("subscribe", (_socket, { channel }, callback) =>
+        callback(null, channel !== "locked"),
+      );
+      const client = await connect(application, "alice");
+      expect(await join(client, "locked", "locked", "a")).to.deep.equal(["forbidden", "forbidden", "joined"]);
+    });
+  });
+
+  describe("identityFramesPerSecond", () => {
+    /** Sends so many calls at once, and waits for all answers. */
+    const call = async (client: WireClient, count: number) => {
+      const calls = Array.from({ length: count }, (_, i) => client.request({ rpc: "echo", req: i }));
+      expect((await Promise.all(calls)).map(({ resp }) => resp)).to.deep.equal([...Array(count).keys()]);
+    };
+
+    const timed = async (act: () => Promise<unknown>) => {
+      const begin = performance.now();
+      await act();
+      return performance.now() - begin;
+    };
+
+    it("makes frames of all sockets of one user wait, on servers that share a store, and loses none", async () => {
+      const store = memoryRedis();
+      const redis = { redisClient: store, pubsubClient: store };
+      const [first, second] = [
+        await start({ identityFramesPerSecond: 20 }, redis),
+        await start({ identityFramesPerSecond: 20 }, redis),
+      ];
+      const clients = [await connect(first, "alice"), await connect(second, "alice")];
+      // 60 frames take three windows; of servers that count alone they would take two
+      const took = await timed(() => Promise.all(clients.map((client) => call(client, 30))));
+      expect(took).to.be.above(1800);
+    });
+
+    it("lets other users pass meanwhile", async () => {
+      const application = await start({ identityFramesPerSecond: 5 });
+      const [alice, bob] = [await connect(application, "alice"), await connect(application, "bob")];
+      const ended: string[] = [];
+      const waiting = call(alice, 15).then(() => ended.push("alice"));
+      await call(bob, 3).then(() => ended.push("bob"));
+      await waiting;
+      expect(ended).to.deep.equal(["bob", "alice"]);
+    });
+
+    it("serves each of the sockets that wait in turn", async () => {
+      const application = await start({ identityFramesPerSecond: 10 });
+      const [one, two] = [await connect(application, "alice"), await connect(application, "alice")];
+      const ended: string[] = [];
+      await Promise.all([
+        call(one, 30).then(() => ended.push("one")),
+        call(two, 2).then(() => ended.push("two")),
+      ]);
+      expect(ended).to.deep.equal(["two", "one"]);
+    });
+
+    it("lets a socket go whose frames wait", async () => {
+      const application = await start({ identityFramesPerSecond: 1 });
+      const [one, two] = [await connect(application, "alice"), await connect(application, "alice")];
+      for (let i = 0; i < 5; i++) one.send({ rpc: "echo", req: i });
+      const gone = new Promise((resolve) => application.tokenServer.once("disconnect", resolve));
+      await one.end();
+      await gone;
+      expect(await two.request({ rpc: "echo", req: 1 })).to.have.property("resp", 1);
+    });
+
+    if (!canStartRedis) return;
+
+    describe("in Redis", () => {
+      let redis: RedisServer;
+      let clients: ReturnType<typeof make>[];
+
+      const make = () =>
+        createClient({ url: redis.url, socket: { reconnectStrategy: 20 } }).on("error", () => {});
+      const pair = async () => {
+        const [redisClient, pubsubClient] = [make(), make()];
+        clients.push(redisClient, pubsubClient);
+        await Promise.all([redisClient.connect(), pubsubClient.connect()]);
+        return { redisClient, pubsubClient };
+      };
+
+      beforeEach(async () => {
+        clients = [];
+        redis = await startRedis({ own: true });
+      });
+      afterEach(async () => {
+        for (const application of applications.splice(0)) await application.stop();
+        for (const client of clients) client.destroy();
+        await redis.stop();
+      });
+
+      it("is counted for all servers, by keys that go by themselves", async () => {
+        const [first, second] = [
+          await start({ identityFramesPerSecond: 20 }, await pair()),
+          await start({ identityFramesPerSecond: 20 }, await pair()),
+        ];
+        const sockets = [await connect(first, "alice"), await connect(second, "alice")];
+        const took = await timed(() => Promise.all(sockets.map((socket) => call(socket, 30))));
+        expect(took).to.be.above(1800);
+        const operator = make();
+        clients.push(operator);
+        await operator.connect();
+        // -2 is a key that has gone in the meantime
+        let ttl = -2;
+        while (ttl === -2) {
+          await call(sockets[0] as WireClient, 1);
+          ttl = await operator.pTTL("token-sockjs:frames:alice");
+        }
+        expect(ttl).to.be.within(0, 1000);
+      });
+
+      it("is counted by each server alone where Redis is away, or says nothing", async () => {
+        const application = await start({ identityFramesPerSecond: 100 }, await pair());
+        const client = await connect(application, "alice");
+        const operator = make();
+        clients.push(operator);
+        await operator.connect();
+        await operator.sendCommand(["CLIENT", "PAUSE", "3000", "ALL"]);
+        const speaks = operator.ping().then(() => "Redis speaks");
+        const served = call(client, 50).then(() => "all are served");
+        expect(await Promise.race([speaks, served])).to.equal("all are served");
+        await speaks;
+        await redis.stop();
+        await call(client, 50);
+      });
+    });
+  });
+});

@@ -48,7 +48,7 @@ describe("In Chromium the client's script", () => {
     webSockets.length = 0;
     application = await Application.start({
       prepare: (app) => app.get("/page", (_req, res) => res.type("html").send(PAGE)),
-      // a request that was given up at the wrong moment is noticed by these
+      // sockjs-client still makes a request that is given up in the moment before it begins; these end that one
       sockjs: { heartbeat_delay: 2000 },
       options: { heartbeat: 2000, socketController: { echo: async (_auth, data) => data } },
     });

@@ -35,7 +35,7 @@ export async function startApplication(given: ApplicationOptions = {}): Promise<
   const state = new State();
   const application = await Application.start({
     // a busy machine may need a while from one poll to the next
-    // a poll that was given up at the wrong moment is noticed by the next heartbeat
+    // sockjs-client still makes a poll that is given up in the moment before it begins; a heartbeat ends that one
     sockjs: { disconnect_delay: 1000, heartbeat_delay: 2000 },
     ...given,
     options: {

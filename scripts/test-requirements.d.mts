@@ -6,5 +6,9 @@ export function findChromium(): string | undefined;
 export function findNginx(): string | undefined;
 /** The path of the HAProxy that the tests start, or undefined. */
 export function findHAProxy(): string | undefined;
+/** The path of the `ip` by which the tests make networks, or undefined. */
+export function findIp(): string | undefined;
+/** Whether the system may let the tests make networks: Linux, for root. */
+export function mayMakeNetworks(): boolean;
 /** Whether the environment names a Redis server, so that the tests need none of their own. */
 export function isRedisGiven(): boolean;

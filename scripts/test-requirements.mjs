@@ -1,6 +1,6 @@
 /**
- * What the tests need beside npm packages: a Redis server, Chromium, nginx and HAProxy. Run as a script it sees to
- * it that they are there; as a module it tells where they are.
+ * What the tests need beside npm packages: a Redis server, Chromium, nginx and HAProxy, and iproute2 where they can make
+ * networks of their own. Run as a script it sees to it that they are there; as a module it tells where they are.
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -31,11 +31,13 @@ const NGINXES = ["nginx", "/usr/sbin/nginx"];
 
 const HAPROXIES = ["haproxy", "/usr/sbin/haproxy"];
 
+const IPS = ["ip", "/usr/sbin/ip", "/sbin/ip"];
+
 const POLICY_FILE = "/usr/sbin/policy-rc.d";
 
 const HOW_TO_INSTALL = `\
-  Debian, Ubuntu:  sudo apt-get install redis-server chromium nginx haproxy
-  Fedora:          sudo dnf install valkey chromium nginx haproxy
+  Debian, Ubuntu:  sudo apt-get install redis-server chromium nginx haproxy iproute2
+  Fedora:          sudo dnf install valkey chromium nginx haproxy iproute
   macOS:           brew install redis nginx haproxy && brew install --cask google-chrome
 A Redis server that runs already can be named by REDIS_HOST and REDIS_PORT, another Chromium by CHROMIUM_PATH.`;
 
@@ -60,6 +62,16 @@ export function findHAProxy() {
   return findProgram(HAPROXIES);
 }
 
+/** The path of the `ip` by which the tests make networks, or undefined. */
+export function findIp() {
+  return findProgram(IPS);
+}
+
+/** Whether the system may let the tests make networks: Linux, for root. */
+export function mayMakeNetworks() {
+  return process.platform === "linux" && process.getuid?.() === 0;
+}
+
 /** Whether the environment names a Redis server, so that the tests need none of their own. */
 export function isRedisGiven() {
   return Boolean(process.env.REDIS_HOST || process.env.REDIS_PORT);
@@ -74,6 +86,7 @@ function findMissing() {
   if (!findChromium()) missing.push({ name: "Chromium", package: "chromium" });
   if (!findNginx()) missing.push({ name: "nginx", package: "nginx" });
   if (!findHAProxy()) missing.push({ name: "HAProxy", package: "haproxy" });
+  if (mayMakeNetworks() && !findIp()) missing.push({ name: "ip of iproute2", package: "iproute2" });
   return missing;
 }
 

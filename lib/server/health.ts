@@ -4,7 +4,7 @@ import type { RequestHandler } from "express";
 export interface Health {
   /** Whether it can take on clients: Redis is there, the subscriptions are in force, and it is not about to end. */
   readonly ready: boolean;
-  /** Whether each Redis client can be used; `subscriber` is null where pub/sub is off. */
+  /** Whether each Redis client is connected and Redis answers it; `subscriber` is null where pub/sub is off. */
   readonly redis: { readonly client: boolean; readonly subscriber: boolean | null };
   /** Open connections, unauthenticated ones among them. */
   readonly sockets: number;

@@ -49,6 +49,7 @@ import { procedure } from "./procedure.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
+import { Pulse } from "./redis/pulse.js";
 import type { Redis } from "./redis/redis.js";
 import { Reporter } from "./reporter.js";
 import { Revocations } from "./revocations.js";
@@ -109,6 +110,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   readonly #options: ResolvedOptions<Auth>;
   readonly #reporter: Reporter;
   readonly #redis: readonly Redis[];
+  readonly #pulses: readonly Pulse[];
   readonly #pubsub: PubSub<Auth>;
   readonly #peers: Peers<Auth>;
   readonly #tokenRoute: TokenRoute<Auth>;
@@ -148,6 +150,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     const { pubsubClient, logger, debug, exposeErrors, limits, filter, ping, ...rest } = this.#options;
     const { publisher, subscriber } = adaptClients(redisClient, pubsubClient);
     this.#redis = subscriber ? [publisher, subscriber] : [publisher];
+    this.#pulses = this.#redis.map((redis) => new Pulse(redis, limits.redisTimeout));
     const reporter = new Reporter(logger, debug, (error, context) => this.#emitError(error, context));
     this.#reporter = reporter;
     for (const redis of this.#redis)
@@ -230,6 +233,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     };
     this.#stopAccepting = onConnection(socketServer, rest.prefix, (connection) => this.#accept(connection));
     this.#ready = this.#start(publisher);
+    for (const pulse of this.#pulses) pulse.start();
   }
 
   /** The RPC functions; what is added, replaced or removed counts from the next call on. */
@@ -479,7 +483,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
 
   /** How the server is just now. */
   health(): Health {
-    const [client, subscriber] = this.#redis.map(({ isReady }) => isReady);
+    const [client, subscriber] = this.#pulses.map(({ isFelt }) => isFelt);
     const draining = this.#draining !== undefined || this.#closing !== undefined;
     return {
       ready: this.#isReady && client === true && subscriber !== false && !draining,
@@ -535,6 +539,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#peers.close();
     this.#unauthenticated.limit(undefined);
     clearTimeout(this.#retry);
+    for (const pulse of this.#pulses) pulse.stop();
     this.#rejectReady(new Error("The server was shut down before it was ready"));
     for (const connection of [...this.#connections.values()]) connection.close(CLOSE.shutdown);
     this.#parts.access.close();

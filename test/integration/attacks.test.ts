@@ -566,5 +566,5 @@ function forgetfulRedis(
   const done = async () => "OK";
   const client = Object.assign(new EventEmitter(), { isOpen: true, isReady: true, getDel, set: done });
   const lists = { rPush: done, lTrim: done, pExpire: done, lRange: async () => [] };
-  return Object.assign(client, { ...lists, publish: done, subscribe: done, unsubscribe: done });
+  return Object.assign(client, { ...lists, ping: done, publish: done, subscribe: done, unsubscribe: done });
 }

@@ -786,6 +786,7 @@ describe("a channel", () => {
       const slow = Object.assign(new EventEmitter(), {
         isOpen: true,
         isReady: true,
+        ping: async () => {},
         getDel: async () => JSON.stringify({ auth: {}, host: "", ip: "", ips: [] }),
         set: async () => {},
         publish: () => new Promise<void>((resolve) => taken.push(resolve)),

@@ -115,6 +115,17 @@ describe("Redis adapters", () => {
         await (await connectAdapter(kind)).ready();
       });
 
+      it("ask for a sign of life, also when they have subscribed", async () => {
+        const redis = await connectAdapter(kind);
+        await redis.ping();
+        const inbox = new Inbox();
+        const channel = unique("channel");
+        await redis.subscribe(channel, inbox.listener);
+        await Promise.all([redis.ping(), redis.ping()]);
+        await (await connectAdapter(kind)).publish(channel, "still");
+        await inbox.until(1);
+      });
+
       it("give back what was set, and only once", async () => {
         const redis = await connectAdapter(kind);
         const key = unique("key");

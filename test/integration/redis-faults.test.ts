@@ -1,7 +1,9 @@
 import type { EventEmitter } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { createClient } from "redis";
 import { Application } from "../support/application.js";
+import { freeze } from "../support/frozen-process.js";
 import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
 import type { WireClient } from "../support/wire-client.js";
 
@@ -104,6 +106,21 @@ describe("A Redis that", function () {
     await expectCalls();
     expect(await publish()).to.have.property("resp", "success");
     expect(await client.message("room")).to.equal("hello");
+    await expectAll();
+  });
+
+  it("says nothing makes the server say that it is not ready, also where nobody has asked for anything", async () => {
+    const untilReady = async (ready: boolean) => {
+      while (application.tokenServer.health().ready !== ready) await delay(20);
+    };
+    const [, pid] = /process_id:(\d+)/.exec(await operator.info("server")) ?? [];
+    const thaw = await freeze(Number(pid));
+    await untilReady(false);
+    expect(application.tokenServer.health().redis).to.deep.equal({ client: false, subscriber: false });
+    await expectCalls();
+    await thaw();
+    await untilReady(true);
+    expect(application.tokenServer.health().redis).to.deep.equal({ client: true, subscriber: true });
     await expectAll();
   });
 

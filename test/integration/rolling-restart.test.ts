@@ -1,55 +1,16 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import { DisconnectedError, TokenSocket } from "../../lib/client/index.js";
 import { memoryRedis } from "../../lib/memory.js";
 import { Application } from "../support/application.js";
+import { Balancer } from "../support/balancer.js";
 
 const CLIENTS = 60;
 const DRAIN_TIME = 900;
 const BUCKETS = 6;
 
-/** A load balancer as simple as can be: each connection goes to the next server that is in service. */
-class Balancer {
-  readonly #sockets = new Set<Socket>();
-  readonly #server = createServer((near) => this.#serve(near));
-  #ports: number[] = [];
-  #turn = 0;
-
-  async start(): Promise<string> {
-    this.#server.listen(0, "127.0.0.1");
-    await once(this.#server, "listening");
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  /** Takes servers into service, these and no others. */
-  use(...servers: Application[]): void {
-    this.#ports = servers.map(({ http }) => (http.address() as AddressInfo).port);
-  }
-
-  async stop(): Promise<void> {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-    await once(this.#server, "close");
-  }
-
-  #serve(near: Socket): void {
-    const port = this.#ports[this.#turn++ % this.#ports.length] ?? 0;
-    const far = connect(port, "127.0.0.1");
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      this.#sockets.add(from);
-      from.pipe(to);
-      from.on("error", () => to.destroy());
-      from.on("close", () => {
-        this.#sockets.delete(from);
-        to.destroy();
-      });
-    }
-  }
-}
+const portOf = ({ http }: Application) => (http.address() as AddressInfo).port;
 
 describe("A rolling restart of two servers under load", () => {
   it("leaves no call without an answer or an error, and spreads the clients that come back", async function () {
@@ -67,7 +28,7 @@ describe("A rolling restart of two servers under load", () => {
     };
     const balancer = new Balancer();
     const [a, b] = [await start(), await start()];
-    balancer.use(a, b);
+    balancer.use(portOf(a), portOf(b));
     const host = await balancer.start();
     const clients = Array.from(
       { length: CLIENTS },
@@ -100,7 +61,7 @@ describe("A rolling restart of two servers under load", () => {
       const note = () => returned.push(performance.now() - begin);
       stays.tokenServer.on("authenticated", note);
       const rest = clients.length - stays.tokenServer.channelSockets("room").length;
-      balancer.use(stays);
+      balancer.use(portOf(stays));
       await old.tokenServer.drain({ timeout: DRAIN_TIME });
       old.http.close();
       old.http.closeIdleConnections();
@@ -112,7 +73,7 @@ describe("A rolling restart of two servers under load", () => {
     };
     const first = await replace(a, b);
     const c = await start();
-    balancer.use(b, c);
+    balancer.use(portOf(b), portOf(c));
     const second = await replace(b, c);
     isOver = true;
     await load;

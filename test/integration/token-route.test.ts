@@ -592,7 +592,13 @@ function failingRedis(): NonNullable<ApplicationOptions["redisClient"]> {
     set: refuse,
   });
   const lists = { rPush: refuse, lTrim: refuse, pExpire: refuse, lRange: refuse };
-  return Object.assign(client, { ...lists, publish: refuse, subscribe: refuse, unsubscribe: refuse });
+  return Object.assign(client, {
+    ...lists,
+    ping: () => refuse("PING"),
+    publish: refuse,
+    subscribe: refuse,
+    unsubscribe: refuse,
+  });
 }
 
 /** A client of node-redis's shape that keeps all commands for later. */
@@ -600,7 +606,7 @@ function silentRedis(): NonNullable<ApplicationOptions["redisClient"]> {
   const keep = () => new Promise<never>(() => {});
   const client = Object.assign(new EventEmitter(), { isOpen: true, isReady: true, getDel: keep, set: keep });
   const lists = { rPush: keep, lTrim: keep, pExpire: keep, lRange: keep };
-  return Object.assign(client, { ...lists, publish: keep, subscribe: keep, unsubscribe: keep });
+  return Object.assign(client, { ...lists, ping: keep, publish: keep, subscribe: keep, unsubscribe: keep });
 }
 
 describe("a token", () => {

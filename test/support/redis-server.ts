@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findRedisServer, isRedisGiven } from "../../scripts/test-requirements.mjs";
 import { findFreePort } from "./free-port.js";
+import type { Host } from "./network.js";
 
 /** A Redis server for tests: one of their own, or the one that `REDIS_HOST` and `REDIS_PORT` name. */
 export interface RedisServer {
@@ -24,12 +25,18 @@ export interface RedisServer {
 export interface RedisServerOptions {
   /** Starts one in any case, for tests that stop it. Default false. */
   own?: boolean;
+  /** Starts one there. */
+  host?: Host;
 }
 
 /** Whether `startRedis({ own: true })` can work on this machine. */
 export const canStartRedis = findRedisServer() !== undefined;
 
 const HOST = "127.0.0.1";
+
+/** The port on a host where nothing else is. */
+const PORT = 7000;
+
 const ATTEMPTS = 5;
 
 /**
@@ -52,12 +59,12 @@ const RUN_UNTIL_INPUT_ENDS = `
 
 /** Starts a Redis server, or takes the given one; resolves when it serves. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const { host } = options;
+  if (host) return started(new OwnServer(PORT, host));
   if (isRedisGiven() && !options.own) return givenServer();
   for (let attempt = 1; ; attempt++) {
-    const server = new OwnServer(await findFreePort());
     try {
-      await server.start();
-      return server;
+      return await started(new OwnServer(await findFreePort()));
     } catch (error) {
       // another process may have taken the port meanwhile
       if (attempt === ATTEMPTS) throw error;
@@ -78,14 +85,22 @@ function givenServer(): RedisServer {
   };
 }
 
+async function started(server: OwnServer): Promise<OwnServer> {
+  await server.start();
+  return server;
+}
+
 class OwnServer implements RedisServer {
-  readonly host = HOST;
+  readonly host: string;
   readonly port: number;
   readonly own = true;
+  readonly #prefix: readonly string[];
   #child: ChildProcess | undefined;
 
-  constructor(port: number) {
+  constructor(port: number, host?: Host) {
     this.port = port;
+    this.host = host?.address ?? HOST;
+    this.#prefix = host?.prefix ?? [];
   }
 
   get url(): string {
@@ -104,9 +119,12 @@ class OwnServer implements RedisServer {
       save: "",
       appendonly: "no",
       daemonize: "no",
+      // it listens on no address but these, of this machine or of a network for tests
+      "protected-mode": "no",
     };
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const child = spawn("/bin/sh", ["-c", RUN_UNTIL_INPUT_ENDS, "sh", folder, program, ...args], {
+    const command = [...this.#prefix, program, ...args];
+    const child = spawn("/bin/sh", ["-c", RUN_UNTIL_INPUT_ENDS, "sh", folder, ...command], {
       stdio: ["pipe", "pipe", "ignore"],
     });
     await untilReady(child);

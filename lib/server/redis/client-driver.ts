@@ -21,6 +21,7 @@ export interface ClientDriver {
   attach(): void;
   /** Takes away every listener that `attach` has added. */
   detach(): void;
+  ping(): Promise<unknown>;
   set(key: string, value: string, ttl: number): Promise<unknown>;
   take(key: string): Promise<string | null>;
   append(key: string, value: string, count: number, ttl: number): Promise<unknown>;

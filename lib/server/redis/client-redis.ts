@@ -20,6 +20,10 @@ export class ClientRedis implements Redis {
     await this.#client.ready(this);
   }
 
+  async ping(): Promise<void> {
+    await this.#run(() => this.#client.driver.ping());
+  }
+
   async set(key: string, value: string, ttl: number): Promise<void> {
     await this.#run(() => this.#client.driver.set(key, value, ttl));
   }

@@ -3,6 +3,7 @@ import { type ClientDriver, type ClientEvents, type ClientState, toText, toTexts
 /** What a client of ioredis (5 or 6) needs to have; `new Redis()` makes one. */
 export interface IORedisClient {
   readonly status: string;
+  ping(): Promise<unknown>;
   set(key: string, value: string, unit: "PX", ttl: number): Promise<unknown>;
   getdel(key: string): Promise<unknown>;
   rpush(key: string, value: string): Promise<unknown>;
@@ -38,6 +39,10 @@ export class IORedisDriver implements ClientDriver {
 
   detach(): void {
     for (const [event, listener] of this.#listeners) this.#client.off(event, listener);
+  }
+
+  ping(): Promise<unknown> {
+    return this.#client.ping();
   }
 
   set(key: string, value: string, ttl: number): Promise<unknown> {

@@ -50,6 +50,9 @@ class MemoryAdapter implements Redis {
     this.#checkInUse();
   }
 
+  /** It answers always. */
+  async ping(): Promise<void> {}
+
   async set(key: string, value: string, ttl: number): Promise<void> {
     this.#checkInUse();
     await this.#store.execute(() => this.#store.set(key, value, ttl));

@@ -4,6 +4,7 @@ import { type ClientDriver, type ClientEvents, type ClientState, toText, toTexts
 export interface NodeRedisClient {
   readonly isOpen: boolean;
   readonly isReady: boolean;
+  ping(): Promise<unknown>;
   set(key: string, value: string, options: { PX: number }): Promise<unknown>;
   getDel(key: string): Promise<unknown>;
   rPush(key: string, value: string): Promise<unknown>;
@@ -44,6 +45,10 @@ export class NodeRedisDriver implements ClientDriver {
   detach(): void {
     this.#anchor();
     for (const [event, listener] of this.#listeners) this.#client.off(event, listener);
+  }
+
+  ping(): Promise<unknown> {
+    return this.#client.ping();
   }
 
   set(key: string, value: string, ttl: number): Promise<unknown> {

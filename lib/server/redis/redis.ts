@@ -8,6 +8,8 @@ export interface Redis {
   readonly isReady: boolean;
   /** Resolves when the client can serve commands; rejects when it has ended before that. */
   ready(): Promise<void>;
+  /** `PING`; settles when Redis has answered. */
+  ping(): Promise<void>;
   /** `SET key value PX ttl`, `ttl` in milliseconds. */
   set(key: string, value: string, ttl: number): Promise<void>;
   /** `GETDEL key`: the value, given to one caller only, or null. */

@@ -7,7 +7,7 @@ const STOP_UNTIL_INPUT_ENDS = `
   kill -STOP "$1"
   echo
   cat >/dev/null
-  kill -CONT "$1"
+  kill -CONT "$1" 2>/dev/null
 `;
 
 /** Stops a process by SIGSTOP; the function that it gives lets it go on. */

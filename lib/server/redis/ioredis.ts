@@ -74,6 +74,7 @@ export class IORedisDriver implements ClientDriver {
 
   readonly #listeners: readonly (readonly [string, (...args: unknown[]) => void])[] = [
     ["ready", () => this.#events.ready()],
+    ["close", () => this.#events.lost()],
     ["end", () => this.#events.ended(undefined)],
     ["error", (error) => this.#events.failed(error)],
     ["message", (channel, payload) => this.#events.message(String(channel), String(payload))],

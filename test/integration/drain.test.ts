@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { expect } from "chai";
 import { createClient } from "redis";
 import { Application } from "../support/application.js";
+import { until } from "../support/condition.js";
 import { startRedis } from "../support/redis-server.js";
 
 describe("A server that is drained", () => {
@@ -128,8 +129,7 @@ describe("A server's health", () => {
         ready: false,
         redis: { client: true, subscriber: false },
       });
-      await once(pubsubClient, "ready");
-      expect(tokenServer.health()).to.have.property("ready", true);
+      await until(() => tokenServer.health().ready);
     } finally {
       await application.stop();
       expect(tokenServer.health()).to.include({ ready: false, draining: true, sockets: 0 });

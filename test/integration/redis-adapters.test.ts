@@ -488,12 +488,13 @@ describe("Redis adapters", () => {
         while ((await subscribersOf(channel)) > 0) await delay(1);
       });
 
-      it("leave the client's listeners as they were", async () => {
+      it("leave the client as it was", async () => {
         const { client, connect, adapter: first } = prepare(kind);
         first.release();
         const emitter = emitterOf(client);
         emitter.on("error", () => {});
         const before = countListeners(emitter);
+        const { subscribe } = client as { subscribe?: unknown };
         const adapters = Array.from({ length: 20 }, () => adaptAgain(client));
         for (const adapter of adapters) adapter.onError(() => {});
         await connect();
@@ -503,6 +504,7 @@ describe("Redis adapters", () => {
         for (const count of Object.values(during)) expect(count).to.be.at.most(2);
         for (const adapter of adapters) adapter.release();
         expect(countListeners(emitter)).to.deep.equal(before);
+        expect(client).to.have.property("subscribe", subscribe);
       });
 
       it("leave the client able to tell its owner of events, also when it had no other listener", async () => {

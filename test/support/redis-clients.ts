@@ -41,6 +41,12 @@ export const CONNECTING_KINDS: readonly Kind[] = [
   ioredis("ioredis 5", (options) => new IORedis5(options)),
 ];
 
+/** A client that leaves it to the server to subscribe again on a new connection. */
+export const NOT_RESUBSCRIBING: Kind = ioredis(
+  "ioredis 6 without autoResubscribe",
+  (options) => new IORedis6({ ...options, autoResubscribe: false }),
+);
+
 type NodeRedis = RedisClient & {
   readonly isOpen: boolean;
   connect(): Promise<unknown>;

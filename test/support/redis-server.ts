@@ -41,7 +41,7 @@ const ATTEMPTS = 5;
 
 /**
  * Runs a server until the standard input ends, which it does when the process of the tests is gone, in
- * whatever way. Then the server is killed and its folder, in which it keeps nothing, is removed. A signal to the
+ * whatever way. Then the server is killed and its folder is removed. A signal to the
  * whole group of processes, as Ctrl+C sends it, changes nothing in that.
  */
 const RUN_UNTIL_INPUT_ENDS = `
@@ -54,7 +54,7 @@ const RUN_UNTIL_INPUT_ENDS = `
   watcher=$!
   wait $server
   kill $watcher 2>/dev/null
-  rmdir "$folder"
+  rm -rf "$folder"
 `;
 
 /** Starts a Redis server, or takes the given one; resolves when it serves. */
@@ -90,12 +90,53 @@ async function started(server: OwnServer): Promise<OwnServer> {
   return server;
 }
 
+/** A process of the Redis program, in a folder of its own. */
+export class RedisProcess {
+  readonly #child: ChildProcess;
+
+  /** Starts one, behind a `prefix` where it is to run in a network of its own; resolves when it has printed that it is ready. */
+  static async start(
+    makeArgs: (folder: string) => string[],
+    ready: string,
+    prefix: readonly string[] = [],
+  ): Promise<RedisProcess> {
+    const program = findRedisServer();
+    if (!program) throw new Error("There is no redis-server and no valkey-server on the PATH");
+    const folder = await mkdtemp(join(tmpdir(), "redis-server-"));
+    const command = [...prefix, program, ...makeArgs(folder)];
+    const child = spawn("/bin/sh", ["-c", RUN_UNTIL_INPUT_ENDS, "sh", folder, ...command], {
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+    await untilPrinted(child, ready);
+    // a server that a test forgets keeps no process alive, and dies with it
+    setReferences(child, "unref");
+    return new RedisProcess(child);
+  }
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Kills it; resolves when it is gone. */
+  async stop(): Promise<void> {
+    if (!this.isRunning) return;
+    setReferences(this.#child, "ref");
+    const gone = once(this.#child, "close");
+    this.#child.stdin?.end();
+    await gone;
+  }
+}
+
 class OwnServer implements RedisServer {
   readonly host: string;
   readonly port: number;
   readonly own = true;
   readonly #prefix: readonly string[];
-  #child: ChildProcess | undefined;
+  #process: RedisProcess | undefined;
 
   constructor(port: number, host?: Host) {
     this.port = port;
@@ -108,53 +149,36 @@ class OwnServer implements RedisServer {
   }
 
   async start(): Promise<void> {
-    if (this.#child) return;
-    const program = findRedisServer();
-    if (!program) throw new Error("There is no redis-server and no valkey-server on the PATH");
-    const folder = await mkdtemp(join(tmpdir(), "redis-server-"));
-    const settings = {
-      bind: this.host,
-      port: this.port,
-      dir: folder,
-      save: "",
-      appendonly: "no",
-      daemonize: "no",
-      // it listens on no address but these, of this machine or of a network for tests
-      "protected-mode": "no",
+    if (this.#process?.isRunning) return;
+    const makeArgs = (folder: string) => {
+      const settings = {
+        bind: this.host,
+        port: this.port,
+        dir: folder,
+        save: "",
+        appendonly: "no",
+        daemonize: "no",
+        // it listens on no address but these, of this machine or of a network for tests
+        "protected-mode": "no",
+      };
+      return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
     };
-    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const command = [...this.#prefix, program, ...args];
-    const child = spawn("/bin/sh", ["-c", RUN_UNTIL_INPUT_ENDS, "sh", folder, ...command], {
-      stdio: ["pipe", "pipe", "ignore"],
-    });
-    await untilReady(child);
-    // a server that a test forgets keeps no process alive, and dies with it
-    setReferences(child, "unref");
-    this.#child = child;
-    child.once("close", () => {
-      if (this.#child === child) this.#child = undefined;
-    });
+    this.#process = await RedisProcess.start(makeArgs, "Ready to accept connections", this.#prefix);
   }
 
   async stop(): Promise<void> {
-    const child = this.#child;
-    if (!child) return;
-    this.#child = undefined;
-    setReferences(child, "ref");
-    const gone = once(child, "close");
-    child.stdin?.end();
-    await gone;
+    await this.#process?.stop();
   }
 }
 
-async function untilReady(child: ChildProcess): Promise<void> {
+async function untilPrinted(child: ChildProcess, ready: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     let output = "";
     child.once("error", reject);
     child.once("close", () => reject(new Error(`The Redis server did not start:\n${output}`)));
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       output += text;
-      if (output.includes("Ready to accept connections")) resolve();
+      if (output.includes(ready)) resolve();
     });
   });
   child.stdout?.removeAllListeners("data").resume();

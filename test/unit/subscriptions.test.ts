@@ -279,6 +279,55 @@ describe("a client's subscriptions", () => {
     expect(table.size).to.equal(0);
   });
 
+  it("subscribes on a new connection to what was in force on the last one, and to nothing else", async () => {
+    await join();
+    await join("hall");
+    watch(table.unsubscribe("hall", listener));
+    watch(table.subscribe("cellar", listener, owner));
+    redis.sent.length = 0;
+    const restoring = watch(table.restore());
+    await settled();
+    expect(redis.sent).to.deep.equal(["SUBSCRIBE room"]);
+    expect(restoring.state).to.equal("pending");
+    await redis.inFlight.at(-1)?.confirm();
+    expect(restoring.state).to.equal("resolved");
+    table.deliver("room", "hello");
+    sinon.assert.calledOnceWithExactly(listener, "hello");
+  });
+
+  it("says that a channel could not be got back, and keeps its listeners for the next time", async () => {
+    await join();
+    const error = new Error("NOPERM");
+    const restoring = watch(table.restore());
+    await redis.next().fail(error);
+    expect(restoring).to.deep.equal({ state: "rejected", error });
+    const again = watch(table.restore());
+    await redis.next().confirm();
+    expect(again.state).to.equal("resolved");
+    table.deliver("room", "hello");
+    sinon.assert.calledOnce(listener);
+  });
+
+  it("gets many channels back in several turns, without those that were left meanwhile", async () => {
+    const names = Array.from({ length: 1500 }, (_, i) => `room ${i}`);
+    const joining = names.map((name) => table.subscribe(name, listener, owner));
+    for (const command of [...redis.inFlight]) void command.confirm();
+    await Promise.all(joining);
+    redis.sent.length = 0;
+    const restoring = watch(table.restore());
+    await settled();
+    expect(redis.sent).to.have.length(1000);
+    watch(table.unsubscribe("room 1200", listener));
+    for (const command of [...redis.inFlight]) void command.confirm();
+    await settled();
+    await settled();
+    expect(redis.sent).to.have.length(1500);
+    expect(redis.sent).to.include("UNSUBSCRIBE room 1200").and.not.include("SUBSCRIBE room 1200");
+    for (const command of [...redis.inFlight]) void command.confirm();
+    await settled();
+    expect(restoring.state).to.equal("resolved");
+  });
+
   it("sends nothing before the client is connected, and then what is wanted by then", async () => {
     table.pause();
     const given = watch(table.subscribe("room", listener, owner));

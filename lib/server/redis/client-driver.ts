@@ -7,6 +7,8 @@ export type ClientState = "waiting" | "ready" | "ended";
 export interface ClientEvents {
   /** The client is connected, for the first time or again. */
   ready(): void;
+  /** The client has lost its connection, and goes for another one. */
+  lost(): void;
   /** The client has been closed, or has given up. */
   ended(error: unknown): void;
   failed(error: unknown): void;

@@ -12,7 +12,7 @@ export class ClientRedis implements Redis {
   }
 
   get isReady(): boolean {
-    return !this.#released && this.#client.driver.state() === "ready";
+    return !this.#released && this.#client.isReady;
   }
 
   async ready(): Promise<void> {

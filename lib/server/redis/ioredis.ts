@@ -21,6 +21,7 @@ export interface IORedisClient {
 export class IORedisDriver implements ClientDriver {
   readonly #client: IORedisClient;
   readonly #events: ClientEvents;
+  #stopWatching = () => {};
 
   constructor(client: IORedisClient, events: ClientEvents) {
     this.#client = client;
@@ -35,10 +36,12 @@ export class IORedisDriver implements ClientDriver {
 
   attach(): void {
     for (const [event, listener] of this.#listeners) this.#client.on(event, listener);
+    this.#stopWatching = watchSubscribe(this.#client);
   }
 
   detach(): void {
     for (const [event, listener] of this.#listeners) this.#client.off(event, listener);
+    this.#stopWatching();
   }
 
   ping(): Promise<unknown> {
@@ -79,8 +82,31 @@ export class IORedisDriver implements ClientDriver {
 
   readonly #listeners: readonly (readonly [string, (...args: unknown[]) => void])[] = [
     ["ready", () => this.#events.ready()],
+    ["close", () => this.#events.lost()],
     ["end", () => this.#events.ended(undefined)],
     ["error", (error) => this.#events.failed(error)],
     ["message", (channel, payload) => this.#events.message(String(channel), String(payload))],
   ];
+}
+
+/**
+ * On a new connection a client subscribes again by itself, and does not watch the promise: where that fails, for instance
+ * because the connection is lost again, it would be an unhandled rejection, and the end of the process. Gives the function
+ * that takes the watch away.
+ */
+function watchSubscribe(client: IORedisClient): () => void {
+  const before = Object.getOwnPropertyDescriptor(client, "subscribe");
+  const { subscribe } = client;
+  const watched: typeof subscribe = (...args) => {
+    const subscribing: unknown = Reflect.apply(subscribe, client, args);
+    if (subscribing instanceof Promise) subscribing.catch(() => {});
+    return subscribing as Promise<unknown>;
+  };
+  client.subscribe = watched;
+  return () => {
+    // somebody else may have put something around it
+    if (client.subscribe !== watched) return;
+    if (before) Object.defineProperty(client, "subscribe", before);
+    else Reflect.deleteProperty(client, "subscribe");
+  };
 }

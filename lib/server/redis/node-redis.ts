@@ -113,6 +113,7 @@ export class NodeRedisDriver implements ClientDriver {
 
   readonly #listeners: readonly (readonly [string, (...args: unknown[]) => void])[] = [
     ["ready", () => this.#events.ready()],
+    ["reconnecting", () => this.#events.lost()],
     ["end", () => this.#events.ended(undefined)],
     ["error", this.#onError],
   ];

@@ -4,7 +4,7 @@
  * Once the client has been connected, its own queue and its own errors apply.
  */
 export interface Redis {
-  /** Whether the client can serve commands just now. */
+  /** Whether the client can serve commands just now, and its subscriptions are in force. */
   readonly isReady: boolean;
   /** Resolves when the client can serve commands; rejects when it has ended before that. */
   ready(): Promise<void>;

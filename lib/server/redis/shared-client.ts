@@ -8,6 +8,9 @@ interface ErrorListener {
   readonly listener: (error: unknown) => void;
 }
 
+/** After how long subscriptions are tried again that could not be got back, in milliseconds. */
+const RETRY_AFTER = 1_000;
+
 const sharedClients = new WeakMap<object, SharedClient>();
 
 /**
@@ -22,10 +25,15 @@ export class SharedClient {
   readonly #errorListeners = new Set<ErrorListener>();
   readonly #returnListeners = new Map<object, () => void>();
   #hasBeenReady = false;
+  /** Counts connections, so that what belongs to an earlier one is known as such. */
+  #connection = 0;
+  #isInForce = false;
+  #retry: NodeJS.Timeout | undefined;
 
   private constructor(createDriver: (events: ClientEvents) => ClientDriver) {
     this.driver = createDriver({
       ready: () => this.#onReady(),
+      lost: () => this.#forgetConnection(),
       ended: (error) => this.#onEnd(error),
       failed: (error) => this.#onError(error),
       message: (channel, payload) => this.subscriptions.deliver(channel, payload),
@@ -63,13 +71,21 @@ export class SharedClient {
   /** Forgets an owner and all that is its own; with the last one it listens to the client no more. */
   release(owner: object, reason: Error): void {
     if (!this.#owners.delete(owner)) return;
-    if (this.#owners.size === 0) this.driver.detach();
+    if (this.#owners.size === 0) {
+      this.driver.detach();
+      this.#forgetConnection();
+    }
     this.#waitingRoom.leave(owner, reason);
     this.subscriptions.release(owner);
     this.#returnListeners.delete(owner);
     for (const entry of this.#errorListeners) {
       if (entry.owner === owner) this.#errorListeners.delete(entry);
     }
+  }
+
+  /** Whether the client can serve commands just now, and its subscriptions are in force. */
+  get isReady(): boolean {
+    return this.#isInForce && this.driver.state() === "ready";
   }
 
   /** Resolves when the client can serve commands; rejects when it has ended before that. */
@@ -99,16 +115,38 @@ export class SharedClient {
   #onReady(): void {
     this.#waitingRoom.open();
     this.subscriptions.resume();
-    if (this.#hasBeenReady) void this.#tellOfReturn();
+    this.#forgetConnection();
+    // at first there is nothing to get back
+    if (this.#hasBeenReady) void this.#restore(this.#connection);
+    else this.#isInForce = true;
     this.#hasBeenReady = true;
   }
 
-  async #tellOfReturn(): Promise<void> {
-    await this.subscriptions.restored();
+  #forgetConnection(): void {
+    this.#connection++;
+    this.#isInForce = false;
+    clearTimeout(this.#retry);
+  }
+
+  /** Has the subscriptions in force again, and then says that the client is back. */
+  async #restore(connection: number): Promise<void> {
+    try {
+      await this.subscriptions.restore();
+    } catch (error) {
+      // what was lost with its connection is for the next one
+      if (connection !== this.#connection) return;
+      this.#onError(error);
+      this.#retry = setTimeout(() => void this.#restore(connection), RETRY_AFTER);
+      this.#retry.unref();
+      return;
+    }
+    if (connection !== this.#connection) return;
+    this.#isInForce = true;
     for (const listener of [...this.#returnListeners.values()]) listener();
   }
 
   #onEnd(error: unknown): void {
+    this.#forgetConnection();
     this.#waitingRoom.end(new Error("The Redis client has ended before it was ready", { cause: error }));
     // what waits for a connection gets the client's own error instead
     this.subscriptions.resume();

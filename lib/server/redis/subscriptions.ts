@@ -31,6 +31,9 @@ interface Channel {
   readonly leaving: Waiter[];
 }
 
+/** How many channels are subscribed to again before Redis has answered. */
+const RESTORED_AT_ONCE = 1_000;
+
 /**
  * Who listens to which channels of one client. Joins and leaves may alternate as fast as they like: for each
  * channel the table has one command in flight at most, and goes on from its answer to what is wanted by then.
@@ -114,13 +117,16 @@ export class Subscriptions {
   }
 
   /**
-   * Resolves when the subscriptions that a client makes again by itself, on a new connection, are in force: a command
-   * that follows theirs has been answered.
+   * Subscribes again, on a new connection, to what was in force on the last one; resolves when Redis has confirmed all,
+   * and rejects when a command fails. Clients do the same by themselves, but ioredis says before that it is ready, and
+   * forgets what it has not got back where the connection is lost again meanwhile.
    */
-  async restored(): Promise<void> {
-    for (const { name, state } of this.#channels.values()) {
-      // one that fails was lost with the connection, and the next connection has its own
-      if (state === "on") return void (await attempt(() => this.#commands.subscribe(name)).catch(() => {}));
+  async restore(): Promise<void> {
+    const lost = [...this.#channels.values()].filter(({ state }) => state === "on");
+    while (lost.length > 0) {
+      // what nobody has wanted any more in the meantime stays away
+      const next = lost.splice(0, RESTORED_AT_ONCE).filter(({ state }) => state === "on");
+      await Promise.all(next.map(({ name }) => attempt(() => this.#commands.subscribe(name))));
     }
   }
 

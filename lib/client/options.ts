@@ -133,7 +133,7 @@ export const OPTIONS: Readonly<Record<keyof TokenSocketOptions, readonly [value?
     debug: [false],
     logger: [console],
     // the global one does not work as a method of another object
-    fetch: [(...[url, init]: Parameters<Fetch>) => fetch(url, init)],
+    fetch: [(...request: Parameters<Fetch>) => fetch(...request)],
     WebSocket: [undefined, "function"],
     SockJS: [undefined, "function"],
   };

@@ -1,4 +1,4 @@
-import { isObject } from "../shared/protocol.js";
+import type { JsonObject } from "../shared/protocol.js";
 import { ConnectionError, UnauthorizedError } from "./errors.js";
 import type { AuthenticationData, ResolvedOptions } from "./options.js";
 import { encodeQuery } from "./query.js";
@@ -22,8 +22,7 @@ export function requestToken(
       signal: limit,
       ...(isPost && { body: JSON.stringify(data ?? {}) }),
     });
-    const body = await response.json().catch(() => undefined);
-    const { token, error } = isObject(body) ? body : {};
+    const { token, error } = Object(await response.json().catch(() => {})) as JsonObject;
     const { status } = response;
     const message = typeof error === "string" ? error : undefined;
     if (status === 403) throw new UnauthorizedError(message ?? "Forbidden");

@@ -307,7 +307,7 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
   /** Takes what the server has sent. Never throws. */
   #receive(data: unknown, link: Link): void {
     const frame = parseServerFrame(data);
-    switch (frame.type) {
+    switch (frame?.type) {
       case "reply":
         if (!this.#requests.settle(frame.id, frame.value, frame.error, frame.isStream)) this.#ignore(data);
         return;
@@ -332,7 +332,7 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
         this.#channels.message(frame.channel, frame.message);
         this.emit("message", frame.channel, frame.message);
         return;
-      case "unknown":
+      case undefined:
         return this.#ignore(data);
     }
   }

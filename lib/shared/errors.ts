@@ -19,7 +19,7 @@ export class RpcError extends Error {
   readonly data: unknown;
 
   constructor(message: string, options: RpcErrorOptions = {}) {
-    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    super(message, options);
     this.name = "RpcError";
     this.code = options.code;
     this.data = options.data;

@@ -5,7 +5,7 @@ import { ConnectionError, DisconnectedError, TimeoutError, UnauthorizedError } f
 import type { ResolvedOptions } from "./options.js";
 import type { Requests } from "./requests.js";
 import { unlessAborted } from "./time-limit.js";
-import { requestToken } from "./token-request.js";
+import { type Credentials, requestToken } from "./token-request.js";
 import { availableTransports, type Link, openLink } from "./transport.js";
 import { TransportChoice, type TransportName } from "./transport-choice.js";
 import { onWake } from "./wake.js";
@@ -134,7 +134,7 @@ export class Connection {
     this.#change("open");
   }
 
-  async #token(signal: AbortSignal): Promise<string> {
+  async #token(signal: AbortSignal): Promise<Credentials> {
     const { options } = this.#parts;
     const { authentication } = options;
     if (typeof authentication !== "function") return requestToken(options, authentication, signal);
@@ -175,9 +175,9 @@ export class Connection {
     throw failure;
   }
 
-  async #present(token: string): Promise<void> {
+  async #present(credentials: Credentials): Promise<void> {
     const { requests, options } = this.#parts;
-    const fields = `"token":${JSON.stringify(token)},"protocol":${PROTOCOL},`;
+    const fields = `${JSON.stringify({ ...credentials, protocol: PROTOCOL }).slice(1, -1)},`;
     const server = Object(await requests.urgent("auth", fields, options.connectTimeout)) as JsonObject;
     requests.speak(server.protocol);
     this.#scheduleRefresh(Number(server.expiresIn));

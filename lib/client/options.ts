@@ -51,6 +51,11 @@ export interface TokenSocketOptions {
    * A function that throws makes the attempt fail. Default: nothing.
    */
   authentication?: object | (() => AuthenticationData | Promise<AuthenticationData>) | null | undefined;
+  /**
+   * Whether each token is bound to this client by a random `nonce`, which goes with the token request and, when the token
+   * is presented, with the `auth` frame. For servers with `tokenBinding: "nonce"`. Default false.
+   */
+  nonce?: boolean | null | undefined;
   /** Headers of the token request and, in Node.js, of the WebSocket. Default none. */
   headers?: Record<string, string> | null | undefined;
   /** Whether the token request carries cookies, as for `fetch`. Default `"same-origin"`. */
@@ -93,6 +98,7 @@ export interface ResolvedOptions {
   readonly tokenMethod: "GET" | "POST";
   readonly reconnect: boolean;
   readonly authentication: TokenSocketOptions["authentication"];
+  readonly nonce: boolean;
   readonly headers: Record<string, string> | undefined;
   readonly credentials: "omit" | "same-origin" | "include";
   readonly ping: number | false;
@@ -120,6 +126,7 @@ export const OPTIONS: Readonly<Record<keyof TokenSocketOptions, readonly [value?
     socketPrefix: ["/sockets"],
     reconnect: [true],
     authentication: [undefined, "object function"],
+    nonce: [false],
     headers: [undefined, "object"],
     credentials: ["same-origin"],
     ping: [25_000, "number"],

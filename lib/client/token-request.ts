@@ -4,14 +4,23 @@ import type { AuthenticationData, ResolvedOptions } from "./options.js";
 import { encodeQuery } from "./query.js";
 import { within } from "./time-limit.js";
 
+/** What an `auth` frame presents. */
+export interface Credentials {
+  readonly token: string;
+  /** What the token is bound to, where it is. */
+  readonly nonce: string | undefined;
+}
+
 /** Asks the token route. Rejects with an `UnauthorizedError` where the user is refused. */
 export function requestToken(
-  { tokenUrl, tokenMethod, headers, credentials, connectTimeout, fetch }: ResolvedOptions,
-  data: AuthenticationData,
+  { tokenUrl, tokenMethod, headers, credentials, connectTimeout, fetch, nonce: isBound }: ResolvedOptions,
+  given: AuthenticationData,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<Credentials> {
+  const nonce = isBound ? crypto.getRandomValues(new Uint8Array(16)).join("-") : undefined;
+  const data = nonce ? { ...given, nonce } : (given ?? {});
   const isPost = tokenMethod === "POST";
-  const query = isPost ? "" : encodeQuery(data ?? {});
+  const query = isPost ? "" : encodeQuery(data);
   const url = query ? `${tokenUrl}${tokenUrl.includes("?") ? "&" : "?"}${query}` : tokenUrl;
   return within(connectTimeout, "The token request", signal, async (limit) => {
     const response = await fetch(url, {
@@ -20,13 +29,13 @@ export function requestToken(
       credentials,
       cache: "no-store",
       signal: limit,
-      ...(isPost && { body: JSON.stringify(data ?? {}) }),
+      ...(isPost && { body: JSON.stringify(data) }),
     });
     const { token, error } = Object(await response.json().catch(() => {})) as JsonObject;
     const { status } = response;
     const message = typeof error === "string" ? error : undefined;
     if (status === 403) throw new UnauthorizedError(message ?? "Forbidden");
-    if (status === 200 && typeof token === "string") return token;
+    if (status === 200 && typeof token === "string") return { token, nonce };
     const seconds = Number(response.headers.get("retry-after"));
     throw new ConnectionError(
       message ?? `No token, status ${status}`,

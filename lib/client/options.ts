@@ -1,5 +1,4 @@
 import { DEFAULT_CALL_TIMEOUT } from "../shared/pending-calls.js";
-import type { JsonObject } from "../shared/protocol.js";
 import type { BackoffOptions } from "./backoff.js";
 import type { QueueOptions } from "./queue.js";
 import type { SocketConstructor } from "./transport.js";
@@ -150,16 +149,16 @@ const SWITCHES = "ping queue WebSocket";
 
 /** Checks options and fills in the defaults. Throws a `TypeError` that names what is wrong. */
 export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
-  const options: Record<string, unknown> = {};
-  for (const [name, [value]] of Object.entries(OPTIONS)) options[name] = value;
-  for (const [name, value] of Object.entries(given)) {
+  const options: Record<string, unknown> = { ...given };
+  for (const name of Object.keys(given)) {
     if (!Object.hasOwn(OPTIONS, name)) throw new TypeError(`There is no option ${name}`);
-    if (value === undefined || value === null) continue;
-    const [normal, types = typeof normal] = OPTIONS[name as keyof TokenSocketOptions];
-    if (!types.includes(typeof value) && !(value === false && SWITCHES.includes(name))) {
+  }
+  for (const [name, [normal, types = typeof normal]] of Object.entries(OPTIONS)) {
+    const value = options[name] ?? normal;
+    if (value !== normal && !types.includes(typeof value) && !(value === false && SWITCHES.includes(name))) {
       throw new TypeError(`The option ${name} must be: ${types}`);
     }
-    options[name] = name === "backoff" || name === "queue" ? fill(normal, value) : value;
+    options[name] = name === "backoff" || name === "queue" ? fill(normal, value as object) : value;
   }
   const { tokenPath, socketPrefix, debug, logger } = options as unknown as {
     tokenPath: string;
@@ -177,11 +176,9 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
 /** Bounds of which only some are given; false stays. */
 function fill(normal: unknown, given: object | false): unknown {
   if (!given) return given;
-  const entries = Object.entries(normal as object).map(([key, value]) => [
-    key,
-    (given as JsonObject)[key] ?? value,
-  ]);
-  return Object.fromEntries(entries);
+  const filled: Record<string, unknown> = { ...given };
+  for (const [key, value] of Object.entries(normal as object)) filled[key] ??= value;
+  return filled;
 }
 
 /** Where the server is, without a slash at the end. */
@@ -194,6 +191,6 @@ export function baseUrl(
   const [rest, scheme = page?.protocol] = place.split("://").reverse();
   const isSecure = secure ?? /s:?$/.test(`${scheme}`);
   const url = new URL(`http${isSecure ? "s" : ""}://${rest}`);
-  if (port) url.port = String(port);
+  if (port) url.port = `${port}`;
   return url.origin + url.pathname.replace(/\/+$/, "");
 }

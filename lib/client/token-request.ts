@@ -4,6 +4,9 @@ import type { AuthenticationData, ResolvedOptions } from "./options.js";
 import { encodeQuery } from "./query.js";
 import { within } from "./time-limit.js";
 
+/** The longest that a server can make a client wait, in seconds. */
+const LONGEST_WAIT = 60;
+
 /** What an `auth` frame presents. */
 export interface Credentials {
   readonly token: string;
@@ -41,10 +44,7 @@ export function requestToken(
       message ?? `No token, status ${status}`,
       status,
       undefined,
-      seconds > 0 ? Math.min(seconds, LONGEST_WAIT) * 1000 : 0,
+      Math.min(seconds || 0, LONGEST_WAIT) * 1000,
     );
   });
 }
-
-/** The longest that a server can make a client wait, in seconds. */
-const LONGEST_WAIT = 60;

@@ -22,7 +22,7 @@ export type ServerFrame =
       /** Why the server has taken the channel back, where it says so. */
       readonly error: RemoteError | undefined;
     }
-  | { readonly type: "refresh" }
+  | { readonly type: "refresh" | "leave" }
   | { readonly type: "message"; readonly channel: string; readonly message: unknown };
 
 /**
@@ -55,7 +55,7 @@ export function parseServerFrame(text: unknown): ServerFrame | undefined {
 function parseCommand(command: unknown, data: unknown): ServerFrame | undefined {
   if (!isObject(data)) return undefined;
   const { fid, channel, uuid } = data;
-  if (command === "refresh") return { type: command };
+  if (command === "refresh" || command === "leave") return { type: command };
   if (command === "rpc" && typeof fid === "string" && typeof data.command === "string") {
     return { type: "call", fid, command: data.command, args: data.args };
   }

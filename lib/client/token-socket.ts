@@ -91,9 +91,7 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
       onJoined: (channel) => this.emit("subscribed", channel),
       onLeft: (channel, error) => this.emit("unsubscribed", channel, error),
     });
-    this.#connection = new Connection({
-      options: resolved,
-      requests: this.#requests,
+    this.#connection = new Connection(resolved, this.#requests, {
       onMessage: (data, link) => this.#receive(data, link),
       restore: () => this.#channels.restore(resolved.connectTimeout),
       onState: (...change) => this.#onState(...change),
@@ -328,6 +326,8 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
       case "refresh":
         void this.reauthenticate();
         return;
+      case "leave":
+        return this.#connection.leave();
       case "message":
         this.#channels.message(frame.channel, frame.message);
         this.emit("message", frame.channel, frame.message);

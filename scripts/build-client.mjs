@@ -42,6 +42,7 @@ const OWN_NAMES = [
   "onVisible",
   "open",
   "opened",
+  "options",
   "parent",
   "position",
   "read",
@@ -82,7 +83,7 @@ const { outputFiles } = await build({
 const { code } = await minify(outputFiles[0].text, {
   ecma: 2020,
   module: true,
-  compress: { hoist_funs: true, passes: 3, pure_getters: true, unsafe_arrows: true, unsafe_methods: true },
+  compress: { hoist_funs: true, passes: 3, pure_getters: true, inline: 1, unsafe_methods: true },
   mangle: {
     properties: {
       // objects of the browser have some of these names, too, but none whose properties of these names are used here

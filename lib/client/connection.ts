@@ -5,7 +5,7 @@ import { ConnectionError, DisconnectedError, TimeoutError, UnauthorizedError } f
 import type { ResolvedOptions } from "./options.js";
 import type { Requests } from "./requests.js";
 import { unlessAborted } from "./time-limit.js";
-import { requestToken } from "./token-request.js";
+import { type Credentials, requestToken } from "./token-request.js";
 import { availableTransports, type Link, openLink } from "./transport.js";
 import { TransportChoice, type TransportName } from "./transport-choice.js";
 import { onWake } from "./wake.js";
@@ -18,21 +18,21 @@ import { onWake } from "./wake.js";
  */
 export type State = "connecting" | "open" | "waiting" | "closed";
 
-/** What a connection needs of the client that it belongs to. */
-export interface ConnectionParts {
-  readonly options: ResolvedOptions;
-  readonly requests: Requests;
+/** The client that a connection belongs to. */
+export interface ConnectionListener {
   /** Takes what came over a link. */
   readonly onMessage: (data: unknown, link: Link) => void;
   /** Brings back what the last connection had, before anything that waits is sent. */
-  readonly restore: () => Promise<void>;
+  restore(): Promise<void>;
   /** `reason` says why it is not open. */
-  readonly onState: (state: State, previous: State, reason: Error | undefined) => void;
+  onState(state: State, previous: State, reason: Error | undefined): void;
 }
 
 /** Sees to it that there is a connection: one attempt at a time, with waits in between. */
 export class Connection {
-  readonly #parts: ConnectionParts;
+  readonly #options: ResolvedOptions;
+  readonly #requests: Requests;
+  readonly #listener: ConnectionListener;
   readonly #choice: TransportChoice;
   #state: State = "connecting";
   #reason: Error | undefined;
@@ -45,16 +45,18 @@ export class Connection {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #refreshTimer: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setTimeout> | undefined;
-  #stopWaking: () => void = () => {};
+  #stopWaking: (() => void) | undefined;
   /** The authentication data that the token route has refused. */
   #refused: string | undefined;
   /** Who waits for the connection to be open. */
   readonly #waiters: (() => void)[] = [];
   #reauthentication: Promise<void> = Promise.resolve();
 
-  constructor(parts: ConnectionParts) {
-    this.#parts = parts;
-    this.#choice = new TransportChoice(availableTransports(parts.options));
+  constructor(options: ResolvedOptions, requests: Requests, listener: ConnectionListener) {
+    this.#options = options;
+    this.#requests = requests;
+    this.#listener = listener;
+    this.#choice = new TransportChoice(availableTransports(options));
   }
 
   get state(): State {
@@ -91,7 +93,7 @@ export class Connection {
   async reauthenticate(): Promise<void> {
     if (this.#state === "waiting" || (this.#state === "closed" && !this.#isEnded)) {
       this.#refused = undefined;
-      this.#parts.requests.reopen();
+      this.#requests.reopen();
       this.begin();
       return this.opened();
     }
@@ -106,36 +108,41 @@ export class Connection {
     return done;
   }
 
+  /** Goes when what was sent is answered, since the server asks for it, and comes back as after a loss. */
+  leave(): void {
+    const life = this.#life;
+    this.#requests.leave(() => this.#fail(life, closeError(4000)));
+  }
+
   /** Closes it for good. */
   async end(): Promise<void> {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    await this.#leave(new DisconnectedError());
+    await this.#quit(new DisconnectedError());
   }
 
   async #connect(life: AbortController): Promise<void> {
-    const { requests, options, restore } = this.#parts;
     const { signal } = life;
     const token = await this.#token(signal);
     const name = await this.#open(life);
     try {
-      await this.#present(token);
+      await this.#present(token, signal);
     } catch (error) {
       if (error instanceof TimeoutError) this.#choice.stuck(name);
       throw error;
     }
     this.#choice.worked(name);
     this.#refused = undefined;
-    await restore();
+    await this.#listener.restore();
     signal.throwIfAborted();
     this.#openedAt = Date.now();
-    requests.open();
-    if (options.ping) this.#schedulePing(life, options.ping);
+    this.#requests.open();
+    if (this.#options.ping) this.#schedulePing(life, this.#options.ping);
     this.#change("open");
   }
 
-  async #token(signal: AbortSignal): Promise<string> {
-    const { options } = this.#parts;
+  async #token(signal: AbortSignal): Promise<Credentials> {
+    const options = this.#options;
     const { authentication } = options;
     if (typeof authentication !== "function") return requestToken(options, authentication, signal);
     const data = await unlessAborted(signal, Promise.resolve(authentication()));
@@ -152,21 +159,22 @@ export class Connection {
   }
 
   async #open(life: AbortController): Promise<TransportName> {
-    const { options, requests, onMessage } = this.#parts;
+    const options = this.#options;
+    const { signal } = life;
     let failure: unknown = new ConnectionError("No transport to use");
     for (const name of this.#choice.candidates()) {
       try {
-        const link = await openLink(name, options, life.signal, {
-          onMessage,
+        const link = await openLink(name, options, signal, {
+          onMessage: this.#listener.onMessage,
           onClose: (code, reason) => this.#fail(life, closeError(code, reason)),
         });
-        if (life.signal.aborted) void link.close();
-        life.signal.throwIfAborted();
+        if (signal.aborted) void link.close();
+        signal.throwIfAborted();
         this.#link = link;
-        requests.connect(link);
+        this.#requests.connect(link);
         return name;
       } catch (error) {
-        life.signal.throwIfAborted();
+        signal.throwIfAborted();
         options.logger.debug(`${name} has not opened`, error);
         this.#choice.failed(name);
         failure = error;
@@ -175,11 +183,14 @@ export class Connection {
     throw failure;
   }
 
-  async #present(token: string): Promise<void> {
-    const { requests, options } = this.#parts;
-    const fields = `"token":${JSON.stringify(token)},"protocol":${PROTOCOL},`;
-    const server = Object(await requests.urgent("auth", fields, options.connectTimeout)) as JsonObject;
-    requests.speak(server.protocol);
+  async #present(credentials: Credentials, signal: AbortSignal): Promise<void> {
+    const fields = `${JSON.stringify({ ...credentials, protocol: PROTOCOL }).slice(1, -1)},`;
+    const server = Object(
+      await this.#requests.urgent("auth", fields, this.#options.connectTimeout),
+    ) as JsonObject;
+    // the connection may have ended right behind the answer
+    signal.throwIfAborted();
+    this.#requests.speak(server.protocol);
     this.#scheduleRefresh(Number(server.expiresIn));
   }
 
@@ -189,15 +200,16 @@ export class Connection {
    */
   #scheduleRefresh(expiresIn: number): void {
     clearTimeout(this.#refreshTimer);
-    const wait = Math.max(this.#parts.options.backoff.min, expiresIn * (0.7 + Math.random() / 5));
+    const wait = Math.max(this.#options.backoff.min, expiresIn * (0.7 + Math.random() / 5));
     const refresh = () =>
       this.reauthenticate().catch(() => this.#state === "open" && this.#scheduleRefresh(expiresIn - wait));
     if (expiresIn > 0) this.#refreshTimer = setTimeout(refresh, wait);
   }
 
   async #authenticateAgain(life: AbortController): Promise<void> {
+    const { signal } = life;
     try {
-      await this.#present(await this.#token(life.signal));
+      await this.#present(await this.#token(signal), signal);
     } catch (error) {
       const isRefused =
         error instanceof UnauthorizedError || (error instanceof ConnectionError && error.status === 403);
@@ -208,10 +220,9 @@ export class Connection {
   }
 
   #schedulePing(life: AbortController, interval: number): void {
-    const { options, requests } = this.#parts;
     const ping = async () => {
       try {
-        await requests.urgent("_ping", '"req":{},', options.pingTimeout);
+        await this.#requests.urgent("_ping", '"req":{},', this.#options.pingTimeout);
       } catch (error) {
         // a refusal is a sign of life, too
         if (error instanceof TimeoutError) {
@@ -227,13 +238,14 @@ export class Connection {
   #fail(life: AbortController, error: unknown): void {
     if (life.signal.aborted || life !== this.#life) return;
     const reason = error instanceof Error ? error : new ConnectionError("No connection", undefined, error);
-    const { reconnect, backoff: waits } = this.#parts.options;
+    const { reconnect, backoff: waits } = this.#options;
     if (!reconnect || reason instanceof UnauthorizedError) {
-      void this.#leave(reason);
+      void this.#quit(reason);
       return;
     }
     const hasLasted = this.#state === "open" && Date.now() - this.#openedAt >= waits.resetAfter;
-    this.#failures = hasLasted ? 1 : this.#failures + 1;
+    if (hasLasted) this.#failures = 0;
+    this.#failures++;
     void this.#drop(reason);
     const asked = reason instanceof ConnectionError ? reason.retryAfter : 0;
     const begin = () => this.begin();
@@ -243,16 +255,16 @@ export class Connection {
   }
 
   /** Gives up for good; resolves when the other side knows. */
-  #leave(reason: Error): Promise<void> | undefined {
+  #quit(reason: Error): Promise<void> | undefined {
     const gone = this.#drop(reason);
-    this.#parts.requests.close(reason);
+    this.#requests.close(reason);
     this.#change("closed", reason);
     return gone;
   }
 
   #stopWaiting(): void {
     clearTimeout(this.#retryTimer);
-    this.#stopWaking();
+    this.#stopWaking?.();
   }
 
   /** Lets go of the attempt or the connection. */
@@ -263,7 +275,7 @@ export class Connection {
     clearTimeout(this.#refreshTimer);
     this.#stopWaiting();
     this.#life.abort(reason);
-    this.#parts.requests.disconnect(reason);
+    this.#requests.disconnect(reason);
     return gone;
   }
 
@@ -272,12 +284,12 @@ export class Connection {
     this.#state = state;
     this.#reason = reason;
     for (const look of this.#waiters.splice(0)) look();
-    if (state !== previous) this.#parts.onState(state, previous, reason);
+    if (state !== previous) this.#listener.onState(state, previous, reason);
   }
 }
 
 /** Why a connection was closed; a reason that says not to come back is an `UnauthorizedError`. */
-function closeError(code: number, text: string): Error {
+function closeError(code: number, text?: string): Error {
   const message = text || "The connection was closed";
   return FINAL_CLOSE_CODES.includes(code)
     ? new UnauthorizedError(message)

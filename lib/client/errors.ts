@@ -18,7 +18,7 @@ export class QueueError extends CallError {
   readonly sent = false;
 
   constructor(code: "queue_full" | "queue_expired") {
-    super(code === "queue_full" ? "Too much waits for a connection" : "No connection in time", code);
+    super(code === "queue_full" ? "The queue is full" : "No connection in time", code);
   }
 }
 

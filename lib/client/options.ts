@@ -1,5 +1,4 @@
 import { DEFAULT_CALL_TIMEOUT } from "../shared/pending-calls.js";
-import type { JsonObject } from "../shared/protocol.js";
 import type { BackoffOptions } from "./backoff.js";
 import type { QueueOptions } from "./queue.js";
 import type { SocketConstructor } from "./transport.js";
@@ -51,6 +50,11 @@ export interface TokenSocketOptions {
    * A function that throws makes the attempt fail. Default: nothing.
    */
   authentication?: object | (() => AuthenticationData | Promise<AuthenticationData>) | null | undefined;
+  /**
+   * Whether each token is bound to this client by a random `nonce`, which goes with the token request and, when the token
+   * is presented, with the `auth` frame. For servers with `tokenBinding: "nonce"`. Default false.
+   */
+  nonce?: boolean | null | undefined;
   /** Headers of the token request and, in Node.js, of the WebSocket. Default none. */
   headers?: Record<string, string> | null | undefined;
   /** Whether the token request carries cookies, as for `fetch`. Default `"same-origin"`. */
@@ -93,6 +97,7 @@ export interface ResolvedOptions {
   readonly tokenMethod: "GET" | "POST";
   readonly reconnect: boolean;
   readonly authentication: TokenSocketOptions["authentication"];
+  readonly nonce: boolean;
   readonly headers: Record<string, string> | undefined;
   readonly credentials: "omit" | "same-origin" | "include";
   readonly ping: number | false;
@@ -120,6 +125,7 @@ export const OPTIONS: Readonly<Record<keyof TokenSocketOptions, readonly [value?
     socketPrefix: ["/sockets"],
     reconnect: [true],
     authentication: [undefined, "object function"],
+    nonce: [false],
     headers: [undefined, "object"],
     credentials: ["same-origin"],
     ping: [25_000, "number"],
@@ -133,7 +139,7 @@ export const OPTIONS: Readonly<Record<keyof TokenSocketOptions, readonly [value?
     debug: [false],
     logger: [console],
     // the global one does not work as a method of another object
-    fetch: [(...[url, init]: Parameters<Fetch>) => fetch(url, init)],
+    fetch: [(...request: Parameters<Fetch>) => fetch(...request)],
     WebSocket: [undefined, "function"],
     SockJS: [undefined, "function"],
   };
@@ -143,16 +149,16 @@ const SWITCHES = "ping queue WebSocket";
 
 /** Checks options and fills in the defaults. Throws a `TypeError` that names what is wrong. */
 export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
-  const options: Record<string, unknown> = {};
-  for (const [name, [value]] of Object.entries(OPTIONS)) options[name] = value;
-  for (const [name, value] of Object.entries(given)) {
+  const options: Record<string, unknown> = { ...given };
+  for (const name of Object.keys(given)) {
     if (!Object.hasOwn(OPTIONS, name)) throw new TypeError(`There is no option ${name}`);
-    if (value === undefined || value === null) continue;
-    const [normal, types = typeof normal] = OPTIONS[name as keyof TokenSocketOptions];
-    if (!types.includes(typeof value) && !(value === false && SWITCHES.includes(name))) {
+  }
+  for (const [name, [normal, types = typeof normal]] of Object.entries(OPTIONS)) {
+    const value = options[name] ?? normal;
+    if (value !== normal && !types.includes(typeof value) && !(value === false && SWITCHES.includes(name))) {
       throw new TypeError(`The option ${name} must be: ${types}`);
     }
-    options[name] = name === "backoff" || name === "queue" ? fill(normal, value) : value;
+    options[name] = name === "backoff" || name === "queue" ? fill(normal, value as object) : value;
   }
   const { tokenPath, socketPrefix, debug, logger } = options as unknown as {
     tokenPath: string;
@@ -170,11 +176,9 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
 /** Bounds of which only some are given; false stays. */
 function fill(normal: unknown, given: object | false): unknown {
   if (!given) return given;
-  const entries = Object.entries(normal as object).map(([key, value]) => [
-    key,
-    (given as JsonObject)[key] ?? value,
-  ]);
-  return Object.fromEntries(entries);
+  const filled: Record<string, unknown> = { ...given };
+  for (const [key, value] of Object.entries(normal as object)) filled[key] ??= value;
+  return filled;
 }
 
 /** Where the server is, without a slash at the end. */
@@ -187,6 +191,6 @@ export function baseUrl(
   const [rest, scheme = page?.protocol] = place.split("://").reverse();
   const isSecure = secure ?? /s:?$/.test(`${scheme}`);
   const url = new URL(`http${isSecure ? "s" : ""}://${rest}`);
-  if (port) url.port = String(port);
+  if (port) url.port = `${port}`;
   return url.origin + url.pathname.replace(/\/+$/, "");
 }

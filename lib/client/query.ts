@@ -6,9 +6,9 @@ export function encodeQuery(data: object): string {
       pairs.push(`${name}=${encodeURIComponent(`${value ?? ""}`)}`);
       return;
     }
-    for (const [key, inner] of Object.entries(value)) {
+    for (const key of Object.keys(value)) {
       const part = encodeURIComponent(key);
-      add(inner, name ? `${name}[${part}]` : part);
+      add((value as Record<string, unknown>)[key], name ? `${name}[${part}]` : part);
     }
   };
   // as JSON has it: without functions, and with dates as text

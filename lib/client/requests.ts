@@ -39,6 +39,8 @@ export class Requests {
   #link: Link | undefined;
   #protocol: unknown;
   #isOpen = false;
+  /** Set when the link is to be left, to be called when what was sent on it is answered. */
+  #leave: (() => void) | undefined;
   /** Why nothing can be asked any more. */
   #closed: Error | undefined;
 
@@ -48,7 +50,7 @@ export class Requests {
       this.#queue = new Queue(queue, (id) => this.#calls.reject(id, new QueueError("queue_expired")));
   }
 
-  /** Whether requests are sent at once. */
+  /** Whether the link is in use. */
   get isOpen(): boolean {
     return this.#isOpen;
   }
@@ -59,7 +61,7 @@ export class Requests {
     const request: Request = { rpc, fields: `"req":${json},`, channel, window, signal };
     return this.#add({ timeout, signal }, (id) => {
       if (this.#closed) throw this.#closed;
-      if (this.#isOpen) return this.#send(id, request);
+      if (this.#isOpen && !this.#leave) return this.#send(id, request);
       if (!queue || !this.#queue) throw new DisconnectedError();
       this.#queue.add(id, encode(id, request), request);
     });
@@ -87,10 +89,17 @@ export class Requests {
     for (const [id, request] of this.#queue?.drain() ?? []) this.#send(id, request);
   }
 
+  /** Lets further requests wait, and calls `leave` when what was sent is answered. */
+  leave(leave: () => void): void {
+    this.#leave = leave;
+    this.#leaveIfDone();
+  }
+
   /** Gives up what was sent on a link that is lost; the rest goes on waiting. */
   disconnect(cause: unknown): void {
     this.#link = undefined;
     this.#isOpen = false;
+    this.#leave = undefined;
     for (const id of [...this.#sent.keys()])
       this.#calls.reject(id, new DisconnectedError(true, undefined, cause));
     this.#sent.clear();
@@ -146,9 +155,14 @@ export class Requests {
       this.#queue?.delete(id);
       // one that still counts as sent has taken too long or was aborted, so that nobody waits for it any more
       if (this.#sent.delete(id) && this.#protocol === PROTOCOL) this.#tell("_cancel", `"uuid":"${id}"`);
+      this.#leaveIfDone();
     };
     answer.then(forget, forget);
     return answer;
+  }
+
+  #leaveIfDone(): void {
+    if (this.#sent.size === 0) this.#leave?.();
   }
 
   /** Makes a request that gets no reply. */

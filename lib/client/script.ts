@@ -28,7 +28,7 @@ if (base !== undefined) {
       new Promise((resolve, reject) => {
         const script = document.createElement("script");
         script.src = new URL("sockjs.js", base).href;
-        script.onload = () => (page.SockJS ? resolve(page.SockJS) : script.onerror());
+        script.onload = () => resolve(page.SockJS as SocketConstructor);
         script.onerror = () => reject(new Error("SockJS is not there"));
         document.head.append(script);
       }),

@@ -22,24 +22,19 @@ export type ServerFrame =
       /** Why the server has taken the channel back, where it says so. */
       readonly error: RemoteError | undefined;
     }
-  | { readonly type: "refresh" }
-  | { readonly type: "message"; readonly channel: string; readonly message: unknown }
-  | { readonly type: "unknown" };
-
-const UNKNOWN: ServerFrame = { type: "unknown" };
+  | { readonly type: "refresh" | "leave" }
+  | { readonly type: "message"; readonly channel: string; readonly message: unknown };
 
 /**
- * Parses what a server sent; never throws. The value of a reply to `auth` is what the server says of itself:
- * one of version 3 returns what it was sent, but makes up no `server` of its own.
+ * Parses what a server sent; gives undefined for what is unknown, and never throws. The value of a reply to `auth` is
+ * what the server says of itself: one of version 3 returns what it was sent, but makes up no `server` of its own.
  */
-export function parseServerFrame(text: unknown): ServerFrame {
+export function parseServerFrame(text: unknown): ServerFrame | undefined {
   let frame: unknown;
   try {
-    frame = typeof text === "string" ? JSON.parse(text) : undefined;
-  } catch {
-    return UNKNOWN;
-  }
-  if (!isObject(frame)) return UNKNOWN;
+    frame = typeof text === "string" && JSON.parse(text);
+  } catch {}
+  if (!isObject(frame)) return undefined;
   if (frame.internal === true) return parseCommand(frame.command, frame.data);
   const { uuid, rpc, resp, channel, message, stream } = frame;
   const error = errorOf(frame);
@@ -52,20 +47,22 @@ export function parseServerFrame(text: unknown): ServerFrame {
       ? { type: "item", id: stream, item: frame.item }
       : { type: "end", id: stream, error };
   }
-  return typeof channel === "string" && "message" in frame ? { type: "message", channel, message } : UNKNOWN;
+  return typeof channel === "string" && "message" in frame
+    ? { type: "message", channel, message }
+    : undefined;
 }
 
-function parseCommand(command: unknown, data: unknown): ServerFrame {
-  if (!isObject(data)) return UNKNOWN;
+function parseCommand(command: unknown, data: unknown): ServerFrame | undefined {
+  if (!isObject(data)) return undefined;
   const { fid, channel, uuid } = data;
-  if (command === "refresh") return { type: command };
+  if (command === "refresh" || command === "leave") return { type: command };
   if (command === "rpc" && typeof fid === "string" && typeof data.command === "string") {
     return { type: "call", fid, command: data.command, args: data.args };
   }
   if ((command === "subscribe" || command === "unsubscribe") && typeof channel === "string") {
     return { type: `${command}d`, channel, id: uuid, error: errorOf(data) };
   }
-  return UNKNOWN;
+  return undefined;
 }
 
 function errorOf({ error }: JsonObject): RemoteError | undefined {

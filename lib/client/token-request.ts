@@ -1,17 +1,29 @@
-import { isObject } from "../shared/protocol.js";
+import type { JsonObject } from "../shared/protocol.js";
 import { ConnectionError, UnauthorizedError } from "./errors.js";
 import type { AuthenticationData, ResolvedOptions } from "./options.js";
 import { encodeQuery } from "./query.js";
 import { within } from "./time-limit.js";
 
+/** The longest that a server can make a client wait, in seconds. */
+const LONGEST_WAIT = 60;
+
+/** What an `auth` frame presents. */
+export interface Credentials {
+  readonly token: string;
+  /** What the token is bound to, where it is. */
+  readonly nonce: string | undefined;
+}
+
 /** Asks the token route. Rejects with an `UnauthorizedError` where the user is refused. */
 export function requestToken(
-  { tokenUrl, tokenMethod, headers, credentials, connectTimeout, fetch }: ResolvedOptions,
-  data: AuthenticationData,
+  { tokenUrl, tokenMethod, headers, credentials, connectTimeout, fetch, nonce: isBound }: ResolvedOptions,
+  given: AuthenticationData,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<Credentials> {
+  const nonce = isBound ? crypto.getRandomValues(new Uint8Array(16)).join("-") : undefined;
+  const data = nonce ? { ...given, nonce } : (given ?? {});
   const isPost = tokenMethod === "POST";
-  const query = isPost ? "" : encodeQuery(data ?? {});
+  const query = isPost ? "" : encodeQuery(data);
   const url = query ? `${tokenUrl}${tokenUrl.includes("?") ? "&" : "?"}${query}` : tokenUrl;
   return within(connectTimeout, "The token request", signal, async (limit) => {
     const response = await fetch(url, {
@@ -20,23 +32,19 @@ export function requestToken(
       credentials,
       cache: "no-store",
       signal: limit,
-      ...(isPost && { body: JSON.stringify(data ?? {}) }),
+      ...(isPost && { body: JSON.stringify(data) }),
     });
-    const body = await response.json().catch(() => undefined);
-    const { token, error } = isObject(body) ? body : {};
+    const { token, error } = Object(await response.json().catch(() => {})) as JsonObject;
     const { status } = response;
     const message = typeof error === "string" ? error : undefined;
     if (status === 403) throw new UnauthorizedError(message ?? "Forbidden");
-    if (status === 200 && typeof token === "string") return token;
+    if (status === 200 && typeof token === "string") return { token, nonce };
     const seconds = Number(response.headers.get("retry-after"));
     throw new ConnectionError(
       message ?? `No token, status ${status}`,
       status,
       undefined,
-      seconds > 0 ? Math.min(seconds, LONGEST_WAIT) * 1000 : 0,
+      Math.min(seconds || 0, LONGEST_WAIT) * 1000,
     );
   });
 }
-
-/** The longest that a server can make a client wait, in seconds. */
-const LONGEST_WAIT = 60;

@@ -41,24 +41,25 @@ export interface TokenSocketEvents {
 /** Hears how a call has ended. */
 export type Callback<Value = unknown> = (error: Error | null, value?: Value) => unknown;
 
-/** A server or channels of which no types are known. */
-export interface Untyped {
-  [name: string]: never;
-}
+/**
+ * One type where nothing is known of a server, or of channels, and another where something is. What is asked about comes
+ * first in each condition: only so is a client of known types one of unknown types, too.
+ */
+type IfUnknown<Known, Then, Else> = keyof Known extends never ? Then : Else;
 
 /** What is not known of a server by its types may be called by any name. */
-type AnyName<Known> = Untyped extends Known ? string : never;
+type AnyName<Known> = IfUnknown<Known, string, never>;
 
 /** The paths that are known by their types. */
-type KnownPath<Server> = Untyped extends Server ? never : PathOf<Server>;
+type KnownPath<Server> = IfUnknown<Server, never, PathOf<Server>>;
 
-type Channel<Channels> = Untyped extends Channels ? string : ChannelName<Channels>;
-type Published<Channels, Name extends string> = Untyped extends Channels
-  ? unknown
-  : ChannelInput<Channels, Name>;
-type Received<Channels, Name extends string> = Untyped extends Channels
-  ? unknown
-  : ChannelMessage<Channels, Name>;
+/** What a call of such a path gives, and what it resolves with. */
+type Answer<Server, Path> = IfUnknown<Server, unknown, CallReply<Server, Path>>;
+type Result<Server, Path> = IfUnknown<Server, unknown, CallResult<Server, Path>>;
+
+type Channel<Channels> = IfUnknown<Channels, string, ChannelName<Channels>>;
+type Published<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelInput<Channels, Name>>;
+type Received<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelMessage<Channels, Name>>;
 
 /** Without a callback a method returns a promise. */
 type CallbackOrOptions<Value> = Callback<Value> | RequestOptions | null | undefined;
@@ -71,7 +72,9 @@ type CallbackOrOptions<Value> = Callback<Value> | RequestOptions | null | undefi
  *
  * A promise that is rejected and that nobody looks at is no unhandled rejection; `debug` logs it.
  */
-export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<TokenSocketEvents> {
+export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<TokenSocketEvents> {
+  /** Not there at run time: so that a client of one server is none of another, but any is one without types. */
+  declare readonly "~types"?: { readonly server: Server; readonly messages: Messages };
   readonly #logger: Logger;
   readonly #actions: ActionTable;
   readonly #requests: Requests;
@@ -91,9 +94,7 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
       onJoined: (channel) => this.emit("subscribed", channel),
       onLeft: (channel, error) => this.emit("unsubscribed", channel, error),
     });
-    this.#connection = new Connection({
-      options: resolved,
-      requests: this.#requests,
+    this.#connection = new Connection(resolved, this.#requests, {
       onMessage: (data, link) => this.#receive(data, link),
       restore: () => this.#channels.restore(resolved.connectTimeout),
       onState: (...change) => this.#onState(...change),
@@ -139,7 +140,7 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
    * The server's functions as functions: `socket.call.user.read({ id })` is `socket.rpc("user.read", { id })`. One
    * that is named `then` has to be called by `rpc`. In TypeScript it takes the type of the server.
    */
-  get call(): Untyped extends Server ? unknown : ServerCalls<Server, RequestOptions> {
+  get call(): IfUnknown<Server, unknown, ServerCalls<Server, RequestOptions>> {
     return callable((path, [data, options]) =>
       this.rpc(path as AnyName<Server>, data, options as RequestOptions),
     ) as never;
@@ -163,19 +164,19 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
   rpc<Path extends KnownPath<Server>>(
     name: Path,
     data: CallData<Server, Path>,
-    callback: Callback<CallResult<Server, Path>>,
+    callback: Callback<Result<Server, Path>>,
     options?: RequestOptions | null,
   ): void;
   rpc<Path extends KnownPath<Server>>(
     name: Path,
     ...args: CallArguments<Server, Path, RequestOptions>
-  ): CallReply<Server, Path>;
+  ): Answer<Server, Path>;
   rpc(
     name: string,
     data?: unknown,
     second?: CallbackOrOptions<never>,
     third?: RequestOptions | null,
-  ): Promise<unknown> | undefined {
+  ): unknown {
     const answer = this.#run<unknown>(second as CallbackOrOptions<unknown>, third, async (options) => {
       const json = data === undefined ? "{}" : encodeJson(data);
       return this.#requests.request(name, json, options);
@@ -307,7 +308,7 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
   /** Takes what the server has sent. Never throws. */
   #receive(data: unknown, link: Link): void {
     const frame = parseServerFrame(data);
-    switch (frame.type) {
+    switch (frame?.type) {
       case "reply":
         if (!this.#requests.settle(frame.id, frame.value, frame.error, frame.isStream)) this.#ignore(data);
         return;
@@ -328,11 +329,13 @@ export class TokenSocket<Server = Untyped, Messages = Untyped> extends Emitter<T
       case "refresh":
         void this.reauthenticate();
         return;
+      case "leave":
+        return this.#connection.leave();
       case "message":
         this.#channels.message(frame.channel, frame.message);
         this.emit("message", frame.channel, frame.message);
         return;
-      case "unknown":
+      case undefined:
         return this.#ignore(data);
     }
   }

@@ -59,7 +59,9 @@ const globals = globalThis as {
 
 /** The transports that may be used, in the order in which to try them. */
 export function availableTransports({ WebSocket, sockjs }: ResolvedOptions): TransportName[] {
-  return [...(WebSocket === false ? [] : ["websocket" as const]), ...(sockjs ? ["sockjs" as const] : [])];
+  return (["websocket", "sockjs"] as const).filter((name) =>
+    name === "sockjs" ? sockjs : WebSocket !== false,
+  );
 }
 
 /** Opens a connection. Rejects when it does not open in time, or when `signal` fires. */

@@ -1,6 +1,6 @@
 import type { ReactElement } from "react";
 import type { RequestOptions } from "../client/requests.js";
-import type { TokenSocket, Untyped } from "../client/token-socket.js";
+import type { TokenSocket } from "../client/token-socket.js";
 import type {
   CallArguments,
   CallData,
@@ -17,23 +17,23 @@ import { TokenSocketProvider, type TokenSocketProviderProps, useTokenSocket } fr
 import { type StreamOptions, type StreamState, useStream } from "./stream.js";
 
 /** The paths of functions that stream. */
-export type StreamPath<Server> = Untyped extends Server
+export type StreamPath<Server> = keyof Server extends never
   ? string
   : { [Path in PathOf<Server>]: [CallItem<Server, Path>] extends [never] ? never : Path }[PathOf<Server>];
 
 /** The paths of functions that answer once. */
-export type CallPath<Server> = Untyped extends Server
+export type CallPath<Server> = keyof Server extends never
   ? string
   : { [Path in PathOf<Server>]: [CallItem<Server, Path>] extends [never] ? Path : never }[PathOf<Server>];
 
-type Name<Messages> = Untyped extends Messages ? string : ChannelName<Messages>;
-type Message<Messages, Name extends string> = Untyped extends Messages
+type Name<Messages> = keyof Messages extends never ? string : ChannelName<Messages>;
+type Message<Messages, Name extends string> = keyof Messages extends never
   ? unknown
   : ChannelMessage<Messages, Name>;
-type Data<Server, Path> = Untyped extends Server ? unknown : CallData<Server, Path>;
-type Answer<Server, Path> = Untyped extends Server ? unknown : CallResult<Server, Path>;
-type Item<Server, Path> = Untyped extends Server ? unknown : CallItem<Server, Path>;
-type CallArgs<Server, Path> = Untyped extends Server
+type Data<Server, Path> = keyof Server extends never ? unknown : CallData<Server, Path>;
+type Answer<Server, Path> = keyof Server extends never ? unknown : CallResult<Server, Path>;
+type Item<Server, Path> = keyof Server extends never ? unknown : CallItem<Server, Path>;
+type CallArgs<Server, Path> = keyof Server extends never
   ? [input?: unknown, options?: RequestOptions | null]
   : CallArguments<Server, Path, RequestOptions>;
 
@@ -66,7 +66,7 @@ export interface Hooks<Server, Messages> {
  * The hooks for one server: paths, inputs, results, channels and messages have its types. `Server` is the type of
  * its `socketController`, `Messages` that of its `channels`.
  */
-export function createHooks<Server = Untyped, Messages = Untyped>(): Hooks<Server, Messages> {
+export function createHooks<Server = unknown, Messages = unknown>(): Hooks<Server, Messages> {
   return {
     TokenSocketProvider,
     useTokenSocket,

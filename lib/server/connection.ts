@@ -11,6 +11,7 @@ import {
   INVALID_MESSAGE_REPLY,
   isReservedChannel,
   type JsonObject,
+  LEAVE,
   PROTOCOL,
   type Protocol,
   parseClientFrame,
@@ -118,6 +119,8 @@ export class Connection<Auth> {
   #endPause: (() => void) | undefined;
   #requested: Set<string> | undefined;
   #review: ChannelReview | undefined;
+  /** Whether the client was asked to go. */
+  #isLeaving = false;
 
   constructor(transport: SockJSTransport, parts: ConnectionParts<Auth>) {
     this.#transport = transport;
@@ -242,14 +245,15 @@ export class Connection<Auth> {
     this.#end();
   }
 
-  /** Whether no call of either side is under way, and nothing that the client has sent waits. */
-  get isIdle(): boolean {
-    const isCalled = (this.#calls?.size ?? 0) > 0;
-    return !isCalled && this.#waiting.length === 0 && (this.#clientCalls?.isIdle ?? true);
-  }
-
-  leave(): void {
-    this.close(CLOSE.shutdown);
+  leave(isOverdue: boolean): void {
+    const knowsHow = this.#protocol === PROTOCOL;
+    const isIdle = this.#waiting.length === 0 && (this.#clientCalls?.isIdle ?? true);
+    // a client that is to go has its own calls answered first, but makes no more of them, and answers none of the server's
+    const mayGo = !this.#calls?.size && (isIdle || (knowsHow && isOverdue));
+    if (!mayGo || this.#isLeaving) return;
+    if (!knowsHow) return this.close(CLOSE.shutdown);
+    this.#isLeaving = true;
+    this.send(LEAVE);
   }
 
   askForLife(alive: () => void): boolean {

@@ -1,10 +1,11 @@
-/** A connection that can be closed when it is idle. */
+/** A connection that can be ended in a way that loses no call. */
 export interface Drainable {
-  /** Whether no call of either side is under way. */
-  readonly isIdle: boolean;
   readonly closed: boolean;
-  /** Closes it, in a way that lets the client come back to another server. */
-  leave(): void;
+  /**
+   * Asks the client to go, where it knows how, and else closes the connection, in a way that lets the client come back to
+   * another server. Does nothing where a call is under way that this would lose, or, unless it `isOverdue`, delay others.
+   */
+  leave(isOverdue: boolean): void;
 }
 
 /** How often it is looked for connections whose turn has come, in milliseconds. */
@@ -13,9 +14,12 @@ const STEP = 20;
 /** The part of the time in which all connections get their turn; the rest is for calls that go on. */
 const SPREAD = 2 / 3;
 
+/** The part of the time for which a connection waits, after its turn, for a moment without a call. */
+const PATIENCE = 1 / 6;
+
 /**
- * Closes connections one after the other, spread over most of a time, each when its calls have ended. Resolves when all
- * are closed, or when the time is over.
+ * Ends connections one after the other, spread over most of a time. Resolves when all are closed, or when the time is
+ * over.
  */
 export function drain(connections: readonly Drainable[], time: number): Promise<void> {
   const begin = performance.now();
@@ -25,7 +29,7 @@ export function drain(connections: readonly Drainable[], time: number): Promise<
     const step = () => {
       const elapsed = performance.now() - begin;
       for (const { connection, turn } of waiting) {
-        if (!connection.closed && turn <= elapsed && connection.isIdle) connection.leave();
+        if (!connection.closed && turn <= elapsed) connection.leave(turn + PATIENCE * time <= elapsed);
       }
       if (elapsed < time && waiting.some(({ connection }) => !connection.closed)) return;
       clearInterval(timer);

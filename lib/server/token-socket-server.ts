@@ -499,9 +499,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /**
-   * Ends the server in a way that loses no call: it takes on no more clients, and closes its sockets one after the other,
-   * each when its calls have ended, spread over most of `timeout`, so that the other servers are not stormed. Clients come
-   * back to those. Then it does what `shutdown()` does.
+   * Ends the server in a way that loses no call: it takes on no more clients, and asks those that it has to go, one after
+   * the other, spread over most of `timeout`, so that the other servers are not stormed. They go when their calls have
+   * ended, and come back to those. The sockets of clients that cannot be asked it closes then. Then it does what
+   * `shutdown()` does.
    *
    * @param timeout milliseconds after which what is still there is closed; default 30,000
    * @returns when that is done

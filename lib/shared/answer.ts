@@ -33,8 +33,7 @@ export function ask(
   settle: (outcome: Outcome) => void,
   late: (outcome: Outcome) => void,
 ): void {
-  const { fn, self, args, position, nothingAnswers = false } = question;
-  const declared = question.declared ?? fn.length;
+  const { fn, declared = fn.length, self, args, position, nothingAnswers } = question;
   const byCallback = declared > position;
   let settled = false;
   const answer = (outcome: Outcome) => {
@@ -43,7 +42,7 @@ export function ask(
     settle(outcome);
   };
   const fail = (error: unknown) => answer({ status: "failure", error });
-  const succeed = (value: unknown, isAnswer: boolean) => {
+  const succeed = (value: unknown, isAnswer?: boolean) => {
     // a stream is an answer also of a function that declares the callback for the sake of what comes after it
     if (byCallback && !isStream(value)) return;
     if (value === undefined && (settled || !isAnswer)) return;

@@ -10,6 +10,9 @@ export interface RpcErrorOptions {
   cause?: unknown;
 }
 
+/** All of them, by which they are known, so that the script for pages goes without the class, which it does not show. */
+const rpcErrors = /* @__PURE__ */ new WeakSet<object>();
+
 /**
  * An error that is meant for the caller: its `message`, `code` and `data` go over the wire, also when it
  * is thrown. Of any other error that is thrown the caller sees just "Internal error".
@@ -19,10 +22,11 @@ export class RpcError extends Error {
   readonly data: unknown;
 
   constructor(message: string, options: RpcErrorOptions = {}) {
-    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    super(message, options);
     this.name = "RpcError";
     this.code = options.code;
     this.data = options.data;
+    rpcErrors.add(this);
   }
 }
 
@@ -62,23 +66,18 @@ export function failureForWire(error: unknown, expose: boolean): unknown {
   return expose || isRpcError(error) ? errorForWire(error) : INTERNAL_ERROR;
 }
 
-/** Says whether a value is an error. */
+/** Says whether a value is an error. Never throws, as `instanceof` alone does for a proxy that was revoked. */
 export function isError(value: unknown): value is Error {
-  return isA(value, Error);
+  try {
+    return value instanceof Error;
+  } catch {
+    return false;
+  }
 }
 
 /** Says whether an error is meant for the caller. */
 export function isRpcError(error: unknown): error is RpcError {
-  return isA(error, RpcError);
-}
-
-/** Never throws, as `instanceof` alone does for a proxy that was revoked. */
-function isA(value: unknown, type: abstract new (...args: never[]) => unknown): boolean {
-  try {
-    return value instanceof type;
-  } catch {
-    return false;
-  }
+  return rpcErrors.has(error as object);
 }
 
 /** Says whether a value may be an error's code. */

@@ -57,7 +57,7 @@ export class PendingCalls {
         send(id);
       } catch (error) {
         end();
-        throw error;
+        reject(error);
       }
     });
   }

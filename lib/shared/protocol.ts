@@ -206,6 +206,9 @@ export function encodeUnsubscribed(channel: string, protocol: Protocol = 3, erro
 /** Asks a client of protocol 4 for a new token. */
 export const REFRESH = /* @__PURE__ */ JSON.stringify({ internal: true, command: "refresh", data: {} });
 
+/** Asks a client of protocol 4 to go when its calls are answered, and to come back by another connection. */
+export const LEAVE = /* @__PURE__ */ JSON.stringify({ internal: true, command: "leave", data: {} });
+
 /** Calls a client's function. Throws a `TypeError` for arguments that have no JSON form, `undefined` apart. */
 export function encodeCall(fid: string, command: string, args: unknown): string {
   const call = JSON.stringify({ fid, command });

@@ -214,6 +214,17 @@ describe("A typed client", () => {
   });
 });
 
+/** What must compile; it is never run either. */
+function anyClient(
+  socket: TokenSocket<typeof controller, typeof channels>,
+  take: (socket: TokenSocket) => void,
+): TokenSocket<Pick<typeof controller, "plain">, Pick<typeof channels, "news">> {
+  take(socket);
+  return socket;
+}
+
+void anyClient;
+
 /** What must not compile; it is never run. */
 async function mistakes(
   socket: TokenSocket<typeof controller, typeof channels>,
@@ -268,6 +279,10 @@ async function mistakes(
   socket.channel("other");
   // @ts-expect-error nothing is known of it
   untyped.call.user;
+  // @ts-expect-error the other server has more functions
+  void (untyped satisfies typeof socket);
+  // @ts-expect-error the other server has other messages
+  void (named satisfies typeof socket);
   // @ts-expect-error wrong message
   await named.publish("room:1", { txt: "1" });
 

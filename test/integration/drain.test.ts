@@ -1,9 +1,12 @@
 import { once } from "node:events";
 import { expect } from "chai";
 import { createClient } from "redis";
+import sinon from "sinon";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
 import { startRedis } from "../support/redis-server.js";
+
+const LEAVE = { internal: true, command: "leave", data: {} };
 
 describe("A server that is drained", () => {
   let application: Application;
@@ -21,6 +24,14 @@ describe("A server that is drained", () => {
     await application.tokenServer.ready();
   });
   afterEach(() => application.stop());
+
+  /** Drains it, so that the turn of each client comes at once. */
+  const drainAtOnce = (timeout: number) => {
+    const random = sinon.stub(Math, "random").returns(0);
+    const drained = application.tokenServer.drain({ timeout });
+    random.restore();
+    return drained;
+  };
 
   it("takes on no more clients, and says so", async () => {
     const client = await application.connect();
@@ -63,6 +74,43 @@ describe("A server that is drained", () => {
     expect(await call).to.equal("yes");
     expect(await caller.take()).to.deep.equal({ rpc: "wait", uuid: "w", resp: "done" });
     await Promise.all([caller.closed, callee.closed, drained]);
+  });
+
+  it("asks a client that knows how to go, once, and closes it when its time is over", async () => {
+    const client = await application.connect("websocket", { protocol: 4 });
+    const drained = drainAtOnce(2000);
+    expect(await client.take()).to.deep.equal(LEAVE);
+    // a request that has crossed it is served
+    expect(await client.request({ rpc: "missing" })).to.have.nested.property("error.code", "not_found");
+    expect(await client.closed).to.have.property("code", 4000);
+    expect(client.frames).to.deep.equal([]);
+    await drained;
+  });
+
+  it("has ended when all clients have gone", async () => {
+    const client = await application.connect("websocket", { protocol: 4 });
+    const drained = drainAtOnce(1e6);
+    expect(await client.take()).to.deep.equal(LEAVE);
+    await client.end();
+    await drained;
+  });
+
+  it("asks a client that never comes to rest, too, but none that a call is made to", async () => {
+    const { tokenServer } = application;
+    const busy = await application.connect("websocket", { protocol: 4 });
+    busy.send({ rpc: "wait", uuid: "w" });
+    const callee = await application.connect("websocket", { protocol: 4 });
+    const call = tokenServer.rpc(application.socket(), "ask");
+    const { fid } = await callee.takeCall();
+    const drained = drainAtOnce(6000);
+    expect(await busy.take()).to.deep.equal(LEAVE);
+    expect(callee.frames).to.deep.equal([]);
+    tokenServer.emit("ready");
+    expect(await busy.take()).to.deep.equal({ rpc: "wait", uuid: "w", resp: "done" });
+    callee.send({ rpc: "_rpc", fid, resp: { data: "yes" } });
+    expect(await call).to.equal("yes");
+    expect(await callee.take()).to.deep.equal(LEAVE);
+    await Promise.all([busy.end(), callee.end(), drained]);
   });
 
   it("closes what is still busy when its time is over", async () => {

@@ -1,20 +1,21 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
-import { DisconnectedError, TokenSocket } from "../../lib/client/index.js";
+import { TokenSocket } from "../../lib/client/index.js";
 import { memoryRedis } from "../../lib/memory.js";
 import { Application } from "../support/application.js";
 import { Balancer } from "../support/balancer.js";
 
-const CLIENTS = 60;
-const DRAIN_TIME = 900;
+const CLIENTS = 40;
+/** A sixth of it is left for the calls of those that are asked last. */
+const DRAIN_TIME = 6000;
 const BUCKETS = 6;
 
 const portOf = ({ http }: Application) => (http.address() as AddressInfo).port;
 
 describe("A rolling restart of two servers under load", () => {
-  it("leaves no call without an answer or an error, and spreads the clients that come back", async function () {
-    this.timeout(30_000);
+  it("loses no call, and spreads the clients that come back", async function () {
+    this.timeout(60_000);
     const store = memoryRedis();
     const servers: Application[] = [];
     const start = async () => {
@@ -38,18 +39,18 @@ describe("A rolling restart of two servers under load", () => {
     await Promise.all(clients.map((client) => client.subscribe("room")));
 
     let answered = 0;
-    let lost = 0;
     let isOver = false;
+    const lost: unknown[] = [];
+    // each has a call under way at any time, and half of them have two, so that they never come to rest
+    const callers = [...clients, ...clients.slice(CLIENTS / 2)];
     const load = Promise.all(
-      clients.map(async (client) => {
+      callers.map(async (client) => {
         for (let number = 0; !isOver; number++) {
           try {
             expect(await client.rpc("echo", number)).to.equal(number);
             answered++;
           } catch (error) {
-            // one that was sent in the moment in which its server closed
-            expect(error).to.be.instanceOf(DisconnectedError).with.property("sent", true);
-            lost++;
+            lost.push(error);
           }
         }
       }),
@@ -83,11 +84,14 @@ describe("A rolling restart of two servers under load", () => {
     const buckets = Array.from({ length: BUCKETS }, (_, index) =>
       returned.filter((time) => Math.min(Math.floor(time / width), BUCKETS - 1) === index),
     );
-    console.log(`      ${answered} calls answered, ${lost} ended by an error; clients back, by ${width} ms:`);
+    console.log(`      ${answered} calls answered; clients back, by ${width} ms:`);
     for (const { length } of buckets) console.log(`      ${"#".repeat(length)} ${length}`);
-    expect(answered).to.be.above(clients.length);
-    // by even turns over 600 ms: that most come back in one of six parts is as good as impossible
-    expect(Math.max(...buckets.map(({ length }) => length))).to.be.below(0.8 * returned.length);
+    expect(lost).to.deep.equal([]);
+    expect(answered).to.be.above(callers.length);
+    // by even turns over 4000 ms: that the middle half comes back within 200 ms is as good as impossible
+    const sorted = returned.sort((a, b) => a - b);
+    const [from = 0, to = 0] = [0.25, 0.75].map((part) => sorted[Math.floor(part * sorted.length)]);
+    expect(to - from).to.be.above(200);
 
     const heard = Promise.all(
       clients.map((client) => new Promise((resolve) => client.once("message", resolve))),

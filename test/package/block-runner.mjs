@@ -1,6 +1,7 @@
 /**
  * Runs blocks of the documents, one after the other, in a process of their own. The parent sends
- * `{prelude, needsServer, file}` and is told where the block's application listens; it may ask for what was printed and what has failed.
+ * `{prelude, needsServer, file}` and is told where the block's application listens; it may ask for what was printed and what
+ * has failed, and say by `{url, body}` what another service answers with.
  */
 import { once } from "node:events";
 import { Server } from "node:net";
@@ -28,6 +29,12 @@ Server.prototype.listen = function (port, ...rest) {
   listening.push(server);
   return server;
 };
+
+// the other services that the documents name are not there
+const services = new Map();
+const { fetch } = globalThis;
+globalThis.fetch = async (url, init) =>
+  services.has(String(url)) ? Response.json(services.get(String(url))) : fetch(url, init);
 
 /** @param {{prelude?: string, needsServer: boolean, file: string}} block */
 async function run({ prelude, needsServer, file }) {
@@ -73,6 +80,7 @@ async function makeServer() {
 process.on("message", async ({ id, message }) => {
   const reply = (answer) => process.send({ of: id, answer });
   if (message === "state") return reply({ printed, failed });
+  if (message.body) return reply(services.set(message.url, message.body).size);
   try {
     reply({ url: await run(message) });
   } catch (error) {

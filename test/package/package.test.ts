@@ -131,19 +131,28 @@ describe("the package as it is installed", () => {
       },
     };
 
+    /** What most projects have. */
+    const LENIENT = {
+      compilerOptions: {
+        ...STRICT.compilerOptions,
+        exactOptionalPropertyTypes: false,
+        noUncheckedIndexedAccess: false,
+      },
+    };
+
     /** Writes files that belong together. */
-    async function write(files: Record<string, string>): Promise<string> {
+    async function write(files: Record<string, string>, how: object = STRICT): Promise<string> {
       const folder = join(project, "types");
       await mkdir(folder, { recursive: true });
-      const settings = { ...STRICT, files: Object.keys(files) };
+      const settings = { ...how, files: Object.keys(files) };
       await writeFile(join(folder, "tsconfig.json"), JSON.stringify(settings));
       for (const [name, code] of Object.entries(files)) await writeFile(join(folder, name), code);
       return folder;
     }
 
     /** Type-checks files together; gives the complaints of each. */
-    async function check(files: Record<string, string>): Promise<Record<string, string[]>> {
-      const folder = await write(files);
+    async function check(files: Record<string, string>, how?: object): Promise<Record<string, string[]>> {
+      const folder = await write(files, how);
       const include = Object.keys(files);
       const complaints = (await compile(folder, ["-p", ".", "--pretty", "false"]))
         .split("\n")
@@ -156,11 +165,17 @@ describe("the package as it is installed", () => {
       );
     }
 
-    it("accepts an application that names the public types", async function () {
-      this.timeout(60_000);
-      const complaints = await check({ "application.ts": APPLICATION, "required.cts": REQUIRED });
-      expect(complaints).to.deep.equal({ "application.ts": [], "required.cts": [] });
-    });
+    for (const [name, how] of [
+      ["with the strictest settings", STRICT],
+      ["with `strict` alone", LENIENT],
+    ] as const) {
+      it(`accepts an application and a client that name the public types, ${name}`, async function () {
+        this.timeout(60_000);
+        const files = { "application.ts": APPLICATION, "required.cts": REQUIRED, "client.ts": CLIENT };
+        const complaints = await check(files, how);
+        expect(complaints).to.deep.equal({ "application.ts": [], "required.cts": [], "client.ts": [] });
+      });
+    }
 
     it("accepts what docs/typed-calls.md shows", async function () {
       this.timeout(60_000);
@@ -188,17 +203,22 @@ describe("the package as it is installed", () => {
       for (const files of [byName, byPath]) expect((await effort(files)) / procedures).to.be.below(4);
     });
 
-    it("finds mistakes", async function () {
-      this.timeout(60_000);
-      const files = Object.fromEntries(
-        Object.entries(MISTAKES).map(([name, { code }]) => [`${name}.ts`, `${COMMON}${code}`]),
-      );
-      const complaints = await check(files);
-      for (const [name, { complaint }] of Object.entries(MISTAKES)) {
-        expect(complaints[`${name}.ts`], name).to.have.length(1);
-        expect(complaints[`${name}.ts`]?.[0], name).to.match(complaint);
-      }
-    });
+    for (const [name, how] of [
+      ["with the strictest settings", STRICT],
+      ["with `strict` alone", LENIENT],
+    ] as const) {
+      it(`finds mistakes, ${name}`, async function () {
+        this.timeout(60_000);
+        const files = Object.fromEntries(
+          Object.entries(MISTAKES).map(([name, { code }]) => [`${name}.ts`, `${COMMON}${code}`]),
+        );
+        const complaints = await check(files, how);
+        for (const [name, { complaint }] of Object.entries(MISTAKES)) {
+          expect(complaints[`${name}.ts`], name).to.have.length(1);
+          expect(complaints[`${name}.ts`]?.[0], name).to.match(complaint);
+        }
+      });
+    }
   });
 });
 
@@ -246,6 +266,7 @@ import {
   TokenSocketServer,
   type TokenSocketServerOptions,
 } from "node-token-sockjs";
+import { TokenSocket } from "node-token-sockjs/client";
 import { memoryRedis } from "node-token-sockjs/memory";
 
 interface User { id: number; name: string }
@@ -255,7 +276,7 @@ const redis = memoryRedis();
 const sockjsServer = sockjs.createServer();
 const tokenServer = new TokenSocketServer<User>(app, redis, sockjsServer, { pubsubClient: redis });
 declare const idSchema: StandardSchema<{ id: string }, { id: number }>;
-export { app, idSchema, procedure, redis, RpcError, sockjsServer, tokenServer };
+export { app, idSchema, procedure, redis, RpcError, sockjsServer, TokenSocket, tokenServer };
 export type { Controller, TokenSocketServerOptions };
 `;
 
@@ -411,6 +432,64 @@ export async function use(socket: Socket<User>): Promise<void> {
 }
 `;
 
+const CLIENT = `
+import {
+  type Actions,
+  type Callback,
+  DisconnectedError,
+  type Logger,
+  type RequestOptions,
+  type State,
+  TokenSocket,
+  type TokenSocketEvents,
+  type TokenSocketOptions,
+} from "node-token-sockjs/client";
+import { type Controller, procedure, type StandardSchema } from "node-token-sockjs";
+
+interface User { id: number; name: string }
+
+const controller = {
+  math: { add: (auth: User, data: { a: number; b: number }) => data.a + data.b + auth.id },
+  optional: (_auth: User, data?: { a?: number }) => data?.a,
+  ticks: procedure({ async *handler() { yield 1; } }),
+} satisfies Controller<User>;
+declare const schema: StandardSchema<{ text: string }, { text: string; at: Date }>;
+const channels = { "room:*": schema };
+const logger: Logger = { error() {}, debug() {} };
+const actions: Actions = { ui: { confirm: ({ text }: { text: string }) => text.length > 3 } };
+const options: TokenSocketOptions = { host: "x", ping: false, logger, backoff: { min: 1 }, queue: { age: 1 }, nonce: true };
+
+export async function useAny(socket: TokenSocket): Promise<void> {
+  const call: RequestOptions = { timeout: 1, signal: AbortSignal.timeout(1) };
+  await socket.rpc("any.name", { any: 1 }, call);
+  for await (const item of socket.rpc("any.stream")) item;
+  for await (const message of socket.channel<{ any: 1 }>("any")) message.any;
+  await socket.publish("any", 1);
+  await socket.subscribe("any");
+  const listener = (...[channel, message]: TokenSocketEvents["message"]) => [channel, message];
+  socket.on("message", listener).off("message", listener);
+  const state: State = socket.state;
+  const callback: Callback = (error) => error instanceof DisconnectedError && [error.sent, state];
+  socket.rpc("any.name", {}, callback);
+}
+
+export async function use(): Promise<void> {
+  const socket = new TokenSocket<typeof controller, typeof channels>(options, actions);
+  const sum: number = await socket.call.math.add({ a: 1, b: 2 });
+  const same: number = await socket.rpc("math.add", { a: 1, b: sum });
+  await socket.call.optional();
+  await socket.call.optional({}, { timeout: same });
+  for await (const tick of socket.call.ticks()) tick.toFixed();
+  await socket.publish("room:1", { text: "hello" });
+  for await (const { text, at } of socket.channel("room:1")) text.concat(at);
+  // one without types will do where types make no difference
+  await useAny(socket);
+  const sockets: TokenSocket[] = [socket, new TokenSocket<typeof controller>(), new TokenSocket()];
+  const some: TokenSocket<Pick<typeof controller, "math">, Pick<typeof channels, "room:*">> = socket;
+  await Promise.all([...sockets, some].map((each) => each.end()));
+}
+`;
+
 const REQUIRED = `
 import TokenSocketServer = require("node-token-sockjs");
 import memory = require("node-token-sockjs/memory");
@@ -487,6 +566,18 @@ const MISTAKES: Record<string, { code: string; complaint: RegExp }> = {
   rpcError: {
     code: 'new RpcError("no", { status: 400 });',
     complaint: /'status' does not exist/,
+  },
+  foreignClient: {
+    code: "export const other: TokenSocket<{ b: () => void }> = new TokenSocket<{ a: () => void }>();",
+    complaint: /not assignable to type 'TokenSocket</,
+  },
+  foreignMessages: {
+    code: "export const other: TokenSocket<object, { b: 1 }> = new TokenSocket<object, { b: 2 }>();",
+    complaint: /not assignable to type 'TokenSocket</,
+  },
+  untypedClient: {
+    code: "const some = new TokenSocket(); export const typed: TokenSocket<{ a: () => void }> = some;",
+    complaint: /not assignable to type/,
   },
   callOptions: {
     code: 'tokenServer.on("authenticated", (socket) => tokenServer.rpc(socket, "a", {}, { timeuot: 5 }));',

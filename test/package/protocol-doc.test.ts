@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { createClient } from "redis";
 import { RpcError } from "../../lib/index.js";
 import { CLOSE } from "../../lib/shared/close-codes.js";
-import { Application } from "../support/application.js";
+import { Application, type ApplicationOptions } from "../support/application.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
 import type { WireClient } from "../support/wire-client.js";
 import { ROOT } from "./installed-package.js";
@@ -41,36 +41,7 @@ describe("docs/protocol.md", () => {
     clients = [redisClient, pubsubClient, observer, service];
     await Promise.all(clients.map((client) => client.connect()));
     await observer.pSubscribe("*", (payload, channel) => published.push(`${channel} ${payload}`));
-    application = await Application.start({
-      redisClient,
-      pubsubClient,
-      options: {
-        authentication(req, callback) {
-          if (req.query.user === "broken") return callback(new Error("Which user?"));
-          const expiresAt = req.query.user === "timed" ? Date.now() + 3_600_000 : undefined;
-          callback(null, req.query.user === "nobody" ? null : { name: "alice" }, { expiresAt });
-        },
-        ping: true,
-        routes: { notes: { list: (req, res) => res.json({ notes: [], page: req.query.page }) } },
-        socketController: {
-          // takes so long that its caller gives up
-          report: { year: (_auth: unknown, _data: unknown, _callback: unknown) => {} },
-          count: async function* (_auth: unknown, { to }: { to: number }) {
-            for (let i = 1; i <= to; i++) yield i;
-          },
-          math: { add: (_auth, { a, b }: { a: number; b: number }) => a + b },
-          buy: () => Promise.reject(new RpcError("Sold out", { code: "E_SOLD_OUT", data: { left: 0 } })),
-          check: (_auth, _data, callback) => callback([{ field: "name", problem: "is empty" }]),
-        },
-      },
-    });
-    const { tokenServer } = application;
-    const allows = (_socket: unknown, { channel }: { channel: string }) => channel !== "secret";
-    tokenServer.on("subscribe", allows);
-    tokenServer.on("unsubscribe", allows);
-    tokenServer.on("publish", allows);
-    tokenServer.on("broadcast", (_socket, { data }) => data !== "spam");
-    await tokenServer.ready();
+    application = await startApplication({ redisClient, pubsubClient });
   });
 
   beforeEach(() => {
@@ -85,7 +56,8 @@ describe("docs/protocol.md", () => {
 
   for (const block of BLOCKS) {
     if (block.info === "http") it(titleOf(block), () => request(block.code));
-    else it(titleOf(block), () => replay(block));
+    else if (block.info === "ending") it(titleOf(block), () => replayApart(block));
+    else it(titleOf(block), () => replay(block, application));
   }
 
   it("has each close code", () => {
@@ -99,7 +71,7 @@ describe("docs/protocol.md", () => {
 
   it("has examples of each frame that the server sends", () => {
     const sent = BLOCKS.map(({ code }) => code).join("");
-    for (const command of ["subscribe", "unsubscribe", "rpc"]) {
+    for (const command of ["subscribe", "unsubscribe", "rpc", "leave"]) {
       expect(sent).to.include(`← {"internal":true,"command":"${command}"`);
     }
     expect(sent).to.match(/^← \{"channel":/m);
@@ -116,7 +88,13 @@ describe("docs/protocol.md", () => {
     expectFrame(await response.json(), body, new Map());
   }
 
-  async function replay({ code, info }: Block): Promise<void> {
+  /** For a block that ends its server. */
+  async function replayApart(block: Block): Promise<void> {
+    const apart = await startApplication();
+    await replay(block, apart).finally(() => apart.stop());
+  }
+
+  async function replay({ code, info }: Block, application: Application): Promise<void> {
     const client = info === "open" ? await application.connect() : await application.open();
     const { tokenServer } = application;
     const socket = application.socket();
@@ -165,6 +143,40 @@ describe("docs/protocol.md", () => {
     await service.publish(channel, payload);
   }
 });
+
+/** Starts the examples' server. */
+async function startApplication(clients: ApplicationOptions = {}): Promise<Application> {
+  const application = await Application.start({
+    ...clients,
+    options: {
+      authentication(req, callback) {
+        if (req.query.user === "broken") return callback(new Error("Which user?"));
+        const expiresAt = req.query.user === "timed" ? Date.now() + 3_600_000 : undefined;
+        callback(null, req.query.user === "nobody" ? null : { name: "alice" }, { expiresAt });
+      },
+      ping: true,
+      routes: { notes: { list: (req, res) => res.json({ notes: [], page: req.query.page }) } },
+      socketController: {
+        // takes so long that its caller gives up
+        report: { year: (_auth: unknown, _data: unknown, _callback: unknown) => {} },
+        count: async function* (_auth: unknown, { to }: { to: number }) {
+          for (let i = 1; i <= to; i++) yield i;
+        },
+        math: { add: (_auth, { a, b }: { a: number; b: number }) => a + b },
+        buy: () => Promise.reject(new RpcError("Sold out", { code: "E_SOLD_OUT", data: { left: 0 } })),
+        check: (_auth, _data, callback) => callback([{ field: "name", problem: "is empty" }]),
+      },
+    },
+  });
+  const { tokenServer } = application;
+  const allows = (_socket: unknown, { channel }: { channel: string }) => channel !== "secret";
+  tokenServer.on("subscribe", allows);
+  tokenServer.on("unsubscribe", allows);
+  tokenServer.on("publish", allows);
+  tokenServer.on("broadcast", (_socket, { data }) => data !== "spam");
+  await tokenServer.ready();
+  return application;
+}
 
 function makeClient(url: string) {
   return createClient({ url }).on("error", () => {});

@@ -5,6 +5,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
+import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { chromium } from "playwright-core";
 import { findChromium } from "../../scripts/test-requirements.mjs";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -59,6 +60,8 @@ interface Running {
   connect(route?: { token?: string; prefix?: string }): Promise<WireClient>;
   /** What the block has printed, when it has printed so many lines. */
   printed(lines: number): Promise<string[]>;
+  /** Lets the block have JSON of another service. */
+  serve(url: string, body: object): Promise<unknown>;
 }
 
 describe("the documents", () => {
@@ -123,6 +126,7 @@ describe("the documents", () => {
         expect(await client.request({ rpc: "auth", token })).to.have.property("resp", "success");
         return client;
       },
+      serve: (url, body) => tell({ url, body }),
       async printed(lines) {
         const end = Date.now() + PATIENCE;
         for (;;) {
@@ -292,6 +296,42 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     expect(refused.status).to.equal(500);
     expect(await refused.json()).to.deep.equal({ error: "Which project?" });
     await connect({ token: "/socket/token?project=7" });
+  },
+  async "README.md: verifyToken"({ url, serve }) {
+    const iss = "https://login.example.com";
+    const [theirs, foreign] = await Promise.all([generateKeyPair("RS256"), generateKeyPair("RS256")]);
+    const jwk = { ...(await exportJWK(theirs.publicKey)), kid: "1", alg: "RS256" };
+    await serve(`${iss}/.well-known/jwks.json`, { keys: [jwk] });
+    const now = Math.floor(Date.now() / 1000);
+    const claims = { sub: "7", iss, aud: "sockets", exp: now + 60 };
+    const sign = (changed: object, key: CryptoKey | Uint8Array = theirs.privateKey, alg = "RS256") =>
+      new SignJWT({ ...claims, ...changed }).setProtectedHeader({ alg, kid: "1" }).sign(key);
+    const present = async (token: string) => {
+      const client = new WireClient(`${url}/sockets`, "websocket");
+      await client.opened;
+      const reply = await client.request({ rpc: "auth", token });
+      if (reply.resp === "success") await client.end();
+      return reply.error === "Token not found" ? (await client.closed).code : reply.resp;
+    };
+    const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
+    const good = await sign({});
+    const [header, , signature] = good.split(".");
+    const publicKey = new TextEncoder().encode(JSON.stringify(jwk));
+    const tokens = {
+      good,
+      "of a foreign key": await sign({}, foreign.privateKey),
+      "with other claims than were signed": `${header}.${encode({ ...claims, sub: "8" })}.${signature}`,
+      "for another audience": await sign({ aud: "mail" }),
+      "of another issuer": await sign({ iss: "https://login.example.net" }),
+      expired: await sign({ exp: now - 1 }),
+      "without an end": await sign({ exp: undefined }),
+      "of nobody": await sign({ sub: undefined }),
+      unsigned: `${encode({ alg: "none" })}.${encode(claims)}.`,
+      "signed by the public key": await sign({}, publicKey, "HS256"),
+    };
+    for (const [name, token] of Object.entries(tokens)) {
+      expect(await present(token), name).to.equal(name === "good" ? "success" : 4401);
+    }
   },
   async "README.md: filter"({ connect }) {
     const client = await connect();

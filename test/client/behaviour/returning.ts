@@ -1,7 +1,10 @@
 import { expect } from "chai";
 import type { State } from "../../../lib/client/index.js";
 import { subject } from "./context.js";
-import { Collected, drop, failure, happened, inState, members, SLOW } from "./helpers.js";
+import { Collected, drop, failure, happened, inState, me, members, SLOW } from "./helpers.js";
+
+/** What a server that is about to end sends its clients. */
+const LEAVE = '{"internal":true,"command":"leave","data":{}}';
 
 export const returning = subject("A client that has lost its connection", {
   "comes back by itself, and says so": async ({ connect, errors }) => {
@@ -134,6 +137,69 @@ export const returning = subject("A client that has lost its connection", {
     expect(await client.rpc("test.began", name)).to.equal(1);
     // the server's function is told that nobody waits any more
     expect(await client.rpc("test.fired", name)).to.equal("fired");
+  },
+
+  "goes when the server asks for it, but not before its calls are answered": async ({
+    connect,
+    unique,
+    errors,
+  }) => {
+    const client = connect({ ping: 20 });
+    const [room, name, left] = [unique("room"), unique("call"), unique("left")];
+    await client.subscribe(room);
+    await client.subscribe(left);
+    const before = await me(client);
+    const answered = client.rpc("test.wait", name);
+    // what the server writes before its answer comes first
+    await client.rpc("test.write", [LEAVE]);
+    const states: State[] = [];
+    client.on("state", (state) => states.push(state));
+    const later = [client.rpc("test.note", { name, value: 1 }), client.rpc("test.note", { name, value: 2 })];
+    const unsubscribed = client.unsubscribe(left);
+    const impatient = await failure(client.rpc("echo", 1, { queue: false }));
+    expect(impatient).to.be.instanceOf(errors.DisconnectedError);
+    expect(impatient).to.include({ code: "disconnected", sent: false });
+    const other = connect();
+    expect(await other.rpc("test.notes", name)).to.deep.equal([]);
+    expect(states).to.deep.equal([]);
+    await other.rpc("test.release", name);
+    expect(await answered).to.equal("released");
+    await happened(client, "reconnect");
+    await Promise.all(later);
+    await unsubscribed;
+    expect(await client.rpc("test.notes", name)).to.deep.equal([1, 2]);
+    expect(states).to.deep.equal(["waiting", "connecting", "open"]);
+    expect((await me(client)).sid).to.not.equal(before.sid);
+    // over polling it takes the server a while to notice
+    await client.rpc("test.gone", before.sid);
+    expect(await members(client, room)).to.equal(1);
+    expect(await members(client, left)).to.equal(0);
+  },
+
+  "goes at once when the server asks for it and nothing is under way": async ({ connect, errors }) => {
+    const client = connect({ backoff: SLOW });
+    await client.rpc("test.write", [LEAVE]);
+    const reason = await inState(client, "waiting");
+    expect(reason).to.be.instanceOf(errors.ConnectionError);
+    expect(reason).to.include({ code: "connection", status: 4000 });
+    const call = client.rpc("echo", 1);
+    await client.reauthenticate();
+    expect(await call).to.equal(1);
+  },
+
+  "goes when what is under way is given up or takes too long": async ({ connect, unique, errors }) => {
+    const client = connect();
+    const name = unique("call");
+    const abort = new AbortController();
+    await client.ready();
+    const aborted = failure(client.rpc("test.hang", name, { signal: abort.signal }));
+    const late = failure(client.rpc("test.hang", name, { timeout: 200 }));
+    await client.rpc("test.write", [LEAVE]);
+    abort.abort();
+    expect(await aborted).to.be.instanceOf(errors.AbortedError);
+    expect(await late).to.be.instanceOf(errors.TimeoutError);
+    await happened(client, "reconnect");
+    expect(await client.rpc("echo", 1)).to.equal(1);
   },
 
   "fails at once what must not wait": async ({ connect, errors }) => {

@@ -53,6 +53,8 @@ export class SockJSTransport {
       created: Date.now(),
       data,
       channels: Object.create(null) as Record<string, true>,
+      // SockJS's own takes all listeners off, also those by which connections are counted
+      destroy: () => connection.end(),
     });
   }
 

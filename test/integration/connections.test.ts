@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { expect } from "chai";
 import { WebSocket } from "ws";
 import type { TokenSocketServerOptions } from "../../lib/index.js";
@@ -251,6 +252,19 @@ for (const version of [5, 4]) {
           await gone;
           expect(await knock()).to.deep.equal([101]);
         }
+      });
+
+      it("do not count those that the application has destroyed", async () => {
+        await start({ limits: { connectionsPerIp: 1 } });
+        const ended = new Promise<void>((resolve) => {
+          application.tokenServer.once("connection", (socket) => {
+            socket.once("close", resolve);
+            (socket as unknown as Duplex).destroy();
+          });
+        });
+        expect((await poll())[0]).to.equal(200);
+        await ended;
+        expect(await knock()).to.deep.equal([101]);
       });
 
       it("count each one that is opened, whatever other request of its session ends before", async () => {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { LONGEST_TIMER } from "../shared/pending-calls.js";
 import type { HttpRefusal } from "./http-refusal.js";
 
 const TOO_LARGE: HttpRefusal = { status: 413, reason: "Body too large" };
@@ -42,6 +43,6 @@ export function readBody(
     if ("status" in result) req.pause();
     done(result);
   };
-  const timer = setTimeout(() => settle(TOO_SLOW), time);
+  const timer = setTimeout(() => settle(TOO_SLOW), Math.min(time, LONGEST_TIMER));
   req.on("data", onData).on("end", onEnd).on("close", forget).on("error", forget);
 }

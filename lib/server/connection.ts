@@ -312,8 +312,10 @@ export class Connection<Auth> {
 
   /** The first frame has to authenticate; what is no frame at all gets another chance. */
   #begin(frame: ClientFrame): void {
-    if (frame.type === "auth" || frame.type === "invalidMessage") return this.#handle(frame);
-    this.#forbid(frame.head);
+    if (frame.type === "auth") return this.#handle(frame);
+    if (frame.type !== "invalidMessage") return this.#forbid(frame.head);
+    if (!this.#rate.take()) return this.close(CLOSE.tooManyFrames);
+    this.#handle(frame);
   }
 
   #handle(frame: ClientFrame): void {
@@ -450,11 +452,14 @@ export class Connection<Auth> {
 
   #serveWaiting(): void {
     if (this.#endPause) return;
-    // one of them may be another `auth` frame, for which the rest goes on waiting
-    while (this.#state === "open" && this.#waiting.length > 0) {
-      if (!this.#mayServe()) return this.#pauseWaiting();
-      const next = this.#waiting.shift();
+    for (;;) {
+      // one of them may be another `auth` frame, for which all but the answers go on waiting
+      const isOpen = this.#state === "open";
+      const index = isOpen ? 0 : this.#waiting.findIndex(({ frame }) => frame.type === "answer");
+      const next = this.#waiting[index];
       if (!next) return;
+      if (!this.#mayServe()) return this.#pauseWaiting();
+      this.#waiting.splice(index, 1);
       this.#waitingBytes -= next.bytes;
       this.#handle(next.frame);
     }

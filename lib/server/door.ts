@@ -1,8 +1,10 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Server as SecureServer } from "node:https";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
+import { LONGEST_TIMER } from "../shared/pending-calls.js";
 import { readBody } from "./body.js";
 import { Counts } from "./counts.js";
 import { expressRequest } from "./door-request.js";
@@ -61,6 +63,7 @@ const LONGEST_IP = 100;
 const MALFORMED: HttpRefusal = { status: 400, reason: "Malformed path" };
 const NOT_FOUND: HttpRefusal = { status: 404, reason: "Not found" };
 const NO_SESSION: HttpRefusal = { status: 404, reason: "Session not found" };
+const OUTDATED: HttpRefusal = { status: 400, reason: "Not a WebSocket of RFC 6455" };
 const FORBIDDEN: HttpRefusal = { status: 403, reason: "Forbidden origin" };
 const BUSY: HttpRefusal = { status: 409, reason: "The session is being opened" };
 const TOO_MANY: HttpRefusal = { status: 429, reason: "Too many connections", retryAfter: 5 };
@@ -77,6 +80,8 @@ export class Door {
   readonly #guests = new Map<string | object, Guest>();
   readonly #guestsByConnection = new WeakMap<object, Guest>();
   readonly #perIp: Counts;
+  /** By TCP connections: a response that waits there behind another one is not told of the end. */
+  readonly #waiting = new WeakMap<Socket, Set<() => void>>();
   #unauthenticated = 0;
   #isClosed = false;
 
@@ -109,7 +114,7 @@ export class Door {
           target,
           isUpgrade: false,
           pass: () => this.#passBody(target, req, res, () => sockjs.emit("request", req, res)),
-          onEnd: (listener) => res.once("close", listener),
+          onEnd: (listener) => this.#onEnd(req.socket, res, listener),
           refuse: (refusal) => refuseRequest(res, refusal),
         });
         return true;
@@ -176,7 +181,8 @@ export class Door {
   /** Lets in who opens a connection, if there is room and the application agrees. */
   #admit(visitor: Visitor, key: string | object): void {
     const known = this.#guests.get(key);
-    if (known) return known.state === "verifying" ? this.#refuse(visitor, BUSY) : visitor.pass();
+    // a second request that went on after the end of the first one would open a connection without a guest
+    if (known) return known.state === "inside" ? visitor.pass() : this.#refuse(visitor, BUSY);
     const { ip = "" } = visitor.req;
     const refusal = this.#noRoomFor(ip);
     if (refusal) return this.#refuse(visitor, refusal);
@@ -201,6 +207,24 @@ export class Door {
     const verdict = this.#verify(visitor.req);
     if (verdict instanceof Promise) void verdict.then(enter);
     else enter(verdict);
+  }
+
+  /** Calls back once when a response has ended, or its TCP connection has. */
+  #onEnd(socket: Socket, res: ServerResponse, listener: () => void): void {
+    let waiting = this.#waiting.get(socket);
+    if (!waiting) {
+      const listeners = new Set<() => void>();
+      waiting = listeners;
+      this.#waiting.set(socket, listeners);
+      socket.once("close", () => {
+        for (const end of listeners) end();
+      });
+    }
+    const end = () => {
+      if (waiting.delete(end)) listener();
+    };
+    waiting.add(end);
+    res.once("close", end);
   }
 
   #noRoomFor(ip: string): HttpRefusal | undefined {
@@ -229,7 +253,7 @@ export class Door {
       if (!(answer instanceof Promise)) return verdictOf(answer);
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<Verdict>((resolve) => {
-        timer = setTimeout(() => resolve(LATE), authTimeout).unref();
+        timer = setTimeout(() => resolve(LATE), Math.min(authTimeout, LONGEST_TIMER)).unref();
       });
       return Promise.race([answer.then(verdictOf, failed), late]).finally(() => clearTimeout(timer));
     } catch (error) {
@@ -241,6 +265,8 @@ export class Door {
     if (target.kind === "malformed") return MALFORMED;
     // SockJS would serve some of its HTTP transports on an upgrade's socket
     if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
+    // older drafts open when the client pleases, and no time limit holds until then
+    if (isUpgrade && req.get("sec-websocket-version") === undefined) return OUTDATED;
     if (this.#isClosed && !("session" in target && this.#guests.has(target.session))) return CLOSED;
     if (target.kind === "send" && !this.#guests.has(target.session)) return NO_SESSION;
     if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN;

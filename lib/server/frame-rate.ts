@@ -13,7 +13,7 @@ export class FrameRate {
 
   /** Takes a token for a frame, where there is one. */
   take(): boolean {
-    if (this.#tokens < 1) this.#fill();
+    this.#fill();
     if (this.#tokens < 1) return false;
     this.#tokens--;
     return true;
@@ -32,7 +32,10 @@ export class FrameRate {
 
   #fill(): void {
     const now = performance.now();
-    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#since) * this.#perSecond) / 1000);
+    // an endless rate times no time is no number
+    const isEndless = this.#perSecond === Infinity;
+    const more = isEndless ? this.#burst : ((now - this.#since) * this.#perSecond) / 1000;
+    this.#tokens = Math.min(this.#burst, this.#tokens + more);
     this.#since = now;
   }
 }

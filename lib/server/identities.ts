@@ -51,12 +51,14 @@ export class Identities<Auth> {
   /** Gives what a token stands for, once; undefined for one that is not good. Rejects where that cannot be told. */
   async find(token: string, socket: PendingSocket, nonce?: unknown): Promise<Presented<Auth> | undefined> {
     const { identify } = this.#parts;
+    // what is revoked while it is being verified counts for it, too
+    const begin = Date.now();
     const record = isToken(token)
       ? await this.#redeem(token, socket, nonce)
       : await this.#verify(token, socket);
     if (!record) return undefined;
     const key = identify && toKey(identify(record.auth));
-    return { ...record, key, issuedAt: record.issuedAt ?? Date.now() };
+    return { ...record, key, issuedAt: record.issuedAt ?? begin };
   }
 
   async #redeem(

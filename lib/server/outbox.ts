@@ -27,6 +27,8 @@ export class Outbox {
   readonly #waiting: WaitingOutboxes;
   readonly #onOverflow: () => void;
   #held: Held[] | undefined;
+  /** Those of them that a newer one replaces, by their keys. */
+  readonly #replaceable = new Map<string, Held>();
   #heldBytes = 0;
   #room: Promise<void> | undefined;
   #onRoom: () => void = () => {};
@@ -66,9 +68,10 @@ export class Outbox {
     const held = this.#held ?? [];
     let written = 0;
     while (written < held.length && this.#transport.backlog <= this.#ahead) {
-      const { frame } = held[written++] ?? { frame: "" };
-      this.#heldBytes -= frame.length;
-      this.#transport.write(frame);
+      const next = held[written++];
+      if (!next) break;
+      this.#forget(next);
+      this.#transport.write(next.frame);
     }
     held.splice(0, written);
     if (held.length > 0 || this.#transport.backlog > this.#ahead) return true;
@@ -80,8 +83,15 @@ export class Outbox {
   /** Drops all. */
   close(): void {
     this.#held = undefined;
+    this.#replaceable.clear();
     this.#waiting.delete(this);
     this.#makeRoom();
+  }
+
+  /** Takes note of a frame that waits no more. */
+  #forget({ frame, droppable }: Held): void {
+    this.#heldBytes -= frame.length;
+    if (droppable?.key !== undefined) this.#replaceable.delete(droppable.key);
   }
 
   #makeRoom(): void {
@@ -92,12 +102,14 @@ export class Outbox {
   #hold(frame: string, droppable: Droppable | undefined, backlog: number): void {
     this.#held ??= [];
     const { key } = droppable ?? {};
-    const older = key === undefined ? undefined : this.#held.find((held) => held.droppable?.key === key);
+    const older = key === undefined ? undefined : this.#replaceable.get(key);
     if (older) {
       this.#heldBytes += frame.length - older.frame.length;
       older.frame = frame;
     } else {
-      this.#held.push({ frame, droppable });
+      const held = { frame, droppable };
+      this.#held.push(held);
+      if (key !== undefined) this.#replaceable.set(key, held);
       this.#heldBytes += frame.length;
       this.#waiting.add(this);
     }
@@ -105,7 +117,7 @@ export class Outbox {
       const index = this.#held.findIndex((held) => held.droppable !== undefined);
       if (index === -1) return this.#onOverflow();
       const [dropped] = this.#held.splice(index, 1);
-      this.#heldBytes -= dropped?.frame.length ?? 0;
+      if (dropped) this.#forget(dropped);
     }
   }
 }

@@ -31,7 +31,7 @@ export class Revocations {
     return true;
   }
 
-  /** What holds for an identity whose token was made before it. */
+  /** What holds for an identity whose token was asked for before it. */
   find({ key, sessionId, issuedAt }: Presented<unknown>): Revocation | undefined {
     const marks = { identity: key, sessionId };
     for (const revocation of this.#known.values()) {

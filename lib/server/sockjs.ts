@@ -53,13 +53,24 @@ export class SockJSTransport {
       created: Date.now(),
       data,
       channels: Object.create(null) as Record<string, true>,
+      // SockJS's own takes all listeners off, also those by which connections are counted
+      destroy: () => connection.end(),
     });
   }
 
   /** Hands over what the client sends, which may be no string, and tells of the end. */
   listen(onMessage: (message: unknown) => void, onClose: () => void): void {
     // SockJS fails when a connection is closed within this event while its message holds further frames
-    this.#connection.on("data", (message: unknown) => queueMicrotask(() => onMessage(message)));
+    let coming: unknown[] = [];
+    this.#connection.on("data", (message: unknown) => {
+      // one task for all of them: the smallest come by the hundred thousand
+      if (coming.push(message) > 1) return;
+      queueMicrotask(() => {
+        const messages = coming;
+        coming = [];
+        for (const one of messages) onMessage(one);
+      });
+    });
     this.#connection.on("close", () => queueMicrotask(onClose));
     // the application may close a socket, too, and SockJS tells of that as late as the client's next poll
     const { close } = this.#connection;

@@ -56,6 +56,8 @@ export class TokenRoute<Auth> {
   /** Undefined once closed; requests that are under way then pass. */
   #parts: TokenRouteParts<Auth> | undefined;
   readonly #deadlines: Deadlines;
+  /** When requests came: what is revoked while one is under way counts for its token, and a body may be slow. */
+  readonly #begun = new WeakMap<Request, number>();
   #isPaused = false;
   readonly #unmount: () => void;
   #hasWarned = false;
@@ -66,6 +68,7 @@ export class TokenRoute<Auth> {
     this.#deadlines = new Deadlines(options.limits.authenticationTimeout);
     const open: RequestHandler = (req, res, next) => {
       if (!this.#parts || !METHODS.includes(req.method)) return next("route");
+      this.#begun.set(req, Date.now());
       // the query is nested, `a[b]=c`, whatever query parser the application has
       const query = qs.parse(queryOf(req.url));
       Object.defineProperty(req, "query", {
@@ -229,7 +232,15 @@ export class TokenRoute<Auth> {
     if (end !== undefined && end <= now) return undefined;
     const sessionId = typeof sessionID === "string" ? sessionID : undefined;
     const { ip = "", ips } = req;
-    return { auth, host: hostOf(req), ip, ips, expiresAt: end, issuedAt: now, sessionId };
+    return {
+      auth,
+      host: hostOf(req),
+      ip,
+      ips,
+      expiresAt: end,
+      issuedAt: this.#begun.get(req) ?? now,
+      sessionId,
+    };
   }
 
   /** An object is the identity; another truthy value stands for the session's data. */

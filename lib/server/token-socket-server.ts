@@ -429,7 +429,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
 
   /**
    * Closes sockets on all servers, also those whose server is away from Redis, as soon as it is back; and those whose
-   * token was made before. Those of this server have closed when it returns.
+   * token was asked for before. Those of this server have closed when it returns.
    *
    * @param selector a socket, `{ sid }`, `{ identity }` (see the option `identify`) or `{ sessionId }`
    * @returns how many were closed, here and elsewhere as far as the others have answered within a second

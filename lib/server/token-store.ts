@@ -8,7 +8,7 @@ import type { Identity } from "./socket.js";
 export interface TokenRecord<Auth> extends Identity<Auth> {
   /** When the identity ends, in milliseconds since 1970; absent for one that does not. */
   readonly expiresAt?: number | undefined;
-  /** When the token was made, likewise. */
+  /** When the token was asked for, likewise. */
   readonly issuedAt?: number | undefined;
   /** The id of the token request's session. */
   readonly sessionId?: string | undefined;

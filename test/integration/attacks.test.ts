@@ -6,7 +6,7 @@ import { TokenSocket } from "../../lib/client/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
-import type { Frame, WireClient } from "../support/wire-client.js";
+import { type Frame, WIRE_TRANSPORTS, type WireClient } from "../support/wire-client.js";
 
 const EVIL = "https://evil.example";
 
@@ -471,6 +471,18 @@ describe("An attack", () => {
           await isServed(victim);
         });
       }
+    }
+
+    for (const transport of WIRE_TRANSPORTS) {
+      it(`before a token, of what is no frame, without end, is closed over ${transport}, and others are served`, async () => {
+        await start({ limits: { framesPerSecond: 1, frameBurst: 10 } });
+        const victim = await application.connect();
+        const attacker = await application.open(transport);
+        for (let sent = 0; sent < 30; sent++) attacker.send("");
+        expect((await attacker.closed).code).to.equal(4429);
+        expect(attacker.frames).to.have.length(10);
+        await isServed(victim);
+      });
     }
 
     it("that nobody asked for, without end, is closed, and others are served", async () => {

@@ -1,5 +1,7 @@
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
+import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { expect } from "chai";
 import { WebSocket } from "ws";
 import type { TokenSocketServerOptions } from "../../lib/index.js";
@@ -11,6 +13,7 @@ for (const version of [5, 4]) {
   describe(`Connections, on Express ${version}`, () => {
     let application: Application;
     const sockets: WebSocket[] = [];
+    const dialled: Socket[] = [];
     let sessions = 0;
 
     const start = async (options: TokenSocketServerOptions, more: ApplicationOptions = {}) => {
@@ -22,6 +25,7 @@ for (const version of [5, 4]) {
     };
     afterEach(async () => {
       for (const socket of sockets.splice(0)) socket.terminate();
+      for (const socket of dialled.splice(0)) socket.destroy();
       await application.stop();
     });
 
@@ -39,6 +43,16 @@ for (const version of [5, 4]) {
           resolve([res.statusCode, text]);
         });
       });
+    };
+
+    /** Sends requests as they are, by one TCP connection. */
+    const dial = async (text: string): Promise<Socket> => {
+      const { hostname, port } = new URL(application.url);
+      const socket = connect(Number(port), hostname).on("error", () => {});
+      dialled.push(socket);
+      await once(socket, "connect");
+      socket.write(text);
+      return socket;
     };
 
     /** Opens a session by long polling, and gives its answer. */
@@ -128,6 +142,15 @@ for (const version of [5, 4]) {
         expect(await first).to.deep.equal([503, "Not verified in time"]);
       });
 
+      it("may take as long as a timer can wait where there is more time than that", async () => {
+        await start({
+          authTimeout: 2 ** 31,
+          // a timer that is given more than it can hold fires after 1 ms
+          verifyConnection: () => new Promise((resolve) => setTimeout(resolve, 20, true)),
+        });
+        expect(await knock()).to.deep.equal([101]);
+      });
+
       it("are not opened where the client has gone, or the server has been shut down, meanwhile", async () => {
         const decide: ((answer: boolean) => void)[] = [];
         await start({
@@ -203,6 +226,66 @@ for (const version of [5, 4]) {
           await response.text();
         }
         expect(await knock()).to.deep.equal([101]);
+      });
+
+      it("do not count those whose answer waited behind another one when the TCP connection ended", async () => {
+        await start(
+          { limits: { unauthenticatedConnections: 3 } },
+          { prepare: (app) => app.get(["/slow", "/never"], () => {}) },
+        );
+        const upgrade = "GET /sockets/info HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket";
+        for (const [event, last] of [
+          ["request", "GET /never HTTP/1.1"] as const,
+          ["upgrade", upgrade] as const,
+        ]) {
+          const gone = new Promise((resolve) => {
+            application.http.once("connection", (socket) => socket.once("close", resolve));
+          });
+          const asked = new Promise((resolve) => {
+            application.http.on(event, ({ url }) => url === last.split(" ")[1] && resolve(url));
+          });
+          const waiting = [1, 2, 3].map((n) => `OPTIONS /sockets/1/${event}${n}/xhr HTTP/1.1`);
+          const requests = ["GET /slow HTTP/1.1", ...waiting, last];
+          const socket = await dial(requests.map((request) => `${request}\r\nHost: a\r\n\r\n`).join(""));
+          await asked;
+          socket.destroy();
+          await gone;
+          expect(await knock()).to.deep.equal([101]);
+        }
+      });
+
+      it("do not count those that the application has destroyed", async () => {
+        await start({ limits: { connectionsPerIp: 1 } });
+        const ended = new Promise<void>((resolve) => {
+          application.tokenServer.once("connection", (socket) => {
+            socket.once("close", resolve);
+            (socket as unknown as Duplex).destroy();
+          });
+        });
+        expect((await poll())[0]).to.equal(200);
+        await ended;
+        expect(await knock()).to.deep.equal([101]);
+      });
+
+      it("count each one that is opened, whatever other request of its session ends before", async () => {
+        await start({ verifyConnection: () => ({ data: "verified" }) });
+        const path = `/sockets/1/both${version}/xhr_streaming`;
+        const head = `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n`;
+        const asked = once(application.http, "request");
+        const first = await dial(head);
+        const [req, res] = await asked;
+        expect(req.url).to.equal(path);
+        const second = await dial(head);
+        const [answer] = await once(second, "data");
+        expect(String(answer)).to.match(/^HTTP\/1\.1 409 /);
+        const gone = once(res, "close");
+        first.destroy();
+        await gone;
+        const connected = once(application.tokenServer, "connection");
+        const third = await dial(`${head}ab`);
+        const [{ data }] = await connected;
+        expect(data).to.equal("verified");
+        third.destroy();
       });
     });
   });

@@ -119,6 +119,16 @@ describe("the door", () => {
       expect(application.tokenServer.sockets()).to.deep.equal([]);
     });
 
+    it("lets no WebSocket of an older draft in, which opens when its client pleases", async () => {
+      const application = await start();
+      const keys = ["Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5", "Sec-WebSocket-Key2: 12998 5 Y3 1  .P00"];
+      for (const headers of [keys, []]) {
+        const head = upgrade("/sockets/1/a/websocket", ...headers).replace(/Sec-WebSocket-Key:.*\r\n/, "");
+        expect(await rest(await dial(application, head))).to.match(/^HTTP\/1\.1 400 /);
+      }
+      expect(application.tokenServer.sockets()).to.deep.equal([]);
+    });
+
     it("refuses paths that can be read in two ways", async () => {
       const application = await start();
       for (const path of ["/sockets/1\\a\\xhr", "/sockets/1/a'b/xhr", "/sockets/1/a|b/xhr"]) {

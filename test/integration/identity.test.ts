@@ -289,6 +289,21 @@ describe("a token that the application verifies", () => {
     }
   });
 
+  it("does not let in whom disconnect() has met while it was being verified", async () => {
+    await start({
+      identify: ({ name }: { name: string }) => name,
+      verifyToken: async () => {
+        await application.tokenServer.disconnect({ identity: "alice" }, { code: 4100 });
+        // later by the clock
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        return { auth: { name: "alice" } };
+      },
+    });
+    const client = await application.open();
+    client.send({ rpc: "auth", token: "jwt", uuid: "a" });
+    expect((await client.closed).code).to.equal(4100);
+  });
+
   it("has authTimeout for it", async () => {
     await start({ authTimeout: 50, verifyToken: () => new Promise(() => {}) });
     const client = await application.open();

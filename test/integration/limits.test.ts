@@ -277,6 +277,21 @@ describe("A limit", () => {
       for (let number = 0; number < 3000; number++) expect((await client.take()).resp).to.equal(number);
     });
 
+    it("let answers through that a listener waits for while it decides on the identity", async () => {
+      await start({ framesPerSecond: 20, frameBurst: 1 });
+      application.tokenServer.on("authentication", async (socket) => {
+        for (let asked = 0; asked < 3; asked++) await application.tokenServer.rpc(socket, "ask");
+        return true;
+      });
+      const asked = await application.open();
+      asked.send({ rpc: "auth", token: await application.token(), uuid: "a" });
+      for (let answered = 0; answered < 3; answered++) {
+        const { fid } = await asked.takeCall();
+        asked.send({ rpc: "_rpc", fid, resp: { data: null } });
+      }
+      expect(await asked.take()).to.include({ uuid: "a", resp: "success" });
+    });
+
     it("hold for answers to the server's calls as well", async () => {
       await start({ framesPerSecond: 1, frameBurst: 2, framesWaiting: 3 });
       for (let number = 0; number < 10; number++) client.send({ rpc: "_rpc", fid: "x", resp: {} });

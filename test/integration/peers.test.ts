@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { request } from "node:http";
+import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import type { Socket, TokenSocketServer } from "../../lib/index.js";
 import { Application } from "../support/application.js";
@@ -128,6 +130,24 @@ for (const kind of [...CONNECTING_KINDS, embedded()]) {
       client.send({ rpc: "auth", token, protocol: 4, uuid: "a" });
       expect(await client.closed).to.deep.equal(reason);
       expect(client.frames).to.deep.equal([]);
+    });
+
+    it("let nobody in whose token was asked for before, however slowly its request came", async () => {
+      const url = `${other.application.url}/socket/token`;
+      const headers = { "content-type": "application/json" };
+      const asked = request(url, { method: "POST", headers, agent: false });
+      const arrived = once(other.application.http, "request");
+      asked.write("{");
+      await arrived;
+      const reason = { code: 4100, reason: "Logged out" };
+      await one.tokenServer.disconnect({ identity: "alice" }, reason);
+      const answered = once(asked, "response");
+      asked.end("}");
+      const [response] = await answered;
+      const { token } = JSON.parse(await text(response));
+      const client = await other.application.open();
+      client.send({ rpc: "auth", token, uuid: "a" });
+      expect(await client.closed).to.deep.equal(reason);
     });
 
     it("ask clients of protocol 4 for a new token, and the listeners about the channels of all", async () => {

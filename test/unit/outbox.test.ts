@@ -1,0 +1,91 @@
+import { expect } from "chai";
+import sinon from "sinon";
+import { Outbox, type OutboxTransport, WaitingOutboxes } from "../../lib/server/outbox.js";
+
+const LIMIT = 100;
+const FRAME = "x".repeat(50);
+const DROPPABLE = { key: undefined };
+
+/** A reader that takes what it is told to, and counts how often it is looked at. */
+class Reader implements OutboxTransport {
+  readonly written: string[] = [];
+  looks = 0;
+  #backlog = 0;
+
+  get backlog(): number {
+    this.looks++;
+    return this.#backlog;
+  }
+
+  write(frame: string): void {
+    this.written.push(frame);
+    this.#backlog += frame.length;
+  }
+
+  take(bytes = this.#backlog): void {
+    this.#backlog -= bytes;
+  }
+}
+
+describe("an outbox for whose reader something waits", () => {
+  let clock: sinon.SinonFakeTimers;
+  let waiting: WaitingOutboxes;
+  const outboxes: Outbox[] = [];
+
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    waiting = new WaitingOutboxes();
+  });
+  afterEach(() => {
+    for (const outbox of outboxes.splice(0)) outbox.close();
+    expect(clock.countTimers()).to.equal(0);
+    clock.restore();
+  });
+
+  const open = () => {
+    const reader = new Reader();
+    const outbox = new Outbox(reader, LIMIT, waiting, () => {});
+    outboxes.push(outbox);
+    for (const frame of [FRAME, FRAME]) outbox.send(frame, DROPPABLE);
+    expect(reader.written).to.have.length(1);
+    return { reader, outbox };
+  };
+
+  it("is looked at seldom where the reader takes nothing, since there may be thousands of them", () => {
+    const { reader } = open();
+    clock.tick(1000);
+    reader.looks = 0;
+    clock.tick(32_000);
+    expect(reader.looks).to.be.within(90, 110);
+  });
+
+  it("is flushed soon where the reader takes nothing for long, and then something", () => {
+    const { reader } = open();
+    clock.tick(60_000);
+    reader.take();
+    clock.tick(320);
+    expect(reader.written).to.have.length(2);
+  });
+
+  it("is flushed at once where the reader goes on taking, beside those whose readers do not", () => {
+    for (let count = 0; count < 100; count++) open();
+    const { reader, outbox } = open();
+    for (let count = 2; count < 50; count++) {
+      reader.take();
+      clock.tick(20);
+      expect(reader.written).to.have.length(count);
+      outbox.send(FRAME, DROPPABLE);
+    }
+  });
+
+  it("is looked at often again once the reader has taken something", () => {
+    const { reader } = open();
+    clock.tick(60_000);
+    reader.take(1);
+    reader.looks = 0;
+    while (reader.looks === 0) clock.tick(20);
+    reader.take();
+    clock.tick(20);
+    expect(reader.written).to.have.length(2);
+  });
+});

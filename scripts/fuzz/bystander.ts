@@ -53,6 +53,7 @@ await round({ rpc: "_subscribe", req: { channel: "bystander" }, uuid: "s" }, '"u
 [served, longest] = [0, 0];
 const living = live();
 
+process.on("disconnect", () => process.exit(isOver ? 0 : 1));
 process.on("message", async (order: BystanderOrder) => {
   if (order === "report") tell({ type: "report", served, longest, faults });
   else {

@@ -75,7 +75,12 @@ async function startAnother(): Promise<void> {
 
 const starting = setInterval(() => startAnother().catch(quiet), START_INTERVAL);
 
+// whoever has started it is gone
+const onAlone = () => process.exit(1);
+process.on("disconnect", onAlone);
+
 async function stop(): Promise<void> {
+  process.off("disconnect", onAlone);
   clearInterval(doing);
   clearInterval(starting);
   await tokenServer.shutdown();

@@ -78,7 +78,12 @@ function state(): State {
   return { rss, heap: heapUsed, external, sockets: Object.fromEntries(sockets), published };
 }
 
+// whoever has started it is gone
+const onAlone = () => process.exit(1);
+process.on("disconnect", onAlone);
+
 async function stop(): Promise<void> {
+  process.off("disconnect", onAlone);
   calm();
   await tokenServer.shutdown();
   http.close();

@@ -60,6 +60,9 @@ const UNUSED_BODY = 4096;
 /** Characters of an IP in the log. */
 const LONGEST_IP = 100;
 
+/** That of RFC 6455 (section 4.1). */
+const WEBSOCKET_VERSION = "13";
+
 const MALFORMED: HttpRefusal = { status: 400, reason: "Malformed path" };
 const NOT_FOUND: HttpRefusal = { status: 404, reason: "Not found" };
 const NO_SESSION: HttpRefusal = { status: 404, reason: "Session not found" };
@@ -135,7 +138,10 @@ export class Door {
           req: expressRequest(this.#parts.app, req),
           target,
           isUpgrade: true,
-          pass: () => sockjs.emit("upgrade", req, socket, head),
+          pass: () => {
+            this.#guardReader(socket);
+            sockjs.emit("upgrade", req, socket, head);
+          },
           onEnd: (listener) => socket.once("close", listener),
           refuse: (refusal) => refuseUpgrade(socket, refusal),
         });
@@ -265,8 +271,8 @@ export class Door {
     if (target.kind === "malformed") return MALFORMED;
     // SockJS would serve some of its HTTP transports on an upgrade's socket
     if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
-    // older drafts open when the client pleases, and no time limit holds until then
-    if (isUpgrade && req.get("sec-websocket-version") === undefined) return OUTDATED;
+    // it would serve older drafts, too, which open when the client pleases, without a time limit until then
+    if (isUpgrade && req.get("sec-websocket-version") !== WEBSOCKET_VERSION) return OUTDATED;
     if (this.#isClosed && !("session" in target && this.#guests.has(target.session))) return CLOSED;
     if (target.kind === "send" && !this.#guests.has(target.session)) return NO_SESSION;
     if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN;
@@ -291,6 +297,30 @@ export class Door {
       if (body.length > 0) req.emit("data", body);
       req.emit("end");
     });
+  }
+
+  /**
+   * SockJS pipes an upgrade's socket to its WebSocket, whose reader throws at some of what a client may send, out of
+   * the socket's events: that ends the connection, and not the process.
+   */
+  #guardReader(socket: Duplex): void {
+    const { pipe } = socket;
+    socket.pipe = <Destination extends NodeJS.WritableStream>(
+      destination: Destination,
+      ...options: [{ end?: boolean }?]
+    ): Destination => {
+      const { write } = destination;
+      destination.write = (...chunk: unknown[]) => {
+        try {
+          return Reflect.apply(write, destination, chunk);
+        } catch (error) {
+          this.#parts.reporter.error("a WebSocket's bytes could not be read", error);
+          socket.destroy();
+          return true;
+        }
+      };
+      return Reflect.apply(pipe, socket, [destination, ...options]) as Destination;
+    };
   }
 
   #refuse({ req, refuse }: Visitor, refusal: HttpRefusal): void {

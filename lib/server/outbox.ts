@@ -19,6 +19,9 @@ const AHEAD = 1 / 4;
 /** How often it is looked after readers for which something waits, in milliseconds. */
 const INTERVAL = 20;
 
+/** How often after those that have long taken nothing: each level's turn comes half as often as that of the one before. */
+const LEVELS = 5;
+
 /** What waits to be written to one socket, in order and within a bound. */
 export class Outbox {
   readonly #transport: OutboxTransport;
@@ -28,8 +31,10 @@ export class Outbox {
   readonly #onOverflow: () => void;
   #held: Held[] | undefined;
   /** Those of them that a newer one replaces, by their keys. */
-  readonly #replaceable = new Map<string, Held>();
+  #replaceable: Map<string, Held> | undefined;
   #heldBytes = 0;
+  /** What the backlog was when it was last looked at. */
+  #lastBacklog = -1;
   #room: Promise<void> | undefined;
   #onRoom: () => void = () => {};
   /** The largest frame above the limit that may still be under way: by itself it says nothing of its reader. */
@@ -64,7 +69,10 @@ export class Outbox {
   }
 
   /** Writes what has waited as far as the reader has made room; says whether anything waits on. */
-  flush(): boolean {
+  flush(): "done" | "moved" | "stuck" {
+    const { backlog } = this.#transport;
+    const hasMoved = backlog !== this.#lastBacklog;
+    if (!hasMoved && backlog > this.#ahead) return "stuck";
     const held = this.#held ?? [];
     let written = 0;
     while (written < held.length && this.#transport.backlog <= this.#ahead) {
@@ -74,16 +82,18 @@ export class Outbox {
       this.#transport.write(next.frame);
     }
     held.splice(0, written);
-    if (held.length > 0 || this.#transport.backlog > this.#ahead) return true;
+    this.#lastBacklog = this.#transport.backlog;
+    if (held.length > 0 || this.#lastBacklog > this.#ahead) return "moved";
     this.#held = undefined;
+    this.#replaceable = undefined;
     this.#makeRoom();
-    return false;
+    return "done";
   }
 
   /** Drops all. */
   close(): void {
     this.#held = undefined;
-    this.#replaceable.clear();
+    this.#replaceable = undefined;
     this.#waiting.delete(this);
     this.#makeRoom();
   }
@@ -91,7 +101,7 @@ export class Outbox {
   /** Takes note of a frame that waits no more. */
   #forget({ frame, droppable }: Held): void {
     this.#heldBytes -= frame.length;
-    if (droppable?.key !== undefined) this.#replaceable.delete(droppable.key);
+    if (droppable?.key !== undefined) this.#replaceable?.delete(droppable.key);
   }
 
   #makeRoom(): void {
@@ -101,6 +111,7 @@ export class Outbox {
 
   #hold(frame: string, droppable: Droppable | undefined, backlog: number): void {
     this.#held ??= [];
+    this.#replaceable ??= new Map();
     const { key } = droppable ?? {};
     const older = key === undefined ? undefined : this.#replaceable.get(key);
     if (older) {
@@ -122,28 +133,57 @@ export class Outbox {
   }
 }
 
-/** The outboxes in which something waits; one timer looks after them all. */
+/**
+ * The outboxes in which something waits; one timer looks after them all. There may be thousands whose readers take
+ * nothing, so these are looked at ever less often.
+ */
 export class WaitingOutboxes {
-  readonly #outboxes = new Set<Outbox>();
+  readonly #levels: readonly Set<Outbox>[] = Array.from({ length: LEVELS }, () => new Set<Outbox>());
+  readonly #levelOf = new Map<Outbox, number>();
+  #ticks = 0;
   #timer: NodeJS.Timeout | undefined;
 
   add(outbox: Outbox): void {
-    this.#outboxes.add(outbox);
+    if (!this.#levelOf.has(outbox)) this.#move(outbox, 0);
     this.#timer ??= setInterval(() => this.#flush(), INTERVAL);
   }
 
   delete(outbox: Outbox): void {
-    this.#outboxes.delete(outbox);
+    this.#remove(outbox);
     this.#stop();
   }
 
   #flush(): void {
-    for (const outbox of this.#outboxes) if (!outbox.flush()) this.#outboxes.delete(outbox);
+    this.#ticks++;
+    const due = this.#levels.filter((_, level) => this.#ticks % 2 ** level === 0);
+    for (const outbox of due.flatMap((level) => [...level])) this.#look(outbox);
     this.#stop();
   }
 
+  #look(outbox: Outbox): void {
+    const level = this.#levelOf.get(outbox);
+    // writing to one may have closed another
+    if (level === undefined) return;
+    const state = outbox.flush();
+    if (state === "done") this.#remove(outbox);
+    else this.#move(outbox, state === "moved" ? 0 : Math.min(level + 1, LEVELS - 1));
+  }
+
+  #move(outbox: Outbox, level: number): void {
+    this.#remove(outbox);
+    this.#levelOf.set(outbox, level);
+    this.#levels[level]?.add(outbox);
+  }
+
+  #remove(outbox: Outbox): void {
+    const level = this.#levelOf.get(outbox);
+    if (level === undefined) return;
+    this.#levelOf.delete(outbox);
+    this.#levels[level]?.delete(outbox);
+  }
+
   #stop(): void {
-    if (this.#outboxes.size > 0) return;
+    if (this.#levelOf.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

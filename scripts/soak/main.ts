@@ -2,17 +2,18 @@
  * Many sockets that come, go, call and publish, for a long time, while Redis is restarted now and then: does the
  * server keep anything? See docs/soak.md.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { once, setMaxListeners } from "node:events";
+import { setMaxListeners } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { Agent } from "node:http";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { type RedisServer, startRedis } from "../../test/support/redis-server.js";
+import { startRedis } from "../../test/support/redis-server.js";
+import { Child } from "../measured/child.js";
+import { type Panel, plot } from "../measured/plot.js";
+import { inMib, leftOver, letGo, percentile } from "../measured/sample.js";
 import { live, SoakClient, type Surroundings, Tally } from "./client.js";
-import type { Order, Sample, Told } from "./messages.js";
-import { type Point, plot } from "./plot.js";
+import type { Order, Told } from "./messages.js";
 
 const ROOT = join(import.meta.dirname, "../..");
 const MIB = 1_048_576;
@@ -21,12 +22,40 @@ const MIB = 1_048_576;
 const HEAP_LEFT = 4 * MIB;
 /** How much more heap the last third of the time may need than the second. */
 const HEAP_GROWTH = 1.1;
-/** How long the server gets to let go of clients that are gone, in milliseconds: SockJS keeps a session for 5 s. */
-const LET_GO = 20_000;
 /** How long Redis is away, in milliseconds. */
 const AWAY = 2_000;
 /** Clients that read while others do not. */
 const PROMPT = 100;
+
+/** What was measured at one time, in seconds since the start. */
+interface Point {
+  readonly time: number;
+  /** In MiB. */
+  readonly heap: number;
+  readonly rss: number;
+  readonly sockets: number;
+  /** Requests of clients since the last time, by second. */
+  readonly answered: number;
+  readonly failed: number;
+}
+
+const PANELS: readonly Panel<Point>[] = [
+  {
+    title: "MiB",
+    lines: [
+      { name: "heap after collecting garbage", kind: "first", of: ({ heap }) => heap },
+      { name: "resident memory", kind: "second", of: ({ rss }) => rss },
+    ],
+  },
+  { title: "sockets", lines: [{ name: "sockets", kind: "first", of: ({ sockets }) => sockets }] },
+  {
+    title: "requests a second",
+    lines: [
+      { name: "answered", kind: "first", of: ({ answered }) => answered },
+      { name: "failed", kind: "second", of: ({ failed }) => failed },
+    ],
+  },
+];
 
 const { values } = parseArgs({
   options: {
@@ -45,75 +74,6 @@ const duration = minutes * 60_000;
 const interval = Math.min(5_000, Math.max(500, duration / 100));
 const plotFile = values.plot ?? (slow > 0 ? undefined : join(ROOT, "docs/soak.svg"));
 
-/** The server's process. */
-class Server {
-  readonly #child: ChildProcess;
-  readonly url: Promise<string>;
-
-  constructor(redis: RedisServer) {
-    this.#child = fork(join(import.meta.dirname, "server.ts"), {
-      execArgv: ["--expose-gc", "--import", "tsx"],
-      env: {
-        ...process.env,
-        REDIS_URL: redis.url,
-        // small, so that it is reached: what the system itself buffers for each socket comes before it
-        ...(slow > 0 ? { BUFFERED_BYTES: "65536" } : {}),
-      },
-    });
-    this.url = this.#told("url").then(({ url }) => url);
-  }
-
-  order(order: Order): void {
-    this.#child.send(order);
-  }
-
-  async sample(): Promise<Sample> {
-    const told = this.#told("sample");
-    this.order("sample");
-    return (await told).sample;
-  }
-
-  /** Asks it to end by itself: what it has forgotten to close keeps it from that. Says whether it has. */
-  async stop(): Promise<boolean> {
-    if (this.#child.exitCode !== null) return false;
-    const exit = once(this.#child, "exit");
-    this.order("stop");
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), LET_GO);
-    const [code] = await exit;
-    clearTimeout(timer);
-    return code === 0;
-  }
-
-  #told<Type extends Told["type"]>(type: Type): Promise<Extract<Told, { type: Type }>> {
-    return new Promise((resolve, reject) => {
-      const onExit = () => reject(new Error("The server has ended"));
-      const onMessage = (told: Told) => {
-        if (told.type !== type) return;
-        this.#child.off("message", onMessage).off("exit", onExit);
-        resolve(told as Extract<Told, { type: Type }>);
-      };
-      this.#child.on("message", onMessage).once("exit", onExit);
-    });
-  }
-}
-
-const isLeft = (now: Sample, before: Sample) => {
-  const names = new Set([...Object.keys(now.resources), ...Object.keys(before.resources)]);
-  const left = [...names].filter((name) => (now.resources[name] ?? 0) > (before.resources[name] ?? 0));
-  return now.sockets > 0 || now.channels > 0 || now.listeners > before.listeners || left.length > 0;
-};
-
-/** Waits until nothing is left of clients that are gone, or the time is over. */
-async function letGo(server: Server, before: Sample | undefined): Promise<Sample> {
-  const end = Date.now() + LET_GO;
-  for (;;) {
-    const now = await server.sample();
-    const isClean = before ? !isLeft(now, before) : now.sockets === 0 && now.channels === 0;
-    if (isClean || Date.now() > end) return now;
-    await delay(250);
-  }
-}
-
 /** Lets so many clients live until the time is over. */
 async function liveAll(count: number, around: Omit<Surroundings, "signal">, ms: number): Promise<void> {
   const stopping = new AbortController();
@@ -124,25 +84,25 @@ async function liveAll(count: number, around: Omit<Surroundings, "signal">, ms: 
   await Promise.all(lives);
 }
 
-function percentile(sorted: readonly number[], part: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
-}
-
 const mean = (numbers: readonly number[]) =>
   numbers.reduce((sum, value) => sum + value, 0) / Math.max(1, numbers.length);
-const inMib = (bytes: number) => Math.round((bytes / MIB) * 10) / 10;
 
 const redis = await startRedis({ own: true });
-const server = new Server(redis);
+const server = new Child<Order, Told>(join(import.meta.dirname, "server.ts"), {
+  REDIS_URL: redis.url,
+  // small, so that it is reached: what the system itself buffers for each socket comes before it
+  ...(slow > 0 ? { BUFFERED_BYTES: "65536" } : {}),
+});
+const sample = () => server.ask("sample", "sample").then(({ sample: taken }) => taken);
 const agent = new Agent({ keepAlive: true, maxSockets: 20 });
 const tally = new Tally();
-const around = { url: await server.url, agent, rooms: Math.max(4, Math.round(sockets / 25)) };
+const around = { url: (await server.told("url")).url, agent, rooms: Math.max(4, Math.round(sockets / 25)) };
 
 // what is compiled and filled once is there before the first measurement
 await liveAll(Math.min(100, sockets), { ...around, tally: new Tally() }, Math.min(10_000, duration / 10));
 agent.destroy();
 await delay(6_000);
-const before = await letGo(server, undefined);
+const before = await letGo(sample, (now) => now.sockets + now.channels === 0);
 console.log(`At first: ${inMib(before.heap)} MiB of heap, ${before.listeners} listeners`);
 
 const points: Point[] = [];
@@ -156,7 +116,7 @@ async function watch(): Promise<void> {
   let [last, answered, failed] = [0, 0, 0];
   while (!isOver) {
     await delay(interval);
-    const { heap, rss, external, sockets: open, resources, listeners, calls } = await server.sample();
+    const { heap, rss, external, sockets: open, resources, listeners, calls } = await sample();
     // they have begun to go
     if (isOver || Date.now() > start + duration) break;
     const time = seconds();
@@ -220,12 +180,12 @@ const watching = watch();
 await Promise.all([liveAll(sockets, { ...around, tally }, duration), restartRedis()]);
 isOver = true;
 await watching;
-const atEnd = await server.sample();
+const atEnd = await sample();
 if (slow > 0) server.order("calm");
 await Promise.all([...slowClients, ...promptClients].map((client) => client.close()));
 agent.destroy();
-const after = await letGo(server, before);
-const hasEnded = await server.stop();
+const after = await letGo(sample, (now) => leftOver(now, before).length === 0);
+const hasEnded = await server.stop("stop");
 await redis.stop();
 
 const third = Math.floor(heaps.length / 3);
@@ -234,15 +194,7 @@ const delays = tally.delays.sort((one, other) => one - other);
 const promptDelays = prompt.delays.sort((one, other) => one - other);
 const slowLeft = slow > 0 ? atEnd.sockets - PROMPT : 0;
 
-const faults: string[] = [];
-if (after.sockets > 0 || after.channels > 0)
-  faults.push(`${after.sockets} sockets and ${after.channels} channels are left`);
-if (after.listeners > before.listeners)
-  faults.push(`${after.listeners - before.listeners} listeners are left`);
-for (const [name, count] of Object.entries(after.resources)) {
-  const more = count - (before.resources[name] ?? 0);
-  if (more > 0) faults.push(`${more} more ${name} than at first`);
-}
+const faults = leftOver(after, before);
 if (after.heap > before.heap + HEAP_LEFT)
   faults.push(`${inMib(after.heap - before.heap)} MiB more heap than at first`);
 if (last > middle * HEAP_GROWTH) faults.push(`the heap grows: ${inMib(middle)} to ${inMib(last)} MiB`);
@@ -298,7 +250,7 @@ console.log(results);
 await writeFile(values.json, JSON.stringify({ ...results, points, outages }, null, 2));
 if (plotFile) {
   const title = `${sockets} sockets for ${minutes} minutes, Redis restarted ${outages.length} times, Node.js ${process.version}`;
-  await writeFile(plotFile, plot(title, points, outages));
+  await writeFile(plotFile, plot(title, PANELS, points, { what: "Redis is away", spans: outages }));
 }
 console.log(faults.length === 0 ? "Nothing is left." : `FAILED: ${faults.join("; ")}`);
 process.exitCode = faults.length === 0 ? 0 : 1;

@@ -1,21 +1,13 @@
 /** What the soak and its server tell each other. */
+import type { Sample } from "../measured/sample.js";
 
 export interface Counts {
   answered: number;
   failed: number;
 }
 
-/** How the server is, after its garbage has been collected. Memory in bytes. */
-export interface Sample {
-  readonly heap: number;
-  readonly rss: number;
-  readonly external: number;
-  readonly sockets: number;
-  readonly channels: number;
-  /** What keeps the process busy, by kind, as Node.js counts it. */
-  readonly resources: Record<string, number>;
-  /** Listeners on the server, its Redis clients and the process. */
-  readonly listeners: number;
+/** How the server is, after its garbage has been collected. */
+export interface SoakSample extends Sample {
   /** Calls that the server has made of clients. */
   readonly calls: Counts;
 }
@@ -24,4 +16,4 @@ export type Order = "sample" | "flood" | "calm" | "stop";
 
 export type Told =
   | { readonly type: "url"; readonly url: string }
-  | { readonly type: "sample"; readonly sample: Sample };
+  | { readonly type: "sample"; readonly sample: SoakSample };

@@ -1,12 +1,13 @@
 /** The server of the soak, in a process of its own, so that its memory is its alone. Told what to do by messages. */
-import { type EventEmitter, once } from "node:events";
+import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import express from "express";
 import { createClient } from "redis";
 import sockjs from "sockjs";
 import { TokenSocketServer } from "../../lib/index.js";
-import type { Counts, Order, Sample, Told } from "./messages.js";
+import { collectGarbage, takeSample } from "../measured/sample.js";
+import type { Counts, Order, SoakSample, Told } from "./messages.js";
 
 /** How many clients the server itself calls each second, for each thousand that are there. */
 const CALLS_PER_THOUSAND = 100;
@@ -15,8 +16,7 @@ const CALLS_PER_THOUSAND = 100;
 const FLOOD_INTERVAL = 100;
 const FLOOD_BYTES = 16_384;
 
-const collect = globalThis.gc;
-if (!collect || !process.send) throw new Error("The soak's server is started by the soak");
+if (!globalThis.gc || !process.send) throw new Error("The soak's server is started by the soak");
 
 const url = process.env.REDIS_URL ?? "";
 const [redisClient, pubsubClient] = [1, 2].map(() =>
@@ -76,40 +76,10 @@ function flood(): void {
   }, FLOOD_INTERVAL);
 }
 
-function countResources(): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const name of process.getActiveResourcesInfo()) counts[name] = (counts[name] ?? 0) + 1;
-  return counts;
-}
-
-function countListeners(): number {
-  const emitters = [tokenServer, redisClient, pubsubClient, http, socketServer, process].map(
-    (emitter) => emitter as unknown as EventEmitter,
-  );
-  let count = 0;
-  for (const emitter of emitters) {
-    for (const event of emitter.eventNames()) count += emitter.listenerCount(event);
-  }
-  return count;
-}
-
-async function sample(): Promise<Sample> {
-  // what finalizers let go is collected the second time
-  for (let times = 0; times < 2; times++) {
-    collect?.();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  const { heapUsed, rss, external } = process.memoryUsage();
-  return {
-    heap: heapUsed,
-    rss,
-    external,
-    sockets: tokenServer.sockets().length,
-    channels: tokenServer.channels().length,
-    resources: countResources(),
-    listeners: countListeners(),
-    calls: { ...calls },
-  };
+async function sample(): Promise<SoakSample> {
+  await collectGarbage();
+  const taken = takeSample(tokenServer, [redisClient, pubsubClient, http, socketServer]);
+  return { ...taken, calls: { ...calls } };
 }
 
 async function stop(): Promise<void> {

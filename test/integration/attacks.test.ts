@@ -376,6 +376,47 @@ describe("An attack", () => {
     });
   });
 
+  describe("by what a WebSocket's reader cannot read", () => {
+    const UPGRADE = "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    const VERSION_13 = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const PATHS = ["/sockets/websocket", "/sockets/1/reader/websocket"];
+
+    for (const path of PATHS) {
+      for (const name of Object.getOwnPropertyNames(Object.prototype)) {
+        it(`as a pong that nobody asked for, ${name}, ends no more than its connection, at ${path}`, async () => {
+          await start();
+          const victim = await application.connect();
+          const pong = `\x8a${String.fromCharCode(0x80 + name.length)}\0\0\0\0${name}`;
+          // with the handshake in one packet, and in a packet of its own
+          const early = await dial(`GET ${path} HTTP/1.1\r\n${UPGRADE}${VERSION_13}\r\n${pong}`);
+          const late = await dial(`GET ${path} HTTP/1.1\r\n${UPGRADE}${VERSION_13}\r\n`);
+          await once(late, "data");
+          late.write(pong, "latin1");
+          for (const socket of [early, late]) {
+            socket.resume().end();
+            if (!socket.closed) await once(socket, "close");
+          }
+          await isServed(victim);
+          expect(application.tokenServer.sockets()).to.have.length(1);
+        });
+      }
+
+      for (const keys of [
+        "Sec-WebSocket-Key1: 9 99999999999\r\nSec-WebSocket-Key2: 9 99999999999\r\n",
+        "Sec-WebSocket-Key1: 1 1\r\n",
+        "",
+      ]) {
+        it(`in a draft before the standard is refused, at ${path} with ${keys.length} characters of keys`, async () => {
+          await start();
+          const victim = await application.connect();
+          const head = await headOf(`GET ${path} HTTP/1.1\r\n${UPGRADE}${keys}\r\n12345678`);
+          expect(head).to.match(/^HTTP\/1\.1 400 /);
+          await isServed(victim);
+        });
+      }
+    }
+  });
+
   describe("by line breaks and the like", () => {
     const FORGED = "node-token-sockjs: root has authenticated";
     const BREAKS = [

@@ -1,43 +1,20 @@
-/** What was measured at one time, in seconds since the start. */
-export interface Point {
-  readonly time: number;
-  /** In MiB. */
-  readonly heap: number;
-  readonly rss: number;
-  readonly sockets: number;
-  /** Requests of clients since the last time, by second. */
-  readonly answered: number;
-  readonly failed: number;
-}
-
-interface Line {
+/** What is drawn of points over time, which are in seconds since the start. */
+interface Line<Point> {
   readonly name: string;
-  readonly kind: "first" | "second";
+  readonly kind: "first" | "second" | "third";
   readonly of: (point: Point) => number;
 }
 
-interface Panel {
+export interface Panel<Point> {
   readonly title: string;
-  readonly lines: readonly Line[];
+  readonly lines: readonly Line<Point>[];
 }
 
-const PANELS: readonly Panel[] = [
-  {
-    title: "MiB",
-    lines: [
-      { name: "heap after collecting garbage", kind: "first", of: ({ heap }) => heap },
-      { name: "resident memory", kind: "second", of: ({ rss }) => rss },
-    ],
-  },
-  { title: "sockets", lines: [{ name: "sockets", kind: "first", of: ({ sockets }) => sockets }] },
-  {
-    title: "requests a second",
-    lines: [
-      { name: "answered", kind: "first", of: ({ answered }) => answered },
-      { name: "failed", kind: "second", of: ({ failed }) => failed },
-    ],
-  },
-];
+/** Times that are marked, and what they are. */
+export interface Marked {
+  readonly what: string;
+  readonly spans: readonly (readonly [from: number, to: number])[];
+}
 
 const WIDTH = 800;
 const LEFT = 56;
@@ -54,6 +31,7 @@ const STYLE = `
   .line { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
   .first { stroke: #0969da; } text.first { stroke: none; fill: #0969da; }
   .second { stroke: #bc4c00; } text.second { stroke: none; fill: #bc4c00; }
+  .third { stroke: #8250df; } text.third { stroke: none; fill: #8250df; }
   @media (prefers-color-scheme: dark) {
     text { fill: #9198a1; }
     .frame { stroke: #3d444d; }
@@ -63,12 +41,17 @@ const STYLE = `
   }
 `;
 
-/** Draws points over time, with the times when Redis was away. */
-export function plot(title: string, points: readonly Point[], outages: readonly [number, number][]): string {
+/** Draws points over time. */
+export function plot<Point extends { readonly time: number }>(
+  title: string,
+  panels: readonly Panel<Point>[],
+  points: readonly Point[],
+  marked: Marked,
+): string {
   const end = Math.max(...points.map(({ time }) => time), 1);
   const x = (time: number) => round(LEFT + (Math.min(time, end) / end) * (WIDTH - LEFT - RIGHT));
-  const height = TOP + PANELS.length * (HEIGHT + GAP) + 10;
-  const parts = PANELS.map((panel, index) => {
+  const height = TOP + panels.length * (HEIGHT + GAP) + 10;
+  const parts = panels.map((panel, index) => {
     const top = TOP + index * (HEIGHT + GAP) + 18;
     const most = niceAbove(Math.max(...panel.lines.flatMap(({ of }) => points.map(of)), 1));
     const y = (value: number) => round(top + HEIGHT - (value / most) * HEIGHT);
@@ -77,7 +60,7 @@ export function plot(title: string, points: readonly Point[], outages: readonly 
       return `<polyline class="line ${kind}" points="${path}"/>
   <text class="${kind}" x="${LEFT + 150 + number * 220}" y="${top - 6}">${name}</text>`;
     });
-    const away = outages.map(
+    const away = marked.spans.map(
       ([from, to]) =>
         `<rect class="away" x="${x(from)}" y="${top}" width="${Math.max(1, round(x(to) - x(from)))}" height="${HEIGHT}"/>`,
     );
@@ -93,7 +76,7 @@ export function plot(title: string, points: readonly Point[], outages: readonly 
   <style>${STYLE}</style>
   <text x="${LEFT}" y="18">${title}</text>
   ${parts.join("\n  ")}
-  <text x="${WIDTH - RIGHT}" y="${height - 10}" text-anchor="end">${Math.round(end)} s; red: Redis is away</text>
+  <text x="${WIDTH - RIGHT}" y="${height - 10}" text-anchor="end">${Math.round(end)} s; red: ${marked.what}</text>
 </svg>
 `;
 }

@@ -1,0 +1,71 @@
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect } from "chai";
+import fc from "fast-check";
+import { Application } from "../support/application.js";
+import { addListeners, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
+import { printSeed, SETTINGS } from "../support/fuzz/seed.js";
+import { pay, type Visit, visits } from "../support/fuzz/visits.js";
+import { Witness } from "../support/fuzz/witness.js";
+
+/** How many connections there may be at once: enough for one run, and few enough that what is not given back is missed. */
+const CONNECTIONS = 40;
+
+describe("arbitrary requests, upgrades and bytes", () => {
+  let application: Application;
+  let witness: Witness;
+  let second: Server;
+  const ports: number[] = [];
+
+  before(async () => {
+    application = await Application.start({
+      options: { ...fuzzedOptions, limits: { connectionsPerIp: CONNECTIONS } },
+      sockjs: { disconnect_delay: 30 },
+      // Express prints what is wrong with a request otherwise
+      prepare: (app) => app.set("env", "test"),
+    });
+    addListeners(application.tokenServer);
+    second = createServer(application.app);
+    application.tokenServer.attach(second);
+    second.listen(0, "127.0.0.1");
+    await once(second, "listening");
+    for (const server of [application.http, second]) ports.push((server.address() as AddressInfo).port);
+    witness = await Witness.of(application);
+  });
+
+  after(async () => {
+    second.close();
+    second.closeAllConnections();
+    await witness.end();
+  });
+
+  afterEach(printSeed);
+
+  const count = (server: Server) =>
+    new Promise<number>((resolve, reject) =>
+      server.getConnections((error, connections) => (error ? reject(error) : resolve(connections))),
+    );
+
+  it("are answered or closed, and harm nobody", async () => {
+    // some at a time, which meet in the same sessions
+    await fc.assert(
+      fc.asyncProperty(fc.array(visits, { minLength: 8, maxLength: 24 }), async (crowd: Visit[]) => {
+        const used = await application.token();
+        const good = await Promise.all([1, 2, 3].map(() => application.token()));
+        await Promise.all(
+          crowd.map((visit, index) => pay(ports[index % ports.length] ?? 0, visit, { good, used })),
+        );
+        await witness.check();
+        expect(await count(second)).to.equal(0);
+      }),
+      SETTINGS,
+    );
+  });
+
+  it("leave no place taken", async () => {
+    const clients = await Promise.all(Array.from({ length: CONNECTIONS - 1 }, () => application.open()));
+    await Promise.all(clients.map((client) => client.end()));
+    await witness.check();
+  });
+});

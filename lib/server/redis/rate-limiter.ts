@@ -10,22 +10,18 @@ export interface RateParts {
   readonly points: number;
 }
 
-/** Those of each embedded store, by their points: servers that are given the same store count together. */
-const embedded = new WeakMap<MemoryRedis, Map<number, RateLimiterMemory>>();
+/** Those of each embedded store, by what they count: servers that are given the same store count together. */
+const embedded = new WeakMap<MemoryRedis, Map<string, RateLimiterMemory>>();
 
 /** Counts the points of each key for all servers on one Redis; rejects with an error where Redis is away. */
-export function sharedRateLimiter(
-  client: RedisClient,
-  { keyPrefix, points }: RateParts,
-): RateLimiterAbstract {
-  if (isMemoryRedis(client)) return embeddedRateLimiter(client, points);
+export function sharedRateLimiter(client: RedisClient, parts: RateParts): RateLimiterAbstract {
+  if (isMemoryRedis(client)) return embeddedRateLimiter(client, parts);
   return new RateLimiterRedis({
     storeClient: client,
     // its own way of telling clients from each other goes by the name of a class
     useRedisPackage: "isReady" in client,
     rejectIfRedisNotReady: true,
-    keyPrefix,
-    points,
+    ...parts,
     duration: 1,
   });
 }
@@ -35,10 +31,11 @@ export function localRateLimiter(points: number): RateLimiterMemory {
   return new RateLimiterMemory({ points, duration: 1 });
 }
 
-function embeddedRateLimiter(store: MemoryRedis, points: number): RateLimiterAbstract {
-  const limiters = embedded.get(store) ?? new Map<number, RateLimiterMemory>();
+function embeddedRateLimiter(store: MemoryRedis, { keyPrefix, points }: RateParts): RateLimiterAbstract {
+  const limiters = embedded.get(store) ?? new Map<string, RateLimiterMemory>();
   embedded.set(store, limiters);
-  const limiter = limiters.get(points) ?? localRateLimiter(points);
-  limiters.set(points, limiter);
+  const name = `${points} ${keyPrefix}`;
+  const limiter = limiters.get(name) ?? localRateLimiter(points);
+  limiters.set(name, limiter);
   return limiter;
 }

@@ -147,8 +147,8 @@ describe("a new token while Redis is away", () => {
       redisClient,
       pubsubClient,
       options: {
-        authentication: () => expiring({ name: "alice" }, Date.now() + 600),
-        limits: { redisTimeout: 30, expiryGrace: 10 },
+        authentication: () => expiring({ name: "alice" }, Date.now() + 4000),
+        limits: { redisTimeout: 300, expiryGrace: 10 },
         socketController: { who: (auth: unknown) => auth },
       },
     });

@@ -60,7 +60,8 @@ export class WireClient {
       socket.on("error", fail);
       this.#wire = socket;
     } else {
-      const socket = new SockJS(url, undefined, { transports: transport });
+      // a busy machine is not to be taken for a transport that does not work
+      const socket = new SockJS(url, undefined, { transports: transport, timeout: 15_000 });
       socket.onopen = () => open();
       socket.onmessage = ({ data }) => onMessage(data);
       socket.onclose = onClose;

@@ -7,6 +7,8 @@ export class Tally {
   connected = 0;
   /** Sockets that were lost without having been closed here. */
   lost = 0;
+  /** How many of these by their close codes. */
+  readonly lostBy: Record<number, number> = {};
   answered = 0;
   /** Requests that were answered with an error, as they are while Redis is away. */
   refused = 0;
@@ -89,8 +91,11 @@ export class SoakClient {
     });
     this.#socket = socket;
     this.#closed = new Promise((resolve) => {
-      socket.on("close", () => {
-        if (!this.#isClosing) tally.lost++;
+      socket.on("close", (code) => {
+        if (!this.#isClosing) {
+          tally.lost++;
+          tally.lostBy[code] = (tally.lostBy[code] ?? 0) + 1;
+        }
         this.#fail();
         resolve();
       });

@@ -136,7 +136,8 @@ async function watch(): Promise<void> {
     console.log(
       `${Math.round(time)} s: heap ${inMib(heap)}, rss ${inMib(rss)}, external ${inMib(external)} MiB, ` +
         `${open} sockets, ${listeners} listeners, ${Math.round(more / per)} answered and ` +
-        `${Math.round(worse / per)} failed a second, calls of clients ${calls.answered}/${calls.failed}; ${handles.join(", ")}`,
+        `${Math.round(worse / per)} failed a second, calls of clients ${calls.answered}/${calls.failed}, ` +
+        `lost ${JSON.stringify(tally.lostBy)}; ${handles.join(", ")}`,
     );
   }
 }
@@ -199,7 +200,7 @@ if (after.heap > before.heap + HEAP_LEFT)
   faults.push(`${inMib(after.heap - before.heap)} MiB more heap than at first`);
 if (last > middle * HEAP_GROWTH) faults.push(`the heap grows: ${inMib(middle)} to ${inMib(last)} MiB`);
 if (!hasEnded) faults.push("the server's process did not end by itself");
-if (tally.lost > 0) faults.push(`${tally.lost} sockets were lost`);
+if (tally.lost > 0) faults.push(`${tally.lost} sockets were lost: ${JSON.stringify(tally.lostBy)}`);
 
 const results = {
   node: process.version,
@@ -208,6 +209,7 @@ const results = {
   slow,
   restarts: outages.length,
   connected: tally.connected,
+  lost: tally.lostBy,
   answered: tally.answered,
   refused: tally.refused,
   shutOut: tally.shutOut,

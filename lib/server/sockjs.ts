@@ -71,13 +71,34 @@ export class SockJSTransport {
         for (const one of messages) onMessage(one);
       });
     });
-    this.#connection.on("close", () => queueMicrotask(onClose));
+    const cutOff = this.#cutOff();
+    this.#connection.on("close", () => {
+      cutOff();
+      queueMicrotask(onClose);
+    });
     // the application may close a socket, too, and SockJS tells of that as late as the client's next poll
     const { close } = this.#connection;
     this.#connection.close = (...reason) => {
       const isClosing = Reflect.apply(close, this.#connection, reason);
-      if (isClosing) onClose();
+      if (isClosing) {
+        cutOff();
+        onClose();
+      }
       return isClosing;
+    };
+  }
+
+  /**
+   * Gives the function that ends a WebSocket's TCP connection a while after the farewell. A client may never answer that,
+   * and SockJS would wait for it, at last without an end; other transports are ended by HTTP.
+   */
+  #cutOff(): () => void {
+    const socket = WEBSOCKETS.has(this.#connection.protocol) ? socketOf(this.#connection) : undefined;
+    let isDue = false;
+    return () => {
+      if (!socket || socket.destroyed || isDue) return;
+      isDue = true;
+      setTimeout(() => socket.destroy?.(), FAREWELL).unref();
     };
   }
 
@@ -123,8 +144,10 @@ export class SockJSTransport {
   }
 }
 
-/** How long a client that reads too slowly gets to learn why it is closed, in milliseconds. */
+/** How long a client gets to learn why it is closed, and to answer, in milliseconds. */
 const FAREWELL = 5000;
+
+const WEBSOCKETS = new Set(["websocket", "websocket-raw"]);
 
 /** The transports over which SockJS writes one long response. */
 const STREAMING = new Set(["xhr-streaming", "eventsource", "htmlfile"]);
@@ -132,6 +155,7 @@ const STREAMING = new Set(["xhr-streaming", "eventsource", "htmlfile"]);
 /** The part of a TCP socket that is needed here. */
 interface TcpSocket {
   readonly writableLength?: number;
+  readonly destroyed?: boolean;
   destroy?(): void;
 }
 

@@ -376,9 +376,24 @@ describe("An attack", () => {
     });
   });
 
+  const UPGRADE = "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+  const VERSION_13 = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+  describe("by never answering a farewell", () => {
+    it("keeps no WebSocket's place, whoever has closed it", async () => {
+      await start({ authTimeout: 100, limits: { messageBytes: 1000 } });
+      const tooLarge = `\x81\xfe\xff\xff\0\0\0\0${" ".repeat(65_535)}`;
+      const sockets = await Promise.all(
+        ["/sockets/websocket", "/sockets/1/farewell/websocket"].flatMap((path) =>
+          // closed for its silence, and by the WebSocket itself for what it has sent
+          ["", tooLarge].map((more) => dial(`GET ${path} HTTP/1.1\r\n${UPGRADE}${VERSION_13}\r\n${more}`)),
+        ),
+      );
+      await Promise.all(sockets.map((socket) => once(socket.resume(), "close")));
+    });
+  });
+
   describe("by what a WebSocket's reader cannot read", () => {
-    const UPGRADE = "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
-    const VERSION_13 = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     const PATHS = ["/sockets/websocket", "/sockets/1/reader/websocket"];
 
     for (const path of PATHS) {

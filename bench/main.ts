@@ -1,0 +1,92 @@
+/** Compares this library with its peers; see docs/performance.md. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { leaveTheCoreOfServers } from "./children.js";
+import { CONTENDERS } from "./contenders.js";
+import { plot } from "./report/plot.js";
+import type { Results } from "./report/results.js";
+import { markdown, textTable } from "./report/table.js";
+import { run } from "./run.js";
+import { QUICK, SCALES, SCENARIOS } from "./scenarios.js";
+import { machine, versions } from "./versions.js";
+
+const ROOT = join(import.meta.dirname, "..");
+const DOCUMENT = join(ROOT, "docs/performance.md");
+const PLOT = join(ROOT, "docs/performance.svg");
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string", multiple: true, default: [] },
+    rounds: { type: "string" },
+    out: { type: "string", default: "bench.json" },
+    plot: { type: "string" },
+    docs: { type: "boolean", default: false },
+    profile: { type: "string" },
+  },
+});
+
+const known = [...SCENARIOS, ...CONTENDERS].map(({ name }) => name);
+const only = values.only.flatMap((names) => names.split(","));
+for (const name of only) {
+  if (!known.includes(name)) throw new Error(`--only takes ${known.join(", ")}; not ${name}`);
+}
+const chosen = <Named extends { name: string }>(all: readonly Named[]) => {
+  const named = all.filter(({ name }) => only.includes(name));
+  return named.length > 0 ? named : undefined;
+};
+const scenarios = chosen(SCENARIOS) ?? SCENARIOS.filter(({ name }) => !values.quick || QUICK.includes(name));
+const contenders = chosen(CONTENDERS) ?? CONTENDERS;
+const base = values.quick ? SCALES.quick : SCALES.full;
+const scale = {
+  ...base,
+  rounds: Number(values.rounds ?? base.rounds),
+  longRounds: Number(values.rounds ?? base.longRounds),
+};
+
+leaveTheCoreOfServers();
+const start = performance.now();
+const seconds = () => Math.round((performance.now() - start) / 1000);
+const { cases, failures, redisVersion } = await run({
+  contenders,
+  scenarios,
+  scale,
+  profileFolder: values.profile,
+  onProgress: (line) => console.log(`${String(seconds()).padStart(4)} s  ${line}`),
+  onResults: (results) => {
+    for (const result of results) console.log(`\n${textTable(result)}`);
+  },
+});
+
+const results: Results = {
+  date: new Date().toISOString().slice(0, 10),
+  command: ["npm run bench", ...process.argv.slice(2)].join(" "),
+  machine: machine(),
+  versions: versions(redisVersion),
+  seconds: seconds(),
+  cases,
+  failures,
+};
+writeFileSync(values.out, `${JSON.stringify(results, undefined, 1)}\n`);
+const plotFile = values.plot ?? (values.docs ? PLOT : values.out.replace(/(\.json)?$/, ".svg"));
+writeFileSync(plotFile, plot(results));
+if (values.docs) {
+  const text = readFileSync(DOCUMENT, "utf8");
+  const versionLine = Object.entries(results.versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(", ");
+  const newest = `${results.date}, in ${Math.round(results.seconds / 60)} minutes, on ${results.machine}. ${versionLine}.`;
+  writeFileSync(
+    DOCUMENT,
+    text.replace(
+      /(<!-- newest run -->\n)[\s\S]*(<!-- end of newest run -->)/,
+      (_, before, after) => `${before}\n${newest}\n\n${markdown(results)}\n\n${after}`,
+    ),
+  );
+}
+for (const { scenario, contender, round, message } of failures) {
+  console.error(`FAILED: ${contender} in ${scenario}, round ${round}: ${message}`);
+}
+console.log(`${seconds()} s; ${values.out}, ${plotFile}`);
+process.exitCode = failures.length > 0 ? 1 : 0;

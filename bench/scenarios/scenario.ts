@@ -1,0 +1,50 @@
+import type { ContenderDefinition } from "../contenders.js";
+import type { Setup } from "../messages.js";
+import type { Figures, Session } from "../session.js";
+
+/** How much is done: for figures to publish, for a look, or to see that it works. */
+export interface Scale {
+  readonly rounds: number;
+  /** Rounds of the scenarios that take long. */
+  readonly longRounds: number;
+  /** Milliseconds before and of a measurement. */
+  readonly warmUp: number;
+  readonly time: number;
+  /** Sockets of the fan-outs, and bytes of their messages. */
+  readonly fanOut: readonly number[];
+  readonly sizes: readonly number[];
+  readonly many: { readonly sockets: number; readonly channels: number };
+  readonly rpc: {
+    readonly sockets: number;
+    readonly outstanding: readonly number[];
+    readonly functions: readonly number[];
+  };
+  readonly latency: { readonly sockets: number; readonly channels: number; readonly perSecond: number };
+  readonly logins: number;
+  readonly idle: number;
+  readonly stalled: { readonly sockets: number; readonly time: number };
+  readonly growth: { readonly sockets: readonly number[]; readonly channels: readonly number[] };
+}
+
+/** What a scenario runs with. */
+export interface Stage {
+  readonly contender: ContenderDefinition;
+  readonly scale: Scale;
+  /** Starts the contender's server, and ends it after `use`. */
+  withServer(setup: Partial<Setup>, use: (session: Session) => Promise<void>): Promise<void>;
+  /** Takes down what was measured under the name of a case. */
+  record(name: string, figures: Figures): void;
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly title: string;
+  /** What the rate and the CPU time are counted by. */
+  readonly unit: string;
+  readonly isLong?: boolean;
+  run(stage: Stage): Promise<void>;
+}
+
+export const number = (value: number) => value.toLocaleString("en");
+
+export const bytes = (value: number) => (value >= 1000 ? `${Math.round(value / 1000)} KB` : `${value} B`);

@@ -52,7 +52,7 @@ async function failureOf(work: Promise<unknown>): Promise<string> {
 describe("what the benchmark checks", () => {
   it("counts deliveries, and how long they take", async () => {
     const deliveries = deliveriesOf((number) => [number]);
-    expect(await deliveries.saturate(10, 1)).to.be.at.least(20);
+    expect(await deliveries.saturate(10, 1)).to.be.at.least(10);
     const delays = await deliveries.pace(1000, 10);
     expect(delays).to.have.length(10);
     expect(delays[0]).to.be.at.least(0);

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { availableParallelism } from "node:os";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { CONTENDERS, type ContenderDefinition } from "./contenders.js";
@@ -14,15 +14,27 @@ const BUILT = join(HERE, "build");
 /** How long a process may take to start, or to answer, in milliseconds. */
 const PATIENCE = 60_000;
 
-/** Whether the servers can have a core for themselves. */
-export const isPinned =
-  availableParallelism() > 1 && spawnSync("taskset", ["--version"], { stdio: "ignore" }).status === 0;
+/** The core of the servers, and those of all else; none where there is just one, or no `taskset`. */
+const [coreOfServers, ...otherCores] = hasTaskset() ? allowedCores() : [];
 
-/** Leaves the first core to the servers, for this process and all that it starts. */
+/** Leaves a core to the servers, for this process and all that it starts. */
 export function leaveTheCoreOfServers(): void {
-  if (!isPinned) return;
-  const others = `1-${availableParallelism() - 1}`;
-  spawnSync("taskset", ["-acp", others, String(process.pid)], { stdio: "ignore" });
+  if (otherCores.length === 0) return;
+  spawnSync("taskset", ["-acp", otherCores.join(","), String(process.pid)], { stdio: "ignore" });
+}
+
+function hasTaskset(): boolean {
+  return spawnSync("taskset", ["--version"], { stdio: "ignore" }).status === 0;
+}
+
+/** The cores that this process may run on, as Linux tells. */
+function allowedCores(): number[] {
+  const path = "/proc/self/status";
+  const list = existsSync(path) && /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync(path, "utf8"))?.[1];
+  return (list || "").split(",").flatMap((range) => {
+    const [first = 0, last = first] = range.split("-").map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
 }
 
 /** Compiles what runs in processes of its own, so that no compiler runs in these. */
@@ -58,7 +70,8 @@ function start({
   env = {},
   onCoreOfServers,
 }: SpawnOptions): ChildProcess {
-  const pin = onCoreOfServers && isPinned ? ["taskset", "-c", "0"] : [];
+  const isPinned = onCoreOfServers && otherCores.length > 0;
+  const pin = isPinned ? ["taskset", "-c", String(coreOfServers)] : [];
   const [command = "", ...rest] = [
     ...pin,
     process.execPath,

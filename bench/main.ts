@@ -1,5 +1,6 @@
 /** Compares this library with its peers; see docs/performance.md. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { leaveTheCoreOfServers } from "./children.js";
@@ -46,6 +47,7 @@ const scale = {
 };
 
 leaveTheCoreOfServers();
+const [loadAverage = 0] = loadavg();
 const start = performance.now();
 const seconds = () => Math.round((performance.now() - start) / 1000);
 const { cases, failures, redisVersion } = await run({
@@ -63,6 +65,7 @@ const results: Results = {
   date: new Date().toISOString().slice(0, 10),
   command: ["npm run bench", ...process.argv.slice(2)].join(" "),
   machine: machine(),
+  loadAverage,
   versions: versions(redisVersion),
   seconds: seconds(),
   cases,
@@ -76,7 +79,7 @@ if (values.docs) {
   const versionLine = Object.entries(results.versions)
     .map(([name, version]) => `${name} ${version}`)
     .join(", ");
-  const newest = `${results.date}, in ${Math.round(results.seconds / 60)} minutes, on ${results.machine}. ${versionLine}.`;
+  const newest = `${results.date}, in ${Math.round(results.seconds / 60)} minutes, on ${results.machine}, load average ${loadAverage.toFixed(1)} before. ${versionLine}.`;
   writeFileSync(
     DOCUMENT,
     text.replace(

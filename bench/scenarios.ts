@@ -32,7 +32,7 @@ const full: Scale = {
   latency: { sockets: 1000, channels: 100, perSecond: 200 },
   logins: 1000,
   idle: 10_000,
-  stalled: { sockets: 1000, time: 2000 },
+  stalled: { sockets: 1000, filling: 1000 },
   growth: { sockets: [100, 1000, 10_000], channels: [10, 100_000] },
 };
 
@@ -62,7 +62,7 @@ const smoke: Scale = {
   latency: { sockets: 4, channels: 2, perSecond: 100 },
   logins: 5,
   idle: 10,
-  stalled: { sockets: 10, time: 20 },
+  stalled: { sockets: 10, filling: 20 },
   growth: { sockets: [4], channels: [10] },
 };
 

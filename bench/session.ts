@@ -2,7 +2,7 @@ import { type Publisher, ServerProcess } from "./children.js";
 import type { ContenderDefinition } from "./contenders.js";
 import { type ChannelsOf, type Client, logIn } from "./load/client.js";
 import { Deliveries } from "./load/deliveries.js";
-import { channelOf, type Setup } from "./messages.js";
+import { type Batch, channelOf, type Setup } from "./messages.js";
 
 /** What was measured of one contender in one round. Names are those of the metrics in report/metrics.ts. */
 export type Figures = Readonly<Record<string, number>>;
@@ -51,8 +51,12 @@ export class Session {
 
   /** Counts what clients receive: client n is in channel n modulo `channels`. */
   count(clients: readonly Client[], channels: number, size: number): Deliveries {
+    return new Deliveries(clients, { channels, size, publish: (batch) => this.publish(batch) });
+  }
+
+  publish(batch: Batch): void {
     const source = this.#publisher ?? this.server;
-    return new Deliveries(clients, { channels, size, publish: (batch) => source.publish(batch) });
+    source.publish(batch);
   }
 
   /** What so many units of work, which `work` resolves with, cost. The server has to be at rest before and after. */

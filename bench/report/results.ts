@@ -21,6 +21,8 @@ export interface Results {
   readonly date: string;
   readonly command: string;
   readonly machine: string;
+  /** Of the minute before. */
+  readonly loadAverage: number;
   readonly versions: Record<string, string>;
   readonly seconds: number;
   readonly cases: readonly CaseResult[];

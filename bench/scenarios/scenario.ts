@@ -22,7 +22,8 @@ export interface Scale {
   readonly latency: { readonly sockets: number; readonly channels: number; readonly perSecond: number };
   readonly logins: number;
   readonly idle: number;
-  readonly stalled: { readonly sockets: number; readonly time: number };
+  /** How many messages of 16 KiB those that do not read are sent. */
+  readonly stalled: { readonly sockets: number; readonly filling: number };
   readonly growth: { readonly sockets: readonly number[]; readonly channels: readonly number[] };
 }
 

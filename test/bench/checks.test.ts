@@ -102,6 +102,7 @@ describe("what the benchmark reports", () => {
     date: "2026-01-01",
     command: "npm run bench",
     machine: "one",
+    loadAverage: 0,
     versions: {},
     seconds: 1,
     cases: [result],

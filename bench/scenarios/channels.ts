@@ -14,7 +14,7 @@ export const manyChannels: Scenario = {
     for (const filter of filters) {
       await withServer({ filter }, async (session) => {
         const deliveries = await session.listen(sockets, channels, 100);
-        await deliveries.saturate(BATCH, scale.warmUp);
+        await deliveries.saturate(BATCH, scale.firstWarmUp);
         const figures = await session.measure(() => deliveries.saturate(BATCH, scale.time));
         const name = `${number(sockets)} sockets in ${number(channels)} channels`;
         record(`${name}, 100 B${filter ? ", with a filter" : ""}`, figures);

@@ -6,10 +6,12 @@ export const fanOut: Scenario = {
   title: "Fan-out: all sockets in one channel",
   unit: "delivery",
   async run({ scale, withServer, record }) {
-    const { fanOut: counts, sizes, warmUp, time } = scale;
+    const { fanOut: counts, sizes, firstWarmUp, warmUp, time } = scale;
     for (const sockets of counts) {
       await withServer({}, async (session) => {
         const deliveries = await session.listen(sockets, 1, 100);
+        await deliveries.saturate(1, firstWarmUp / 2);
+        await deliveries.saturate(10, firstWarmUp / 2);
         for (const size of sizes) {
           deliveries.size = size;
           for (const burst of [1, 10]) {

@@ -16,7 +16,7 @@ export const growth: Scenario = {
     for (const sockets of scale.growth.sockets) {
       await withServer({}, async (session) => {
         const deliveries = await session.listen(sockets, 1, 100);
-        await deliveries.saturate(1, scale.warmUp);
+        await deliveries.saturate(1, scale.firstWarmUp);
         const figures = await session.measure(() => deliveries.saturate(1, scale.time));
         record(`delivery, ${number(sockets)} sockets`, figures);
       });
@@ -28,7 +28,7 @@ export const growth: Scenario = {
         await Promise.all(clients.map((client, index) => fill(client, index, channels / count)));
         const [guest] = await session.logIn(1);
         if (!guest) return;
-        await comeAndGo(guest, scale.warmUp);
+        await comeAndGo(guest, scale.firstWarmUp);
         const figures = await session.measure(() => comeAndGo(guest, scale.time));
         record(`join and leave, ${number(channels)} channels`, figures);
       });

@@ -9,7 +9,7 @@ export const latency: Scenario = {
     const { sockets, channels, perSecond } = scale.latency;
     await withServer({}, async (session) => {
       const deliveries = await session.listen(sockets, channels, 100);
-      await deliveries.pace(perSecond, scale.warmUp);
+      await deliveries.pace(perSecond, scale.firstWarmUp);
       let delays: number[] = [];
       const { cpu, busy, loadBusy } = await session.measure(async () => {
         delays = await deliveries.pace(perSecond, scale.time * 2);

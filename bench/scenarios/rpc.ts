@@ -14,15 +14,19 @@ export const rpc: Scenario = {
         const clients = await session.logIn(scale.rpc.sockets);
         const calls = new Calls(clients);
         const of = functions === 1 ? "one function" : `${number(functions)} functions`;
+        const most = Math.max(...scale.rpc.outstanding);
+        await calls.run("echo", most, scale.firstWarmUp);
         await run(stage, session, `${of}, `, (outstanding, time) => calls.run("echo", outstanding, time));
-        if (functions > 1) return;
+        if (functions > 1 || !scale.rpc.others) return;
         if (contender.features.includes("route")) {
+          await calls.run("route", most, scale.firstWarmUp);
           await run(stage, session, "Express route, ", (outstanding, time) =>
             calls.run("route", outstanding, time),
           );
         }
         if (contender.features.includes("calls")) {
           for (const client of clients) client.answer();
+          await session.server.call(most, scale.firstWarmUp);
           await run(stage, session, "server to client, ", (outstanding, time) =>
             session.server.call(outstanding, time),
           );

@@ -7,8 +7,11 @@ export interface Scale {
   readonly rounds: number;
   /** Rounds of the scenarios that take long. */
   readonly longRounds: number;
-  /** Milliseconds before and of a measurement. */
+  /** Milliseconds before the first measurement of a server, while its code is compiled. */
+  readonly firstWarmUp: number;
+  /** Milliseconds before each further one. */
   readonly warmUp: number;
+  /** Milliseconds of a measurement. */
   readonly time: number;
   /** Sockets of the fan-outs, and bytes of their messages. */
   readonly fanOut: readonly number[];
@@ -18,6 +21,8 @@ export interface Scale {
     readonly sockets: number;
     readonly outstanding: readonly number[];
     readonly functions: readonly number[];
+    /** Whether routes and clients are called, too. */
+    readonly others: boolean;
   };
   readonly latency: { readonly sockets: number; readonly channels: number; readonly perSecond: number };
   readonly logins: number;

@@ -22,7 +22,7 @@ export const stalled: Scenario = {
       const count = Math.max(1, sockets / 100);
       const stalling = await session.logIn(count, () => [channelOf(0, 2), channelOf(1, 2)]);
       const deliveries = await session.listen(sockets - count, 1, SIZE);
-      await deliveries.saturate(1, scale.warmUp);
+      await deliveries.saturate(1, scale.firstWarmUp);
       const before = await session.server.memory();
       for (const client of stalling) client.stall();
       await fill(session, filling);

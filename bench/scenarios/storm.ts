@@ -9,7 +9,7 @@ export const storm: Scenario = {
     const { logins } = scale;
     await withServer({}, async (session) => {
       // what is compiled once is compiled before
-      await session.logIn(Math.ceil(logins / 5), (index) => threeChannels(-1 - index));
+      await session.logIn(logins, (index) => threeChannels(-1 - index));
       const figures = await session.measure(async () => {
         await session.logIn(logins, threeChannels);
         return logins;

@@ -101,15 +101,10 @@ export class ServerProcess {
   readonly #name: string;
   port = 0;
 
-  static async start(
-    contender: ContenderDefinition,
-    setup: Setup,
-    profileFolder?: string,
-  ): Promise<ServerProcess> {
-    const profile = profileFolder ? ["--cpu-prof", `--cpu-prof-dir=${profileFolder}`] : [];
+  static async start(contender: ContenderDefinition, setup: Setup): Promise<ServerProcess> {
     const child = start({
       script: contender.script.replace(/ts$/, "js"),
-      nodeOptions: ["--expose-gc", ...profile],
+      nodeOptions: ["--expose-gc"],
       env: { SETUP: JSON.stringify(setup), NODE_ENV: "production" },
       onCoreOfServers: true,
     });
@@ -144,6 +139,13 @@ export class ServerProcess {
     const told = this.#told("called");
     this.#order({ type: "call", outstanding, milliseconds });
     return (await told).calls;
+  }
+
+  /** Begins a CPU profile, or writes the one that has begun into a file. */
+  async profile(file?: string): Promise<void> {
+    const told = this.#told("profiled");
+    this.#order({ type: "profile", ...(file ? { file } : {}) });
+    await told;
   }
 
   stop(): Promise<void> {

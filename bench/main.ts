@@ -1,12 +1,12 @@
 /** Compares this library with its peers; see docs/performance.md. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { leaveTheCoreOfServers } from "./children.js";
 import { CONTENDERS } from "./contenders.js";
 import { plot } from "./report/plot.js";
-import type { Results } from "./report/results.js";
+import type { CaseResult, Results } from "./report/results.js";
 import { markdown, textTable } from "./report/table.js";
 import { run } from "./run.js";
 import { QUICK, SCALES, SCENARIOS } from "./scenarios.js";
@@ -22,6 +22,7 @@ const { values } = parseArgs({
     only: { type: "string", multiple: true, default: [] },
     rounds: { type: "string" },
     out: { type: "string", default: "bench.json" },
+    add: { type: "boolean", default: false },
     plot: { type: "string" },
     docs: { type: "boolean", default: false },
     profile: { type: "string" },
@@ -46,6 +47,7 @@ const scale = {
   longRounds: Number(values.rounds ?? base.longRounds),
 };
 
+if (values.profile) mkdirSync(values.profile, { recursive: true });
 leaveTheCoreOfServers();
 const [loadAverage = 0] = loadavg();
 const start = performance.now();
@@ -54,13 +56,23 @@ const { cases, failures, redisVersion } = await run({
   contenders,
   scenarios,
   scale,
-  profileFolder: values.profile,
+  profileFolder: values.profile && resolve(values.profile),
   onProgress: (line) => console.log(`${String(seconds()).padStart(4)} s  ${line}`),
   onResults: (results) => {
     for (const result of results) console.log(`\n${textTable(result)}`);
   },
 });
 
+/** What an earlier run has measured of other scenarios. */
+function earlier(): Pick<Results, "cases" | "failures"> {
+  if (!values.add) return { cases: [], failures: [] };
+  const all: Results = JSON.parse(readFileSync(values.out, "utf8"));
+  const isOther = ({ scenario }: { scenario: string }) => !scenarios.some(({ name }) => name === scenario);
+  return { cases: all.cases.filter(isOther), failures: all.failures.filter(isOther) };
+}
+
+const place = (result: CaseResult) => SCENARIOS.findIndex(({ name }) => name === result.scenario);
+const before = earlier();
 const results: Results = {
   date: new Date().toISOString().slice(0, 10),
   command: ["npm run bench", ...process.argv.slice(2)].join(" "),
@@ -68,8 +80,8 @@ const results: Results = {
   loadAverage,
   versions: versions(redisVersion),
   seconds: seconds(),
-  cases,
-  failures,
+  cases: [...before.cases, ...cases].sort((a, b) => place(a) - place(b)),
+  failures: [...before.failures, ...failures],
 };
 writeFileSync(values.out, `${JSON.stringify(results, undefined, 1)}\n`);
 const plotFile = values.plot ?? (values.docs ? PLOT : values.out.replace(/(\.json)?$/, ".svg"));
@@ -79,12 +91,12 @@ if (values.docs) {
   const versionLine = Object.entries(results.versions)
     .map(([name, version]) => `${name} ${version}`)
     .join(", ");
-  const newest = `${results.date}, in ${Math.round(results.seconds / 60)} minutes, on ${results.machine}, load average ${loadAverage.toFixed(1)} before. ${versionLine}.`;
+  const newest = `${results.date}, on ${results.machine}, load average ${loadAverage.toFixed(1)} before. ${versionLine}.`;
   writeFileSync(
     DOCUMENT,
     text.replace(
       /(<!-- newest run -->\n)[\s\S]*(<!-- end of newest run -->)/,
-      (_, before, after) => `${before}\n${newest}\n\n${markdown(results)}\n\n${after}`,
+      (_, head, after) => `${head}\n${newest}\n\n${markdown(results)}\n\n${after}`,
     ),
   );
 }

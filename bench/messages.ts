@@ -26,6 +26,8 @@ export type Order =
   | { readonly type: "usage" }
   | { readonly type: "memory" }
   | { readonly type: "publish"; readonly batch: Batch }
+  /** Begin a CPU profile, or write the one that has begun into this file. */
+  | { readonly type: "profile"; readonly file?: string }
   /** Call each client, so many times at once, for so long. */
   | { readonly type: "call"; readonly outstanding: number; readonly milliseconds: number };
 
@@ -35,6 +37,7 @@ export type Told =
   | { readonly type: "usage"; readonly cpu: number; readonly rss: number }
   /** Bytes, after collecting garbage. */
   | { readonly type: "memory"; readonly rss: number; readonly heap: number }
+  | { readonly type: "profiled" }
   | { readonly type: "called"; readonly calls: number };
 
 /** By what a message is found in what a socket receives: this, its number, and when it was published. */

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { type Publisher, ServerProcess } from "./children.js";
 import type { ContenderDefinition } from "./contenders.js";
 import { type ChannelsOf, type Client, logIn } from "./load/client.js";
@@ -20,20 +21,18 @@ export class Session {
   readonly server: ServerProcess;
   readonly #publisher: Publisher | undefined;
   readonly #clients: Client[] = [];
+  readonly #profileFolder: string | undefined;
+  #profiles = 0;
 
-  static async start({ contender, setup, publisher, profileFolder }: SessionOptions): Promise<Session> {
-    const server = await ServerProcess.start(contender, setup, profileFolder);
-    return new Session(contender, server, publisher);
+  static async start(options: SessionOptions): Promise<Session> {
+    return new Session(await ServerProcess.start(options.contender, options.setup), options);
   }
 
-  private constructor(
-    contender: ContenderDefinition,
-    server: ServerProcess,
-    publisher: Publisher | undefined,
-  ) {
+  private constructor(server: ServerProcess, { contender, publisher, profileFolder }: SessionOptions) {
     this.contender = contender;
     this.server = server;
     this.#publisher = publisher;
+    this.#profileFolder = profileFolder;
   }
 
   /** Lets clients in. */
@@ -61,6 +60,7 @@ export class Session {
 
   /** What so many units of work, which `work` resolves with, cost. The server has to be at rest before and after. */
   async measure(work: () => Promise<number>): Promise<Figures> {
+    if (this.#profileFolder) await this.server.profile();
     const before = await this.server.usage();
     const loadBefore = process.cpuUsage();
     const start = performance.now();
@@ -68,6 +68,10 @@ export class Session {
     const seconds = (performance.now() - start) / 1000;
     const { user, system } = process.cpuUsage(loadBefore);
     const cpu = (await this.server.usage()).cpu - before.cpu;
+    if (this.#profileFolder) {
+      const name = `${this.contender.name}-${this.server.port}-${++this.#profiles}.cpuprofile`;
+      await this.server.profile(join(this.#profileFolder, name));
+    }
     return {
       rate: units / seconds,
       cpu: cpu / units,

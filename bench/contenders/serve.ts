@@ -1,5 +1,7 @@
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import type { Server } from "node:http";
+import { Session } from "node:inspector/promises";
 import type { AddressInfo } from "node:net";
 import { type Batch, channelOf, makeMessage, mark, type Order, type Setup, type Told } from "../messages.js";
 
@@ -46,6 +48,10 @@ async function obey(order: Order, contender: Contender): Promise<void> {
       return tellMemory();
     case "publish":
       return publish(order.batch, contender);
+    case "profile":
+      await profile(order.file);
+      tell({ type: "profiled" });
+      return;
     case "call": {
       const end = Date.now() + order.milliseconds;
       const loops = (contender.clients?.() ?? []).flatMap((call) =>
@@ -55,6 +61,20 @@ async function obey(order: Order, contender: Contender): Promise<void> {
       tell({ type: "called", calls: calls.reduce((sum, count) => sum + count, 0) });
     }
   }
+}
+
+const inspector = new Session();
+
+async function profile(file: string | undefined): Promise<void> {
+  if (file === undefined) {
+    inspector.connect();
+    await inspector.post("Profiler.enable");
+    await inspector.post("Profiler.start");
+    return;
+  }
+  const { profile: taken } = await inspector.post("Profiler.stop");
+  inspector.disconnect();
+  await writeFile(file, JSON.stringify(taken));
 }
 
 async function tellMemory(): Promise<void> {

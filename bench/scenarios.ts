@@ -1,5 +1,5 @@
 import { manyChannels } from "./scenarios/channels.js";
-import { fanOut } from "./scenarios/fan-out.js";
+import { fanOut, largeFanOut } from "./scenarios/fan-out.js";
 import { growth } from "./scenarios/growth.js";
 import { latency } from "./scenarios/latency.js";
 import { memory } from "./scenarios/memory.js";
@@ -10,6 +10,7 @@ import { storm } from "./scenarios/storm.js";
 
 export const SCENARIOS: readonly Scenario[] = [
   fanOut,
+  largeFanOut,
   manyChannels,
   rpc,
   latency,
@@ -26,8 +27,7 @@ const full: Scale = {
   firstWarmUp: 1500,
   warmUp: 300,
   time: 1000,
-  fanOut: [1000, 5000],
-  sizes: [100, 1000],
+  fanOut: { sockets: 1000, manySockets: 5000, sizes: [100, 1000] },
   many: { sockets: 5000, channels: 1000 },
   rpc: { sockets: 50, outstanding: [1, 20], functions: [1, 1000], others: true },
   latency: { sockets: 1000, channels: 100, perSecond: 200 },
@@ -45,8 +45,7 @@ const quick: Scale = {
   firstWarmUp: 800,
   warmUp: 200,
   time: 500,
-  fanOut: [1000],
-  sizes: [100],
+  fanOut: { ...full.fanOut, sizes: [100] },
   rpc: { ...full.rpc, functions: [1], others: false },
 };
 
@@ -57,8 +56,7 @@ const smoke: Scale = {
   firstWarmUp: 5,
   warmUp: 5,
   time: 20,
-  fanOut: [4],
-  sizes: [100],
+  fanOut: { sockets: 4, manySockets: 6, sizes: [100] },
   many: { sockets: 6, channels: 3 },
   rpc: { sockets: 2, outstanding: [1, 20], functions: [1, 3], others: true },
   latency: { sockets: 4, channels: 2, perSecond: 100 },

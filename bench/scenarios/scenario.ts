@@ -13,9 +13,12 @@ export interface Scale {
   readonly warmUp: number;
   /** Milliseconds of a measurement. */
   readonly time: number;
-  /** Sockets of the fan-outs, and bytes of their messages. */
-  readonly fanOut: readonly number[];
-  readonly sizes: readonly number[];
+  readonly fanOut: {
+    readonly sockets: number;
+    readonly manySockets: number;
+    /** Bytes of the messages. */
+    readonly sizes: readonly number[];
+  };
   readonly many: { readonly sockets: number; readonly channels: number };
   readonly rpc: {
     readonly sockets: number;

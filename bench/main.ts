@@ -8,7 +8,7 @@ import { CONTENDERS } from "./contenders.js";
 import { plot } from "./report/plot.js";
 import type { CaseResult, Results } from "./report/results.js";
 import { markdown, textTable } from "./report/table.js";
-import { run } from "./run.js";
+import { type Outcome, run } from "./run.js";
 import { QUICK, SCALES, SCENARIOS } from "./scenarios.js";
 import { machine, versions } from "./versions.js";
 
@@ -52,16 +52,25 @@ leaveTheCoreOfServers();
 const [loadAverage = 0] = loadavg();
 const start = performance.now();
 const seconds = () => Math.round((performance.now() - start) / 1000);
-const { cases, failures, redisVersion } = await run({
+const before = earlier();
+const plotFile = values.plot ?? (values.docs ? PLOT : values.out.replace(/(\.json)?$/, ".svg"));
+
+const { failures } = await run({
   contenders,
   scenarios,
   scale,
   profileFolder: values.profile && resolve(values.profile),
   onProgress: (line) => console.log(`${String(seconds()).padStart(4)} s  ${line}`),
-  onResults: (results) => {
+  onResults: (results, all) => {
     for (const result of results) console.log(`\n${textTable(result)}`);
+    save(all);
   },
 });
+for (const { scenario, contender, round, message } of failures) {
+  console.error(`FAILED: ${contender} in ${scenario}, round ${round}: ${message}`);
+}
+console.log(`${seconds()} s; ${values.out}, ${plotFile}`);
+process.exitCode = failures.length > 0 ? 1 : 0;
 
 /** What an earlier run has measured of other scenarios. */
 function earlier(): Pick<Results, "cases" | "failures"> {
@@ -71,37 +80,35 @@ function earlier(): Pick<Results, "cases" | "failures"> {
   return { cases: all.cases.filter(isOther), failures: all.failures.filter(isOther) };
 }
 
-const place = (result: CaseResult) => SCENARIOS.findIndex(({ name }) => name === result.scenario);
-const before = earlier();
-const results: Results = {
-  date: new Date().toISOString().slice(0, 10),
-  command: ["npm run bench", ...process.argv.slice(2)].join(" "),
-  machine: machine(),
-  loadAverage,
-  versions: versions(redisVersion),
-  seconds: seconds(),
-  cases: [...before.cases, ...cases].sort((a, b) => place(a) - place(b)),
-  failures: [...before.failures, ...failures],
-};
-writeFileSync(values.out, `${JSON.stringify(results, undefined, 1)}\n`);
-const plotFile = values.plot ?? (values.docs ? PLOT : values.out.replace(/(\.json)?$/, ".svg"));
-writeFileSync(plotFile, plot(results));
-if (values.docs) {
+function save({ cases, failures, redisVersion }: Outcome): void {
+  const results: Results = {
+    date: new Date().toISOString().slice(0, 10),
+    command: ["npm run bench", ...process.argv.slice(2)].join(" "),
+    machine: machine(),
+    loadAverage,
+    versions: versions(redisVersion),
+    seconds: seconds(),
+    cases: [...before.cases, ...cases].sort((a, b) => place(a) - place(b)),
+    failures: [...before.failures, ...failures],
+  };
+  writeFileSync(values.out, `${JSON.stringify(results, undefined, 1)}\n`);
+  writeFileSync(plotFile, plot(results));
+  if (values.docs) document(results);
+}
+
+function document(results: Results): void {
+  const list = Object.entries(results.versions).map(([name, version]) => `${name} ${version}`);
+  const heading = `${results.date}, on ${results.machine}, load average ${loadAverage.toFixed(1)} before. ${list.join(", ")}.`;
   const text = readFileSync(DOCUMENT, "utf8");
-  const versionLine = Object.entries(results.versions)
-    .map(([name, version]) => `${name} ${version}`)
-    .join(", ");
-  const newest = `${results.date}, on ${results.machine}, load average ${loadAverage.toFixed(1)} before. ${versionLine}.`;
   writeFileSync(
     DOCUMENT,
     text.replace(
       /(<!-- newest run -->\n)[\s\S]*(<!-- end of newest run -->)/,
-      (_, head, after) => `${head}\n${newest}\n\n${markdown(results)}\n\n${after}`,
+      (_, head, after) => `${head}\n${heading}\n\n${markdown(results)}\n\n${after}`,
     ),
   );
 }
-for (const { scenario, contender, round, message } of failures) {
-  console.error(`FAILED: ${contender} in ${scenario}, round ${round}: ${message}`);
+
+function place(result: CaseResult): number {
+  return SCENARIOS.findIndex(({ name }) => name === result.scenario);
 }
-console.log(`${seconds()} s; ${values.out}, ${plotFile}`);
-process.exitCode = failures.length > 0 ? 1 : 0;

@@ -14,8 +14,8 @@ export interface Plan {
   readonly profileFolder?: string | undefined;
   /** Called as it goes on. */
   readonly onProgress?: (line: string) => void;
-  /** Called when all rounds of a scenario are done. */
-  readonly onResults?: (cases: readonly CaseResult[]) => void;
+  /** Called when all rounds of a scenario are done, with its cases, and with all that there is so far. */
+  readonly onResults?: (cases: readonly CaseResult[], all: Outcome) => void;
 }
 
 export interface Outcome {
@@ -49,7 +49,7 @@ export async function run(plan: Plan): Promise<Outcome> {
         }
       }
       cases.push(...own);
-      plan.onResults?.(own);
+      plan.onResults?.(own, { cases, failures, redisVersion });
     }
     return { cases, failures, redisVersion };
   } finally {

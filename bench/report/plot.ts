@@ -3,7 +3,9 @@ import { advantage, type CaseResult, contendersOf, metricsOf, type Results } fro
 const WIDTH = 900;
 const LEFT = 400;
 const RIGHT = 30;
-const ROW = 24;
+const ROW = 34;
+/** Between the contenders of one row. */
+const STEP = 3.5;
 const TOP = 96;
 /** The scale's ends, in ratios. */
 const LEAST = 1 / 4;
@@ -79,19 +81,20 @@ function row(result: CaseResult, top: number): string {
   const peer = contendersOf(result).some(({ name }) => name === "socket.io") ? "socket.io" : "version-2";
   const [metric] = metricsOf(result);
   const y = top + 4;
-  const marks = MARKERS.map(({ contender, style, shape }) => {
+  const marks = MARKERS.map(({ contender, style, shape }, index) => {
     const ratio = metric && contender !== peer ? advantage(result, contender, peer, metric) : undefined;
     if (!ratio) return "";
-    return `<line class="spread ${style}" x1="${x(ratio.least)}" x2="${x(ratio.most)}" y1="${y}" y2="${y}"/>${draw(shape, style, x(ratio.median), y)}`;
+    const own = y + (index - (MARKERS.length - 1) / 2) * STEP;
+    return `<line class="spread ${style}" x1="${x(ratio.least)}" x2="${x(ratio.most)}" y1="${own}" y2="${own}"/>${draw(shape, style, x(ratio.median), own)}`;
   });
   const label = `${result.scenario}: ${result.name}${peer === "socket.io" ? "" : " *"}`;
   return `<text x="${LEFT - 12}" y="${y + 4}" text-anchor="end">${shorten(label)}</text>${marks.join("")}`;
 }
 
 function draw(shape: Marker["shape"], style: string, left: number, top: number): string {
-  if (shape === "circle") return `<circle class="${style}" cx="${left}" cy="${top}" r="4.5"/>`;
+  if (shape === "circle") return `<circle class="${style}" cx="${left}" cy="${top}" r="3.5"/>`;
   const turned = shape === "diamond" ? ` transform="rotate(45 ${left} ${top})"` : "";
-  return `<rect class="${style}" x="${left - 4}" y="${top - 4}" width="8" height="8"${turned}/>`;
+  return `<rect class="${style}" x="${left - 3}" y="${top - 3}" width="6" height="6"${turned}/>`;
 }
 
 /** A logarithmic scale. */

@@ -25,7 +25,11 @@ export const functionNames = Array.from({ length: setup.functions }, (_, index) 
 /** What clients are called with. */
 export const CLIENT_FUNCTION = "echo";
 
-const tell = (told: Told) => process.send?.(told);
+// who has started it may be gone
+process.on("disconnect", () => process.exit());
+const tell = (told: Told) => {
+  if (process.connected) process.send?.(told);
+};
 
 /** Listens, and does what it is told to, until the process that has started it is gone. */
 export async function serve(contender: Contender): Promise<void> {
@@ -33,7 +37,6 @@ export async function serve(contender: Contender): Promise<void> {
   http.listen(0, "127.0.0.1", 4096);
   await once(http, "listening");
   process.on("message", (order: Order) => void obey(order, contender));
-  process.on("disconnect", () => process.exit());
   tell({ type: "ready", port: (http.address() as AddressInfo).port });
 }
 

@@ -105,5 +105,5 @@ function x(ratio: number): number {
 }
 
 function shorten(text: string): string {
-  return text.length > 66 ? `${text.slice(0, 65)}…` : text;
+  return text.length > 56 ? `${text.slice(0, 55)}…` : text;
 }

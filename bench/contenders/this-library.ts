@@ -1,0 +1,48 @@
+import { createServer } from "node:http";
+import express, { type Request, type Response } from "express";
+import { createClient } from "redis";
+import sockjs from "sockjs";
+import { CLIENT_FUNCTION, functionNames, serve, setup } from "./serve.js";
+
+const dist = new URL("../../dist/", import.meta.url);
+const { TokenSocketServer } = (await import(
+  new URL("index.js", dist).href
+)) as typeof import("../../lib/index.js");
+const { memoryRedis } = (await import(
+  new URL("memory.js", dist).href
+)) as typeof import("../../lib/memory.js");
+
+async function connect() {
+  const client = createClient({ socket: { host: "127.0.0.1", port: Number(setup.redis) } });
+  const pubsubClient = client.duplicate();
+  for (const each of [client, pubsubClient]) each.on("error", () => {});
+  await Promise.all([client.connect(), pubsubClient.connect()]);
+  return { client, pubsubClient };
+}
+
+function embedded() {
+  const client = memoryRedis();
+  return { client, pubsubClient: client };
+}
+
+const app = express();
+const http = createServer(app);
+const { client, pubsubClient } = setup.redis === undefined ? embedded() : await connect();
+const echo = (_auth: unknown, data: unknown) => data;
+const tokenServer = new TokenSocketServer(app, client, sockjs.createServer({ log: () => {} }), {
+  pubsubClient,
+  authentication: () => ({ name: "bench" }),
+  socketController: Object.fromEntries(functionNames.map((name) => [name, echo])),
+  routes: { route: (req: Request, res: Response) => res.json(req.body) },
+  ...(setup.filter ? { filter: (_socket: unknown, _channel: string, message: unknown) => message } : {}),
+  limits: { framesPerSecond: Number.POSITIVE_INFINITY, frameBurst: Number.POSITIVE_INFINITY },
+});
+tokenServer.attach(http);
+await tokenServer.ready();
+
+await serve({
+  http,
+  publish: (channel, message) => void tokenServer.publish(channel, message),
+  clients: () =>
+    tokenServer.sockets().map((socket) => (data) => tokenServer.rpc(socket, CLIENT_FUNCTION, data)),
+});

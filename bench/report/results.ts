@@ -1,0 +1,100 @@
+import { CONTENDERS, type ContenderDefinition } from "../contenders.js";
+import type { Figures } from "../session.js";
+
+export interface CaseResult {
+  readonly scenario: string;
+  readonly title: string;
+  readonly unit: string;
+  readonly name: string;
+  /** By contender, one for each round in which it was measured. */
+  readonly rounds: Record<string, (Figures | undefined)[]>;
+}
+
+export interface Failure {
+  readonly scenario: string;
+  readonly contender: string;
+  readonly round: number;
+  readonly message: string;
+}
+
+export interface Results {
+  readonly date: string;
+  readonly command: string;
+  readonly machine: string;
+  /** Of the minute before. */
+  readonly loadAverage: number;
+  readonly versions: Record<string, string>;
+  readonly seconds: number;
+  readonly cases: readonly CaseResult[];
+  readonly failures: readonly Failure[];
+}
+
+export interface Metric {
+  readonly name: string;
+  readonly title: string;
+  readonly isBetter: "more" | "less";
+  readonly digits: number;
+}
+
+/** What is shown; the first that a case has is the one that it is about. */
+export const METRICS: readonly Metric[] = [
+  { name: "rate", title: "a second", isBetter: "more", digits: 0 },
+  { name: "p50", title: "p50, ms", isBetter: "less", digits: 2 },
+  { name: "p99", title: "p99, ms", isBetter: "less", digits: 2 },
+  { name: "p999", title: "p99.9, ms", isBetter: "less", digits: 2 },
+  { name: "rss", title: "RSS, KiB", isBetter: "less", digits: 1 },
+  { name: "heap", title: "heap, KiB", isBetter: "less", digits: 1 },
+  { name: "growth", title: "RSS grown, MiB", isBetter: "less", digits: 1 },
+  { name: "cpu", title: "CPU, µs", isBetter: "less", digits: 2 },
+];
+
+/** A number with its spread over the rounds. */
+export interface Spread {
+  readonly median: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+export function metricsOf({ rounds }: CaseResult): Metric[] {
+  const all = Object.values(rounds).flat();
+  return METRICS.filter(({ name }) => all.some((figures) => figures?.[name] !== undefined));
+}
+
+export function spreadOf({ rounds }: CaseResult, contender: string, metric: string): Spread | undefined {
+  return spread((rounds[contender] ?? []).flatMap((figures) => figures?.[metric] ?? []));
+}
+
+/** How many times as good as a peer in the same round it was: above 1 is better. */
+export function advantage(
+  { rounds }: CaseResult,
+  contender: string,
+  peer: string,
+  { name, isBetter }: Metric,
+): Spread | undefined {
+  const ratios = (rounds[contender] ?? []).flatMap((figures, round) => {
+    const [mine, theirs] = [figures?.[name], rounds[peer]?.[round]?.[name]];
+    if (mine === undefined || theirs === undefined || mine <= 0 || theirs <= 0) return [];
+    return isBetter === "more" ? mine / theirs : theirs / mine;
+  });
+  return spread(ratios);
+}
+
+/** With whom one of ours is compared. */
+export function peersOf({ framing }: ContenderDefinition): string[] {
+  return ["socket.io", "version-2", framing === "sockjs" ? "bare-sockjs" : "bare-ws"];
+}
+
+/** The contenders that were measured in a case. */
+export function contendersOf({ rounds }: CaseResult): ContenderDefinition[] {
+  return CONTENDERS.filter(({ name }) => rounds[name]?.some((figures) => figures !== undefined));
+}
+
+function spread(values: readonly number[]): Spread | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [least, most] = [sorted[0], sorted.at(-1)];
+  const half = Math.floor(sorted.length / 2);
+  const [upper, lower] = [sorted[half], sorted[sorted.length % 2 === 0 ? half - 1 : half]];
+  if (least === undefined || most === undefined || upper === undefined || lower === undefined)
+    return undefined;
+  return { median: (upper + lower) / 2, least, most };
+}

@@ -1,0 +1,96 @@
+import {
+  advantage,
+  type CaseResult,
+  contendersOf,
+  type Metric,
+  metricsOf,
+  peersOf,
+  type Results,
+  type Spread,
+  spreadOf,
+} from "./results.js";
+
+const PEERS = ["÷ Socket.IO", "÷ version 2", "÷ bare"];
+
+/** The heading of each column, and a row for each contender. */
+function rowsOf(result: CaseResult): string[][] {
+  const metrics = metricsOf(result);
+  const [main] = metrics;
+  const cpu = metrics.find(({ name }) => name === "cpu");
+  const head = ["", ...metrics.map(({ title }) => title), "server busy", ...PEERS];
+  const rows = contendersOf(result).map((contender) => {
+    const figures = metrics.map(({ name, digits }) => show(spreadOf(result, contender.name, name), digits));
+    const busy = spreadOf(result, contender.name, "busy");
+    const ratios = peersOf(contender).map((peer) =>
+      contender.isOurs && main ? compare(result, contender.name, peer, main, cpu) : "",
+    );
+    return [contender.title, ...figures, busy ? `${Math.round(busy.median * 100)} %` : "", ...ratios];
+  });
+  return [head, ...rows];
+}
+
+function compare(
+  result: CaseResult,
+  contender: string,
+  peer: string,
+  main: Metric,
+  cpu: Metric | undefined,
+): string {
+  const ratio = advantage(result, contender, peer, main);
+  if (!ratio) return "";
+  const spread = ratio.least === ratio.most ? "" : ` (${ratio.least.toFixed(2)}–${ratio.most.toFixed(2)})`;
+  const ofCpu = cpu && cpu !== main ? advantage(result, contender, peer, cpu) : undefined;
+  return `${ratio.median.toFixed(2)}${spread}${ofCpu ? `, CPU ${ofCpu.median.toFixed(2)}` : ""}`;
+}
+
+function show(spread: Spread | undefined, digits: number): string {
+  if (!spread) return "";
+  const { median } = spread;
+  return median.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+const headingOf = ({ title, name, unit }: CaseResult) => `${title}: ${name} (unit: ${unit})`;
+
+/** For a terminal. */
+export function textTable(result: CaseResult): string {
+  const rows = rowsOf(result);
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? "").length)),
+  );
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join("  "),
+  );
+  return `${headingOf(result)}\n${lines.join("\n")}\n`;
+}
+
+/** For docs/performance.md. */
+export function markdown({ cases, failures }: Results): string {
+  const parts: string[] = [];
+  let scenario = "";
+  for (const result of cases) {
+    if (result.scenario !== scenario) {
+      scenario = result.scenario;
+      parts.push(`### ${result.title}`, `The unit is one ${result.unit}.`);
+    }
+    const [head = [], ...rows] = rowsOf(result);
+    const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+    const rule = line(head.map((_, column) => (column === 0 ? "---" : "--:")));
+    parts.push(`**${capital(result.name)}**`, [line(head), rule, ...rows.map(line)].join("\n"));
+  }
+  if (failures.length > 0) {
+    const lines = failures.map(
+      ({ scenario: name, contender, round, message }) =>
+        `- ${contender} in ${name}, round ${round}: ${message}`,
+    );
+    parts.push("### What failed", lines.join("\n"));
+  }
+  return parts.join("\n\n");
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,87 @@
+import { join } from "node:path";
+import { type Publisher, ServerProcess } from "./children.js";
+import type { ContenderDefinition } from "./contenders.js";
+import { type ChannelsOf, type Client, logIn } from "./load/client.js";
+import { Deliveries } from "./load/deliveries.js";
+import { type Batch, channelOf, type Setup } from "./messages.js";
+
+/** What was measured of one contender in one round. Names are those of the metrics in report/metrics.ts. */
+export type Figures = Readonly<Record<string, number>>;
+
+export interface SessionOptions {
+  readonly contender: ContenderDefinition;
+  readonly setup: Setup;
+  readonly publisher: Publisher | undefined;
+  readonly profileFolder?: string | undefined;
+}
+
+/** A contender's server and its clients, from its start to its end. */
+export class Session {
+  readonly contender: ContenderDefinition;
+  readonly server: ServerProcess;
+  readonly #publisher: Publisher | undefined;
+  readonly #clients: Client[] = [];
+  readonly #profileFolder: string | undefined;
+  #profiles = 0;
+
+  static async start(options: SessionOptions): Promise<Session> {
+    return new Session(await ServerProcess.start(options.contender, options.setup), options);
+  }
+
+  private constructor(server: ServerProcess, { contender, publisher, profileFolder }: SessionOptions) {
+    this.contender = contender;
+    this.server = server;
+    this.#publisher = publisher;
+    this.#profileFolder = profileFolder;
+  }
+
+  /** Lets clients in. */
+  async logIn(count: number, channelsOf: ChannelsOf = () => []): Promise<Client[]> {
+    const clients = await logIn(this.server.port, this.contender, count, channelsOf);
+    this.#clients.push(...clients);
+    return clients;
+  }
+
+  /** Lets clients in, each into one of so many channels, and counts what they receive. */
+  async listen(count: number, channels: number, size: number): Promise<Deliveries> {
+    const clients = await this.logIn(count, (index) => [channelOf(index, channels)]);
+    return this.count(clients, channels, size);
+  }
+
+  /** Counts what clients receive: client n is in channel n modulo `channels`. */
+  count(clients: readonly Client[], channels: number, size: number): Deliveries {
+    return new Deliveries(clients, { channels, size, publish: (batch) => this.publish(batch) });
+  }
+
+  publish(batch: Batch): void {
+    const source = this.#publisher ?? this.server;
+    source.publish(batch);
+  }
+
+  /** What so many units of work, which `work` resolves with, cost. The server has to be at rest before and after. */
+  async measure(work: () => Promise<number>): Promise<Figures> {
+    if (this.#profileFolder) await this.server.profile();
+    const before = await this.server.usage();
+    const loadBefore = process.cpuUsage();
+    const start = performance.now();
+    const units = await work();
+    const seconds = (performance.now() - start) / 1000;
+    const { user, system } = process.cpuUsage(loadBefore);
+    const cpu = (await this.server.usage()).cpu - before.cpu;
+    if (this.#profileFolder) {
+      const name = `${this.contender.name}-${this.server.port}-${++this.#profiles}.cpuprofile`;
+      await this.server.profile(join(this.#profileFolder, name));
+    }
+    return {
+      rate: units / seconds,
+      cpu: cpu / units,
+      busy: cpu / 1e6 / seconds,
+      loadBusy: (user + system) / 1e6 / seconds,
+    };
+  }
+
+  async end(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    await this.server.stop();
+  }
+}

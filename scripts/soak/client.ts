@@ -7,8 +7,8 @@ export class Tally {
   connected = 0;
   /** Sockets that were lost without having been closed here. */
   lost = 0;
-  /** How many of these by their close codes. */
-  readonly lostBy: Record<number, number> = {};
+  /** How many of these by their close codes, or by the errors before them. */
+  readonly lostBy: Record<string, number> = {};
   answered = 0;
   /** Requests that were answered with an error, as they are while Redis is away. */
   refused = 0;
@@ -93,14 +93,18 @@ export class SoakClient {
     this.#closed = new Promise((resolve) => {
       socket.on("close", (code) => {
         if (!this.#isClosing) {
+          const why = failure?.message ?? code;
           tally.lost++;
-          tally.lostBy[code] = (tally.lostBy[code] ?? 0) + 1;
+          tally.lostBy[why] = (tally.lostBy[why] ?? 0) + 1;
         }
         this.#fail();
         resolve();
       });
     });
-    socket.on("error", () => {});
+    let failure: Error | undefined;
+    socket.on("error", (error) => {
+      failure = error;
+    });
     socket.on("message", (data) => this.#receive(JSON.parse(String(data))));
     await new Promise<void>((resolve, reject) => {
       socket.once("open", resolve);

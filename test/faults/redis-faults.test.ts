@@ -398,6 +398,26 @@ for (const kind of KINDS) {
       await expectAll();
     });
 
+    it("is lost while a client is about to be ready again answers what was asked in that moment", async () => {
+      const { clientLine, subscriberLine } = await beginOnLines();
+      const both = [clientLine, subscriberLine];
+      const forBoth = (act: (line: SeverableLine) => Promise<void>) => Promise.all(both.map(act));
+      await forBoth((line) => line.sever());
+      await until(() => !isReady());
+      const connecting = forBoth((line) => line.holdAnswerTo(/\S/));
+      await forBoth((line) => line.mend());
+      await connecting;
+      const asked = [publish(), join("hall")];
+      // these are with the clients, and what such a client writes is on its way
+      await client.request({ rpc: "echo", req: 1 });
+      await forBoth((line) => line.sever());
+      await forBoth((line) => line.mend());
+      for (const reply of await Promise.all(asked)) expectAck(reply);
+      await until(isReady);
+      client.frames.length = 0;
+      await expectAll();
+    });
+
     it("wants a password all of a sudden gives no tokens, and says why", async () => {
       await begin();
       await operator.configSet("requirepass", "secret");

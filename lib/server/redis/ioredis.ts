@@ -1,4 +1,11 @@
-import { type ClientDriver, type ClientEvents, type ClientState, toText, toTexts } from "./client-driver.js";
+import {
+  attempt,
+  type ClientDriver,
+  type ClientEvents,
+  type ClientState,
+  toText,
+  toTexts,
+} from "./client-driver.js";
 
 /** What a client of ioredis (5 or 6) needs to have; `new Redis()` makes one. */
 export interface IORedisClient {
@@ -22,6 +29,8 @@ export class IORedisDriver implements ClientDriver {
   readonly #client: IORedisClient;
   readonly #events: ClientEvents;
   #stopWatching = () => {};
+  /** Commands that wait for the client to be ready, or not to be connected any more. */
+  readonly #held: (() => void)[] = [];
 
   constructor(client: IORedisClient, events: ClientEvents) {
     this.#client = client;
@@ -42,47 +51,66 @@ export class IORedisDriver implements ClientDriver {
   detach(): void {
     for (const [event, listener] of this.#listeners) this.#client.off(event, listener);
     this.#stopWatching();
+    this.#letGo();
   }
 
   ping(): Promise<unknown> {
-    return this.#client.ping();
+    return this.#run(() => this.#client.ping());
   }
 
   set(key: string, value: string, ttl: number): Promise<unknown> {
-    return this.#client.set(key, value, "PX", ttl);
+    return this.#run(() => this.#client.set(key, value, "PX", ttl));
   }
 
   async take(key: string): Promise<string | null> {
-    return toText(await this.#client.getdel(key));
+    return toText(await this.#run(() => this.#client.getdel(key)));
   }
 
   append(key: string, value: string, count: number, ttl: number): Promise<unknown> {
-    return Promise.all([
-      this.#client.rpush(key, value),
-      this.#client.ltrim(key, -count, -1),
-      this.#client.pexpire(key, ttl),
-    ]);
+    return this.#run(() =>
+      Promise.all([
+        this.#client.rpush(key, value),
+        this.#client.ltrim(key, -count, -1),
+        this.#client.pexpire(key, ttl),
+      ]),
+    );
   }
 
   async list(key: string): Promise<string[]> {
-    return toTexts(await this.#client.lrange(key, 0, -1));
+    return toTexts(await this.#run(() => this.#client.lrange(key, 0, -1)));
   }
 
   publish(channel: string, payload: string): Promise<unknown> {
-    return this.#client.publish(channel, payload);
+    return this.#run(() => this.#client.publish(channel, payload));
   }
 
   subscribe(channel: string): Promise<unknown> {
-    return this.#client.subscribe(channel);
+    return this.#run(() => this.#client.subscribe(channel));
   }
 
   unsubscribe(channel: string): Promise<unknown> {
-    return this.#client.unsubscribe(channel);
+    return this.#run(() => this.#client.unsubscribe(channel));
+  }
+
+  /**
+   * Gives a command to the client. One that comes between `connect` and `ready` waits for what comes next: the client would
+   * write it at once, and never settle it where that connection is lost before `ready`.
+   */
+  #run<T>(command: () => Promise<T>): Promise<T> {
+    if (this.#held.length === 0 && this.#client.status !== "connect") return command();
+    return new Promise((resolve) => this.#held.push(() => resolve(attempt(command))));
+  }
+
+  #letGo(): void {
+    for (const start of this.#held.splice(0)) start();
   }
 
   readonly #listeners: readonly (readonly [string, (...args: unknown[]) => void])[] = [
+    ["ready", () => this.#letGo()],
     ["ready", () => this.#events.ready()],
+    ["close", () => this.#letGo()],
     ["close", () => this.#events.lost()],
+    ["end", () => this.#letGo()],
     ["end", () => this.#events.ended(undefined)],
     ["error", (error) => this.#events.failed(error)],
     ["message", (channel, payload) => this.#events.message(String(channel), String(payload))],

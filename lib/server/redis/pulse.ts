@@ -22,8 +22,11 @@ export class Pulse {
 
   /** Whether Redis can be used, as far as is known. */
   get isFelt(): boolean {
-    const isLate = this.#asked !== undefined && performance.now() - this.#asked > this.#patience;
-    return this.#redis.isReady && !isLate;
+    return this.#redis.isReady && !this.#isLate;
+  }
+
+  get #isLate(): boolean {
+    return this.#asked !== undefined && performance.now() - this.#asked > this.#patience;
   }
 
   start(): void {
@@ -36,8 +39,10 @@ export class Pulse {
   }
 
   #ask(): void {
-    if (this.#asked !== undefined || !this.#redis.isReady) return;
-    this.#asked = performance.now();
+    if (!this.#redis.isReady) return;
+    // an answer that is late may have been lost with its connection, and any later one will do
+    if (this.#asked !== undefined && !this.#isLate) return;
+    this.#asked ??= performance.now();
     const answered = () => {
       this.#asked = undefined;
     };

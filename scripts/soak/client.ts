@@ -5,18 +5,16 @@ import { WebSocket } from "ws";
 /** What all clients have done together. */
 export class Tally {
   connected = 0;
-  /** Sockets that were lost without having been closed here. */
-  lost = 0;
-  /** How many of these by their close codes, or by the errors before them. */
-  readonly lostBy: Record<string, number> = {};
+  /** Sockets that were in, and were lost without having been closed here: by their close codes, or the errors before them. */
+  readonly lost: Record<string, number> = {};
   answered = 0;
   /** Requests that were answered with an error, as they are while Redis is away. */
   refused = 0;
   /** Requests that no reply has come to before the socket closed. */
   unanswered = 0;
   messages = 0;
-  /** Attempts to get in that failed. */
-  shutOut = 0;
+  /** Attempts to get in that failed, as they do while Redis is away: by what they failed with. */
+  readonly shutOut: Record<string, number> = {};
   /** How long messages took, in milliseconds. */
   readonly delays: number[] = [];
 }
@@ -46,8 +44,8 @@ export async function live(around: Surroundings): Promise<void> {
     const client = new SoakClient(around);
     try {
       await client.open();
-    } catch {
-      tally.shutOut++;
+    } catch (error) {
+      count(tally.shutOut, error);
       await client.close();
       continue;
     }
@@ -58,6 +56,12 @@ export async function live(around: Surroundings): Promise<void> {
     }
     await client.close();
   }
+}
+
+/** Counts one thing more that went wrong, by its reason. */
+function count(failures: Record<string, number>, reason: unknown): void {
+  const name = reason instanceof Error ? reason.message : String(reason);
+  failures[name] = (failures[name] ?? 0) + 1;
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
@@ -72,6 +76,7 @@ export class SoakClient {
   #socket: WebSocket | undefined;
   #closed: Promise<void> = Promise.resolve();
   #isClosing = false;
+  #isIn = false;
   #ids = 0;
 
   constructor(around: Surroundings) {
@@ -92,26 +97,25 @@ export class SoakClient {
     this.#socket = socket;
     this.#closed = new Promise((resolve) => {
       socket.on("close", (code) => {
-        if (!this.#isClosing) {
-          const why = failure?.message ?? code;
-          tally.lost++;
-          tally.lostBy[why] = (tally.lostBy[why] ?? 0) + 1;
-        }
+        if (this.#isIn && !this.#isClosing) count(tally.lost, failure ?? code);
+        end ??= failure ?? new Error(`closed with ${code}`);
         this.#fail();
         resolve();
       });
     });
     let failure: Error | undefined;
+    let end: Error | undefined;
     socket.on("error", (error) => {
       failure = error;
     });
     socket.on("message", (data) => this.#receive(JSON.parse(String(data))));
     await new Promise<void>((resolve, reject) => {
       socket.once("open", resolve);
-      socket.once("close", () => reject(new Error("closed")));
+      socket.once("close", () => reject(end));
     });
-    const error = await this.request({ rpc: "auth", token, protocol: 4 });
-    if (error !== undefined) throw new Error("not let in");
+    const error = await this.request({ rpc: "auth", token, protocol: 4 }).catch(() => end);
+    if (error !== undefined) throw end ?? new Error("not let in");
+    this.#isIn = true;
     tally.connected++;
   }
 

@@ -84,6 +84,9 @@ async function liveAll(count: number, around: Omit<Surroundings, "signal">, ms: 
   await Promise.all(lives);
 }
 
+const sum = (counts: Readonly<Record<string, number>>) =>
+  Object.values(counts).reduce((all, count) => all + count, 0);
+
 const mean = (numbers: readonly number[]) =>
   numbers.reduce((sum, value) => sum + value, 0) / Math.max(1, numbers.length);
 
@@ -120,7 +123,7 @@ async function watch(): Promise<void> {
     // they have begun to go
     if (isOver || Date.now() > start + duration) break;
     const time = seconds();
-    const failures = tally.refused + tally.shutOut;
+    const failures = tally.refused + sum(tally.shutOut);
     const [per, more, worse] = [time - last, tally.answered - answered, failures - failed];
     [last, answered, failed] = [time, tally.answered, failures];
     points.push({
@@ -137,7 +140,7 @@ async function watch(): Promise<void> {
       `${Math.round(time)} s: heap ${inMib(heap)}, rss ${inMib(rss)}, external ${inMib(external)} MiB, ` +
         `${open} sockets, ${listeners} listeners, ${Math.round(more / per)} answered and ` +
         `${Math.round(worse / per)} failed a second, calls of clients ${calls.answered}/${calls.failed}, ` +
-        `lost ${JSON.stringify(tally.lostBy)}; ${handles.join(", ")}`,
+        `shut out ${JSON.stringify(tally.shutOut)}, lost ${JSON.stringify(tally.lost)}; ${handles.join(", ")}`,
     );
   }
 }
@@ -200,7 +203,7 @@ if (after.heap > before.heap + HEAP_LEFT)
   faults.push(`${inMib(after.heap - before.heap)} MiB more heap than at first`);
 if (last > middle * HEAP_GROWTH) faults.push(`the heap grows: ${inMib(middle)} to ${inMib(last)} MiB`);
 if (!hasEnded) faults.push("the server's process did not end by itself");
-if (tally.lost > 0) faults.push(`${tally.lost} sockets were lost: ${JSON.stringify(tally.lostBy)}`);
+if (sum(tally.lost) > 0) faults.push(`sockets were lost: ${JSON.stringify(tally.lost)}`);
 
 const results = {
   node: process.version,
@@ -209,7 +212,7 @@ const results = {
   slow,
   restarts: outages.length,
   connected: tally.connected,
-  lost: tally.lostBy,
+  lost: tally.lost,
   answered: tally.answered,
   refused: tally.refused,
   shutOut: tally.shutOut,

@@ -25,7 +25,7 @@ export function versions(redis: string): Record<string, string> {
 
 export function machine(): string {
   const all = cpus();
-  return `${all.length} × ${all[0]?.model.trim() ?? "unknown"}, ${type()} ${release()}`;
+  return `${all.length} × ${all[0]?.model.trim() ?? "unknown"}, ${type()} ${release().split("-")[0]}`;
 }
 
 function versionOf(name: string): string {

@@ -206,8 +206,10 @@ async function stop() {
   const closed = once(server, "close");
   server.close();
   await tokenServer.shutdown();
-  server.closeIdleConnections();
+  // a browser keeps connections for further requests, also those that are busy just now
+  const closing = setInterval(() => server.closeIdleConnections(), 100);
   await closed;
+  clearInterval(closing);
   await store.close();
 }
 // whoever replaces this process leaves it the time to send its users to the others, one after the other

@@ -129,7 +129,7 @@ describe("an identity that ends", () => {
 
     it(`lives on by a new token on a connection of protocol ${protocol}, with channels and calls`, async () => {
       let answer = (_value: unknown) => {};
-      let life = 50;
+      let life = 1000;
       const server = await start({
         options: {
           authentication: () => expiring({ name: "alice" }, Date.now() + life),
@@ -158,7 +158,7 @@ describe("an identity that ends", () => {
   }
 
   it("may be followed by one that does not end", async () => {
-    let authentication: () => unknown = () => expiring({}, Date.now() + 30);
+    let authentication: () => unknown = () => expiring({}, Date.now() + 1000);
     const server = await start({
       options: { authentication: () => authentication(), limits: { expiryGrace: 30 } },
     });

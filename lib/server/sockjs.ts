@@ -98,7 +98,8 @@ export class SockJSTransport {
     return () => {
       if (!socket || socket.destroyed || isDue) return;
       isDue = true;
-      setTimeout(() => socket.destroy?.(), FAREWELL).unref();
+      const timer = setTimeout(() => socket.destroy?.(), FAREWELL).unref();
+      socket.once?.("close", () => clearTimeout(timer));
     };
   }
 
@@ -157,6 +158,7 @@ interface TcpSocket {
   readonly writableLength?: number;
   readonly destroyed?: boolean;
   destroy?(): void;
+  once?(event: "close", listener: () => void): unknown;
 }
 
 /** The part of SockJS's own session (0.3) that tells what waits for the client; another version may lack any of it. */

@@ -3,8 +3,8 @@ import type { RootHookObject } from "mocha";
 /** What may still be there when all tests have run: the standard streams. */
 const EXPECTED = new Set(["TTYWrap", "PipeWrap"]);
 
-/** How long closing sockets and processes get to go away, in milliseconds. */
-const PATIENCE = 3000;
+/** How long closing sockets, processes and the time limits of SockJS clients get to go away, in milliseconds. */
+const PATIENCE = 16_000;
 
 export const mochaHooks: RootHookObject = {
   /** Whatever a test leaves behind (a timer, a socket, a server, a process) fails the run. */

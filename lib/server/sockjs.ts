@@ -96,10 +96,9 @@ export class SockJSTransport {
     const socket = WEBSOCKETS.has(this.#connection.protocol) ? socketOf(this.#connection) : undefined;
     let isDue = false;
     return () => {
-      if (!socket || socket.destroyed || isDue) return;
+      if (isDue) return;
       isDue = true;
-      const timer = setTimeout(() => socket.destroy?.(), FAREWELL).unref();
-      socket.once?.("close", () => clearTimeout(timer));
+      destroySoon(socket);
     };
   }
 
@@ -141,12 +140,20 @@ export class SockJSTransport {
   abandon(reason: CloseReason): void {
     const socket = socketOf(this.#connection);
     this.close(reason);
-    setTimeout(() => socket?.destroy?.(), FAREWELL).unref();
+    // that of a WebSocket ends in any case
+    if (!WEBSOCKETS.has(this.#connection.protocol)) destroySoon(socket);
   }
 }
 
 /** How long a client gets to learn why it is closed, and to answer, in milliseconds. */
 const FAREWELL = 5000;
+
+/** Destroys a TCP connection after the time for a farewell, unless it has ended by then. */
+function destroySoon(socket: TcpSocket | null | undefined): void {
+  if (!socket || socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy?.(), FAREWELL).unref();
+  socket.once?.("close", () => clearTimeout(timer));
+}
 
 const WEBSOCKETS = new Set(["websocket", "websocket-raw"]);
 

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { EventEmitter, once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { expect } from "chai";
 import { TokenSocket } from "../../lib/client/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
@@ -20,7 +20,6 @@ const byName: ServerOptions["authentication"] = (req) => ({ name: String(req.que
 
 describe("An attack", () => {
   let application: Application;
-  const sockets: Socket[] = [];
 
   const start = async (options: ServerOptions = {}, rest: Omit<ApplicationOptions, "options"> = {}) => {
     application = await Application.start({
@@ -30,19 +29,11 @@ describe("An attack", () => {
   };
 
   afterEach(async () => {
-    for (const socket of sockets.splice(0)) socket.destroy();
     await application.stop();
   });
 
   /** Sends the head of a request, or more, as it is. */
-  const dial = async (text: string): Promise<Socket> => {
-    const { hostname, port } = new URL(application.url);
-    const socket = connect(Number(port), hostname).on("error", () => {});
-    sockets.push(socket);
-    await once(socket, "connect");
-    socket.write(text, "latin1");
-    return socket;
-  };
+  const dial = (text: string) => application.dial(text, "latin1");
 
   /** The head of the answer to a request that is sent as it is. */
   const headOf = async (text: string): Promise<string> => {

@@ -1,6 +1,5 @@
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
-import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { expect } from "chai";
 import { WebSocket } from "ws";
@@ -13,7 +12,6 @@ for (const version of [5, 4]) {
   describe(`Connections, on Express ${version}`, () => {
     let application: Application;
     const sockets: WebSocket[] = [];
-    const dialled: Socket[] = [];
     let sessions = 0;
 
     const start = async (options: TokenSocketServerOptions, more: ApplicationOptions = {}) => {
@@ -25,7 +23,6 @@ for (const version of [5, 4]) {
     };
     afterEach(async () => {
       for (const socket of sockets.splice(0)) socket.terminate();
-      for (const socket of dialled.splice(0)) socket.destroy();
       await application.stop();
     });
 
@@ -45,15 +42,7 @@ for (const version of [5, 4]) {
       });
     };
 
-    /** Sends requests as they are, by one TCP connection. */
-    const dial = async (text: string): Promise<Socket> => {
-      const { hostname, port } = new URL(application.url);
-      const socket = connect(Number(port), hostname).on("error", () => {});
-      dialled.push(socket);
-      await once(socket, "connect");
-      socket.write(text);
-      return socket;
-    };
+    const dial = (text: string) => application.dial(text);
 
     /** Opens a session by long polling, and gives its answer. */
     const poll = async (name = `c${version}-${sessions++}`): Promise<[number, string]> => {

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { expect } from "chai";
 import express from "express";
 import sockjs from "sockjs";
@@ -21,17 +21,6 @@ describe("the door", () => {
     const application = await Application.start(options);
     cleanups.push(() => application.stop());
     return application;
-  };
-
-  /** Opens a TCP connection, and sends what is given. */
-  const dial = async ({ url }: Application, text: string): Promise<Socket> => {
-    const { hostname, port } = new URL(url);
-    const socket = connect(Number(port), hostname);
-    socket.on("error", () => {});
-    cleanups.push(() => socket.destroy());
-    await once(socket, "connect");
-    socket.write(text);
-    return socket;
   };
 
   /** All that comes until the other side ends the connection. */
@@ -76,7 +65,7 @@ describe("the door", () => {
       });
       expect(await (await fetch(`${application.url}/socketsandmore`)).text()).to.equal("more");
       const taken = once(application.http, "upgrade");
-      const socket = await dial(application, upgrade("/elsewhere", V13));
+      const socket = await application.dial(upgrade("/elsewhere", V13));
       const [, serverSide] = await taken;
       serverSide.end("HTTP/1.1 418 Teapot\r\n\r\n");
       expect(await rest(socket)).to.match(/^HTTP\/1\.1 418 /);
@@ -84,7 +73,7 @@ describe("the door", () => {
 
     it("ends an upgrade that nobody is there for", async () => {
       const application = await start();
-      expect(await rest(await dial(application, upgrade("/elsewhere", V13)))).to.match(/^HTTP\/1\.1 404 /);
+      expect(await rest(await application.dial(upgrade("/elsewhere", V13)))).to.match(/^HTTP\/1\.1 404 /);
     });
 
     it("survives a client that resets an upgrade which SockJS refuses", async () => {
@@ -92,7 +81,7 @@ describe("the door", () => {
       for (const path of ["/sockets/websocket", "/sockets/1/a/websocket", "/elsewhere"]) {
         const [upgraded, socket] = await Promise.all([
           once(application.http, "upgrade"),
-          dial(application, upgrade(path, "Sec-WebSocket-Version: 1")),
+          application.dial(upgrade(path, "Sec-WebSocket-Version: 1")),
         ]);
         const gone = new Promise((resolve) => upgraded[1].on("close", resolve));
         socket.resetAndDestroy();
@@ -105,7 +94,7 @@ describe("the door", () => {
     it("does not keep the connection of an upgrade that SockJS refuses, whatever the client does", async () => {
       const application = await start();
       const text = await rest(
-        await dial(application, upgrade("/sockets/websocket", "Sec-WebSocket-Version: 1")),
+        await application.dial(upgrade("/sockets/websocket", "Sec-WebSocket-Version: 1")),
       );
       expect(text).to.match(/^HTTP\/1\.1 400 /);
     });
@@ -113,7 +102,7 @@ describe("the door", () => {
     it("serves no HTTP transport on the socket of an upgrade", async () => {
       const application = await start();
       for (const path of ["/sockets/1/a/xhr_streaming", "/sockets/1/a/eventsource", "/sockets/info"]) {
-        const text = await rest(await dial(application, upgrade(path, V13)));
+        const text = await rest(await application.dial(upgrade(path, V13)));
         expect(text, path).to.match(/^HTTP\/1\.1 404 /);
       }
       expect(application.tokenServer.sockets()).to.deep.equal([]);
@@ -124,7 +113,7 @@ describe("the door", () => {
       const keys = ["Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5", "Sec-WebSocket-Key2: 12998 5 Y3 1  .P00"];
       for (const headers of [keys, []]) {
         const head = upgrade("/sockets/1/a/websocket", ...headers).replace(/Sec-WebSocket-Key:.*\r\n/, "");
-        expect(await rest(await dial(application, head))).to.match(/^HTTP\/1\.1 400 /);
+        expect(await rest(await application.dial(head))).to.match(/^HTTP\/1\.1 400 /);
       }
       expect(application.tokenServer.sockets()).to.deep.equal([]);
     });
@@ -132,8 +121,7 @@ describe("the door", () => {
     it("refuses paths that can be read in two ways", async () => {
       const application = await start();
       for (const path of ["/sockets/1\\a\\xhr", "/sockets/1/a'b/xhr", "/sockets/1/a|b/xhr"]) {
-        const socket = await dial(
-          application,
+        const socket = await application.dial(
           `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`,
         );
         expect(await rest(socket), path).to.match(/^HTTP\/1\.1 400 /);
@@ -180,7 +168,7 @@ describe("the door", () => {
         const response = await fetch(`${url}${path}`, { method: method ?? "" });
         expect([response.status, await response.text()]).to.deep.equal([503, "Server shutting down"]);
       }
-      expect(await rest(await dial(application, upgrade("/sockets/websocket", V13)))).to.match(
+      expect(await rest(await application.dial(upgrade("/sockets/websocket", V13)))).to.match(
         /^HTTP\/1\.1 503 /,
       );
       expect(accepted).to.deep.equal([]);

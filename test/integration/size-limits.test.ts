@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { expect } from "chai";
 import { WebSocket } from "ws";
 import { Application, type ApplicationOptions } from "../support/application.js";
@@ -10,7 +10,6 @@ const UNIT = 16 * LIMIT;
 
 describe("A client's messages", () => {
   let application: Application;
-  const sockets: Socket[] = [];
 
   const start = async (limits: object = {}, options: ApplicationOptions = {}) => {
     application = await Application.start({
@@ -23,19 +22,10 @@ describe("A client's messages", () => {
     });
   };
   afterEach(async () => {
-    for (const socket of sockets.splice(0)) socket.destroy();
     await application.stop();
   });
 
-  /** Sends a request by hand, and gives its connection. */
-  const dial = async (text: string): Promise<Socket> => {
-    const { hostname, port } = new URL(application.url);
-    const socket = connect(Number(port), hostname).on("error", () => {});
-    sockets.push(socket);
-    await once(socket, "connect");
-    socket.write(text);
-    return socket;
-  };
+  const dial = (text: string) => application.dial(text);
 
   const answer = async (socket: Socket): Promise<string> => {
     const [chunk] = await once(socket, "data");

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import express, { type Express } from "express";
 import session from "express-session";
 import sockjs from "sockjs";
@@ -36,6 +36,7 @@ export class Application {
   /** What it emitted as `error`. */
   readonly errors: Error[] = [];
   readonly #clients: WireClient[] = [];
+  readonly #dialled: Socket[] = [];
 
   static async start(options: ApplicationOptions = {}): Promise<Application> {
     const application = new Application(options);
@@ -80,6 +81,16 @@ export class Application {
     return token;
   }
 
+  /** Opens a TCP connection, and sends what is given as it is: the head of a request, or more. */
+  async dial(text: string, encoding: BufferEncoding = "utf8"): Promise<Socket> {
+    const { address, port } = this.http.address() as AddressInfo;
+    const socket = connect(port, address).on("error", () => {});
+    this.#dialled.push(socket);
+    await once(socket, "connect");
+    socket.write(text, encoding);
+    return socket;
+  }
+
   /** Opens a connection that has not authenticated. */
   async open(transport: WireTransport = "websocket", prefix = "/sockets"): Promise<WireClient> {
     const client = new WireClient(this.url + prefix, transport);
@@ -108,6 +119,7 @@ export class Application {
   }
 
   async stop(): Promise<void> {
+    for (const socket of this.#dialled) socket.destroy();
     await this.tokenServer.shutdown();
     await Promise.all(this.#clients.map((client) => client.end()));
     this.http.closeAllConnections();

@@ -132,8 +132,7 @@ export class Door {
         socket.on("error", () => {});
         const target = this.#paths.target(req.url ?? "");
         if (!target) return false;
-        // whoever has been answered for the last time need not stay until the other side agrees
-        socket.once("finish", () => socket.destroy());
+        endWithAnswer(socket);
         this.#meet({
           req: expressRequest(this.#parts.app, req),
           target,
@@ -147,7 +146,10 @@ export class Door {
         });
         return true;
       },
-      (_req, socket) => refuseUpgrade(socket, NOT_FOUND),
+      (_req, socket) => {
+        endWithAnswer(socket);
+        refuseUpgrade(socket, NOT_FOUND);
+      },
     );
   }
 
@@ -333,6 +335,14 @@ export class Door {
     const name = JSON.stringify(ip?.slice(0, LONGEST_IP) ?? "nobody");
     this.#parts.reporter.debug(() => `a request of ${name} was refused: ${status} ${reason}`);
   }
+}
+
+/**
+ * Whoever has been answered for the last time need not stay until the other side agrees: what it has sent and nobody
+ * reads would hide that it does.
+ */
+function endWithAnswer(socket: Duplex): void {
+  socket.once("finish", () => socket.destroy());
 }
 
 /** A SockJS server's own options. */

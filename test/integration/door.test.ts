@@ -76,6 +76,19 @@ describe("the door", () => {
       expect(await rest(await application.dial(upgrade("/elsewhere", V13)))).to.match(/^HTTP\/1\.1 404 /);
     });
 
+    for (const path of ["/elsewhere", "/sockets/info"]) {
+      it(`keeps no connection of an upgrade that is refused, ${path}, whatever its client sends after it`, async () => {
+        const application = await start();
+        const accepted = once(application.http, "connection");
+        const socket = await application.dial(upgrade(path, V13));
+        const [serverSide] = await accepted;
+        const closed = once(serverSide, "close");
+        await once(socket, "data");
+        socket.end("what nobody reads");
+        await closed;
+      });
+    }
+
     it("survives a client that resets an upgrade which SockJS refuses", async () => {
       const application = await start({ sockjs: { websocket: false } });
       for (const path of ["/sockets/websocket", "/sockets/1/a/websocket", "/elsewhere"]) {

@@ -5,7 +5,8 @@ type Task = () => void | Promise<void>;
  * task that nothing is waiting for runs at once. Tasks must not throw or reject.
  */
 export class Lanes {
-  readonly #tails = new Map<string, Promise<void>>();
+  /** Absent while there is none: most connections have long had their last one. */
+  #tails: Map<string, Promise<void>> | undefined;
   /** The last task for all keys; what comes after it waits for it. */
   #barrier: Promise<void> | undefined;
   #waiting = 0;
@@ -16,20 +17,22 @@ export class Lanes {
   }
 
   run(key: string, task: Task): void {
-    const running = this.#start(this.#tails.get(key) ?? this.#barrier, task);
+    const running = this.#start(this.#tails?.get(key) ?? this.#barrier, task);
     if (!running) return;
+    this.#tails ??= new Map();
     this.#tails.set(key, running);
     running.then(() => {
-      if (this.#tails.get(key) === running) this.#tails.delete(key);
+      if (this.#tails?.get(key) === running) this.#tails.delete(key);
+      if (this.#tails?.size === 0) this.#tails = undefined;
     });
   }
 
   runAll(task: Task): void {
-    const before = [...this.#tails.values()];
+    const before = [...(this.#tails?.values() ?? [])];
     if (this.#barrier) before.push(this.#barrier);
     const running = this.#start(before.length > 0 ? Promise.all(before) : undefined, task);
     if (!running) return;
-    this.#tails.clear();
+    this.#tails = undefined;
     this.#barrier = running;
     running.then(() => {
       if (this.#barrier === running) this.#barrier = undefined;

@@ -47,9 +47,8 @@ export interface PubSubParts<Auth> {
 interface Subscription {
   /** How many sockets it serves. */
   users: number;
-  readonly listener: PayloadListener;
-  /** When Redis has confirmed it. */
-  readonly confirmed: Promise<void>;
+  /** When Redis confirms it; absent once it has. */
+  confirmed: Promise<void> | undefined;
 }
 
 /** A command between servers. By its `id` the sender knows it when it comes back. */
@@ -214,14 +213,14 @@ export class PubSub<Auth> {
     for (const echoed of this.#echoes.values()) echoed();
     const { subscriber, reporter } = this.#parts;
     if (!subscriber) return;
-    const left = [...this.#subscriptions].map(([channel, { listener }]) => ({ channel, listener }));
+    const left: [string, PayloadListener][] = [...this.#subscriptions.keys()].map((channel) => [
+      channel,
+      this.#onPayload,
+    ]);
     this.#subscriptions.clear();
-    left.push(
-      { channel: ALL_CHANNEL, listener: this.#onBroadcast },
-      { channel: SYNC_CHANNEL, listener: this.#onSync },
-    );
+    left.push([ALL_CHANNEL, this.#onBroadcast], [SYNC_CHANNEL, this.#onSync]);
     await Promise.all(
-      left.map(({ channel, listener }) =>
+      left.map(([channel, listener]) =>
         subscriber
           .unsubscribe(this.#nameInRedis(channel), listener)
           .catch((error: unknown) => reporter.debug(() => `unsubscribing at shutdown failed: ${error}`)),
@@ -260,14 +259,14 @@ export class PubSub<Auth> {
     if (!subscriber) throw pubSubIsOff();
     let subscription = this.#subscriptions.get(channel);
     if (!subscription) {
-      const listener = (payload: string) => this.#deliver(channel, payload);
-      const confirmed = subscriber.subscribe(this.#nameInRedis(channel), listener);
-      subscription = { users: 0, listener, confirmed };
+      const confirmed = subscriber.subscribe(this.#nameInRedis(channel), this.#onPayload);
+      subscription = { users: 0, confirmed };
       this.#subscriptions.set(channel, subscription);
     }
     subscription.users++;
     try {
       await subscription.confirmed;
+      subscription.confirmed = undefined;
     } catch (error) {
       // whoever comes next tries again
       if (this.#subscriptions.get(channel) === subscription) this.#subscriptions.delete(channel);
@@ -280,7 +279,7 @@ export class PubSub<Auth> {
     if (!subscription || --subscription.users > 0) return;
     this.#subscriptions.delete(channel);
     this.#parts.subscriber
-      ?.unsubscribe(this.#nameInRedis(channel), subscription.listener)
+      ?.unsubscribe(this.#nameInRedis(channel), this.#onPayload)
       .catch((error: unknown) =>
         this.#parts.reporter.error(`unsubscribing from ${JSON.stringify(channel)} failed`, error),
       );
@@ -325,6 +324,11 @@ export class PubSub<Auth> {
       return false;
     }
   }
+
+  /** The listener of all channels, of which there may be a hundred thousand. */
+  readonly #onPayload = (payload: string, nameInRedis: string): void => {
+    this.#deliver(nameInRedis.slice(this.#parts.channelPrefix.length), payload);
+  };
 
   readonly #onBroadcast = (payload: string): void => {
     for (const channel of this.#hub.channels()) this.#deliver(channel, payload);

@@ -125,7 +125,7 @@ describe("a client's subscriptions", () => {
     await join("hall", other);
     table.deliver("room", "hello");
     table.deliver("cellar", "nobody");
-    sinon.assert.calledOnceWithExactly(listener, "hello");
+    sinon.assert.calledOnceWithExactly(listener, "hello", "room");
     sinon.assert.notCalled(other);
   });
 
@@ -135,7 +135,7 @@ describe("a client's subscriptions", () => {
     await redis.next().confirm();
     await joining;
     table.deliver("room", "in time");
-    sinon.assert.calledOnceWithExactly(listener, "in time");
+    sinon.assert.calledOnceWithExactly(listener, "in time", "room");
   });
 
   it("delivers nothing of an ended subscription to a listener that waits for the next one", async () => {
@@ -292,7 +292,7 @@ describe("a client's subscriptions", () => {
     await redis.inFlight.at(-1)?.confirm();
     expect(restoring.state).to.equal("resolved");
     table.deliver("room", "hello");
-    sinon.assert.calledOnceWithExactly(listener, "hello");
+    sinon.assert.calledOnceWithExactly(listener, "hello", "room");
   });
 
   it("says that a channel could not be got back, and keeps its listeners for the next time", async () => {
@@ -416,7 +416,7 @@ describe("a client's subscriptions", () => {
         for (const [name, members] of wanted) {
           expect(redis.subscribed.has(name)).to.equal(members.size > 0);
           table.deliver(name, name);
-          for (const spy of listeners) expect(spy.calledWithExactly(name)).to.equal(members.has(spy));
+          for (const spy of listeners) expect(spy.calledWithExactly(name, name)).to.equal(members.has(spy));
         }
         expect(table.size).to.equal([...wanted.values()].filter((members) => members.size > 0).length);
         expect(promises.filter(({ state }) => state === "pending")).to.deep.equal([]);

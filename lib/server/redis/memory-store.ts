@@ -1,5 +1,3 @@
-import type { PayloadListener } from "./redis.js";
-
 /** How often expired keys are cleared away, in milliseconds. */
 const SWEEP_INTERVAL = 1000;
 
@@ -16,7 +14,7 @@ interface List {
 /** One listener on one channel. */
 export interface Subscriber {
   readonly channel: string;
-  readonly listener: PayloadListener;
+  readonly listener: (payload: string) => void;
   /** False from the moment in which it is taken back. */
   active: boolean;
 }

@@ -125,15 +125,19 @@ class MemoryAdapter implements Redis {
     }
     let subscriber = listeners.get(listener);
     if (!subscriber) {
-      subscriber = { channel, listener: (payload) => this.#deliver(listener, payload), active: true };
+      subscriber = {
+        channel,
+        listener: (payload) => this.#deliver(listener, payload, channel),
+        active: true,
+      };
       listeners.set(listener, subscriber);
     }
     return subscriber;
   }
 
-  #deliver(listener: PayloadListener, payload: string): void {
+  #deliver(listener: PayloadListener, payload: string, channel: string): void {
     try {
-      listener(payload);
+      listener(payload, channel);
     } catch (error) {
       this.#report(error);
     }

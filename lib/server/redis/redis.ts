@@ -51,4 +51,4 @@ export interface Redis {
 }
 
 /** Called for each message, in order. What it throws is reported as an error. */
-export type PayloadListener = (payload: string) => void;
+export type PayloadListener = (payload: string, channel: string) => void;

@@ -22,13 +22,20 @@ interface Waiter {
   reject(error: unknown): void;
 }
 
+interface Listener {
+  readonly listener: PayloadListener;
+  readonly owner: object;
+}
+
+/** What there is of a channel; there may be a hundred thousand of them, so that it has to be small. */
 interface Channel {
   readonly name: string;
   state: ChannelState;
-  /** Each listener with its owner. As long as there is one, the channel is wanted. */
-  readonly listeners: Map<PayloadListener, object>;
-  readonly joining: Waiter[];
-  readonly leaving: Waiter[];
+  /** As long as there is one, the channel is wanted. */
+  listeners: readonly Listener[];
+  /** Who waits for the channel to be subscribed to, or to be left. */
+  joining: Waiter[] | undefined;
+  leaving: Waiter[] | undefined;
 }
 
 /** How many channels are subscribed to again before Redis has answered. */
@@ -60,11 +67,11 @@ export class Subscriptions {
   subscribe(name: string, listener: PayloadListener, owner: object): Promise<void> {
     let channel = this.#channels.get(name);
     if (!channel) {
-      channel = { name, state: "off", listeners: new Map(), joining: [], leaving: [] };
+      channel = { name, state: "off", listeners: [], joining: undefined, leaving: undefined };
       this.#channels.set(name, channel);
     }
-    channel.listeners.set(listener, owner);
-    return this.#wait(channel, channel.joining);
+    channel.listeners = [...without(channel.listeners, listener), { listener, owner }];
+    return this.#wait(channel, "joining");
   }
 
   /**
@@ -73,16 +80,17 @@ export class Subscriptions {
    */
   async unsubscribe(name: string, listener: PayloadListener): Promise<void> {
     const channel = this.#channels.get(name);
-    if (!channel?.listeners.delete(listener) || channel.listeners.size > 0) return;
-    await this.#wait(channel, channel.leaving);
+    if (!channel) return;
+    const left = without(channel.listeners, listener);
+    const isLast = channel.listeners.length > 0 && left.length === 0;
+    channel.listeners = left;
+    if (isLast) await this.#wait(channel, "leaving");
   }
 
   /** Takes all listeners of one owner away. */
   release(owner: object): void {
     for (const channel of this.#channels.values()) {
-      for (const [listener, itsOwner] of channel.listeners) {
-        if (itsOwner === owner) channel.listeners.delete(listener);
-      }
+      channel.listeners = channel.listeners.filter((listener) => listener.owner !== owner);
       this.#advance(channel);
     }
   }
@@ -92,10 +100,10 @@ export class Subscriptions {
     const channel = this.#channels.get(name);
     // before "on" a message is of an earlier subscription, or of one whose subscriber has not been told yet
     if (channel?.state !== "on") return;
-    for (const listener of [...channel.listeners.keys()]) {
-      if (!channel.listeners.has(listener)) continue;
+    for (const listener of channel.listeners) {
+      if (!channel.listeners.includes(listener)) continue;
       try {
-        listener(payload);
+        listener.listener(payload, name);
       } catch (error) {
         this.#commands.report(error);
       }
@@ -106,14 +114,14 @@ export class Subscriptions {
   resume(): void {
     this.#running = true;
     for (const channel of this.#channels.values()) {
-      if (channel.state === "stale" && channel.listeners.size === 0) this.#sendUnsubscribe(channel);
+      if (channel.state === "stale" && channel.listeners.length === 0) this.#sendUnsubscribe(channel);
       else this.#advance(channel);
     }
   }
 
   /** How many listeners a channel has. */
   listeners(name: string): number {
-    return this.#channels.get(name)?.listeners.size ?? 0;
+    return this.#channels.get(name)?.listeners.length ?? 0;
   }
 
   /**
@@ -135,9 +143,10 @@ export class Subscriptions {
     this.#running = false;
   }
 
-  #wait(channel: Channel, waiters: Waiter[]): Promise<void> {
+  #wait(channel: Channel, waiters: "joining" | "leaving"): Promise<void> {
     return new Promise((resolve, reject) => {
-      waiters.push({ resolve, reject });
+      channel[waiters] ??= [];
+      channel[waiters].push({ resolve, reject });
       this.#advance(channel);
     });
   }
@@ -146,15 +155,15 @@ export class Subscriptions {
   #advance(channel: Channel): void {
     const { state } = channel;
     if (state === "subscribing" || state === "unsubscribing") return;
-    const wanted = channel.listeners.size > 0;
+    const wanted = channel.listeners.length > 0;
     if (wanted && state !== "on") {
       this.#sendSubscribe(channel);
     } else if (!wanted && state === "on") {
       this.#sendUnsubscribe(channel);
     } else {
       if (state === "off") this.#channels.delete(channel.name);
-      resolveAll(channel.joining);
-      resolveAll(channel.leaving);
+      resolveAll(channel, "joining");
+      resolveAll(channel, "leaving");
     }
   }
 
@@ -165,12 +174,12 @@ export class Subscriptions {
     attempt(() => this.#commands.subscribe(channel.name)).then(
       () => {
         channel.state = "on";
-        resolveAll(channel.joining);
+        resolveAll(channel, "joining");
         this.#advance(channel);
       },
       (error: unknown) => {
-        channel.listeners.clear();
-        rejectAll(channel.joining, error);
+        channel.listeners = [];
+        rejectAll(channel, "joining", error);
         // the command may have failed here and yet reach Redis, for instance after a time limit of the client
         this.#sendUnsubscribe(channel, before);
       },
@@ -182,22 +191,32 @@ export class Subscriptions {
     attempt(() => this.#commands.unsubscribe(channel.name)).then(
       () => {
         channel.state = "off";
-        resolveAll(channel.leaving);
+        resolveAll(channel, "leaving");
         this.#advance(channel);
       },
       (error: unknown) => {
         channel.state = otherwise;
-        if (otherwise === "stale") rejectAll(channel.leaving, error);
+        if (otherwise === "stale") rejectAll(channel, "leaving", error);
         this.#advance(channel);
       },
     );
   }
 }
 
-function resolveAll(waiters: Waiter[]): void {
-  for (const waiter of waiters.splice(0)) waiter.resolve();
+function without(listeners: readonly Listener[], listener: PayloadListener): readonly Listener[] {
+  return listeners.filter((other) => other.listener !== listener);
 }
 
-function rejectAll(waiters: Waiter[], error: unknown): void {
-  for (const waiter of waiters.splice(0)) waiter.reject(error);
+function resolveAll(channel: Channel, waiters: "joining" | "leaving"): void {
+  for (const waiter of takeAll(channel, waiters)) waiter.resolve();
+}
+
+function rejectAll(channel: Channel, waiters: "joining" | "leaving", error: unknown): void {
+  for (const waiter of takeAll(channel, waiters)) waiter.reject(error);
+}
+
+function takeAll(channel: Channel, waiters: "joining" | "leaving"): readonly Waiter[] {
+  const waiting = channel[waiters] ?? [];
+  channel[waiters] = undefined;
+  return waiting;
 }

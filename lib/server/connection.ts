@@ -31,6 +31,7 @@ import {
   UNAVAILABLE,
 } from "../shared/refusals.js";
 import type { Verdict } from "./access.js";
+import type { Bundles } from "./bundles.js";
 import { ChannelReview } from "./channel-review.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
@@ -41,13 +42,13 @@ import type { Heartbeats } from "./heartbeats.js";
 import type { Identities, Presented } from "./identities.js";
 import type { IdentityUsage, IdentityUsages } from "./identity-usage.js";
 import { Lanes } from "./lanes.js";
-import { Outbox, type WaitingOutboxes } from "./outbox.js";
+import { Outbox, type OutboxOwner, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
 import type { Revocations } from "./revocations.js";
 import type { Marks } from "./selectors.js";
 import type { Droppable } from "./slow-readers.js";
-import type { Socket } from "./socket.js";
-import type { SockJSTransport } from "./sockjs.js";
+import type { Socket, SockJSConnection } from "./socket.js";
+import { type SockJSListener, SockJSTransport } from "./sockjs.js";
 
 /** What a connection needs of the server that it belongs to. */
 export interface ConnectionParts<Auth> extends CallParts<Auth> {
@@ -55,6 +56,7 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly identities: Identities<Auth>;
   readonly revocations: Revocations;
   readonly channelSchemas: ChannelSchemas;
+  readonly bundles: Bundles;
   readonly waitingOutboxes: WaitingOutboxes;
   readonly identityUsages: IdentityUsages;
   /** Absent where they are off. */
@@ -90,7 +92,7 @@ type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
 type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
 
 /** One client's connection: its state, and what is done with each frame that it sends. */
-export class Connection<Auth> {
+export class Connection<Auth> implements SockJSListener, OutboxOwner {
   readonly #parts: ConnectionParts<Auth>;
   readonly #transport: SockJSTransport;
   #state: State = "connecting";
@@ -122,19 +124,14 @@ export class Connection<Auth> {
   /** Whether the client was asked to go. */
   #isLeaving = false;
 
-  constructor(transport: SockJSTransport, parts: ConnectionParts<Auth>) {
-    this.#transport = transport;
+  /** `data` is what the application knows of the connection already. */
+  constructor(sockjsConnection: SockJSConnection, data: unknown, parts: ConnectionParts<Auth>) {
+    this.#transport = new SockJSTransport(sockjsConnection, this, parts.bundles, data);
     this.#parts = parts;
     const { framesPerSecond, frameBurst, bufferedBytes } = parts.limits;
-    this.#outbox = new Outbox(transport, bufferedBytes, parts.waitingOutboxes, () =>
-      this.#abandon(CLOSE.tooSlow),
-    );
+    this.#outbox = new Outbox(this.#transport, bufferedBytes, parts.waitingOutboxes, this);
     this.#rate = new FrameRate(framesPerSecond, frameBurst);
-    if (transport.isUnwatched) this.#stopHeartbeat = parts.heartbeats?.begin(this);
-    transport.listen(
-      (message) => this.receive(message),
-      () => this.#end(),
-    );
+    if (this.#transport.isUnwatched) this.#stopHeartbeat = parts.heartbeats?.begin(this);
   }
 
   /** What the application knows the connection as. Its identity is there once a token has been redeemed. */
@@ -242,7 +239,7 @@ export class Connection<Auth> {
     if (this.closed) return;
     this.#parts.reporter.debug(() => `closing ${this.socket.sid}: ${reason.code} ${reason.reason}`);
     this.#transport.close(reason);
-    this.#end();
+    this.ended();
   }
 
   leave(isOverdue: boolean): void {
@@ -264,12 +261,16 @@ export class Connection<Auth> {
     this.#abandon(CLOSE.vanished);
   }
 
+  overflow(): void {
+    this.#abandon(CLOSE.tooSlow);
+  }
+
   /** Closes the connection of a client that takes nothing any more. */
   #abandon(reason: CloseReason): void {
     if (this.closed) return;
     this.#parts.reporter.debug(() => `abandoning ${this.socket.sid}: ${reason.code} ${reason.reason}`);
     this.#transport.abandon(reason);
-    this.#end();
+    this.ended();
   }
 
   /** Called when the connection has not authenticated in time. */
@@ -638,7 +639,8 @@ export class Connection<Auth> {
     this.close(CLOSE.forbidden);
   }
 
-  #end(): void {
+  /** Forgets all about a connection that has closed. */
+  ended(): void {
     if (this.closed) return;
     this.#state = "closed";
     this.#waiting = [];

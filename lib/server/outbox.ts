@@ -7,6 +7,12 @@ export interface OutboxTransport {
   readonly backlog: number;
 }
 
+/** Whose outbox it is. */
+export interface OutboxOwner {
+  /** Called when too much waits. */
+  overflow(): void;
+}
+
 /** A frame that waits for the reader. */
 interface Held {
   frame: string;
@@ -28,7 +34,7 @@ export class Outbox {
   readonly #limit: number;
   readonly #ahead: number;
   readonly #waiting: WaitingOutboxes;
-  readonly #onOverflow: () => void;
+  readonly #owner: OutboxOwner;
   #held: Held[] | undefined;
   /** Those of them that a newer one replaces, by their keys. */
   #replaceable: Map<string, Held> | undefined;
@@ -40,19 +46,19 @@ export class Outbox {
   /** The largest frame above the limit that may still be under way: by itself it says nothing of its reader. */
   #largest = 0;
 
-  constructor(transport: OutboxTransport, limit: number, waiting: WaitingOutboxes, onOverflow: () => void) {
+  constructor(transport: OutboxTransport, limit: number, waiting: WaitingOutboxes, owner: OutboxOwner) {
     this.#transport = transport;
     this.#limit = limit;
     this.#ahead = limit * AHEAD;
     this.#waiting = waiting;
-    this.#onOverflow = onOverflow;
+    this.#owner = owner;
   }
 
   /** Sends a frame; one that may be dropped may come never, or be replaced by a newer one. */
   send(frame: string, droppable?: Droppable): void {
     const { backlog } = this.#transport;
     if (this.#held || (droppable && backlog > this.#ahead)) return this.#hold(frame, droppable, backlog);
-    if (backlog > this.#limit + this.#largest) return this.#onOverflow();
+    if (backlog > this.#limit + this.#largest) return this.#owner.overflow();
     if (backlog === 0) this.#largest = 0;
     if (frame.length > this.#limit) this.#largest = Math.max(this.#largest, frame.length);
     this.#transport.write(frame);
@@ -126,7 +132,7 @@ export class Outbox {
     }
     while (this.#heldBytes + backlog > this.#limit + this.#largest) {
       const index = this.#held.findIndex((held) => held.droppable !== undefined);
-      if (index === -1) return this.#onOverflow();
+      if (index === -1) return this.#owner.overflow();
       const [dropped] = this.#held.splice(index, 1);
       if (dropped) this.#forget(dropped);
     }

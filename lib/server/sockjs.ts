@@ -1,6 +1,16 @@
 import { v4 as uuid } from "uuid";
 import type { CloseReason } from "../shared/close-codes.js";
+import type { Bundle, Bundles } from "./bundles.js";
 import type { PendingSocket, SockJSConnection, SockJSServer } from "./socket.js";
+import {
+  type KnownWebSocket,
+  knownWebSocket,
+  sessionOf,
+  socketOf,
+  type TcpSocket,
+} from "./sockjs-session.js";
+import { writeBundle } from "./sockjs-writer.js";
+import { readFast } from "./websocket-reader.js";
 
 /** The SockJS servers that somebody listens to, and whether there has been more than one. */
 const sharing = new WeakMap<SockJSServer, { isShared: boolean }>();
@@ -34,89 +44,136 @@ export function onConnection(
  * a WebSocket, which has none, its TCP connection.
  */
 export function keyOf(connection: SockJSConnection): string | object | undefined {
-  const { _session } = connection as { _session?: { session_id?: string; recv?: { connection?: object } } };
-  return _session?.session_id ?? _session?.recv?.connection;
+  const session = sessionOf(connection);
+  return session?.session_id ?? session?.recv?.connection ?? undefined;
 }
+
+/** What is told of a connection. */
+export interface SockJSListener {
+  /** Takes what the client sends, which may be no string. */
+  receive(message: unknown): void;
+  /** Called at the end; also again. */
+  ended(): void;
+}
+
+/** By it a connection finds its transport, so that thousands of them share the functions that they are given. */
+const TRANSPORT = Symbol("transport");
 
 /** A SockJS connection through the small interface that the rest needs. */
 export class SockJSTransport {
   readonly socket: PendingSocket;
   readonly #connection: SockJSConnection;
+  readonly #listener: SockJSListener;
+  readonly #bundles: Bundles;
+  readonly #webSocket: KnownWebSocket | undefined;
+  /** The TCP connection of a WebSocket. */
+  readonly #tcp: TcpSocket | undefined;
+  /** What SockJS has for it. */
+  readonly #write: SockJSConnection["write"];
+  readonly #close: SockJSConnection["close"];
+  /** What has come and has not been handed over yet. */
+  #coming: unknown[] | undefined;
+  /** What is sent at the end of this turn of the event loop. */
+  #bundle: Bundle | undefined;
   /** The length of what SockJS keeps. */
   #unsent = 0;
+  #isCutOff = false;
 
   /** `data` is what the application knows of the connection already. */
-  constructor(connection: SockJSConnection, data?: unknown) {
+  constructor(connection: SockJSConnection, listener: SockJSListener, bundles: Bundles, data: unknown) {
     this.#connection = connection;
-    this.socket = Object.assign(connection, {
+    this.#listener = listener;
+    this.#bundles = bundles;
+    this.#webSocket = knownWebSocket(connection);
+    if (this.#webSocket) readFast(this.#webSocket.driver);
+    this.#tcp = WEBSOCKETS.has(connection.protocol) ? (socketOf(connection) ?? undefined) : undefined;
+    this.#write = connection.write;
+    this.#close = connection.close;
+    const own: OwnMethods = { [TRANSPORT]: this, write, close, destroy };
+    this.socket = Object.assign(connection, own, {
       sid: uuid(),
       created: Date.now(),
       data,
       channels: Object.create(null) as Record<string, true>,
-      // SockJS's own takes all listeners off, also those by which connections are counted
-      destroy: () => connection.end(),
+    });
+    connection.on("data", onData);
+    connection.on("close", onClose);
+  }
+
+  /** Takes what has come. SockJS fails when a connection is closed while its message holds further frames. */
+  receive(message: unknown): void {
+    // one task for all of them: the smallest come by the hundred thousand
+    if (this.#coming) {
+      this.#coming.push(message);
+      return;
+    }
+    this.#coming = [message];
+    queueMicrotask(() => {
+      const messages = this.#coming ?? [];
+      this.#coming = undefined;
+      for (const one of messages) this.#listener.receive(one);
     });
   }
 
-  /** Hands over what the client sends, which may be no string, and tells of the end. */
-  listen(onMessage: (message: unknown) => void, onClose: () => void): void {
-    // SockJS fails when a connection is closed within this event while its message holds further frames
-    let coming: unknown[] = [];
-    this.#connection.on("data", (message: unknown) => {
-      // one task for all of them: the smallest come by the hundred thousand
-      if (coming.push(message) > 1) return;
-      queueMicrotask(() => {
-        const messages = coming;
-        coming = [];
-        for (const one of messages) onMessage(one);
-      });
-    });
-    const cutOff = this.#cutOff();
-    this.#connection.on("close", () => {
-      cutOff();
-      queueMicrotask(onClose);
-    });
-    // the application may close a socket, too, and SockJS tells of that as late as the client's next poll
-    const { close } = this.#connection;
-    this.#connection.close = (...reason) => {
-      const isClosing = Reflect.apply(close, this.#connection, reason);
-      if (isClosing) {
-        cutOff();
-        onClose();
-      }
-      return isClosing;
-    };
+  /** Called when SockJS has closed it. */
+  ended(): void {
+    this.#cutOff();
+    queueMicrotask(() => this.#listener.ended());
+  }
+
+  /** Closes it, as the application may, too; SockJS tells of that as late as the client's next poll. */
+  end(...reason: Parameters<SockJSConnection["close"]>): boolean {
+    this.flush();
+    const isClosing = Reflect.apply(this.#close, this.#connection, reason);
+    if (isClosing) {
+      this.#cutOff();
+      this.#listener.ended();
+    }
+    return isClosing;
+  }
+
+  /** Writes what the application sends by itself, in order with the rest. */
+  writeByHand(message: string): boolean {
+    this.flush();
+    return Reflect.apply(this.#write, this.#connection, [message]);
   }
 
   /**
-   * Gives the function that ends a WebSocket's TCP connection a while after the farewell. A client may never answer that,
-   * and SockJS would wait for it, at last without an end; other transports are ended by HTTP.
+   * Ends a WebSocket's TCP connection a while after the farewell. A client may never answer that, and SockJS would wait
+   * for it, at last without an end; other transports are ended by HTTP.
    */
-  #cutOff(): () => void {
-    const socket = WEBSOCKETS.has(this.#connection.protocol) ? socketOf(this.#connection) : undefined;
-    let isDue = false;
-    return () => {
-      if (isDue) return;
-      isDue = true;
-      destroySoon(socket);
-    };
+  #cutOff(): void {
+    if (this.#isCutOff) return;
+    this.#isCutOff = true;
+    destroySoon(this.#tcp);
   }
 
+  /** Sends a message at the end of this turn of the event loop, together with others. */
   write(frame: string): void {
-    this.#connection.write(frame);
+    this.#bundle = this.#bundle ? this.#bundle.with(frame) : this.#bundles.begin(this, frame);
+    if (this.#bundle.length > LARGEST_BUNDLE) this.flush();
+  }
+
+  /** Sends what waits for the end of this turn. */
+  flush(): void {
+    const bundle = this.#bundle;
+    if (!bundle) return;
+    this.#bundle = undefined;
+    writeBundle(bundle, this.#connection, this.#write, this.#webSocket);
     // SockJS keeps what a client has not fetched yet
     const unsent = sessionOf(this.#connection)?.send_buffer?.length ?? 0;
-    this.#unsent = unsent === 0 ? 0 : this.#unsent + frame.length;
+    this.#unsent = unsent === 0 ? 0 : this.#unsent + bundle.length;
   }
 
   /** Bytes that the client has not taken yet, as far as SockJS lets them be known: kept by it, and in its TCP socket. */
   get backlog(): number {
-    if (sessionOf(this.#connection)?.send_buffer?.length === 0) this.#unsent = 0;
-    return this.#unsent + (socketOf(this.#connection)?.writableLength ?? 0);
+    if (this.#unsent > 0 && sessionOf(this.#connection)?.send_buffer?.length === 0) this.#unsent = 0;
+    const tcp = this.#tcp ?? socketOf(this.#connection);
+    return (this.#bundle?.length ?? 0) + this.#unsent + (tcp?.writableLength ?? 0);
   }
 
   close({ code, reason }: CloseReason): void {
-    this.#connection.close(code, reason);
+    this.end(code, reason);
   }
 
   /** Whether SockJS leaves it to others to notice that the client has gone without a word. */
@@ -145,6 +202,40 @@ export class SockJSTransport {
   }
 }
 
+/** What a connection has of its own in place of what SockJS gives to all; `this` is the connection. */
+type OwnMethods = Pick<SockJSConnection, "write" | "close"> & {
+  readonly [TRANSPORT]: SockJSTransport;
+  destroy(): void;
+};
+
+function onData(this: unknown, message: unknown): void {
+  transportOf(this).receive(message);
+}
+
+function onClose(this: unknown): void {
+  transportOf(this).ended();
+}
+
+function write(this: unknown, message: string): boolean {
+  return transportOf(this).writeByHand(message);
+}
+
+function close(this: unknown, ...reason: Parameters<SockJSConnection["close"]>): boolean {
+  return transportOf(this).end(...reason);
+}
+
+/** SockJS's own takes all listeners off, also those by which connections are counted. */
+function destroy(this: unknown): void {
+  transportOf(this).end();
+}
+
+function transportOf(connection: unknown): SockJSTransport {
+  return (connection as OwnMethods)[TRANSPORT];
+}
+
+/** More characters than this do not wait for the end of a turn. */
+const LARGEST_BUNDLE = 65_536;
+
 /** How long a client gets to learn why it is closed, and to answer, in milliseconds. */
 const FAREWELL = 5000;
 
@@ -159,32 +250,3 @@ const WEBSOCKETS = new Set(["websocket", "websocket-raw"]);
 
 /** The transports over which SockJS writes one long response. */
 const STREAMING = new Set(["xhr-streaming", "eventsource", "htmlfile"]);
-
-/** The part of a TCP socket that is needed here. */
-interface TcpSocket {
-  readonly writableLength?: number;
-  readonly destroyed?: boolean;
-  destroy?(): void;
-  once?(event: "close", listener: () => void): unknown;
-}
-
-/** The part of SockJS's own session (0.3) that tells what waits for the client; another version may lack any of it. */
-interface Session {
-  readonly send_buffer?: readonly string[];
-  readonly recv?: {
-    readonly connection?: TcpSocket | null;
-    readonly response?: { readonly socket?: TcpSocket | null } | null;
-    didClose?(): void;
-  } | null;
-  readonly ws?: { ping?(message: string, onPong: () => void): boolean } | null;
-}
-
-function sessionOf(connection: SockJSConnection): Session | undefined {
-  return (connection as { readonly _session?: Session })._session;
-}
-
-/** The socket to which the session writes just now; there is none between two polls. */
-function socketOf(connection: SockJSConnection): TcpSocket | null | undefined {
-  const receiver = sessionOf(connection)?.recv;
-  return receiver?.connection ?? receiver?.response?.socket;
-}

@@ -18,6 +18,7 @@ import { RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
 import { Access } from "./access.js";
+import { Bundles } from "./bundles.js";
 import { ByChannel } from "./by-channel.js";
 import { ChannelSchemas } from "./channel-schemas.js";
 import { ClientFiles } from "./client-files.js";
@@ -69,7 +70,7 @@ import type {
   SockJSOptions,
   SockJSServer,
 } from "./socket.js";
-import { onConnection, SockJSTransport } from "./sockjs.js";
+import { onConnection } from "./sockjs.js";
 import { isBoundTo } from "./token-binding.js";
 import { TokenRoute } from "./token-route.js";
 import { TokenStore } from "./token-store.js";
@@ -216,6 +217,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         reporter,
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels, limits.listenerTimeout, reporter),
+      bundles: new Bundles((error) => reporter.error("a socket could not be written to", error)),
       waitingOutboxes: new WaitingOutboxes(),
       identityUsages: new IdentityUsages(limits, rates),
       heartbeats: rest.heartbeat === false ? undefined : new Heartbeats(rest.heartbeat),
@@ -616,7 +618,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       return;
     }
     const data = this.#door.claim(sockjsConnection);
-    const connection = new Connection<Auth>(new SockJSTransport(sockjsConnection, data), this.#parts);
+    const connection = new Connection<Auth>(sockjsConnection, data, this.#parts);
     this.#connections.set(connection.socket, connection);
     this.#unauthenticated.add(connection);
     this.#reporter.debug(() => `${connection.socket.sid} has connected`);

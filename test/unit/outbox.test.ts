@@ -44,7 +44,7 @@ describe("an outbox for whose reader something waits", () => {
 
   const open = () => {
     const reader = new Reader();
-    const outbox = new Outbox(reader, LIMIT, waiting, () => {});
+    const outbox = new Outbox(reader, LIMIT, waiting, { overflow() {} });
     outboxes.push(outbox);
     for (const frame of [FRAME, FRAME]) outbox.send(frame, DROPPABLE);
     expect(reader.written).to.have.length(1);
@@ -106,7 +106,9 @@ describe("what waits for a slow reader", () => {
         return backlog;
       },
     };
-    outbox = new Outbox(transport, LIMIT, new WaitingOutboxes(), () => expect.fail("too much waits"));
+    outbox = new Outbox(transport, LIMIT, new WaitingOutboxes(), {
+      overflow: () => expect.fail("too much waits"),
+    });
   });
   afterEach(() => outbox.close());
 

@@ -1,0 +1,57 @@
+/** How messages are put into a WebSocket's frames: each in one of its own, or all in one as SockJS has it. */
+export type Framing = "plain" | "sockjs";
+
+/** What begins an unmasked text frame that is whole (RFC 6455, section 5.2). */
+const TEXT = 0x81;
+
+/** The lengths that a frame's second byte can say by itself, and in the two bytes after it. */
+const SHORT = 125;
+const MIDDLE = 0xffff;
+const HAS_TWO_BYTES = 126;
+const HAS_EIGHT_BYTES = 127;
+
+/**
+ * What SockJS escapes beyond JSON, since some clients' transports change or lose it
+ * (https://sockjs.github.io/sockjs-protocol/sockjs-protocol-0.3.3.html, "Unicode").
+ */
+const ESCAPED = /[\ud800-\udfff\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]/g;
+
+/** Gives the bytes of the frames that carry messages, one after another. */
+export function encodeFrames(messages: readonly string[], framing: Framing): Buffer {
+  const texts = framing === "plain" ? messages : [`a[${messages.map(quote).join(",")}]`];
+  const lengths = texts.map((text) => Buffer.byteLength(text));
+  const bytes = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + headLength(length) + length, 0));
+  let offset = 0;
+  for (const [index, text] of texts.entries()) {
+    offset = writeHead(bytes, offset, lengths[index] ?? 0);
+    offset += bytes.write(text, offset);
+  }
+  return bytes;
+}
+
+function headLength(length: number): number {
+  if (length <= SHORT) return 2;
+  return length <= MIDDLE ? 4 : 10;
+}
+
+/** Gives the offset behind it. */
+function writeHead(bytes: Buffer, offset: number, length: number): number {
+  bytes[offset] = TEXT;
+  if (length <= SHORT) {
+    bytes[offset + 1] = length;
+    return offset + 2;
+  }
+  if (length <= MIDDLE) {
+    bytes[offset + 1] = HAS_TWO_BYTES;
+    return bytes.writeUInt16BE(length, offset + 2);
+  }
+  bytes[offset + 1] = HAS_EIGHT_BYTES;
+  return bytes.writeBigUInt64BE(BigInt(length), offset + 2);
+}
+
+function quote(message: string): string {
+  return JSON.stringify(message).replace(
+    ESCAPED,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

@@ -1,0 +1,56 @@
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import type { Writable } from "node:stream";
+import { expect } from "chai";
+import { encodeFrames } from "../../lib/server/websocket-frames.js";
+
+/** The part of `ws` that its types leave out. */
+const { Receiver } = createRequire(import.meta.url)("ws") as {
+  Receiver: new (options: { isServer: boolean; maxPayload: number }) => Writable;
+};
+
+/** What another implementation reads in the bytes. */
+async function read(bytes: Buffer, count: number): Promise<string[]> {
+  const receiver = new Receiver({ isServer: false, maxPayload: 1e6 });
+  const texts: string[] = [];
+  const done = new Promise<void>((resolve) => {
+    receiver.on("message", (data: Buffer, isBinary: boolean) => {
+      expect(isBinary).to.equal(false);
+      if (texts.push(String(data)) === count) resolve();
+    });
+  });
+  receiver.write(bytes);
+  await done;
+  receiver.end();
+  await once(receiver, "finish");
+  return texts;
+}
+
+const TEXTS = ["", "{}", "é€😀", ...[124, 125, 126, 65_535, 65_536].map((length) => "x".repeat(length))];
+
+describe("the frames of a WebSocket", () => {
+  for (const text of TEXTS) {
+    it(`carry a text of ${Buffer.byteLength(text)} bytes`, async () => {
+      expect(await read(encodeFrames([text], "plain"), 1)).to.deep.equal([text]);
+    });
+  }
+
+  it("carry one message each, in order", async () => {
+    expect(await read(encodeFrames(TEXTS, "plain"), TEXTS.length)).to.deep.equal(TEXTS);
+  });
+
+  it("carry all messages in one where SockJS frames them", async () => {
+    const [text = ""] = await read(encodeFrames(TEXTS, "sockjs"), 1);
+    expect(text[0]).to.equal("a");
+    expect(JSON.parse(text.slice(1))).to.deep.equal(TEXTS);
+  });
+
+  it("escape what SockJS escapes", async () => {
+    const odd = ["\u200b\u200c\u2028\u2029\u2060\ufeff\ufff0\uffff", "😀", '\0"\\'];
+    const [text = ""] = await read(encodeFrames(odd, "sockjs"), 1);
+    expect(text).to.equal(
+      'a["\u200b\\u200c\\u2028\\u2029\\u2060\ufeff\\ufff0\\uffff","\\ud83d\\ude00","\\u0000\\"\\\\"]',
+    );
+    expect(JSON.parse(text.slice(1))).to.deep.equal(odd);
+  });
+});

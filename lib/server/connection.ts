@@ -119,7 +119,10 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
   readonly #stopHeartbeat: (() => void) | undefined;
   /** Set while frames wait because they came too fast; ends that. */
   #endPause: (() => void) | undefined;
-  #requested: Set<string> | undefined;
+  /** How many channels it has joined. */
+  #joined = 0;
+  /** Those of them that the server has joined it to, which are not for the listeners to take back. */
+  #granted: Set<string> | undefined;
   #review: ChannelReview | undefined;
   /** Whether the client was asked to go. */
   #isLeaving = false;
@@ -186,28 +189,46 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
 
   /** Says whether the client has joined a channel by itself, and the server has not. */
   hasRequested(channel: string): boolean {
-    return this.#requested?.has(channel) ?? false;
+    return this.channels[channel] === true && !this.#granted?.has(channel);
   }
 
-  /** Takes note of a channel that the client has joined by itself. */
-  addRequested(channel: string): void {
-    this.#requested ??= new Set();
-    this.#requested.add(channel);
-    if (this.#usage) this.#usage.channels++;
+  /** Takes note of a channel that it has joined. */
+  enter(channel: string, isRequested: boolean): void {
+    this.#joined++;
+    if (isRequested) this.#countRequested(1);
+    else this.#addGranted(channel);
   }
 
-  /** Takes note of a channel that it has left, or that the server has joined it to. */
-  deleteRequested(channel: string): void {
-    if (this.#requested?.delete(channel) && this.#usage) this.#usage.channels--;
+  /** Takes note that the server has joined it to a channel in which it was. */
+  grant(channel: string): void {
+    if (this.#granted?.has(channel)) return;
+    this.#countRequested(-1);
+    this.#addGranted(channel);
+  }
+
+  /** Takes note of a channel that it has left. */
+  leaveChannel(channel: string): void {
+    this.#joined--;
+    if (!this.#granted?.delete(channel)) this.#countRequested(-1);
+  }
+
+  #addGranted(channel: string): void {
+    this.#granted ??= new Set();
+    this.#granted.add(channel);
+  }
+
+  #countRequested(more: number): void {
+    if (this.#usage) this.#usage.channels += more;
   }
 
   /** Asks the listeners again for each channel that the client has joined by itself, and takes back what they refuse. */
   reviewChannels(): void {
-    if (!this.#requested?.size) return;
+    const requested = Object.keys(this.channels).filter((channel) => this.hasRequested(channel));
+    if (requested.length === 0) return;
     this.#review ??= new ChannelReview(
       (channel) => new Promise((resolve) => this.#lanes.run(channel, () => this.#ask(channel).then(resolve))),
     );
-    this.#review.add(this.#requested);
+    this.#review.add(requested);
   }
 
   /** Asks the client for a new identity, where it knows how, and the listeners about its channels. */
@@ -554,8 +575,7 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
   async #join(head: RequestHead, channel: string, req: JsonObject): Promise<void> {
     const { pubsub, limits } = this.#parts;
     if (pubsub.has(this, channel)) return this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
-    const joined = Object.keys(this.channels).length + this.#joining;
-    const hasRoom = joined < limits.channelsPerSocket && (this.#usage?.hasRoom ?? true);
+    const hasRoom = this.#joined + this.#joining < limits.channelsPerSocket && (this.#usage?.hasRoom ?? true);
     if (!hasRoom) return this.refuse(head, TOO_MANY_CHANNELS);
     this.#joining++;
     if (this.#usage) this.#usage.channels++;

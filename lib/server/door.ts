@@ -129,7 +129,7 @@ export class Door {
       "upgrade",
       (req: IncomingMessage, socket: Duplex, head: Buffer) => {
         // Node.js has taken its own listener off, and a reset would end the process
-        socket.on("error", () => {});
+        socket.on("error", ignore);
         const target = this.#paths.target(req.url ?? "");
         if (!target) return false;
         endWithAnswer(socket);
@@ -141,7 +141,7 @@ export class Door {
             this.#guardReader(socket);
             sockjs.emit("upgrade", req, socket, head);
           },
-          onEnd: (listener) => socket.once("close", listener),
+          onEnd: (listener) => socket.on("close", listener),
           refuse: (refusal) => refuseUpgrade(socket, refusal),
         });
         return true;
@@ -198,10 +198,7 @@ export class Door {
     this.#guests.set(key, guest);
     this.#perIp.add(ip);
     this.#unauthenticated++;
-    visitor.onEnd(() => {
-      // a session of an HTTP transport goes on after the request that has opened it
-      if (typeof key !== "string" || guest.state !== "inside") this.#release(key, guest);
-    });
+    this.#releaseAtEnd(visitor.onEnd, key, guest);
     const enter = (verdict: Verdict) => {
       if (guest.state === "gone") return;
       if ("status" in verdict || this.#isClosed) {
@@ -215,6 +212,14 @@ export class Door {
     const verdict = this.#verify(visitor.req);
     if (verdict instanceof Promise) void verdict.then(enter);
     else enter(verdict);
+  }
+
+  /** Keeps nothing else of the request: that of a WebSocket ends with it. */
+  #releaseAtEnd(onEnd: Visitor["onEnd"], key: string | object, guest: Guest): void {
+    onEnd(() => {
+      // a session of an HTTP transport goes on after the request that has opened it
+      if (typeof key !== "string" || guest.state !== "inside") this.#release(key, guest);
+    });
   }
 
   /** Calls back once when a response has ended, or its TCP connection has. */
@@ -311,17 +316,22 @@ export class Door {
       destination: Destination,
       ...options: [{ end?: boolean }?]
     ): Destination => {
-      const { write } = destination;
-      destination.write = (...chunk: unknown[]) => {
-        try {
-          return Reflect.apply(write, destination, chunk);
-        } catch (error) {
-          this.#parts.reporter.error("a WebSocket's bytes could not be read", error);
-          socket.destroy();
-          return true;
-        }
-      };
+      socket.pipe = pipe;
+      this.#guardWrite(destination, socket);
       return Reflect.apply(pipe, socket, [destination, ...options]) as Destination;
+    };
+  }
+
+  #guardWrite(reader: NodeJS.WritableStream, socket: Duplex): void {
+    const { write } = reader;
+    reader.write = (...chunk: unknown[]) => {
+      try {
+        return Reflect.apply(write, reader, chunk);
+      } catch (error) {
+        this.#parts.reporter.error("a WebSocket's bytes could not be read", error);
+        socket.destroy();
+        return true;
+      }
     };
   }
 
@@ -342,8 +352,14 @@ export class Door {
  * reads would hide that it does.
  */
 function endWithAnswer(socket: Duplex): void {
-  socket.once("finish", () => socket.destroy());
+  socket.on("finish", destroy);
 }
+
+function destroy(this: Duplex): void {
+  this.destroy();
+}
+
+function ignore(): void {}
 
 /** A SockJS server's own options. */
 function optionsOf(server: SockJSServer): SockJSOptions {

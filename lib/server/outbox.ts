@@ -42,7 +42,7 @@ export class Outbox {
   /** What the backlog was when it was last looked at. */
   #lastBacklog = -1;
   #room: Promise<void> | undefined;
-  #onRoom: () => void = () => {};
+  #onRoom: (() => void) | undefined;
   /** The largest frame above the limit that may still be under way: by itself it says nothing of its reader. */
   #largest = 0;
 
@@ -111,7 +111,8 @@ export class Outbox {
   }
 
   #makeRoom(): void {
-    this.#onRoom();
+    this.#onRoom?.();
+    this.#onRoom = undefined;
     this.#room = undefined;
   }
 

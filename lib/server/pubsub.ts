@@ -145,9 +145,8 @@ export class PubSub<Auth> {
         }
         this.#hub.add(connection, channel);
       }
-      // what the server has let it join is not for the listeners to take back
-      if (!request) connection.deleteRequested(channel);
-      else if (isNew) connection.addRequested(channel);
+      if (isNew) connection.enter(channel, request !== undefined);
+      else if (!request) connection.grant(channel);
       connection.send(encodeSubscribed(channel, request));
       if (isNew) this.#parts.onMembership("subscribed", connection, channel);
     });
@@ -250,7 +249,7 @@ export class PubSub<Auth> {
 
   #remove(connection: Connection<Auth>, channel: string): void {
     this.#hub.remove(connection, channel);
-    connection.deleteRequested(channel);
+    connection.leaveChannel(channel);
     this.#release(channel);
   }
 

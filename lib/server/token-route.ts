@@ -155,7 +155,11 @@ export class TokenRoute<Auth> {
     // on another connection a load balancer has the choice of another server
     if (this.#isPaused) res.set("Connection", "close");
     if (callback === undefined) {
-      res.json(body);
+      // not `res.json`, which makes an ETag of what nobody may keep
+      const json = JSON.stringify(body);
+      res.set("Content-Type", "application/json; charset=utf-8");
+      res.set("Content-Length", String(Buffer.byteLength(json)));
+      res.end(json);
     } else {
       res
         .type("text/javascript")

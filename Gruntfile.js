@@ -8,7 +8,7 @@ function gruntfile(grunt) {
   const start = (script, stdio, done) =>
     grunt.util.spawn({ cmd: "npm", args: ["run", script], opts: { stdio } }, done);
 
-  /** Two runs at once: the tests of faults wait most of the time. What these print comes last. */
+  /** Two runs at once: the tests of faults wait most of the time. What these, and the benchmark's, print comes last. */
   function test() {
     const done = this.async();
     const ends = [];
@@ -19,7 +19,7 @@ function gruntfile(grunt) {
       grunt.log.writeln(printed);
       done(ends.every(Boolean));
     };
-    start("test:faults", "pipe", (error, { stdout, stderr }) => {
+    start("test:beside", "pipe", (error, { stdout, stderr }) => {
       printed = `${stdout}\n${stderr}`;
       end(error);
     });

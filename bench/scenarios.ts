@@ -42,9 +42,9 @@ const quick: Scale = {
   ...full,
   rounds: 2,
   longRounds: 1,
-  firstWarmUp: 500,
+  firstWarmUp: 300,
   warmUp: 100,
-  time: 400,
+  time: 300,
   fanOut: { ...full.fanOut, sizes: [100] },
   rpc: { ...full.rpc, functions: [1], others: false },
 };

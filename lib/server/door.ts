@@ -113,7 +113,7 @@ export class Door {
         const target = this.#paths.target(req.url ?? "");
         if (!target) return false;
         this.#meet({
-          req: expressRequest(this.#parts.app, req),
+          req: this.#expressRequest(req),
           target,
           isUpgrade: false,
           pass: () => this.#passBody(target, req, res, () => sockjs.emit("request", req, res)),
@@ -134,7 +134,7 @@ export class Door {
         if (!target) return false;
         endWithAnswer(socket);
         this.#meet({
-          req: expressRequest(this.#parts.app, req),
+          req: this.#expressRequest(req),
           target,
           isUpgrade: true,
           pass: () => {
@@ -175,6 +175,11 @@ export class Door {
   /** Lets nobody in any more. Sessions that are in may fetch what they have not got, such as why they were closed. */
   close(): void {
     this.#isClosed = true;
+  }
+
+  #expressRequest(req: IncomingMessage): Request {
+    const { app, options } = this.#parts;
+    return expressRequest(app, req, options.verifyConnection !== undefined);
   }
 
   #meet(visitor: Visitor): void {

@@ -3,7 +3,7 @@ import { encodeFrames, type Framing } from "./websocket-frames.js";
 /** What has messages for its client. */
 export interface Sender {
   /** Sends what waits. */
-  flush(): void;
+  flush(): unknown;
 }
 
 /**

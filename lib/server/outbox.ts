@@ -3,6 +3,8 @@ import type { Droppable } from "./slow-readers.js";
 /** Where an outbox's frames go. */
 export interface OutboxTransport {
   write(frame: string): void;
+  /** Writes what waits for the end of the turn; says whether there was anything. */
+  flush(): boolean;
   /** Bytes that have been written and that the reader has not taken yet; they cannot be taken back. */
   readonly backlog: number;
 }
@@ -56,7 +58,7 @@ export class Outbox {
 
   /** Sends a frame; one that may be dropped may come never, or be replaced by a newer one. */
   send(frame: string, droppable?: Droppable): void {
-    const { backlog } = this.#transport;
+    const backlog = this.#backlog;
     if (this.#held || (droppable && backlog > this.#ahead)) return this.#hold(frame, droppable, backlog);
     if (backlog > this.#limit + this.#largest) return this.#owner.overflow();
     if (backlog === 0) this.#largest = 0;
@@ -66,7 +68,7 @@ export class Outbox {
 
   /** Resolves when the reader has taken most of what was sent, or is gone; nothing where it has. */
   room(): Promise<void> | undefined {
-    if (!this.#held && this.#transport.backlog <= this.#ahead) return undefined;
+    if (!this.#held && this.#backlog <= this.#ahead) return undefined;
     this.#room ??= new Promise((resolve) => {
       this.#onRoom = resolve;
     });
@@ -76,19 +78,19 @@ export class Outbox {
 
   /** Writes what has waited as far as the reader has made room; says whether anything waits on. */
   flush(): "done" | "moved" | "stuck" {
-    const { backlog } = this.#transport;
+    const backlog = this.#backlog;
     const hasMoved = backlog !== this.#lastBacklog;
     if (!hasMoved && backlog > this.#ahead) return "stuck";
     const held = this.#held ?? [];
     let written = 0;
-    while (written < held.length && this.#transport.backlog <= this.#ahead) {
+    while (written < held.length && this.#backlog <= this.#ahead) {
       const next = held[written++];
       if (!next) break;
       this.#forget(next);
       this.#transport.write(next.frame);
     }
     held.splice(0, written);
-    this.#lastBacklog = this.#transport.backlog;
+    this.#lastBacklog = this.#backlog;
     if (held.length > 0 || this.#lastBacklog > this.#ahead) return "moved";
     this.#held = undefined;
     this.#replaceable = undefined;
@@ -102,6 +104,12 @@ export class Outbox {
     this.#replaceable = undefined;
     this.#waiting.delete(this);
     this.#makeRoom();
+  }
+
+  /** What the reader has not taken; that something waits for the end of the turn says nothing of it. */
+  get #backlog(): number {
+    const { backlog } = this.#transport;
+    return backlog > this.#ahead && this.#transport.flush() ? this.#transport.backlog : backlog;
   }
 
   /** Takes note of a frame that waits no more. */

@@ -19,6 +19,8 @@ export interface WebSocketDriver {
   /** The message of which some frames have come. */
   readonly _message?: unknown;
   readonly _maxLength: number;
+  /** What is piped to the TCP connection, and from it. While it is paused, nothing more is read. */
+  readonly io: { pause(): void };
   parse(chunk: Buffer): void;
   emit(event: "message", message: { readonly data: string }): unknown;
 }
@@ -98,9 +100,10 @@ function isWritable(tcp: TcpSocket): tcp is KnownWebSocket["tcp"] {
 }
 
 function isDriver(driver: Partial<WebSocketDriver>): driver is WebSocketDriver {
-  const { readyState, _stage, _reader, _maxLength, parse, emit } = driver;
+  const { readyState, _stage, _reader, _maxLength, io, parse, emit } = driver;
   const numbers = [readyState, _stage, _reader?._queueSize, _maxLength];
   const isOfAll =
     typeof parse === "function" && parse === Reflect.get(Object.getPrototypeOf(driver), "parse");
-  return numbers.every(Number.isInteger) && isOfAll && typeof emit === "function";
+  const hasFunctions = typeof emit === "function" && typeof io?.pause === "function";
+  return numbers.every(Number.isInteger) && isOfAll && hasFunctions;
 }

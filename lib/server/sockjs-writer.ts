@@ -14,7 +14,9 @@ export function writeBundle(
   webSocket: KnownWebSocket | undefined,
 ): void {
   if (webSocket && isOpen(webSocket)) {
-    webSocket.tcp.write(bundle.encoded(webSocket.isPlain ? "plain" : "sockjs"));
+    const goesOn = webSocket.tcp.write(bundle.encoded(webSocket.isPlain ? "plain" : "sockjs"));
+    // whoever does not take answers is not asked for more requests; the connection itself ends that when it has drained
+    if (!goesOn) webSocket.driver.io.pause();
     return;
   }
   const messages = bundle.messages;

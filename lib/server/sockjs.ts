@@ -154,15 +154,16 @@ export class SockJSTransport {
     if (this.#bundle.length > LARGEST_BUNDLE) this.flush();
   }
 
-  /** Sends what waits for the end of this turn. */
-  flush(): void {
+  /** Sends what waits for the end of this turn; says whether there was anything. */
+  flush(): boolean {
     const bundle = this.#bundle;
-    if (!bundle) return;
+    if (!bundle) return false;
     this.#bundle = undefined;
     writeBundle(bundle, this.#connection, this.#write, this.#webSocket);
     // SockJS keeps what a client has not fetched yet
     const unsent = sessionOf(this.#connection)?.send_buffer?.length ?? 0;
     this.#unsent = unsent === 0 ? 0 : this.#unsent + bundle.length;
+    return true;
   }
 
   /** Bytes that the client has not taken yet, as far as SockJS lets them be known: kept by it, and in its TCP socket. */

@@ -17,9 +17,13 @@ describe("Messages of one turn", () => {
 
   const start = async (options: ApplicationOptions = {}) => {
     application = await Application.start({
+      // a busy machine may take a while between two polls
+      sockjs: { disconnect_delay: 1000 },
       ...options,
       options: {
+        ...options.options,
         socketController: {
+          echo: (_auth: unknown, text: string) => text,
           double: (_auth: unknown, value: number) => 2 * value,
           later: async (_auth: unknown, value: number) => 2 * value,
         },
@@ -150,6 +154,34 @@ describe("Messages of one turn", () => {
     for (let number = 0; number < 4; number++) application.tokenServer.send(socket, "news", large);
     expect(write.callCount).to.equal(2);
     await until(() => received.length === 4);
+  });
+
+  it("are not taken for what a slow reader has not read", async () => {
+    await start({ options: { limits: { bufferedBytes: 4096 } } });
+    const { socket: client, received, until } = await listen("plain");
+    const socket = application.socket();
+    for (let number = 0; number < 40; number++) {
+      application.tokenServer.send(socket, "news", { number, text: "x".repeat(1000) });
+    }
+    await until(() => received.length === 40);
+    expect(client.readyState).to.equal(WebSocket.OPEN);
+  });
+
+  it("stop the reading of requests while the client does not take them", async () => {
+    await start();
+    const { socket: client, received, until } = await listen("plain");
+    const tcp = Reflect.get(client, "_socket") as TcpSocket;
+    tcp.pause();
+    const call = JSON.stringify({ rpc: "echo", req: "x".repeat(60_000) });
+    // as much as the systems' buffers take
+    let sent = 0;
+    while (tcp.writableLength === 0) {
+      client.send(call);
+      sent++;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    tcp.resume();
+    await until(() => received.length === sent);
   });
 
   it("keep their order with what the application writes by itself", async () => {

@@ -22,6 +22,10 @@ class Reader implements OutboxTransport {
     this.#backlog += frame.length;
   }
 
+  flush(): boolean {
+    return false;
+  }
+
   take(bytes = this.#backlog): void {
     this.#backlog -= bytes;
   }
@@ -102,6 +106,7 @@ describe("what waits for a slow reader", () => {
     backlog = LIMIT / 2;
     const transport = {
       write: (frame: string) => void written.push(frame),
+      flush: () => false,
       get backlog() {
         return backlog;
       },

@@ -4,6 +4,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import type { WebSocketDriver } from "../../lib/server/sockjs-session.js";
 import { readFast } from "../../lib/server/websocket-reader.js";
+import { printSeed, SETTINGS } from "../support/fuzz/seed.js";
 
 /** The driver that SockJS's WebSocket has. */
 type Driver = WebSocketDriver &
@@ -100,12 +101,14 @@ const streams = fc
   });
 
 describe("the fast reader of a WebSocket", () => {
+  afterEach(printSeed);
+
   it("sees what the WebSocket's own reader sees, in whatever pieces it comes", () => {
     fc.assert(
       fc.property(streams, (chunks) => {
         expect(happenings(chunks, true)).to.deep.equal(happenings(chunks, false));
       }),
-      { numRuns: 2000 },
+      { ...SETTINGS, numRuns: 1000 },
     );
   });
 
@@ -117,6 +120,7 @@ describe("the fast reader of a WebSocket", () => {
       _stage: 0,
       _reader: { _queueSize: 0 },
       _maxLength: LONGEST,
+      io: { pause() {} },
       parse(_chunk: Buffer): void {
         expect.fail("it has asked for help");
       },

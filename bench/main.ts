@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { leaveTheCoreOfServers } from "./children.js";
 import { CONTENDERS } from "./contenders.js";
+import { replaceMarked } from "./report/marked.js";
 import { plot } from "./report/plot.js";
 import type { CaseResult, Results } from "./report/results.js";
 import { markdown, textTable } from "./report/table.js";
@@ -100,13 +101,7 @@ function document(results: Results): void {
   const list = Object.entries(results.versions).map(([name, version]) => `${name} ${version}`);
   const heading = `${results.date}, on ${results.machine}, load average ${loadAverage.toFixed(1)} before. ${list.join(", ")}.`;
   const text = readFileSync(DOCUMENT, "utf8");
-  writeFileSync(
-    DOCUMENT,
-    text.replace(
-      /(<!-- newest run -->\n)[\s\S]*(<!-- end of newest run -->)/,
-      (_, head, after) => `${head}\n${heading}\n\n${markdown(results)}\n\n${after}`,
-    ),
-  );
+  writeFileSync(DOCUMENT, replaceMarked(text, "newest run", `${heading}\n\n${markdown(results)}`));
 }
 
 function place(result: CaseResult): number {

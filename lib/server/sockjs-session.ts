@@ -5,7 +5,6 @@ export interface TcpSocket {
   readonly writableLength?: number;
   readonly writable?: boolean;
   readonly destroyed?: boolean;
-  write?(bytes: Buffer): boolean;
   destroy?(): void;
   once?(event: "close", listener: () => void): unknown;
 }
@@ -19,8 +18,8 @@ export interface WebSocketDriver {
   /** The message of which some frames have come. */
   readonly _message?: unknown;
   readonly _maxLength: number;
-  /** What is piped to the TCP connection, and from it. While it is paused, nothing more is read. */
-  readonly io: { pause(): void };
+  /** What comes out of it is piped to the TCP connection, which is not read from while it takes nothing. */
+  readonly io: { emit(event: "data", bytes: Buffer): boolean };
   parse(chunk: Buffer): void;
   emit(event: "message", message: { readonly data: string }): unknown;
 }
@@ -70,7 +69,7 @@ export interface KnownWebSocket {
   readonly session: Session;
   readonly webSocket: FayeWebSocket;
   readonly driver: WebSocketDriver;
-  readonly tcp: TcpSocket & Required<Pick<TcpSocket, "write">>;
+  readonly tcp: TcpSocket;
   /** Whether messages are frames, and not in frames of SockJS. */
   readonly isPlain: boolean;
 }
@@ -85,8 +84,8 @@ export function knownWebSocket(connection: SockJSConnection): KnownWebSocket | u
   const webSocket = isPlain ? session?.ws : session?.recv?.ws;
   const tcp = session?.recv?.connection;
   const driver = webSocket?._driver;
-  if (!session || !webSocket || !driver || !tcp || webSocket._stream !== tcp || !isWritable(tcp))
-    return undefined;
+  if (!session || !webSocket || !driver || !tcp || webSocket._stream !== tcp) return undefined;
+  if (typeof tcp.writable !== "boolean") return undefined;
   if (webSocket.version !== RFC_6455 || driver._masking || driver._extensions?._sessions?.length !== 0)
     return undefined;
   return isDriver(driver) ? { session, webSocket, driver, tcp, isPlain } : undefined;
@@ -95,15 +94,11 @@ export function knownWebSocket(connection: SockJSConnection): KnownWebSocket | u
 /** What the WebSocket of SockJS calls the protocol of RFC 6455. */
 const RFC_6455 = "hybi-13";
 
-function isWritable(tcp: TcpSocket): tcp is KnownWebSocket["tcp"] {
-  return typeof tcp.write === "function" && typeof tcp.writable === "boolean";
-}
-
 function isDriver(driver: Partial<WebSocketDriver>): driver is WebSocketDriver {
   const { readyState, _stage, _reader, _maxLength, io, parse, emit } = driver;
   const numbers = [readyState, _stage, _reader?._queueSize, _maxLength];
   const isOfAll =
     typeof parse === "function" && parse === Reflect.get(Object.getPrototypeOf(driver), "parse");
-  const hasFunctions = typeof emit === "function" && typeof io?.pause === "function";
-  return numbers.every(Number.isInteger) && isOfAll && hasFunctions;
+  const emitters = [emit, io?.emit];
+  return numbers.every(Number.isInteger) && isOfAll && emitters.every((one) => typeof one === "function");
 }

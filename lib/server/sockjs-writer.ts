@@ -3,8 +3,8 @@ import type { SockJSConnection } from "./socket.js";
 import { type KnownWebSocket, OPEN, sessionOf } from "./sockjs-session.js";
 
 /**
- * Writes a bundle in one go where SockJS's `write` would take one message at a time: ready-made frames to a WebSocket's
- * TCP connection, or to the other transports by what SockJS keeps for them. Where SockJS is not as expected inside,
+ * Writes a bundle in one go where SockJS's `write` would take one message at a time: ready-made frames by a WebSocket's
+ * driver, or to the other transports by what SockJS keeps for them. Where SockJS is not as expected inside,
  * `write` takes the messages one by one.
  */
 export function writeBundle(
@@ -14,10 +14,9 @@ export function writeBundle(
   webSocket: KnownWebSocket | undefined,
 ): void {
   if (webSocket && isOpen(webSocket)) {
-    const goesOn = webSocket.tcp.write(bundle.encoded(webSocket.isPlain ? "plain" : "sockjs"));
-    // whoever does not take answers is not asked for more requests; the connection itself ends that when it has drained
-    if (!goesOn) webSocket.driver.io.pause();
-    return;
+    const frames = bundle.encoded(webSocket.isPlain ? "plain" : "sockjs");
+    // false where nobody has taken them
+    if (webSocket.driver.io.emit("data", frames)) return;
   }
   const messages = bundle.messages;
   const last = messages.length - 1;

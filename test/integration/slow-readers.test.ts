@@ -1,5 +1,6 @@
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
+import type { Socket as TcpSocket } from "node:net";
 import { expect } from "chai";
 import { WebSocket } from "ws";
 import type { Limits, TokenSocketServerOptions } from "../../lib/index.js";
@@ -13,7 +14,13 @@ const PARTS = 300;
 interface Reader {
   /** Reads on; gives each message as it comes. */
   read(onMessage: (frame: Record<string, unknown>) => void): void;
+  send(request: object): void;
   end(): void;
+}
+
+/** The server's side of a WebSocket's TCP connection. */
+function tcpOf(socket: object): TcpSocket {
+  return Reflect.get(socket, "_session").recv.connection;
 }
 
 describe("A socket that reads too slowly", () => {
@@ -50,6 +57,7 @@ describe("A socket that reads too slowly", () => {
         });
         socket.resume();
       },
+      send: (request) => socket.send(frame(JSON.stringify(request))),
       end: () => socket.terminate(),
     };
   };
@@ -77,7 +85,7 @@ describe("A socket that reads too slowly", () => {
     await post(`${url}/xhr_send`, JSON.stringify([JSON.stringify({ rpc: "auth", token, protocol: 4 })]));
     await authenticated;
     ends.push(() => stream?.destroy());
-    return { read() {}, end: () => stream?.destroy() };
+    return { read() {}, send() {}, end: () => stream?.destroy() };
   };
 
   const KINDS: Record<string, () => Promise<Reader>> = {
@@ -109,6 +117,23 @@ describe("A socket that reads too slowly", () => {
       // the kernel takes some of it
       expect(gone).to.be.within(10, PARTS - 1);
       expect(tokenServer.channelSockets("room")).to.have.length(1);
+    });
+  }
+
+  for (const name of ["a plain WebSocket", "SockJS's WebSocket"]) {
+    it(`is not read from over ${name} as long as it takes nothing`, async () => {
+      const called = new EventEmitter();
+      const call = () => called.emit("call", tcpOf(application.socket()).isPaused());
+      await start({}, { socketController: { call } });
+      const reader = await KINDS[name]?.();
+      const tcp = tcpOf(application.socket());
+      application.tokenServer.send(application.socket(), "room", PART.repeat(PARTS));
+      expect(tcp.writableLength).to.be.above(0);
+      reader?.send({ rpc: "call" });
+      expect(await once(called, "call")).to.deep.equal([true]);
+      const resumed = once(tcp, "resume");
+      reader?.read(() => {});
+      await resumed;
     });
   }
 

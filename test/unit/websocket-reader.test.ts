@@ -120,7 +120,7 @@ describe("the fast reader of a WebSocket", () => {
       _stage: 0,
       _reader: { _queueSize: 0 },
       _maxLength: LONGEST,
-      io: { pause() {} },
+      io: { emit: () => true },
       parse(_chunk: Buffer): void {
         expect.fail("it has asked for help");
       },

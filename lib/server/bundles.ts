@@ -56,12 +56,13 @@ export class Bundle {
 
 /** What the sockets of a server send in one turn of the event loop: each in one go, at its end. */
 export class Bundles {
-  readonly #onError: (error: unknown) => void;
+  /** Told what somebody has thrown who was to send. */
+  readonly onError: (error: unknown) => void;
   #senders: Sender[] = [];
   #first: Bundle | undefined;
 
   constructor(onError: (error: unknown) => void) {
-    this.#onError = onError;
+    this.onError = onError;
   }
 
   /** Begins a bundle; its sender is asked to send it in this turn. */
@@ -79,7 +80,7 @@ export class Bundles {
       try {
         sender.flush();
       } catch (error) {
-        this.#onError(error);
+        this.onError(error);
       }
     }
   };

@@ -68,7 +68,7 @@ export class SockJSTransport {
   readonly #webSocket: KnownWebSocket | undefined;
   /** The TCP connection of a WebSocket. */
   readonly #tcp: TcpSocket | undefined;
-  /** What SockJS has for it. */
+  /** What SockJS has for it, or what the application has put around that. */
   readonly #write: SockJSConnection["write"];
   readonly #close: SockJSConnection["close"];
   /** What has come and has not been handed over yet. */
@@ -77,6 +77,7 @@ export class SockJSTransport {
   #bundle: Bundle | undefined;
   /** The length of what SockJS keeps. */
   #unsent = 0;
+  readonly #isWrapped: boolean;
   #isCutOff = false;
 
   /** `data` is what the application knows of the connection already. */
@@ -87,6 +88,7 @@ export class SockJSTransport {
     this.#webSocket = knownWebSocket(connection);
     if (this.#webSocket) readFast(this.#webSocket.driver);
     this.#tcp = WEBSOCKETS.has(connection.protocol) ? (socketOf(connection) ?? undefined) : undefined;
+    this.#isWrapped = Object.hasOwn(connection, "write");
     this.#write = connection.write;
     this.#close = connection.close;
     const own: OwnMethods = { [TRANSPORT]: this, write, close, destroy };
@@ -159,11 +161,24 @@ export class SockJSTransport {
     const bundle = this.#bundle;
     if (!bundle) return false;
     this.#bundle = undefined;
-    writeBundle(bundle, this.#connection, this.#write, this.#webSocket);
+    if (this.#isWrapped || this.#connection.write !== write) this.#writeEach(bundle);
+    else writeBundle(bundle, this.#connection, this.#write, this.#webSocket);
     // SockJS keeps what a client has not fetched yet
     const unsent = sessionOf(this.#connection)?.send_buffer?.length ?? 0;
     this.#unsent = unsent === 0 ? 0 : this.#unsent + bundle.length;
     return true;
+  }
+
+  /** Lets what the application has put around `write` have each message. */
+  #writeEach(bundle: Bundle): void {
+    for (const message of bundle.messages) {
+      try {
+        this.#connection.write(message);
+      } catch (error) {
+        // neither the other messages nor the close that they come before are to suffer
+        this.#bundles.onError(error);
+      }
+    }
   }
 
   /** Bytes that the client has not taken yet, as far as SockJS lets them be known: kept by it, and in its TCP socket. */
@@ -174,7 +189,7 @@ export class SockJSTransport {
   }
 
   close({ code, reason }: CloseReason): void {
-    this.end(code, reason);
+    this.#connection.close(code, reason);
   }
 
   /** Whether SockJS leaves it to others to notice that the client has gone without a word. */
@@ -231,8 +246,8 @@ function close(this: unknown, ...reason: Parameters<SockJSConnection["close"]>):
 }
 
 /** SockJS's own takes all listeners off, also those by which connections are counted. */
-function destroy(this: unknown): void {
-  transportOf(this).end();
+function destroy(this: SockJSConnection): void {
+  this.end();
 }
 
 function transportOf(connection: unknown): SockJSTransport {

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { Socket as TcpSocket } from "node:net";
 import { expect } from "chai";
 import sinon from "sinon";
+import type { Connection } from "sockjs";
 import { WebSocket } from "ws";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { until as condition } from "../support/condition.js";
@@ -193,6 +194,57 @@ describe("Messages of one turn", () => {
     application.tokenServer.send(socket, "news", 2);
     await until(() => received.length === 3);
     expect(received).to.deep.equal([payload(1), "by hand", payload(2)]);
+  });
+
+  /** Puts something around `write` and `close`, before the server does or after it. */
+  const wrap = (when: "before" | "after", around: (message: string) => string) => {
+    const closed: unknown[][] = [];
+    const listener = (connection: Connection) => {
+      const { write, close } = connection;
+      connection.write = (message) => Reflect.apply(write, connection, [around(message)]);
+      connection.close = (...reason) => {
+        closed.push(reason);
+        return Reflect.apply(close, connection, reason);
+      };
+    };
+    if (when === "before") application.sockjs.prependListener("connection", listener);
+    else application.sockjs.on("connection", listener);
+    return closed;
+  };
+
+  for (const when of ["before", "after"] as const) {
+    for (const transport of WIRE_TRANSPORTS) {
+      it(`each go through what the application has put around SockJS ${when} the server, over ${transport}`, async () => {
+        await start();
+        const closed = wrap(when, (message) => message.replace("news", "olds"));
+        const client = await application.connect(transport);
+        const socket = application.socket();
+        for (const message of MESSAGES) application.tokenServer.send(socket, "news", message);
+        await application.tokenServer.disconnect(socket);
+        const taken = [];
+        while (taken.length < MESSAGES.length) taken.push((await client.take()).channel);
+        expect(taken).to.deep.equal(MESSAGES.map(() => "olds"));
+        expect(await client.closed).to.deep.equal({ code: closed[0]?.[0], reason: closed[0]?.[1] });
+        expect(closed).to.have.length(1);
+      });
+    }
+  }
+
+  it("go on, and the connection can be closed, where what the application has put around SockJS fails", async () => {
+    await start();
+    const client = await application.connect("raw-websocket");
+    const socket = application.socket();
+    const { write } = socket;
+    const failing = (message: string) => {
+      if (message === payload(0)) throw new Error("broken");
+      return Reflect.apply(write, socket, [message]);
+    };
+    Object.assign(socket, { write: failing });
+    for (const message of [0, 1]) application.tokenServer.send(socket, "news", message);
+    socket.close(4001, "enough");
+    expect(await client.message("news")).to.equal(1);
+    expect(await client.closed).to.deep.equal({ code: 4001, reason: "enough" });
+    expect(application.errors.map(({ message }) => message)).to.deep.equal(["broken"]);
   });
 
   for (const framing of ["sockjs", "plain"] as const) {

@@ -17,7 +17,8 @@ const sharing = new WeakMap<SockJSServer, { isShared: boolean }>();
 
 /**
  * Listens to a SockJS server's new connections until the function that it returns is called. Where several
- * listen to one SockJS server, each gets the connections of its own prefix; a single one gets all.
+ * listen to one SockJS server, each gets the connections of its own prefix, and the first one where that is the same; a
+ * single one gets all.
  */
 export function onConnection(
   server: SockJSServer,
@@ -30,7 +31,8 @@ export function onConnection(
   else sharing.set(server, state);
   const listener = (connection: SockJSConnection | null) => {
     // SockJS gives null for a connection that has closed within the turn in which it opened
-    if (connection && (!state.isShared || connection.prefix === prefix)) accept(connection);
+    if (!connection || TRANSPORT in connection) return;
+    if (!state.isShared || connection.prefix === prefix) accept(connection);
   };
   server.on("connection", listener);
   return () => {

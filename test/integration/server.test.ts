@@ -390,6 +390,21 @@ describe("the server", () => {
       expect(application.tokenServer.sockets()).to.deep.equal([]);
     });
 
+    it("leave a connection to the first of them where they have the same prefix", async () => {
+      const application = await start();
+      const store = memoryRedis();
+      const other = new TokenSocketServer(application.app, store, application.sockjs, {
+        tokenRoute: "/other-token",
+        pubsubClient: store,
+      });
+      cleanups.push(() => other.shutdown());
+      const client = await application.connect();
+      expect(other.sockets()).to.deep.equal([]);
+      application.socket().close(4001, "enough");
+      expect(await client.closed).to.deep.equal({ code: 4001, reason: "enough" });
+      expect(application.tokenServer.sockets()).to.deep.equal([]);
+    });
+
     it("may share a SockJS server's connections of any prefix with nobody, where there is one alone", async () => {
       const application = await start({ options: { prefix: "/sockets" } });
       application.sockjs.installHandlers(application.http, { prefix: "/elsewhere" });

@@ -67,9 +67,9 @@ export class SockJSTransport {
   readonly #connection: SockJSConnection;
   readonly #listener: SockJSListener;
   readonly #bundles: Bundles;
-  readonly #webSocket: KnownWebSocket | undefined;
+  #webSocket: KnownWebSocket | undefined;
   /** The TCP connection of a WebSocket. */
-  readonly #tcp: TcpSocket | undefined;
+  #tcp: TcpSocket | undefined;
   /** What SockJS has for it, or what the application has put around that. */
   readonly #write: SockJSConnection["write"];
   readonly #close: SockJSConnection["close"];
@@ -150,6 +150,9 @@ export class SockJSTransport {
     if (this.#isCutOff) return;
     this.#isCutOff = true;
     destroySoon(this.#tcp);
+    // the application may keep the socket for long
+    this.#tcp = undefined;
+    this.#webSocket = undefined;
   }
 
   /** Sends a message at the end of this turn of the event loop, together with others. */

@@ -155,11 +155,7 @@ export class TokenRoute<Auth> {
     // on another connection a load balancer has the choice of another server
     if (this.#isPaused) res.set("Connection", "close");
     if (callback === undefined) {
-      // not `res.json`, which makes an ETag of what nobody may keep
-      const json = JSON.stringify(body);
-      res.set("Content-Type", "application/json; charset=utf-8");
-      res.set("Content-Length", String(Buffer.byteLength(json)));
-      res.end(json);
+      res.json(body);
     } else {
       res
         .type("text/javascript")

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type Publisher, ServerProcess } from "./children.js";
 import type { ContenderDefinition } from "./contenders.js";
 import { type ChannelsOf, type Client, logIn } from "./load/client.js";
-import { Deliveries } from "./load/deliveries.js";
+import { Deliveries, spread } from "./load/deliveries.js";
 import { type Batch, channelOf, type Setup } from "./messages.js";
 
 /** What was measured of one contender in one round. Names are those of the metrics in report/metrics.ts. */
@@ -42,15 +42,12 @@ export class Session {
     return clients;
   }
 
-  /** Lets clients in, each into one of so many channels, and counts what they receive. */
-  async listen(count: number, channels: number, size: number): Promise<Deliveries> {
-    const clients = await this.logIn(count, (index) => [channelOf(index, channels)]);
-    return this.count(clients, channels, size);
-  }
-
-  /** Counts what clients receive: client n is in channel n modulo `channels`. */
-  count(clients: readonly Client[], channels: number, size: number): Deliveries {
-    return new Deliveries(clients, { channels, size, publish: (batch) => this.publish(batch) });
+  /** Lets clients in, each into one of so many channels or more, and counts what they receive. */
+  async listen(count: number, channels: number, size: number, each = 1): Promise<Deliveries> {
+    const clients = await this.logIn(count, (index) =>
+      spread(index, channels, each).map((number) => channelOf(number, channels)),
+    );
+    return new Deliveries(clients, { channels, each, size, publish: (batch) => this.publish(batch) });
   }
 
   publish(batch: Batch): void {

@@ -10,19 +10,35 @@ const PATIENCE = 15_000;
 export type Receiver = Pick<Client, "take" | "onLost">;
 
 export interface DeliveriesOptions {
-  /** Among how many channels the clients are spread: client n is in channel n modulo this. */
+  /** Among how many channels the clients are spread. */
   readonly channels: number;
+  /** Of how many of them each client is a member. Default 1. */
+  readonly each?: number;
   /** Bytes of a message. */
   readonly size: number;
   readonly publish: (batch: Batch) => void;
+}
+
+/**
+ * The numbers of a client's channels, in order. All channels have as many members, and no two clients are in the same
+ * ones where they need not be.
+ */
+export function spread(client: number, channels: number, each = 1): readonly number[] {
+  const size = channels / each;
+  const round = Math.floor(client / size);
+  return Array.from({ length: each }, (_, group) => each * ((client + round * group) % size) + group).sort(
+    (a, b) => a - b,
+  );
 }
 
 /** Counts what clients receive of what is published: each has to get each message of its channel, in order. */
 export class Deliveries {
   readonly #options: DeliveriesOptions;
   readonly #perMessage: number;
-  /** The number of the last message that each client has received. */
-  readonly #last: Int32Array;
+  /** The channels of each client, in order. */
+  readonly #channelsOf: readonly (readonly number[])[];
+  /** How many messages each client has received. */
+  readonly #counts: Int32Array;
   #next = 0;
   #due = 0;
   #received = 0;
@@ -32,12 +48,14 @@ export class Deliveries {
   #size: number;
 
   constructor(clients: readonly Receiver[], options: DeliveriesOptions) {
-    const { channels } = options;
+    const { channels, each = 1 } = options;
     this.#options = options;
     this.#size = options.size;
-    this.#perMessage = clients.length / channels;
-    if (!Number.isInteger(this.#perMessage)) throw new RangeError("Channels of unequal size");
-    this.#last = Int32Array.from(clients, (_, index) => (index % channels) - channels);
+    this.#perMessage = (clients.length * each) / channels;
+    const areEqual = Number.isInteger(this.#perMessage / each) && channels % each === 0;
+    if (!areEqual) throw new RangeError("Channels of unequal size");
+    this.#channelsOf = clients.map((_, index) => spread(index, channels, each));
+    this.#counts = new Int32Array(clients.length);
     clients.forEach((client, index) => {
       client.take = (buffer, start, end) => this.#count(index, buffer, start, end);
       client.onLost = (error) => this.#fail(error);
@@ -90,11 +108,17 @@ export class Deliveries {
   /** Waits until all that was published has arrived. */
   async drain(): Promise<void> {
     await this.#until(() => this.#received >= this.#due);
-    const { channels } = this.#options;
-    this.#last.forEach((last, index) => {
-      const expected = this.#next - 1 - ((this.#next - 1 - (index % channels) + channels) % channels);
-      if (last !== expected) throw new Error(`Client ${index} has message ${last} last, not ${expected}`);
-    });
+    for (const index of this.#counts.keys()) {
+      const next = this.#nextOf(index);
+      if (next < this.#next) throw new Error(`Client ${index} has not received message ${next}`);
+    }
+  }
+
+  /** The number of the message that a client is to receive next. */
+  #nextOf(index: number): number {
+    const own = this.#channelsOf[index] ?? [];
+    const count = this.#counts[index] ?? 0;
+    return Math.floor(count / own.length) * this.#options.channels + (own[count % own.length] ?? 0);
   }
 
   #publish(count: number): void {
@@ -131,20 +155,17 @@ export class Deliveries {
   }
 
   #count(index: number, buffer: Buffer, start: number, end: number): void {
-    const { channels } = this.#options;
-    let at = buffer.indexOf(MARK_BYTE, start);
-    let last = this.#last[index] ?? 0;
-    while (at !== -1 && at < end) {
+    for (let at = buffer.indexOf(MARK_BYTE, start); at !== -1 && at < end; ) {
       const number = readDigits(buffer, at + 1, NUMBER_DIGITS);
-      if (number !== last + channels) {
-        this.#fail(new Error(`Client ${index} has received message ${number} after ${last}`));
+      const next = this.#nextOf(index);
+      if (number !== next) {
+        this.#fail(new Error(`Client ${index} has received message ${number}, not ${next}`));
       }
-      last = number;
+      this.#counts[index] = (this.#counts[index] ?? 0) + 1;
       this.#delays?.push(now() - readTime(buffer, at + 1));
       this.#received++;
       at = buffer.indexOf(MARK_BYTE, at + 1);
     }
-    this.#last[index] = last;
     this.#onReceived();
   }
 }

@@ -19,7 +19,14 @@ export interface Scale {
     /** Bytes of the messages. */
     readonly sizes: readonly number[];
   };
-  readonly many: { readonly sockets: number; readonly channels: number };
+  readonly many: {
+    readonly sockets: number;
+    readonly channels: number;
+    /** Of how many channels each socket is a member. */
+    readonly each: number;
+    /** How many messages are published in one turn of the event loop. */
+    readonly batches: readonly number[];
+  };
   readonly rpc: {
     readonly sockets: number;
     readonly outstanding: readonly number[];

@@ -5,6 +5,7 @@ export interface TcpSocket {
   readonly writableLength?: number;
   readonly writable?: boolean;
   readonly destroyed?: boolean;
+  write?(bytes: Buffer): boolean;
   destroy?(): void;
   once?(event: "close", listener: () => void): unknown;
 }
@@ -18,8 +19,8 @@ export interface WebSocketDriver {
   /** The message of which some frames have come. */
   readonly _message?: unknown;
   readonly _maxLength: number;
-  /** What comes out of it is piped to the TCP connection, which is not read from while it takes nothing. */
-  readonly io: { emit(event: "data", bytes: Buffer): boolean };
+  /** Piped to the TCP connection; paused from when that takes no more until it does. */
+  readonly io: { pause(): void; listenerCount(event: "data"): number };
   parse(chunk: Buffer): void;
   emit(event: "message", message: { readonly data: string }): unknown;
 }
@@ -64,12 +65,14 @@ export function socketOf(connection: SockJSConnection): TcpSocket | null | undef
   return receiver?.connection ?? receiver?.response?.socket;
 }
 
+type WritableSocket = TcpSocket & Required<Pick<TcpSocket, "writable" | "write">>;
+
 /** A WebSocket whose frames may be read and written without SockJS. */
 export interface KnownWebSocket {
   readonly session: Session;
   readonly webSocket: FayeWebSocket;
   readonly driver: WebSocketDriver;
-  readonly tcp: TcpSocket;
+  readonly tcp: WritableSocket;
   /** Whether messages are frames, and not in frames of SockJS. */
   readonly isPlain: boolean;
 }
@@ -85,7 +88,7 @@ export function knownWebSocket(connection: SockJSConnection): KnownWebSocket | u
   const tcp = session?.recv?.connection;
   const driver = webSocket?._driver;
   if (!session || !webSocket || !driver || !tcp || webSocket._stream !== tcp) return undefined;
-  if (typeof tcp.writable !== "boolean") return undefined;
+  if (!isWritable(tcp)) return undefined;
   if (webSocket.version !== RFC_6455 || driver._masking || driver._extensions?._sessions?.length !== 0)
     return undefined;
   return isDriver(driver) ? { session, webSocket, driver, tcp, isPlain } : undefined;
@@ -94,11 +97,16 @@ export function knownWebSocket(connection: SockJSConnection): KnownWebSocket | u
 /** What the WebSocket of SockJS calls the protocol of RFC 6455. */
 const RFC_6455 = "hybi-13";
 
+function isWritable(tcp: TcpSocket): tcp is WritableSocket {
+  return typeof tcp.writable === "boolean" && typeof tcp.write === "function";
+}
+
 function isDriver(driver: Partial<WebSocketDriver>): driver is WebSocketDriver {
   const { readyState, _stage, _reader, _maxLength, io, parse, emit } = driver;
   const numbers = [readyState, _stage, _reader?._queueSize, _maxLength];
   const isOfAll =
     typeof parse === "function" && parse === Reflect.get(Object.getPrototypeOf(driver), "parse");
-  const emitters = [emit, io?.emit];
-  return numbers.every(Number.isInteger) && isOfAll && emitters.every((one) => typeof one === "function");
+  const functions = [emit, io?.pause];
+  const isReady = numbers.every(Number.isInteger) && functions.every((one) => typeof one === "function");
+  return isReady && isOfAll && io?.listenerCount("data") === 1;
 }

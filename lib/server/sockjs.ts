@@ -166,16 +166,16 @@ export class SockJSTransport {
     const bundle = this.#bundle;
     if (!bundle) return false;
     this.#bundle = undefined;
-    if (this.#isWrapped || this.#connection.write !== write) this.#writeEach(bundle);
-    else writeBundle(bundle, this.#connection, this.#write, this.#webSocket);
-    // SockJS keeps what a client has not fetched yet
-    const unsent = sessionOf(this.#connection)?.send_buffer?.length ?? 0;
-    this.#unsent = unsent === 0 ? 0 : this.#unsent + bundle.length;
+    const isGone =
+      this.#isWrapped || this.#connection.write !== write
+        ? this.#writeEach(bundle)
+        : writeBundle(bundle, this.#connection, this.#write, this.#webSocket);
+    this.#unsent = isGone ? 0 : this.#unsent + bundle.length;
     return true;
   }
 
-  /** Lets what the application has put around `write` have each message. */
-  #writeEach(bundle: Bundle): void {
+  /** Lets what the application has put around `write` have each message; says whether SockJS keeps nothing of them. */
+  #writeEach(bundle: Bundle): boolean {
     for (const message of bundle.messages) {
       try {
         this.#connection.write(message);
@@ -184,6 +184,7 @@ export class SockJSTransport {
         this.#bundles.onError(error);
       }
     }
+    return !sessionOf(this.#connection)?.send_buffer?.length;
   }
 
   /** Bytes that the client has not taken yet, as far as SockJS lets them be known: kept by it, and in its TCP socket. */

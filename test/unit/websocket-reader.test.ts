@@ -120,7 +120,7 @@ describe("the fast reader of a WebSocket", () => {
       _stage: 0,
       _reader: { _queueSize: 0 },
       _maxLength: LONGEST,
-      io: { emit: () => true },
+      io: { pause: () => {}, listenerCount: () => 1 },
       parse(_chunk: Buffer): void {
         expect.fail("it has asked for help");
       },

@@ -1,4 +1,4 @@
-import { encodeFrames, type Framing } from "./websocket-frames.js";
+import { encodeFrames, type Framing, Message } from "./websocket-frames.js";
 
 /** What has messages for its client. */
 export interface Sender {
@@ -14,30 +14,34 @@ export class Bundle {
   /** In characters, all messages together. */
   readonly length: number;
   readonly #before: Bundle | undefined;
-  readonly #last: string;
+  readonly #last: Message;
   /** What this one became when a message was added, most recently. */
   #next: Bundle | undefined;
   #plain: Buffer | undefined;
   #sockjs: Buffer | undefined;
 
-  constructor(message: string, before?: Bundle) {
+  constructor(message: Message, before?: Bundle) {
     this.#before = before;
     this.#last = message;
-    this.length = (before?.length ?? 0) + message.length;
+    this.length = (before?.length ?? 0) + message.text.length;
   }
 
   /** Says whether it has this message only. */
-  is(message: string): boolean {
+  is(message: Message): boolean {
     return this.#before === undefined && this.#last === message;
   }
 
   /** Gives the bundle that has one message more. */
-  with(message: string): Bundle {
+  with(message: Message): Bundle {
     if (!this.#next || this.#next.#last !== message) this.#next = new Bundle(message, this);
     return this.#next;
   }
 
   get messages(): readonly string[] {
+    return this.#messages.map(({ text }) => text);
+  }
+
+  get #messages(): readonly Message[] {
     const messages = [];
     for (let bundle: Bundle | undefined = this; bundle; bundle = bundle.#before) messages.push(bundle.#last);
     return messages.reverse();
@@ -46,20 +50,25 @@ export class Bundle {
   /** The bytes of the WebSocket frames that carry it. */
   encoded(framing: Framing): Buffer {
     if (framing === "plain") {
-      this.#plain ??= encodeFrames(this.messages, framing);
+      this.#plain ??= encodeFrames(this.#messages, framing);
       return this.#plain;
     }
-    this.#sockjs ??= encodeFrames(this.messages, framing);
+    this.#sockjs ??= encodeFrames(this.#messages, framing);
     return this.#sockjs;
   }
 }
 
-/** What the sockets of a server send in one turn of the event loop: each in one go, at its end. */
+/** What the sockets of a server send in one turn of the event loop: each in one go. */
 export class Bundles {
   /** Told what somebody has thrown who was to send. */
   readonly onError: (error: unknown) => void;
   #senders: Sender[] = [];
+  /** What was sent last: it mostly goes to many. */
+  #message: Message | undefined;
+  /** What the last one who began has begun with. */
   #first: Bundle | undefined;
+  /** Whether somebody has been given more than one message. */
+  #hasJoined = false;
 
   constructor(onError: (error: unknown) => void) {
     this.onError = onError;
@@ -67,15 +76,35 @@ export class Bundles {
 
   /** Begins a bundle; its sender is asked to send it in this turn. */
   begin(sender: Sender, message: string): Bundle {
-    if (this.#senders.push(sender) === 1) process.nextTick(this.#end);
-    if (!this.#first?.is(message)) this.#first = new Bundle(message);
+    if (this.#senders.push(sender) === 1) process.nextTick(this.#send);
+    const first = this.#messageOf(message);
+    if (!this.#first?.is(first)) this.#first = new Bundle(first);
     return this.#first;
   }
 
-  readonly #end = (): void => {
+  /** Gives the bundle that has one message more. */
+  join(bundle: Bundle, message: string): Bundle {
+    this.#hasJoined = true;
+    return bundle.with(this.#messageOf(message));
+  }
+
+  #messageOf(text: string): Message {
+    if (this.#message?.text !== text) this.#message = new Message(text);
+    return this.#message;
+  }
+
+  /** A message by itself goes out at once. Where several meet, more may come before the turn is over. */
+  readonly #send = (): void => {
+    if (this.#hasJoined) setImmediate(this.#sendAll);
+    else this.#sendAll();
+  };
+
+  readonly #sendAll = (): void => {
     const senders = this.#senders;
     this.#senders = [];
     this.#first = undefined;
+    this.#message = undefined;
+    this.#hasJoined = false;
     for (const sender of senders) {
       try {
         sender.flush();

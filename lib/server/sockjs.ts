@@ -157,7 +157,7 @@ export class SockJSTransport {
 
   /** Sends a message at the end of this turn of the event loop, together with others. */
   write(frame: string): void {
-    this.#bundle = this.#bundle ? this.#bundle.with(frame) : this.#bundles.begin(this, frame);
+    this.#bundle = this.#bundle ? this.#bundles.join(this.#bundle, frame) : this.#bundles.begin(this, frame);
     if (this.#bundle.length > LARGEST_BUNDLE) this.flush();
   }
 

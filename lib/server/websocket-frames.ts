@@ -16,9 +16,28 @@ const HAS_EIGHT_BYTES = 127;
  */
 const ESCAPED = /[\ud800-\udfff\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]/g;
 
+/** A message that may go to many sockets, among different others. */
+export class Message {
+  readonly text: string;
+  #quoted: string | undefined;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /** As it stands in SockJS's frames. */
+  get quoted(): string {
+    this.#quoted ??= quote(this.text);
+    return this.#quoted;
+  }
+}
+
 /** Gives the bytes of the frames that carry messages, one after another. */
-export function encodeFrames(messages: readonly string[], framing: Framing): Buffer {
-  const texts = framing === "plain" ? messages : [`a[${messages.map(quote).join(",")}]`];
+export function encodeFrames(messages: readonly Message[], framing: Framing): Buffer {
+  const texts =
+    framing === "plain"
+      ? messages.map(({ text }) => text)
+      : [`a[${messages.map(({ quoted }) => quoted).join(",")}]`];
   const lengths = texts.map((text) => Buffer.byteLength(text));
   const bytes = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + headLength(length) + length, 0));
   let offset = 0;

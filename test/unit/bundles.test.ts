@@ -8,7 +8,7 @@ class Socket {
   #bundle: Bundle | undefined;
 
   write(bundles: Bundles, message: string): void {
-    this.#bundle = this.#bundle?.with(message) ?? bundles.begin(this, message);
+    this.#bundle = this.#bundle ? bundles.join(this.#bundle, message) : bundles.begin(this, message);
   }
 
   flush(): void {
@@ -17,7 +17,8 @@ class Socket {
   }
 }
 
-const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
+/** Resolves behind what was begun in this turn, and what that has put off to its end. */
+const endOfTurn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
 describe("the bundles of a turn", () => {
   let bundles: Bundles;
@@ -28,18 +29,42 @@ describe("the bundles of a turn", () => {
     bundles = new Bundles(onError);
   });
 
-  it("have a socket's messages in order, and go at its end, those of promises that have settled in it included", async () => {
+  it("have a socket's messages in order, those of promises that have settled in the turn included", async () => {
     // frames of clients are served in microtasks
     await null;
     const socket = new Socket();
     socket.write(bundles, "one");
     void Promise.resolve().then(() => socket.write(bundles, "two"));
     expect(socket.sent).to.deep.equal([]);
-    await new Promise<void>((resolve) => process.nextTick(resolve));
-    expect(socket.sent.map(({ messages }) => messages)).to.deep.equal([["one", "two"]]);
-    socket.write(bundles, "three");
     await endOfTurn();
-    expect(socket.sent.at(-1)?.messages).to.deep.equal(["three"]);
+    expect(socket.sent.map(({ messages }) => messages)).to.deep.equal([["one", "two"]]);
+  });
+
+  it("go at once where each socket has one message only", async () => {
+    await null;
+    const sockets = [new Socket(), new Socket()];
+    for (const [index, socket] of sockets.entries()) socket.write(bundles, String(index));
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    expect(sockets.map(({ sent }) => sent[0]?.messages)).to.deep.equal([["0"], ["1"]]);
+  });
+
+  it("take what comes until the turn is over where messages have met, also for others", async () => {
+    await null;
+    const [first, second] = [new Socket(), new Socket()];
+    first.write(bundles, "one");
+    first.write(bundles, "two");
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    first.write(bundles, "three");
+    second.write(bundles, "one");
+    expect(first.sent).to.deep.equal([]);
+    await endOfTurn();
+    expect([first, second].map(({ sent }) => sent.map(({ messages }) => messages))).to.deep.equal([
+      [["one", "two", "three"]],
+      [["one"]],
+    ]);
+    first.write(bundles, "four");
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    expect(first.sent.at(-1)?.messages).to.deep.equal(["four"]);
   });
 
   it("are shared, and encoded once, by all that are sent the same", async () => {

@@ -2,12 +2,19 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import type { Writable } from "node:stream";
 import { expect } from "chai";
-import { encodeFrames } from "../../lib/server/websocket-frames.js";
+import { encodeFrames as encodeMessages, type Framing, Message } from "../../lib/server/websocket-frames.js";
 
 /** The part of `ws` that its types leave out. */
 const { Receiver } = createRequire(import.meta.url)("ws") as {
   Receiver: new (options: { isServer: boolean; maxPayload: number }) => Writable;
 };
+
+function encodeFrames(texts: readonly string[], framing: Framing): Buffer {
+  return encodeMessages(
+    texts.map((text) => new Message(text)),
+    framing,
+  );
+}
 
 /** What another implementation reads in the bytes. */
 async function read(bytes: Buffer, count: number): Promise<string[]> {

@@ -31,7 +31,8 @@ export const CONTENDER = "ws-redis";
 export interface MeasuredCase {
   readonly name: string;
   readonly sockets: number;
-  readonly channels: number;
+  /** How many sockets get each message. */
+  readonly members: number;
   /** How many messages are published at once. */
   readonly atOnce: number;
   /** The CPU time of one delivery, in microseconds. */
@@ -118,7 +119,8 @@ const SIMPLE: readonly Simple[] = [
 
 /** How many sockets get each message of a case, as its name tells. */
 function deliveriesOf({ name }: CaseResult): number {
-  return numberIn(name, /([\d,]+) sockets/) / numberIn(name, /in ([\d,]+) channels/, 1);
+  const memberships = numberIn(name, /([\d,]+) sockets/) * numberIn(name, /each in ([\d,]+) of/, 1);
+  return memberships / numberIn(name, /(?:in|of) ([\d,]+) channels/, 1);
 }
 
 function casesOf({ cases }: Results): MeasuredCase[] {
@@ -132,17 +134,17 @@ function casesOf({ cases }: Results): MeasuredCase[] {
     return {
       name: label,
       sockets: numberIn(result.name, /([\d,]+) sockets/),
-      channels: numberIn(result.name, /in ([\d,]+) channels/, 1),
-      atOnce: result.scenario === "channels" ? 50 : 1,
+      members: deliveriesOf(result),
+      atOnce: numberIn(result.name, /([\d,]+) messages at once/, 1),
       cpu,
       ...(isPaced ? { paced: { perSecond, p50, p99 } } : {}),
     };
   });
 }
 
-/** Cases with messages of 100 bytes, but those in bursts, whose deliveries are another constant. */
+/** Cases with messages of 100 bytes, but those in which a socket gets many in a turn: their deliveries are another constant. */
 const COMPARED =
-  /^(?:latency: |channels: .* 100 B$|(?:large-)?fan-out: .* 100 B, singly$|growth: delivery, )/;
+  /^(?:latency: |channels: .* 100 B, 50 messages at once$|(?:large-)?fan-out: .* 100 B, singly$|growth: delivery, )/;
 
 function find({ cases }: Results, scenario: string, pattern: RegExp): Found | undefined {
   const result = cases.find((each) => each.scenario === scenario && pattern.test(each.name));

@@ -242,8 +242,7 @@ export function checks(
 
 /** The benchmark's cases, those that the constants come from among them. */
 function measuredChecks(constants: Constants, cases: readonly MeasuredCase[], seed: number): Check[] {
-  return cases.flatMap(({ name, sockets, channels, atOnce, cpu, paced }) => {
-    const members = sockets / channels;
+  return cases.flatMap(({ name, sockets, members, atOnce, cpu, paced }) => {
     if (!paced) {
       const { turn, message, delivery } = costsOf(constants);
       const what = `CPU time of a delivery, ${name}`;

@@ -6,6 +6,7 @@ import { channelOf, makeMessage, mark } from "../../bench/messages.js";
 import { plot } from "../../bench/report/plot.js";
 import { advantage, type CaseResult, METRICS, type Results } from "../../bench/report/results.js";
 import { markdown, textTable } from "../../bench/report/table.js";
+import { NOTHING_MEASURED } from "../support/benchmark-results.js";
 
 function give(receiver: Receiver, text: string): void {
   const buffer = Buffer.from(`##${text}##`);
@@ -99,12 +100,7 @@ describe("what the benchmark reports", () => {
     },
   };
   const results: Results = {
-    date: "2026-01-01",
-    command: "npm run bench",
-    machine: "one",
-    loadAverage: 0,
-    versions: {},
-    seconds: 1,
+    ...NOTHING_MEASURED,
     cases: [result],
     failures: [{ scenario: "rpc", contender: "bare-ws", round: 2, message: "Broken" }],
   };

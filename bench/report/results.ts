@@ -44,6 +44,7 @@ export const METRICS: readonly Metric[] = [
   { name: "p999", title: "p99.9, ms", isBetter: "less", digits: 2 },
   { name: "rss", title: "RSS, KiB", isBetter: "less", digits: 1 },
   { name: "heap", title: "heap, KiB", isBetter: "less", digits: 1 },
+  { name: "kept", title: "of the rate when all read", isBetter: "more", digits: 2 },
   { name: "growth", title: "RSS grown, MiB", isBetter: "less", digits: 1 },
   { name: "cpu", title: "CPU, µs", isBetter: "less", digits: 2 },
 ];

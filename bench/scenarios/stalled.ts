@@ -1,5 +1,5 @@
 import { channelOf } from "../messages.js";
-import type { Session } from "../session.js";
+import type { Figures, Session } from "../session.js";
 import { percentiles } from "./latency.js";
 import { number, type Scenario } from "./scenario.js";
 
@@ -22,17 +22,22 @@ export const stalled: Scenario = {
       const count = Math.max(1, sockets / 100);
       const stalling = await session.logIn(count, () => [channelOf(0, 2), channelOf(1, 2)]);
       const deliveries = await session.listen(sockets - count, 1, SIZE);
+      const measure = async (): Promise<Figures> => {
+        const figures = await session.measure(() => deliveries.saturate(1, scale.time));
+        return { ...figures, ...percentiles(await deliveries.pace(10, scale.time)) };
+      };
       await deliveries.saturate(1, scale.firstWarmUp);
+      const alone = await measure();
       const before = await session.server.memory();
       for (const client of stalling) client.stall();
       await fill(session, filling);
       await deliveries.saturate(1, scale.warmUp);
-      const figures = await session.measure(() => deliveries.saturate(1, scale.time));
-      const delays = await deliveries.pace(10, scale.time);
+      const figures = await measure();
       const after = await session.server.memory();
-      record(`${number(sockets)} sockets, 1 KB, singly`, {
+      record(`${number(sockets)} sockets, 1 KB, singly, all read`, alone);
+      record(`${number(sockets)} sockets, 1 KB, singly, ${number(count)} read nothing`, {
         ...figures,
-        ...percentiles(delays),
+        kept: (figures.rate ?? Number.NaN) / (alone.rate ?? Number.NaN),
         growth: (after.rss - before.rss) / 1_048_576,
       });
     });

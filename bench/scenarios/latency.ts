@@ -14,7 +14,7 @@ export const latency: Scenario = {
       await deliveries.pace(perSecond, scale.warmUp);
       let delays: number[] = [];
       const { cpu, busy, loadBusy } = await session.measure(async () => {
-        delays = await deliveries.pace(perSecond, scale.time * 2);
+        delays = await deliveries.pace(perSecond, scale.time * 5);
         return delays.length;
       });
       const each = number(sockets / channels);

@@ -296,7 +296,11 @@ export class Door {
    * each piece that comes.
    */
   #passBody(target: Target, req: IncomingMessage, res: ServerResponse, pass: () => void): void {
-    if (req.method !== "POST") return pass();
+    if (req.method !== "POST") {
+      // SockJS reads no other: behind what nobody reads it would not be seen that the client is gone
+      req.resume();
+      return pass();
+    }
     const { bodyTimeout } = this.#parts.options.limits;
     const bound = target.kind === "send" ? this.#unitBytes : UNUSED_BODY;
     readBody(req, bound, bodyTimeout, (body) => {

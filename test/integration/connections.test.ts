@@ -256,6 +256,18 @@ for (const version of [5, 4]) {
         expect(await knock()).to.deep.equal([101]);
       });
 
+      it("do not count those whose client is gone, behind a body that nobody reads", async () => {
+        await start({ limits: { connectionsPerIp: 1 } });
+        const connected = once(application.tokenServer, "connection");
+        const head = "GET /sockets/1/body/eventsource HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n";
+        const client = await dial(head + "x".repeat(200_000));
+        const [socket] = await connected;
+        const ended = once(socket, "close");
+        client.destroy();
+        await ended;
+        expect(await knock()).to.deep.equal([101]);
+      });
+
       it("count each one that is opened, whatever other request of its session ends before", async () => {
         await start({ verifyConnection: () => ({ data: "verified" }) });
         const path = `/sockets/1/both${version}/xhr_streaming`;

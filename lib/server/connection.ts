@@ -463,6 +463,7 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
 
   #open(head: RequestHead, protocol: Protocol): void {
     this.#state = "open";
+    this.#transport.settle();
     // what was asked for once stays, since streams may be open
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     const expiresAt = this.#identity?.expiresAt;

@@ -131,9 +131,8 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
   constructor(sockjsConnection: SockJSConnection, data: unknown, parts: ConnectionParts<Auth>) {
     this.#transport = new SockJSTransport(sockjsConnection, this, parts.bundles, data);
     this.#parts = parts;
-    const { framesPerSecond, frameBurst, bufferedBytes } = parts.limits;
-    this.#outbox = new Outbox(this.#transport, bufferedBytes, parts.waitingOutboxes, this);
-    this.#rate = new FrameRate(framesPerSecond, frameBurst);
+    this.#outbox = new Outbox(this.#transport, parts.limits.bufferedBytes, parts.waitingOutboxes, this);
+    this.#rate = new FrameRate(parts.limits);
     if (this.#transport.isUnwatched) this.#stopHeartbeat = parts.heartbeats?.begin(this);
   }
 
@@ -463,6 +462,7 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
 
   #open(head: RequestHead, protocol: Protocol): void {
     this.#state = "open";
+    this.#transport.settle();
     // what was asked for once stays, since streams may be open
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     const expiresAt = this.#identity?.expiresAt;

@@ -1,14 +1,16 @@
+import type { Limits } from "./options.js";
+
+type RateLimits = Pick<Limits, "framesPerSecond" | "frameBurst">;
+
 /** How many frames a socket may send: a bucket of tokens that fills again with time. */
 export class FrameRate {
-  readonly #perSecond: number;
-  readonly #burst: number;
+  readonly #limits: RateLimits;
   #tokens: number;
   #since = performance.now();
 
-  constructor(perSecond: number, burst: number) {
-    this.#perSecond = perSecond;
-    this.#burst = burst;
-    this.#tokens = burst;
+  constructor(limits: RateLimits) {
+    this.#limits = limits;
+    this.#tokens = limits.frameBurst;
   }
 
   /** Takes a token for a frame, where there is one. */
@@ -27,15 +29,15 @@ export class FrameRate {
   /** Milliseconds until there is a token; 0 where there is one. */
   get wait(): number {
     if (this.#tokens >= 1) return 0;
-    return Math.max(1, Math.ceil(((1 - this.#tokens) * 1000) / this.#perSecond));
+    return Math.max(1, Math.ceil(((1 - this.#tokens) * 1000) / this.#limits.framesPerSecond));
   }
 
   #fill(): void {
+    const { framesPerSecond, frameBurst } = this.#limits;
     const now = performance.now();
     // an endless rate times no time is no number
-    const isEndless = this.#perSecond === Infinity;
-    const more = isEndless ? this.#burst : ((now - this.#since) * this.#perSecond) / 1000;
-    this.#tokens = Math.min(this.#burst, this.#tokens + more);
+    const more = framesPerSecond === Infinity ? frameBurst : ((now - this.#since) * framesPerSecond) / 1000;
+    this.#tokens = Math.min(frameBurst, this.#tokens + more);
     this.#since = now;
   }
 }

@@ -57,8 +57,10 @@ export class Identities<Auth> {
       ? await this.#redeem(token, socket, nonce)
       : await this.#verify(token, socket);
     if (!record) return undefined;
-    const key = identify && toKey(identify(record.auth));
-    return { ...record, key, issuedAt: record.issuedAt ?? begin };
+    const { auth, host, ip, ips, expiresAt, issuedAt, sessionId } = record;
+    const key = identify && toKey(identify(auth));
+    // a copy by { ...record } would have a hidden class of its own, which takes more than the copy itself
+    return { auth, host, ip, ips, expiresAt, issuedAt: issuedAt ?? begin, sessionId, key };
   }
 
   async #redeem(

@@ -94,6 +94,26 @@ export function knownWebSocket(connection: SockJSConnection): KnownWebSocket | u
   return isDriver(driver) ? { session, webSocket, driver, tcp, isPlain } : undefined;
 }
 
+/**
+ * Lets go of the request that has opened a WebSocket, and of what its answer was made of: some 3 KB that the WebSocket's
+ * driver needs for the handshake alone, and SockJS for what it might have had to refuse. What SockJS tells the application
+ * of the request are copies.
+ */
+export function forgetHandshake({ webSocket, driver, tcp }: KnownWebSocket): void {
+  if (driver.readyState !== OPEN) return;
+  forget(driver, ["_request", "_headers", "_options", "_protocols"]);
+  // functions that close over the request
+  forget(webSocket, ["onopen"]);
+  forget(tcp, ["writeHead", "setHeader"]);
+}
+
+/** Empties fields; another version may not have them. */
+function forget(object: object, names: readonly string[]): void {
+  for (const name of names) {
+    if (Object.hasOwn(object, name)) Reflect.set(object, name, undefined);
+  }
+}
+
 /** What the WebSocket of SockJS calls the protocol of RFC 6455. */
 const RFC_6455 = "hybi-13";
 

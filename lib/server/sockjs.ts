@@ -3,6 +3,7 @@ import type { CloseReason } from "../shared/close-codes.js";
 import type { Bundle, Bundles } from "./bundles.js";
 import type { PendingSocket, SockJSConnection, SockJSServer } from "./socket.js";
 import {
+  forgetHandshake,
   type KnownWebSocket,
   knownWebSocket,
   sessionOf,
@@ -196,6 +197,11 @@ export class SockJSTransport {
 
   close({ code, reason }: CloseReason): void {
     this.#connection.close(code, reason);
+  }
+
+  /** Lets go of what only the beginning of a connection needs. */
+  settle(): void {
+    if (this.#webSocket) forgetHandshake(this.#webSocket);
   }
 
   /** Whether SockJS leaves it to others to notice that the client has gone without a word. */

@@ -15,7 +15,7 @@ describe("the rate of frames", () => {
     Array.from({ length: 100 }, () => rate.take()).filter(Boolean).length;
 
   it("lets through no more at once after a quiet time, however long it was", () => {
-    const rate = new FrameRate(10, 5);
+    const rate = new FrameRate({ framesPerSecond: 10, frameBurst: 5 });
     clock.tick(60_000);
     expect(burst(rate)).to.equal(5);
     clock.tick(200);
@@ -25,7 +25,7 @@ describe("the rate of frames", () => {
   });
 
   it("lets all through that come at once where it is endless", () => {
-    expect(burst(new FrameRate(Infinity, 1))).to.equal(100);
-    expect(burst(new FrameRate(1, Infinity))).to.equal(100);
+    expect(burst(new FrameRate({ framesPerSecond: Infinity, frameBurst: 1 }))).to.equal(100);
+    expect(burst(new FrameRate({ framesPerSecond: 1, frameBurst: Infinity }))).to.equal(100);
   });
 });

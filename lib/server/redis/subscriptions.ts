@@ -70,7 +70,8 @@ export class Subscriptions {
       channel = { name, state: "off", listeners: [], joining: undefined, leaving: undefined };
       this.#channels.set(name, channel);
     }
-    channel.listeners = [...without(channel.listeners, listener), { listener, owner }];
+    // an array that grows has room for sixteen more
+    channel.listeners = without(channel.listeners, listener).concat({ listener, owner });
     return this.#wait(channel, "joining");
   }
 

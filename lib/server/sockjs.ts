@@ -81,7 +81,6 @@ export class SockJSTransport {
   /** The length of what SockJS keeps. */
   #unsent = 0;
   readonly #isWrapped: boolean;
-  #isCutOff = false;
 
   /** `data` is what the application knows of the connection already. */
   constructor(connection: SockJSConnection, listener: SockJSListener, bundles: Bundles, data: unknown) {
@@ -148,8 +147,6 @@ export class SockJSTransport {
    * for it, at last without an end; other transports are ended by HTTP.
    */
   #cutOff(): void {
-    if (this.#isCutOff) return;
-    this.#isCutOff = true;
     destroySoon(this.#tcp);
     // the application may keep the socket for long
     this.#tcp = undefined;

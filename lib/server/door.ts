@@ -327,6 +327,7 @@ export class Door {
     ): Destination => {
       socket.pipe = pipe;
       this.#guardWrite(destination, socket);
+      openByOneWrite(destination, socket);
       return Reflect.apply(pipe, socket, [destination, ...options]) as Destination;
     };
   }
@@ -334,6 +335,8 @@ export class Door {
   #guardWrite(reader: NodeJS.WritableStream, socket: Duplex): void {
     const { write } = reader;
     reader.write = (...chunk: unknown[]) => {
+      // what the client has sent may end the connection at once, and with it what is kept back
+      socket.uncork();
       try {
         return Reflect.apply(write, reader, chunk);
       } catch (error) {
@@ -366,6 +369,24 @@ function endWithAnswer(socket: Duplex): void {
 
 function destroy(this: Duplex): void {
   this.destroy();
+}
+
+/**
+ * SockJS opens its session by a frame of its own as soon as its WebSocket has accepted an upgrade: one write to the TCP
+ * connection takes both. A refusal is not kept back, since the connection is destroyed after it at once.
+ */
+function openByOneWrite(webSocket: NodeJS.WritableStream, socket: Duplex): void {
+  webSocket.once("data", (answer: Buffer) => {
+    if (answer.toString("latin1", 0, ACCEPTANCE.length) !== ACCEPTANCE) return;
+    socket.cork();
+    process.nextTick(uncork, socket);
+  });
+}
+
+const ACCEPTANCE = "HTTP/1.1 101 ";
+
+function uncork(socket: Duplex): void {
+  socket.uncork();
 }
 
 function ignore(): void {}

@@ -89,6 +89,57 @@ describe("the door", () => {
       });
     }
 
+    it("has SockJS open a session by the write that answers the upgrade", async () => {
+      const application = await start();
+      const writes: string[] = [];
+      application.http.once("upgrade", (_req, socket: Socket) => {
+        // what Node.js calls for each write to a TCP connection
+        for (const method of ["_write", "_writev"] as const) {
+          const { [method]: write } = socket;
+          Object.assign(socket, {
+            [method]: (...args: unknown[]) => {
+              writes.push(method);
+              Reflect.apply(write ?? expect.fail, socket, args);
+            },
+          });
+        }
+      });
+      const client = await application.dial(upgrade("/sockets/000/session/websocket", V13));
+      client.setEncoding("latin1");
+      let text = "";
+      while (!text.endsWith("\x81\x01o")) text += (await once(client, "data"))[0];
+      expect(text).to.match(/^HTTP\/1\.1 101 /);
+      expect(writes).to.deep.equal(["_writev"]);
+    });
+
+    it("keeps no refusal of SockJS's WebSocket back", async () => {
+      const application = await start();
+      const withoutKey = upgrade("/sockets/000/session/websocket", V13).replace(
+        /Sec-WebSocket-Key: .*\r\n/,
+        "",
+      );
+      expect(await rest(await application.dial(withoutKey))).to.match(
+        /^HTTP\/1\.1 400 .*Sec-WebSocket-Key$/s,
+      );
+    });
+
+    it("keeps no answer back from a client whose first bytes end the connection", async () => {
+      const application = await start();
+      const reserved = "\x83\x80\0\0\0\0";
+      const path = "/sockets/000/session/websocket";
+      const socket = await application.dial(upgrade(path, V13) + reserved, "latin1");
+      socket.setEncoding("latin1");
+      let text = "";
+      socket.on("data", (chunk) => {
+        text += chunk;
+      });
+      await once(socket, "close");
+      // the session is opened, and the protocol error is told
+      expect(text)
+        .to.match(/^HTTP\/1\.1 101 /)
+        .and.contain("\r\n\r\n\x81\x01o\x88");
+    });
+
     it("survives a client that resets an upgrade which SockJS refuses", async () => {
       const application = await start({ sockjs: { websocket: false } });
       for (const path of ["/sockets/websocket", "/sockets/1/a/websocket", "/elsewhere"]) {

@@ -7,15 +7,24 @@ import type { Express, Request } from "express";
  * nobody but this library sees it, it need be no stream, which is half of the cost.
  */
 export function expressRequest(app: Express, req: IncomingMessage, isStream: boolean): Request {
-  const { url, method, headers, rawHeaders, httpVersion, httpVersionMajor, httpVersionMinor } = req;
-  const fields = {
-    ...{ url, method, headers, rawHeaders, httpVersion, httpVersionMajor, httpVersionMinor },
-    originalUrl: url,
-    baseUrl: "",
-    complete: true,
-  };
-  if (!isStream) return Object.assign(Object.create(app.request), { socket: req.socket }, fields) as Request;
-  const copy = Object.assign(new IncomingMessage(req.socket), fields);
-  copy.push(null);
-  return Object.setPrototypeOf(copy, app.request) as Request;
+  if (!isStream) return copy(req, Object.create(app.request) as Request);
+  const stream = new IncomingMessage(req.socket) as Request;
+  stream.push(null);
+  return Object.setPrototypeOf(copy(req, stream), app.request) as Request;
+}
+
+/** Field by field: `Object.assign` takes ten times as long. */
+function copy(from: IncomingMessage, to: Request): Request {
+  to.socket = from.socket;
+  to.url = from.url ?? "";
+  to.originalUrl = to.url;
+  to.baseUrl = "";
+  to.method = from.method ?? "";
+  to.headers = from.headers;
+  to.rawHeaders = from.rawHeaders;
+  to.httpVersion = from.httpVersion;
+  to.httpVersionMajor = from.httpVersionMajor;
+  to.httpVersionMinor = from.httpVersionMinor;
+  to.complete = true;
+  return to;
 }

@@ -578,10 +578,10 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
     const hasRoom = this.#joined + this.#joining < limits.channelsPerSocket && (this.#usage?.hasRoom ?? true);
     if (!hasRoom) return this.refuse(head, TOO_MANY_CHANNELS);
     this.#joining++;
-    if (this.#usage) this.#usage.channels++;
+    this.#countRequested(1);
     await this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
     this.#joining--;
-    if (this.#usage) this.#usage.channels--;
+    this.#countRequested(-1);
   }
 
   /** Publishes what the channel's schema has made of a message. */

@@ -1,14 +1,14 @@
-import { STATUS_CODES } from "node:http";
+import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Outcome } from "../shared/errors.js";
 import { isObject } from "./route-request.js";
 
 /** A response as a handler has left it. */
-export interface RecordedResponse {
-  readonly statusCode: number;
-  readonly statusMessage: string | undefined;
-  /** Names in lower case. */
-  readonly headers: Readonly<Record<string, number | string | string[] | undefined>>;
-  readonly bytes: Buffer;
+export type EndedResponse = Pick<ServerResponse, "statusCode" | "statusMessage" | "getHeader" | "getHeaders">;
+
+/** What was written to a response. */
+export interface RecordedBody {
+  /** Shares its memory with what was written last. */
+  bytes(): Buffer;
   /** The one encoding in which the body was written, where it was written as nothing but strings. */
   readonly writtenAs: BufferEncoding | undefined;
 }
@@ -16,16 +16,18 @@ export interface RecordedResponse {
 /** A body as it goes over the wire, and whether its text is one that a person may read. */
 type Body =
   | { kind: "none" }
-  | { kind: "bytes" }
+  | { kind: "bytes"; bytes: Buffer }
   | { kind: "text"; text: string }
   | { kind: "json"; value: unknown; text: string };
 
+/** What `res.json` sets. */
+const EXPRESS_JSON = "application/json; charset=utf-8";
 const JSON_TYPE = /[/+]json$/;
 const TEXT_TYPE = /^text\/|[/+]xml$|\/(?:x-)?javascript$|\/ecmascript$|\/x-www-form-urlencoded$/;
 
 /** Reads the answer to a call from the response that its handler has given. */
-export function readReply(response: RecordedResponse): Outcome {
-  const body = readBody(response);
+export function readReply(response: EndedResponse, recorded: RecordedBody): Outcome {
+  const body = readBody(response, recorded);
   const { statusCode } = response;
   if (statusCode >= 300) return { status: "error", error: errorOf(response, body) };
   return { status: "result", value: resultOf(response, body) };
@@ -36,12 +38,12 @@ export function statusError(statusCode: number, text?: string): { message: strin
   return { message: text || STATUS_CODES[statusCode] || String(statusCode), _code: statusCode };
 }
 
-function resultOf(response: RecordedResponse, body: Body): unknown {
+function resultOf(response: EndedResponse, body: Body): unknown {
   switch (body.kind) {
     case "none":
       return null;
     case "bytes":
-      return response.bytes.toString("base64");
+      return body.bytes.toString("base64");
     case "text":
       return body.text;
     case "json":
@@ -49,7 +51,7 @@ function resultOf(response: RecordedResponse, body: Body): unknown {
   }
 }
 
-function errorOf(response: RecordedResponse, body: Body): unknown {
+function errorOf(response: EndedResponse, body: Body): unknown {
   const { statusCode, statusMessage } = response;
   switch (body.kind) {
     case "none":
@@ -68,24 +70,29 @@ function errorOf(response: RecordedResponse, body: Body): unknown {
   }
 }
 
-/** A spread defines properties and calls no setter, so that a field named `__proto__` stays a field. */
-function withStatus(body: Record<string, unknown>, { headers, statusCode }: RecordedResponse): unknown {
-  return { ...body, _headers: { ...headers }, _code: statusCode };
+/** A body that was parsed has own properties alone, and no setter, whatever their names. */
+function withStatus(body: Record<string, unknown>, response: EndedResponse): unknown {
+  body._headers = { ...response.getHeaders() };
+  body._code = response.statusCode;
+  return body;
 }
 
-function readBody(response: RecordedResponse): Body {
-  const { bytes, headers, statusCode, writtenAs } = response;
+function readBody(response: EndedResponse, recorded: RecordedBody): Body {
+  const bytes = recorded.bytes();
+  const { statusCode } = response;
   if (bytes.length === 0 || statusCode === 204 || statusCode === 304) return { kind: "none" };
-  if (isEncoded(headers["content-encoding"])) return { kind: "bytes" };
-  const header = headers["content-type"];
+  if (isEncoded(response.getHeader("content-encoding"))) return { kind: "bytes", bytes };
+  const header = response.getHeader("content-type");
+  if (header === EXPRESS_JSON) return parseJson(bytes.toString());
   if (header === undefined) {
-    return writtenAs ? { kind: "text", text: bytes.toString(writtenAs) } : { kind: "bytes" };
+    const { writtenAs } = recorded;
+    return writtenAs ? { kind: "text", text: bytes.toString(writtenAs) } : { kind: "bytes", bytes };
   }
   const { type, charset } = parseContentType(String(header));
   const isJson = JSON_TYPE.test(type);
-  if (!isJson && !TEXT_TYPE.test(type) && charset === undefined) return { kind: "bytes" };
+  if (!isJson && !TEXT_TYPE.test(type) && charset === undefined) return { kind: "bytes", bytes };
   const text = decode(bytes, charset);
-  if (text === undefined) return { kind: "bytes" };
+  if (text === undefined) return { kind: "bytes", bytes };
   return isJson ? parseJson(text) : { kind: "text", text };
 }
 
@@ -110,7 +117,7 @@ function decode(bytes: Buffer, charset: string | undefined): string | undefined 
 
 function parseJson(text: string): Body {
   try {
-    return { kind: "json", value: JSON.parse(text.replace(/^\uFEFF/, "")), text };
+    return { kind: "json", value: JSON.parse(text.startsWith("\uFEFF") ? text.slice(1) : text), text };
   } catch {
     return { kind: "text", text };
   }

@@ -3,7 +3,7 @@ import { type Outcome, RpcError } from "../shared/errors.js";
 import { NOT_FOUND } from "../shared/refusals.js";
 import { type ConnectionObserver, RouteConnection } from "./route-connection.js";
 import { type Raised, type RouteErrorHandler, type RouteHandler, runHandlers } from "./route-handlers.js";
-import { type RecordedBody, readReply, statusError } from "./route-reply.js";
+import { type RecordedResponse, readReply, statusError } from "./route-reply.js";
 import { type RouteCall, RouteRequest } from "./route-request.js";
 import { type ResponseObserver, RouteResponse } from "./route-response.js";
 
@@ -126,10 +126,10 @@ class RouteRun<Auth> implements RunningRoute, ConnectionObserver, ResponseObserv
     this.#req.destroy();
   }
 
-  ended(body: RecordedBody): void {
+  ended(response: RecordedResponse): void {
     if (this.#state !== "running") return;
     this.#state = "settled";
-    this.#settle(readReply(this.#res, body));
+    this.#settle(readReply(response));
   }
 
   tooLarge(): void {

@@ -47,7 +47,7 @@ export class RouteConnection extends Writable {
   }
 
   override _write(_chunk: unknown, _encoding: BufferEncoding, done: () => void): void {
-    this.#timeout?.refresh();
+    this.refresh();
     done();
   }
 
@@ -72,6 +72,11 @@ export class RouteConnection extends Writable {
   #expire(): void {
     this.#observer.timedOut();
     this.emit("timeout");
+  }
+
+  /** Begins the time of `setTimeout` anew. */
+  refresh(): void {
+    this.#timeout?.refresh();
   }
 
   setNoDelay(): this {

@@ -1,14 +1,15 @@
-import { type ServerResponse, STATUS_CODES } from "node:http";
+import { type OutgoingHttpHeaders, STATUS_CODES } from "node:http";
 import type { Outcome } from "../shared/errors.js";
 import { isObject } from "./route-request.js";
 
 /** A response as a handler has left it. */
-export type EndedResponse = Pick<ServerResponse, "statusCode" | "statusMessage" | "getHeader" | "getHeaders">;
-
-/** What was written to a response. */
-export interface RecordedBody {
+export interface RecordedResponse {
+  readonly statusCode: number;
+  readonly statusMessage: string | undefined;
+  /** Names in lower case. */
+  readonly headers: OutgoingHttpHeaders;
   /** Shares its memory with what was written last. */
-  bytes(): Buffer;
+  readonly bytes: Buffer;
   /** The one encoding in which the body was written, where it was written as nothing but strings. */
   readonly writtenAs: BufferEncoding | undefined;
 }
@@ -16,7 +17,7 @@ export interface RecordedBody {
 /** A body as it goes over the wire, and whether its text is one that a person may read. */
 type Body =
   | { kind: "none" }
-  | { kind: "bytes"; bytes: Buffer }
+  | { kind: "bytes" }
   | { kind: "text"; text: string }
   | { kind: "json"; value: unknown; text: string };
 
@@ -26,8 +27,8 @@ const JSON_TYPE = /[/+]json$/;
 const TEXT_TYPE = /^text\/|[/+]xml$|\/(?:x-)?javascript$|\/ecmascript$|\/x-www-form-urlencoded$/;
 
 /** Reads the answer to a call from the response that its handler has given. */
-export function readReply(response: EndedResponse, recorded: RecordedBody): Outcome {
-  const body = readBody(response, recorded);
+export function readReply(response: RecordedResponse): Outcome {
+  const body = readBody(response);
   const { statusCode } = response;
   if (statusCode >= 300) return { status: "error", error: errorOf(response, body) };
   return { status: "result", value: resultOf(response, body) };
@@ -38,12 +39,12 @@ export function statusError(statusCode: number, text?: string): { message: strin
   return { message: text || STATUS_CODES[statusCode] || String(statusCode), _code: statusCode };
 }
 
-function resultOf(response: EndedResponse, body: Body): unknown {
+function resultOf(response: RecordedResponse, body: Body): unknown {
   switch (body.kind) {
     case "none":
       return null;
     case "bytes":
-      return body.bytes.toString("base64");
+      return response.bytes.toString("base64");
     case "text":
       return body.text;
     case "json":
@@ -51,7 +52,7 @@ function resultOf(response: EndedResponse, body: Body): unknown {
   }
 }
 
-function errorOf(response: EndedResponse, body: Body): unknown {
+function errorOf(response: RecordedResponse, body: Body): unknown {
   const { statusCode, statusMessage } = response;
   switch (body.kind) {
     case "none":
@@ -70,29 +71,27 @@ function errorOf(response: EndedResponse, body: Body): unknown {
   }
 }
 
-/** A body that was parsed has own properties alone, and no setter, whatever their names. */
-function withStatus(body: Record<string, unknown>, response: EndedResponse): unknown {
-  body._headers = { ...response.getHeaders() };
-  body._code = response.statusCode;
+/** The body is this reply's own, as it was parsed, so that it need not be copied. */
+function withStatus(body: Record<string, unknown>, { headers, statusCode }: RecordedResponse): unknown {
+  body._headers = headers;
+  body._code = statusCode;
   return body;
 }
 
-function readBody(response: EndedResponse, recorded: RecordedBody): Body {
-  const bytes = recorded.bytes();
-  const { statusCode } = response;
+function readBody(response: RecordedResponse): Body {
+  const { bytes, headers, statusCode, writtenAs } = response;
   if (bytes.length === 0 || statusCode === 204 || statusCode === 304) return { kind: "none" };
-  if (isEncoded(response.getHeader("content-encoding"))) return { kind: "bytes", bytes };
-  const header = response.getHeader("content-type");
+  if (isEncoded(headers["content-encoding"])) return { kind: "bytes" };
+  const header = headers["content-type"];
   if (header === EXPRESS_JSON) return parseJson(bytes.toString());
   if (header === undefined) {
-    const { writtenAs } = recorded;
-    return writtenAs ? { kind: "text", text: bytes.toString(writtenAs) } : { kind: "bytes", bytes };
+    return writtenAs ? { kind: "text", text: bytes.toString(writtenAs) } : { kind: "bytes" };
   }
   const { type, charset } = parseContentType(String(header));
   const isJson = JSON_TYPE.test(type);
-  if (!isJson && !TEXT_TYPE.test(type) && charset === undefined) return { kind: "bytes", bytes };
+  if (!isJson && !TEXT_TYPE.test(type) && charset === undefined) return { kind: "bytes" };
   const text = decode(bytes, charset);
-  if (text === undefined) return { kind: "bytes", bytes };
+  if (text === undefined) return { kind: "bytes" };
   return isJson ? parseJson(text) : { kind: "text", text };
 }
 

@@ -1,12 +1,12 @@
 import { ServerResponse } from "node:http";
 import type { Response } from "express";
 import { type ErrorObserver, emitGuarded, type RouteConnection } from "./route-connection.js";
-import type { RecordedBody } from "./route-reply.js";
+import type { RecordedResponse } from "./route-reply.js";
 import type { RouteRequest } from "./route-request.js";
 
 /** What becomes of a response; of the first two one is told, once. */
 export interface ResponseObserver extends ErrorObserver {
-  ended(body: RecordedBody): void;
+  ended(response: RecordedResponse): void;
   /** The body has become larger than it may. */
   tooLarge(): void;
 }
@@ -29,6 +29,11 @@ export class RouteResponse extends ServerResponse {
   readonly locals: Record<string, unknown> = Object.create(null);
   override readonly write: (...args: unknown[]) => boolean;
   override readonly writeHead: (status: number, ...args: unknown[]) => this;
+  // Node's own of these two write HTTP's text, which nobody reads here; a version that has others does just that
+  readonly _storeHeader: (firstLine: string) => void;
+  readonly _send: (data: unknown, encoding?: unknown, callback?: unknown) => boolean;
+  declare _header: string;
+  declare _headerSent: boolean;
   readonly #connection: RouteConnection;
   readonly #maxBytes: number;
   readonly #observer: ResponseObserver;
@@ -64,9 +69,23 @@ export class RouteResponse extends ServerResponse {
       const result = end.apply(this, args);
       if (isOpen) {
         this.#record(args[0], args[1], true);
-        observer.ended(this.#recorder);
+        const { statusCode, statusMessage } = this;
+        const { bytes, writtenAs } = this.#recorder;
+        observer.ended({ statusCode, statusMessage, headers: this.getHeaders(), bytes, writtenAs });
       }
       return result as this;
+    };
+    this._storeHeader = (firstLine) => {
+      this._header = firstLine;
+      this._headerSent = false;
+    };
+    this._send = (_data, encoding, callback) => {
+      if (connection.destroyed) return false;
+      this._headerSent = true;
+      connection.refresh();
+      const done = typeof encoding === "function" ? encoding : callback;
+      if (typeof done === "function") process.nextTick(done);
+      return true;
     };
     this.writeHead = (status, ...args) => {
       const headers = args.at(-1);
@@ -121,7 +140,7 @@ function headerEntries(headers: object): [name: string, value: unknown][] {
 }
 
 /** The bytes of a body, and whether they were written as text. */
-class Recorder implements RecordedBody {
+class Recorder {
   size = 0;
   #chunks: Buffer[] = [];
   /** The encoding of every chunk so far; `false` once there are two, or bytes. */
@@ -143,7 +162,7 @@ class Recorder implements RecordedBody {
     }
   }
 
-  bytes(): Buffer {
+  get bytes(): Buffer {
     const [first] = this.#chunks;
     return first && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks);
   }

@@ -435,6 +435,21 @@ const members: Record<string, (context: Context) => Promise<void>> = {
     expect(await resultOf(app, (_req, res) => res.end())).to.equal(null);
     expect(await resultOf(app, (_req, res) => res.end(PNG))).to.equal(PNG.toString("base64"));
     expect(await resultOf(app, (_req, res) => res.end("c3RyaW5n", "base64"))).to.equal("c3RyaW5n");
+    const told = deferred<string[]>();
+    await resultOf(app, (_req, res) => {
+      const events: string[] = [];
+      res.on("finish", () => events.push("finish"));
+      res.write("first", () => events.push("written"));
+      res.end("last", () => {
+        events.push("ended");
+        setImmediate(() => told.resolve(events));
+      });
+      events.push("returned");
+    });
+    const events = await told.promise;
+    // which of the last two is first depends on the version of Node.js
+    expect(events.slice(0, 2)).to.deep.equal(["returned", "written"]);
+    expect(events.slice(2)).to.have.members(["finish", "ended"]);
   },
   "res.format()": async ({ app }) => {
     const { body, headers } = await parity(app, (_req, res) => {
@@ -653,6 +668,13 @@ const members: Record<string, (context: Context) => Promise<void>> = {
       res.end();
     };
     expect(await resultOf(app, handler)).to.equal("text");
+    const announced: Route = (_req, res) => {
+      res.setHeader("Trailer", "X-Sum");
+      res.write("text");
+      res.addTrailers({ "X-Sum": "1" });
+      res.end();
+    };
+    expect(await resultOf(app, announced)).to.equal("text");
   },
   "res.destroy()": async ({ app }) => {
     expect((await failureOf(app, (_req, res) => res.destroy())).message).to.equal(
@@ -693,6 +715,22 @@ const members: Record<string, (context: Context) => Promise<void>> = {
       });
       await closed;
       expect(clock.countTimers()).to.equal(0);
+      const events: string[] = [];
+      let answer = () => {};
+      const call = start(app, (_req, res) => {
+        res.setTimeout(100, () => events.push("timeout"));
+        answer = () => res.end();
+        setTimeout(() => {
+          events.push("write");
+          res.write("text");
+        }, 60);
+      });
+      clock.tick(159);
+      expect(events).to.deep.equal(["write"]);
+      clock.tick(1);
+      expect(events).to.deep.equal(["write", "timeout"]);
+      answer();
+      expect(await call.outcome).to.deep.equal({ status: "result", value: "text" });
     } finally {
       clock.restore();
     }

@@ -158,7 +158,7 @@ class Recorder {
       this.#push(Buffer.from(chunk, name));
     } else if (chunk instanceof Uint8Array) {
       this.#note(false);
-      this.#push(isLast ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : Buffer.from(chunk));
+      this.#push(isLast && Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk));
     }
   }
 

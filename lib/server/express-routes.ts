@@ -1,11 +1,11 @@
 import type { Request, Response } from "express";
 import { type Outcome, RpcError } from "../shared/errors.js";
 import { NOT_FOUND } from "../shared/refusals.js";
-import { RouteConnection } from "./route-connection.js";
+import { type ConnectionObserver, RouteConnection } from "./route-connection.js";
 import { type Raised, type RouteErrorHandler, type RouteHandler, runHandlers } from "./route-handlers.js";
 import { type RecordedResponse, readReply, statusError } from "./route-reply.js";
-import { makeRequest, type RouteCall } from "./route-request.js";
-import { makeResponse } from "./route-response.js";
+import { type RouteCall, RouteRequest } from "./route-request.js";
+import { type ResponseObserver, RouteResponse } from "./route-response.js";
 
 export type { RouteErrorHandler, RouteHandler } from "./route-handlers.js";
 export type { RouteCall } from "./route-request.js";
@@ -32,12 +32,21 @@ export interface RunningRoute {
   abort(): void;
 }
 
+type Handler = RouteHandler | RouteErrorHandler;
+
+/** An application's prototypes, and the classes that have them. */
+interface RouteClasses extends ExpressApplicationLike {
+  readonly Request: typeof RouteRequest;
+  readonly Response: typeof RouteResponse;
+}
+
 const NOWHERE: Outcome = { status: "error", error: NOT_FOUND };
 
 /** Runs an application's Express handlers for calls that came over a socket. */
 export class ExpressRoutes<Auth = Record<string, unknown>> {
   readonly #app: ExpressApplicationLike;
   readonly #maxBytes: number;
+  #classes: RouteClasses | undefined;
 
   /** `maxBytes` bounds a response's body; a larger one fails its call. */
   constructor(app: ExpressApplicationLike, maxBytes: number) {
@@ -55,19 +64,25 @@ export class ExpressRoutes<Auth = Record<string, unknown>> {
     settle: (outcome: Outcome) => void,
     late: (error: unknown) => void,
   ): RunningRoute {
-    const run = new RouteRun(this.#app, call, this.#maxBytes, settle, late);
-    const handlers = ([route] as unknown[]).flat(Number.POSITIVE_INFINITY) as (
-      | RouteHandler
-      | RouteErrorHandler
-    )[];
-    run.start(handlers);
+    const run = new RouteRun(this.#classesNow(), call, this.#maxBytes, settle, late);
+    run.start(handlersOf(route));
     return run;
+  }
+
+  /** An application may be given other prototypes at any time. */
+  #classesNow(): RouteClasses {
+    const { request, response } = this.#app;
+    if (this.#classes?.request !== request || this.#classes.response !== response) {
+      this.#classes = classesFor(this.#app);
+    }
+    return this.#classes;
   }
 }
 
 /** One call of a route: the handlers' request and response, and what becomes of them. */
-class RouteRun<Auth> implements RunningRoute {
+class RouteRun<Auth> implements RunningRoute, ConnectionObserver, ResponseObserver {
   readonly #path: string;
+  readonly #maxBytes: number;
   readonly #settle: (outcome: Outcome) => void;
   readonly #late: (error: unknown) => void;
   readonly #connection: RouteConnection;
@@ -76,27 +91,25 @@ class RouteRun<Auth> implements RunningRoute {
   #state: "running" | "settled" | "aborted" = "running";
 
   constructor(
-    app: ExpressApplicationLike,
+    classes: RouteClasses,
     call: RouteCall<Auth>,
     maxBytes: number,
     settle: (outcome: Outcome) => void,
     late: (error: unknown) => void,
   ) {
     this.#path = call.path;
+    this.#maxBytes = maxBytes;
     this.#settle = settle;
     this.#late = late;
-    const report = (error: unknown) => this.#fail(error);
-    this.#connection = new RouteConnection(call.socket, report);
-    this.#req = makeRequest(call, app.request, this.#connection, report);
-    this.#res = makeResponse(this.#req, app.response, this.#connection, maxBytes, {
-      ended: (response) => this.#answer(response),
-      tooLarge: () => this.#fail(responseTooLarge(maxBytes)),
-      report,
-    });
-    this.#watchConnection();
+    this.#connection = new RouteConnection(call.socket, this);
+    const req = new classes.Request(call, this.#connection, this);
+    const res = new classes.Response(req, classes.response, this.#connection, maxBytes, this);
+    this.#req = req as unknown as Request;
+    this.#res = res as unknown as Response;
+    this.#connection.on("close", () => this.#closed());
   }
 
-  start(handlers: readonly (RouteHandler | RouteErrorHandler)[]): void {
+  start(handlers: readonly Handler[]): void {
     const foreign = handlers.findIndex((handler) => typeof handler !== "function");
     if (foreign >= 0) {
       return this.#fail(new TypeError(`Route "${this.#path}": handler ${foreign + 1} is not a function`));
@@ -113,21 +126,29 @@ class RouteRun<Auth> implements RunningRoute {
     this.#req.destroy();
   }
 
-  #watchConnection(): void {
-    let cause: Error | undefined;
-    this.#connection.on("error", (error: Error) => {
-      cause = error;
-    });
-    this.#connection.on("close", () => {
-      const silent = () => new Error(`Route "${this.#path}" closed its response without an answer`);
-      if (this.#state === "running") this.#fail(cause ?? silent());
-    });
-  }
-
-  #answer(response: RecordedResponse): void {
+  ended(response: RecordedResponse): void {
     if (this.#state !== "running") return;
     this.#state = "settled";
     this.#settle(readReply(response));
+  }
+
+  tooLarge(): void {
+    this.#fail(responseTooLarge(this.#maxBytes));
+  }
+
+  timedOut(): void {
+    const heard = [this.#req, this.#res].map((each) => each.emit("timeout", this.#connection));
+    if (!heard.includes(true)) this.#connection.destroy();
+  }
+
+  report(error: unknown): void {
+    this.#fail(error);
+  }
+
+  #closed(): void {
+    if (this.#state !== "running") return;
+    const silent = () => new Error(`Route "${this.#path}" closed its response without an answer`);
+    this.#fail(this.#connection.errored ?? silent());
   }
 
   #fail(error: unknown): void {
@@ -166,6 +187,11 @@ class RouteRun<Auth> implements RunningRoute {
   }
 }
 
+function handlersOf(route: Route): readonly Handler[] {
+  if (typeof route === "function") return [route];
+  return ([route] as unknown[]).flat(Number.POSITIVE_INFINITY) as Handler[];
+}
+
 /** What Express itself gives as an error may name files of the server; the caller sees its status alone. */
 function outcomeOf({ error, by }: Raised): Outcome {
   if (by === "next") return { status: "error", error };
@@ -185,4 +211,16 @@ function statusOf(error: unknown): number | undefined {
 
 function responseTooLarge(maxBytes: number): RpcError {
   return new RpcError(`The response is larger than ${maxBytes} bytes`, { code: "E_RESPONSE_TOO_LARGE" });
+}
+
+/**
+ * Objects whose prototypes are set one by one differ in shape each, and all that touches them is slow; so an
+ * application's prototypes are put into classes.
+ */
+function classesFor({ request, response }: ExpressApplicationLike): RouteClasses {
+  const Request = class extends RouteRequest {};
+  const Response = class extends RouteResponse {};
+  Object.setPrototypeOf(Request.prototype, request);
+  Object.setPrototypeOf(Response.prototype, response);
+  return { request, response, Request, Response };
 }

@@ -1,6 +1,20 @@
+import type { EventEmitter } from "node:events";
 import type { Socket as NetSocket } from "node:net";
 import { Writable } from "node:stream";
 import type { SockJSConnection } from "./socket.js";
+
+/** Who is told what listeners throw. */
+export interface ErrorObserver {
+  report(error: unknown): void;
+}
+
+export interface ConnectionObserver extends ErrorObserver {
+  /** Nothing was written for as long as `setTimeout` has said. */
+  timedOut(): void;
+}
+
+/** Without a high-water mark there is no backpressure: nothing behind this could drain. */
+const OPTIONS = { decodeStrings: false, highWaterMark: Number.MAX_SAFE_INTEGER };
 
 /**
  * Stands in for the TCP socket of a request that came by RPC. Node's `ServerResponse` writes to it, and tells
@@ -11,18 +25,14 @@ export class RouteConnection extends Writable {
   readonly encrypted = false;
   readonly remoteAddress: string;
   readonly remotePort: number;
-  readonly #report: (error: unknown) => void;
+  readonly #observer: ConnectionObserver;
   #timeout: NodeJS.Timeout | undefined;
 
-  constructor(
-    peer: Pick<SockJSConnection, "remoteAddress" | "remotePort">,
-    report: (error: unknown) => void,
-  ) {
-    // without a high-water mark there is no backpressure: nothing behind this could drain
-    super({ decodeStrings: false, highWaterMark: Number.MAX_SAFE_INTEGER });
+  constructor(peer: Pick<SockJSConnection, "remoteAddress" | "remotePort">, observer: ConnectionObserver) {
+    super(OPTIONS);
     this.remoteAddress = peer.remoteAddress;
     this.remotePort = peer.remotePort;
-    this.#report = report;
+    this.#observer = observer;
   }
 
   /** This connection as Node's HTTP classes and Express know it. */
@@ -31,11 +41,13 @@ export class RouteConnection extends Writable {
   }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    return guarded(() => super.emit(event, ...args), this.#report);
+    // nobody has to listen to errors
+    if (event === "error" && this.listenerCount(event) === 0) return false;
+    return emitGuarded(this, super.emit, event, args, this.#observer);
   }
 
   override _write(_chunk: unknown, _encoding: BufferEncoding, done: () => void): void {
-    this.#timeout?.refresh();
+    this.refresh();
     done();
   }
 
@@ -49,12 +61,22 @@ export class RouteConnection extends Writable {
     clearTimeout(this.#timeout);
     this.#timeout = undefined;
     if (milliseconds > 0 && !this.destroyed) {
-      this.#timeout = setTimeout(() => this.emit("timeout"), milliseconds).unref();
+      this.#timeout = setTimeout(() => this.#expire(), milliseconds).unref();
       if (listener) this.once("timeout", listener);
     } else if (listener) {
       this.removeListener("timeout", listener);
     }
     return this;
+  }
+
+  #expire(): void {
+    this.#observer.timedOut();
+    this.emit("timeout");
+  }
+
+  /** Begins the time of `setTimeout` anew. */
+  refresh(): void {
+    this.#timeout?.refresh();
   }
 
   setNoDelay(): this {
@@ -79,11 +101,17 @@ export class RouteConnection extends Writable {
 }
 
 /** Emits an event so that a listener that throws takes nothing else with it. */
-export function guarded(emit: () => boolean, report: (error: unknown) => void): boolean {
+export function emitGuarded(
+  emitter: EventEmitter,
+  emit: (event: string | symbol, ...args: unknown[]) => unknown,
+  event: string | symbol,
+  args: readonly unknown[],
+  observer: ErrorObserver,
+): boolean {
   try {
-    return emit();
+    return emit.call(emitter, event, ...args) as boolean;
   } catch (error) {
-    report(error);
+    observer.report(error);
     return true;
   }
 }

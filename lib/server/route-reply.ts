@@ -1,4 +1,4 @@
-import { STATUS_CODES } from "node:http";
+import { type OutgoingHttpHeaders, STATUS_CODES } from "node:http";
 import type { Outcome } from "../shared/errors.js";
 import { isObject } from "./route-request.js";
 
@@ -7,7 +7,8 @@ export interface RecordedResponse {
   readonly statusCode: number;
   readonly statusMessage: string | undefined;
   /** Names in lower case. */
-  readonly headers: Readonly<Record<string, number | string | string[] | undefined>>;
+  readonly headers: OutgoingHttpHeaders;
+  /** Shares its memory with what was written last. */
   readonly bytes: Buffer;
   /** The one encoding in which the body was written, where it was written as nothing but strings. */
   readonly writtenAs: BufferEncoding | undefined;
@@ -20,6 +21,8 @@ type Body =
   | { kind: "text"; text: string }
   | { kind: "json"; value: unknown; text: string };
 
+/** What `res.json` sets. */
+const EXPRESS_JSON = "application/json; charset=utf-8";
 const JSON_TYPE = /[/+]json$/;
 const TEXT_TYPE = /^text\/|[/+]xml$|\/(?:x-)?javascript$|\/ecmascript$|\/x-www-form-urlencoded$/;
 
@@ -68,9 +71,11 @@ function errorOf(response: RecordedResponse, body: Body): unknown {
   }
 }
 
-/** A spread defines properties and calls no setter, so that a field named `__proto__` stays a field. */
+/** The body is this reply's own, as it was parsed, so that it need not be copied. */
 function withStatus(body: Record<string, unknown>, { headers, statusCode }: RecordedResponse): unknown {
-  return { ...body, _headers: { ...headers }, _code: statusCode };
+  body._headers = headers;
+  body._code = statusCode;
+  return body;
 }
 
 function readBody(response: RecordedResponse): Body {
@@ -78,6 +83,7 @@ function readBody(response: RecordedResponse): Body {
   if (bytes.length === 0 || statusCode === 204 || statusCode === 304) return { kind: "none" };
   if (isEncoded(headers["content-encoding"])) return { kind: "bytes" };
   const header = headers["content-type"];
+  if (header === EXPRESS_JSON) return parseJson(bytes.toString());
   if (header === undefined) {
     return writtenAs ? { kind: "text", text: bytes.toString(writtenAs) } : { kind: "bytes" };
   }
@@ -110,7 +116,7 @@ function decode(bytes: Buffer, charset: string | undefined): string | undefined 
 
 function parseJson(text: string): Body {
   try {
-    return { kind: "json", value: JSON.parse(text.replace(/^\uFEFF/, "")), text };
+    return { kind: "json", value: JSON.parse(text.startsWith("\uFEFF") ? text.slice(1) : text), text };
   } catch {
     return { kind: "text", text };
   }

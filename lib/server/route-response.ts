@@ -1,97 +1,127 @@
 import { ServerResponse } from "node:http";
-import type { Request, Response } from "express";
-import { guarded, type RouteConnection } from "./route-connection.js";
+import type { Response } from "express";
+import { type ErrorObserver, emitGuarded, type RouteConnection } from "./route-connection.js";
 import type { RecordedResponse } from "./route-reply.js";
+import type { RouteRequest } from "./route-request.js";
 
 /** What becomes of a response; of the first two one is told, once. */
-export interface ResponseObserver {
+export interface ResponseObserver extends ErrorObserver {
   ended(response: RecordedResponse): void;
   /** The body has become larger than it may. */
   tooLarge(): void;
-  report(error: unknown): void;
 }
+
+/** Methods of a prototype that are called with this response. */
+type Methods = Readonly<Record<"write" | "end" | "writeHead" | "emit", (...args: unknown[]) => unknown>>;
 
 /** Encodings whose strings stand for bytes. */
 const BINARY = /^(?:hex|base64|base64url)$/i;
 
 /**
- * Makes the Express response to a request. It is Node's own `ServerResponse`, with the rules and the events
- * that it has over HTTP; what is written to it is recorded on the way.
+ * The Express response to a request, without Express's prototype. It is Node's own `ServerResponse`, with the rules
+ * and the events that it has over HTTP; what is written to it is recorded on the way.
  */
-export function makeResponse(
-  req: Request,
-  prototype: object,
-  connection: RouteConnection,
-  maxBytes: number,
-  observer: ResponseObserver,
-): Response {
-  const bare = new ServerResponse(req);
-  bare.useChunkedEncodingByDefault = false;
-  bare.sendDate = false;
-  const res = bare as Response;
-  res.assignSocket(connection.asSocket());
-  // after the last byte a server lets go of the request and of the response; both emit `close` then
-  res.on("finish", () => {
-    process.nextTick(() => {
-      req.resume();
-      connection.destroy();
-    });
-  });
-  connection.on("timeout", () => {
-    const heard = [req.emit("timeout", connection), res.emit("timeout", connection)];
-    if (!heard.includes(true)) connection.destroy();
-  });
-
-  const { write, end, writeHead, emit } = prototype as Response;
-  const recorder = new Recorder();
-  const isOpen = () => !res.writableEnded && !connection.destroyed;
-  const record = (chunk: unknown, encoding: unknown) => {
-    recorder.add(chunk, encoding);
-    if (recorder.size <= maxBytes) return;
-    recorder.clear();
-    observer.tooLarge();
-    connection.destroy();
-  };
+export class RouteResponse extends ServerResponse {
   // properties of its own, since Express changes the prototype on the way through a mounted application
-  Object.assign(res, {
-    locals: Object.create(null),
-    write: (...args: unknown[]) => {
-      const open = isOpen();
-      const result: unknown = Reflect.apply(write, res, args);
-      if (open) record(args[0], args[1]);
-      return result;
-    },
-    end: (...args: unknown[]) => {
-      const open = isOpen();
-      const result: unknown = Reflect.apply(end, res, args);
-      if (open) {
-        record(args[0], args[1]);
-        observer.ended({
-          statusCode: res.statusCode,
-          statusMessage: res.statusMessage,
-          headers: res.getHeaders(),
-          bytes: recorder.bytes(),
-          writtenAs: recorder.writtenAs,
-        });
+  override readonly emit: (event: string | symbol, ...args: unknown[]) => boolean;
+  override readonly end: (...args: unknown[]) => this;
+  readonly jsonp: (...args: unknown[]) => unknown;
+  readonly locals: Record<string, unknown> = Object.create(null);
+  override readonly write: (...args: unknown[]) => boolean;
+  override readonly writeHead: (status: number, ...args: unknown[]) => this;
+  // Node's own of these two write HTTP's text, which nobody reads here; a version that has others does just that
+  readonly _storeHeader: (firstLine: string) => void;
+  readonly _send: (data: unknown, encoding?: unknown, callback?: unknown) => boolean;
+  declare _header: string;
+  declare _headerSent: boolean;
+  readonly #connection: RouteConnection;
+  readonly #maxBytes: number;
+  readonly #observer: ResponseObserver;
+  readonly #recorder = new Recorder();
+
+  constructor(
+    req: RouteRequest,
+    prototype: object,
+    connection: RouteConnection,
+    maxBytes: number,
+    observer: ResponseObserver,
+  ) {
+    super(req);
+    this.useChunkedEncodingByDefault = false;
+    this.sendDate = false;
+    this.#connection = connection;
+    this.#maxBytes = maxBytes;
+    this.#observer = observer;
+    const { write, end, writeHead, emit } = prototype as Methods;
+    this.emit = (event, ...args) => {
+      const heard = emitGuarded(this, emit, event, args, observer);
+      if (event === "finish") process.nextTick(letGo, req, connection);
+      return heard;
+    };
+    this.write = (...args) => {
+      const isOpen = this.#isOpen;
+      const result = write.apply(this, args);
+      if (isOpen) this.#record(args[0], args[1], false);
+      return result as boolean;
+    };
+    this.end = (...args) => {
+      const isOpen = this.#isOpen;
+      const result = end.apply(this, args);
+      if (isOpen) {
+        this.#record(args[0], args[1], true);
+        const { statusCode, statusMessage } = this;
+        const { bytes, writtenAs } = this.#recorder;
+        observer.ended({ statusCode, statusMessage, headers: this.getHeaders(), bytes, writtenAs });
       }
-      return result;
-    },
-    writeHead: (status: number, ...args: unknown[]) => {
+      return result as this;
+    };
+    this._storeHeader = (firstLine) => {
+      this._header = firstLine;
+      this._headerSent = false;
+    };
+    this._send = (_data, encoding, callback) => {
+      if (connection.destroyed) return false;
+      this._headerSent = true;
+      connection.refresh();
+      const done = typeof encoding === "function" ? encoding : callback;
+      if (typeof done === "function") process.nextTick(done);
+      return true;
+    };
+    this.writeHead = (status, ...args) => {
       const headers = args.at(-1);
-      const message = typeof args[0] === "string" ? [args[0]] : [];
-      if (!res.headersSent && typeof headers === "object" && headers !== null) setHeaders(res, headers);
-      return Reflect.apply(writeHead, res, [status, ...message]);
-    },
-    jsonp: (...args: unknown[]) => Reflect.apply(res.json, res, args),
-    emit: (event: string, ...args: unknown[]) =>
-      guarded(() => Reflect.apply(emit, res, [event, ...args]), observer.report),
-  });
-  req.res = res;
-  return Object.setPrototypeOf(res, prototype) as Response;
+      if (!this.headersSent && typeof headers === "object" && headers !== null) setHeaders(this, headers);
+      const [message] = args;
+      return (
+        typeof message === "string" ? writeHead.call(this, status, message) : writeHead.call(this, status)
+      ) as this;
+    };
+    this.jsonp = (...args) => (this as unknown as Response).json(...(args as [unknown]));
+    this.assignSocket(connection.asSocket());
+    req.res = this;
+  }
+
+  get #isOpen(): boolean {
+    return !this.writableEnded && !this.#connection.destroyed;
+  }
+
+  #record(chunk: unknown, encoding: unknown, isLast: boolean): void {
+    const recorder = this.#recorder;
+    recorder.add(chunk, encoding, isLast);
+    if (recorder.size <= this.#maxBytes) return;
+    recorder.clear();
+    this.#observer.tooLarge();
+    this.#connection.destroy();
+  }
+}
+
+/** After the last byte a server lets go of the request and of the response; both emit `close` then. */
+function letGo(req: RouteRequest, connection: RouteConnection): void {
+  req.resume();
+  connection.destroy();
 }
 
 /** Node keeps headers that are given to `writeHead` alone from `getHeaders`, so they are set one by one. */
-function setHeaders(res: Response, headers: object): void {
+function setHeaders(res: ServerResponse, headers: object): void {
   const names = new Set<string>();
   for (const [name, value] of headerEntries(headers)) {
     if (names.has(name.toLowerCase())) res.appendHeader(name, value as string);
@@ -120,19 +150,21 @@ class Recorder {
     return this.#encoding || undefined;
   }
 
-  add(chunk: unknown, encoding: unknown): void {
+  /** Its owner may use the memory of a chunk again, so that all but the last are copied. */
+  add(chunk: unknown, encoding: unknown, isLast: boolean): void {
     if (typeof chunk === "string") {
       const name = (typeof encoding === "string" ? encoding.toLowerCase() : "utf8") as BufferEncoding;
       this.#note(BINARY.test(name) ? false : name);
       this.#push(Buffer.from(chunk, name));
     } else if (chunk instanceof Uint8Array) {
       this.#note(false);
-      this.#push(Buffer.from(chunk)); // a copy: its owner may use the memory again
+      this.#push(isLast && Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk));
     }
   }
 
-  bytes(): Buffer {
-    return Buffer.concat(this.#chunks);
+  get bytes(): Buffer {
+    const [first] = this.#chunks;
+    return first && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks);
   }
 
   clear(): void {

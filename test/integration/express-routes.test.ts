@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, pipeline, Readable } from "node:stream";
+import { setFlagsFromString } from "node:v8";
 import { expect } from "chai";
 import express5, { type Express, type NextFunction, type Request, type Response } from "express";
 import expressSession from "express-session";
@@ -47,6 +48,16 @@ function makeSocket(headers: Record<string, string> = {}): Socket<Auth> {
     ips: ["192.0.2.9", "10.0.0.2"],
   };
   return socket as unknown as Socket<Auth>;
+}
+
+/** Whether two objects have the same hidden class in V8. */
+function haveSameShape(one: object | undefined, other: object | undefined): boolean {
+  setFlagsFromString("--allow-natives-syntax");
+  try {
+    return new Function("one", "other", "return %HaveSameMap(one, other)")(one, other);
+  } finally {
+    setFlagsFromString("--no-allow-natives-syntax");
+  }
 }
 
 function deferred<T>() {
@@ -424,6 +435,21 @@ const members: Record<string, (context: Context) => Promise<void>> = {
     expect(await resultOf(app, (_req, res) => res.end())).to.equal(null);
     expect(await resultOf(app, (_req, res) => res.end(PNG))).to.equal(PNG.toString("base64"));
     expect(await resultOf(app, (_req, res) => res.end("c3RyaW5n", "base64"))).to.equal("c3RyaW5n");
+    const told = deferred<string[]>();
+    await resultOf(app, (_req, res) => {
+      const events: string[] = [];
+      res.on("finish", () => events.push("finish"));
+      res.write("first", () => events.push("written"));
+      res.end("last", () => {
+        events.push("ended");
+        setImmediate(() => told.resolve(events));
+      });
+      events.push("returned");
+    });
+    const events = await told.promise;
+    // which of the last two is first depends on the version of Node.js
+    expect(events.slice(0, 2)).to.deep.equal(["returned", "written"]);
+    expect(events.slice(2)).to.have.members(["finish", "ended"]);
   },
   "res.format()": async ({ app }) => {
     const { body, headers } = await parity(app, (_req, res) => {
@@ -642,6 +668,13 @@ const members: Record<string, (context: Context) => Promise<void>> = {
       res.end();
     };
     expect(await resultOf(app, handler)).to.equal("text");
+    const announced: Route = (_req, res) => {
+      res.setHeader("Trailer", "X-Sum");
+      res.write("text");
+      res.addTrailers({ "X-Sum": "1" });
+      res.end();
+    };
+    expect(await resultOf(app, announced)).to.equal("text");
   },
   "res.destroy()": async ({ app }) => {
     expect((await failureOf(app, (_req, res) => res.destroy())).message).to.equal(
@@ -682,6 +715,22 @@ const members: Record<string, (context: Context) => Promise<void>> = {
       });
       await closed;
       expect(clock.countTimers()).to.equal(0);
+      const events: string[] = [];
+      let answer = () => {};
+      const call = start(app, (_req, res) => {
+        res.setTimeout(100, () => events.push("timeout"));
+        answer = () => res.end();
+        setTimeout(() => {
+          events.push("write");
+          res.write("text");
+        }, 60);
+      });
+      clock.tick(159);
+      expect(events).to.deep.equal(["write"]);
+      clock.tick(1);
+      expect(events).to.deep.equal(["write", "timeout"]);
+      answer();
+      expect(await call.outcome).to.deep.equal({ status: "result", value: "text" });
     } finally {
       clock.restore();
     }
@@ -889,6 +938,46 @@ describe("Express routes", () => {
             (res as Response & { ok(): void }).ok();
           };
           expect(await resultOf(app, handler)).to.equal("ok");
+        });
+
+        it("have the prototypes that the application has when they are called", async () => {
+          const routes = new ExpressRoutes<Auth>(app, DEFAULT_LIMITS.routeResponseBytes);
+          const route: Route = (req, res) => {
+            const { name } = req as Request & { name?: string };
+            res.json([name, (res as Response & { name?: string }).name]);
+          };
+          const names = () =>
+            new Promise<Outcome>((resolve) => {
+              routes.call(route, { path: PATH, data: null, socket: makeSocket(), auth }, resolve, () => {});
+            });
+          expect(await names()).to.deep.equal({ status: "result", value: [null, null] });
+          app.request = Object.create(app.request, { name: { value: "request" } });
+          expect(await names()).to.deep.equal({ status: "result", value: ["request", null] });
+          app.response = Object.create(app.response, { name: { value: "response" } });
+          expect(await names()).to.deep.equal({ status: "result", value: ["request", "response"] });
+        });
+
+        it("look the same inside Node.js, which is what makes it fast", async () => {
+          const routes = new ExpressRoutes<Auth>(app, DEFAULT_LIMITS.routeResponseBytes);
+          const seen: object[][] = [];
+          const route: Route = (req, res) => {
+            Object.assign(req, { added: 1 });
+            Object.assign(res, { added: 1 });
+            seen.push([req, res, req.socket]);
+            res.json({});
+          };
+          // a constructor settles on a shape in its first calls
+          for (let call = 0; call < 20; call++) {
+            await new Promise<Outcome>((resolve) => {
+              routes.call(route, { path: PATH, data: {}, socket: makeSocket(), auth }, resolve, () => {});
+            });
+          }
+          const [last = [], other = []] = seen.slice(-2);
+          expect(last.map((object, index) => haveSameShape(object, other[index]))).to.deep.equal([
+            true,
+            true,
+            true,
+          ]);
         });
       });
 

@@ -57,7 +57,7 @@ const smoke: Scale = {
   warmUp: 5,
   time: 20,
   fanOut: { sockets: 4, manySockets: 6, sizes: [100] },
-  many: { sockets: 12, channels: 6, each: 3, batches: [2, 6] },
+  many: { sockets: 12, channels: 6, each: 3, batches: [2, 1000] },
   rpc: { sockets: 2, outstanding: [1, 20], functions: [1, 3], others: true },
   latency: { sockets: 4, channels: 2, perSecond: 100 },
   logins: 5,

@@ -1,3 +1,4 @@
+import { goalRows } from "./goals.js";
 import {
   advantage,
   type CaseResult,
@@ -68,18 +69,19 @@ export function textTable(result: CaseResult): string {
 }
 
 /** For docs/performance.md. */
-export function markdown({ cases, failures }: Results): string {
+export function markdown(results: Results): string {
+  const { cases, failures } = results;
   const parts: string[] = [];
+  const [head = [], ...goals] = goalRows(results);
+  if (goals.length > 0) parts.push("### In short", table(head, goals, 2));
   let scenario = "";
   for (const result of cases) {
     if (result.scenario !== scenario) {
       scenario = result.scenario;
       parts.push(`### ${result.title}`, `The unit is one ${result.unit}.`);
     }
-    const [head = [], ...rows] = rowsOf(result);
-    const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-    const rule = line(head.map((_, column) => (column === 0 ? "---" : "--:")));
-    parts.push(`**${capital(result.name)}**`, [line(head), rule, ...rows.map(line)].join("\n"));
+    const [columns = [], ...rows] = rowsOf(result);
+    parts.push(`**${capital(result.name)}**`, table(columns, rows));
   }
   if (failures.length > 0) {
     const lines = failures.map(
@@ -89,6 +91,13 @@ export function markdown({ cases, failures }: Results): string {
     parts.push("### What failed", lines.join("\n"));
   }
   return parts.join("\n\n");
+}
+
+/** A table whose columns but the first ones are numbers. */
+function table(head: readonly string[], rows: readonly (readonly string[])[], texts = 1): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const rule = line(head.map((_, column) => (column < texts ? "---" : "--:")));
+  return [line(head), rule, ...rows.map(line)].join("\n");
 }
 
 function capital(text: string): string {

@@ -3,6 +3,7 @@ import { type Caller, Calls } from "../../bench/load/calls.js";
 import { Deliveries, type Receiver } from "../../bench/load/deliveries.js";
 import { SPEECHES } from "../../bench/load/dialects.js";
 import { channelOf, makeMessage, mark } from "../../bench/messages.js";
+import { goalRows } from "../../bench/report/goals.js";
 import { plot } from "../../bench/report/plot.js";
 import { advantage, type CaseResult, METRICS, type Results } from "../../bench/report/results.js";
 import { markdown, textTable } from "../../bench/report/table.js";
@@ -124,6 +125,21 @@ describe("what the benchmark reports", () => {
     const text = markdown(results);
     expect(text).to.match(/\| Socket\.IO, Redis adapter \| 100 \| 12\.00 \|/);
     expect(text).to.include("bare-ws in rpc, round 2: Broken");
+  });
+
+  it("says which goals are reached, and which are missed", () => {
+    const measured = {
+      ...NOTHING_MEASURED,
+      cases: [{ ...result, name: "1,000 sockets, 100 B, bursts of ten" }],
+    };
+    expect(goalRows(measured)).to.deep.equal([
+      ["", "to reach", "SockJS", "plain WebSocket"],
+      ["fan-out in bursts of ten, ÷ Socket.IO", "5.00", "", "2.00 (1.50–3.00), missed"],
+    ]);
+    const burst = { "ws-redis": [{ rate: 500 }], "socket.io": [{ rate: 100 }] };
+    expect(
+      markdown({ ...measured, cases: measured.cases.map((each) => ({ ...each, rounds: burst })) }),
+    ).to.match(/### In short[\s\S]*\| 5\.00 \| {2}\| 5\.00 \|/);
   });
 
   it("draws each case", () => {

@@ -1,9 +1,14 @@
 import { expect } from "chai";
 import { CONTENDERS } from "../../bench/contenders.js";
+import { GOALS, goalRows } from "../../bench/report/goals.js";
+import type { CaseResult } from "../../bench/report/results.js";
 import { run } from "../../bench/run.js";
 import { SCALES, SCENARIOS } from "../../bench/scenarios.js";
+import { NOTHING_MEASURED } from "../support/benchmark-results.js";
 
 describe("the benchmark", () => {
+  const all = new Map<string, CaseResult>();
+
   for (const contender of CONTENDERS) {
     it(`measures ${contender.title} in each scenario`, async function () {
       this.timeout(180_000);
@@ -15,7 +20,10 @@ describe("the benchmark", () => {
       expect(failures).to.deep.equal([]);
       const measured = new Set(cases.map(({ scenario }) => scenario));
       expect([...measured]).to.deep.equal(SCENARIOS.map(({ name }) => name));
-      for (const { name, rounds } of cases) {
+      for (const result of cases) {
+        const { scenario, name, rounds } = result;
+        const key = `${scenario}: ${name}`;
+        all.set(key, { ...result, rounds: { ...all.get(key)?.rounds, ...rounds } });
         const [figures = {}] = rounds[contender.name] ?? [];
         for (const [metric, value] of Object.entries(figures)) {
           expect(Number.isFinite(value), `${metric} of ${name}: ${value}`).to.equal(true);
@@ -23,4 +31,9 @@ describe("the benchmark", () => {
       }
     });
   }
+
+  it("tells of each goal how far it is reached", () => {
+    const [, ...rows] = goalRows({ ...NOTHING_MEASURED, cases: [...all.values()] });
+    expect(rows.map(([what]) => what)).to.deep.equal(GOALS.map(({ what }) => what));
+  });
 });

@@ -1,0 +1,111 @@
+import { advantage, type CaseResult, METRICS, type Results, type Spread, spreadOf } from "./results.js";
+
+/** What is to be reached, for both transports unless one is named. */
+interface Goal {
+  readonly what: string;
+  readonly goal: string;
+  readonly only?: string;
+  measure(results: Results, contender: string): Spread | undefined;
+  isReached(median: number): boolean;
+}
+
+/** By Redis, as most have it. */
+const TRANSPORTS = ["sockjs-redis", "ws-redis"] as const;
+
+export const GOALS: readonly Goal[] = [
+  atLeast(5, "fan-out in bursts of ten, ÷ Socket.IO", "socket.io", "fan-out", /100 B, bursts of ten$/),
+  atLeast(7, "fan-out in bursts of ten, ÷ version 2", "version-2", "fan-out", /100 B, bursts of ten$/),
+  {
+    ...atLeast(1.3, "fan-out singly, ÷ Socket.IO", "socket.io", "fan-out", /100 B, singly$/),
+    only: "sockjs-redis",
+  },
+  { ...atLeast(1, "fan-out singly, ÷ bare ws", "bare-ws", "fan-out", /100 B, singly$/), only: "ws-redis" },
+  atLeast(3, "many channels, 1,000 at once, ÷ Socket.IO", "socket.io", "channels", /1,000 messages at once$/),
+  atLeast(1.5, "calls, 20 outstanding, ÷ Socket.IO", "socket.io", "rpc", /^one function, .* 20 outstanding$/),
+  atLeast(1, "calls, 1 outstanding, ÷ Socket.IO", "socket.io", "rpc", /^one function, .* 1 outstanding$/),
+  {
+    what: "calls of one of 1,000 functions, ÷ of the only one",
+    goal: "as fast",
+    measure: (results, contender) =>
+      quotient(
+        spreadOf(found(results, "rpc", /^[\d,]+ functions, .* 20 outstanding$/), contender, "rate"),
+        spreadOf(found(results, "rpc", /^one function, .* 20 outstanding$/), contender, "rate"),
+      ),
+    isReached: (ratio) => ratio >= 0.9,
+  },
+  atLeast(1, "calls of clients, 1 outstanding, ÷ Socket.IO", "socket.io", "rpc", /^server .* 1 outstanding$/),
+  atLeast(
+    1,
+    "calls of clients, 20 outstanding, ÷ Socket.IO",
+    "socket.io",
+    "rpc",
+    /^server .* 20 outstanding$/,
+  ),
+  atLeast(1 / 1.2, "latency at rest, p99, ÷ bare ws", "bare-ws", "latency", /./, "p99"),
+  atLeast(1.3, "logins, ÷ Socket.IO", "socket.io", "storm", /at once$/),
+  {
+    what: "memory: KiB of heap above bare SockJS",
+    goal: "1.5 KB at most",
+    measure: (results, contender) => {
+      const result = found(results, "memory", /./);
+      const [own, bare] = [contender, "bare-sockjs"].map((name) => spreadOf(result, name, "heap"));
+      return own && bare && single(own.median - bare.median);
+    },
+    isReached: (kibibytes) => kibibytes * 1024 <= 1500,
+  },
+  {
+    what: "stalled: the others' rate, ÷ when all read",
+    goal: "0.90",
+    measure: (results, contender) => spreadOf(found(results, "stalled", /read nothing$/), contender, "kept"),
+    isReached: (part) => part >= 0.9,
+  },
+];
+
+const NOTHING: CaseResult = { scenario: "", title: "", unit: "", name: "", rounds: {} };
+
+function atLeast(
+  ratio: number,
+  what: string,
+  peer: string,
+  scenario: string,
+  name: RegExp,
+  metric = "rate",
+): Goal {
+  const how = METRICS.find((each) => each.name === metric);
+  return {
+    what,
+    goal: ratio.toFixed(2),
+    measure: (results, contender) => how && advantage(found(results, scenario, name), contender, peer, how),
+    isReached: (measured) => measured >= ratio,
+  };
+}
+
+function found({ cases }: Results, scenario: string, name: RegExp): CaseResult {
+  return cases.find((each) => each.scenario === scenario && name.test(each.name)) ?? NOTHING;
+}
+
+function quotient(of: Spread | undefined, by: Spread | undefined): Spread | undefined {
+  return of && by && single(of.median / by.median);
+}
+
+function single(value: number): Spread {
+  return { median: value, least: value, most: value };
+}
+
+/** What is to be reached, and what was: a heading, and a row for each goal that was measured. */
+export function goalRows(results: Results): string[][] {
+  const rows = GOALS.flatMap((goal) => {
+    const cells = TRANSPORTS.map((name) => {
+      const measured =
+        goal.only === undefined || goal.only === name ? goal.measure(results, name) : undefined;
+      return measured ? show(measured, goal.isReached(measured.median)) : "";
+    });
+    return cells.some((cell) => cell !== "") ? [[goal.what, goal.goal, ...cells]] : [];
+  });
+  return [["", "to reach", "SockJS", "plain WebSocket"], ...rows];
+}
+
+function show({ median, least, most }: Spread, isReached: boolean): string {
+  const spread = least === most ? "" : ` (${least.toFixed(2)}–${most.toFixed(2)})`;
+  return `${median.toFixed(2)}${spread}${isReached ? "" : ", missed"}`;
+}

@@ -81,6 +81,8 @@ export class RouteResponse extends ServerResponse {
     };
     this._send = (_data, encoding, callback) => {
       if (connection.destroyed) return false;
+      // before the response has ended, as a TCP connection throws it
+      if (typeof encoding === "string") refuseUnknown(encoding);
       this._headerSent = true;
       connection.refresh();
       const done = typeof encoding === "function" ? encoding : callback;
@@ -118,6 +120,11 @@ export class RouteResponse extends ServerResponse {
 function letGo(req: RouteRequest, connection: RouteConnection): void {
   req.resume();
   connection.destroy();
+}
+
+/** Throws Node's own error for an encoding that it does not know. */
+function refuseUnknown(encoding: string): void {
+  if (encoding !== "buffer" && !Buffer.isEncoding(encoding)) Buffer.from("", encoding as BufferEncoding);
 }
 
 /** Node keeps headers that are given to `writeHead` alone from `getHeaders`, so they are set one by one. */

@@ -1207,6 +1207,24 @@ describe("Express routes", () => {
           });
         });
 
+        it("go on after an encoding that nobody knows", async () => {
+          const codes: unknown[] = [];
+          const ends: boolean[] = [];
+          const handler: Route = (_req, res) => {
+            for (const encoding of ["klingon", "utf8"]) {
+              try {
+                res.end("text", encoding as BufferEncoding);
+              } catch (error) {
+                codes.push((error as { code?: unknown }).code);
+              }
+              ends.push(res.writableEnded);
+            }
+          };
+          expect(await outcomeOf(app, handler)).to.deep.equal({ status: "result", value: "text" });
+          expect(codes).to.deep.equal(["ERR_UNKNOWN_ENCODING"]);
+          expect(ends).to.deep.equal([false, true]);
+        });
+
         it("fail by an error on the response before the answer", async () => {
           expect(await outcomeOf(app, (_req, res) => res.emit("error", boom))).to.deep.equal({
             status: "failure",

@@ -1,4 +1,12 @@
-import { advantage, type CaseResult, METRICS, type Results, type Spread, spreadOf } from "./results.js";
+import {
+  advantage,
+  type CaseResult,
+  METRICS,
+  type Results,
+  type Spread,
+  spread,
+  spreadOf,
+} from "./results.js";
 
 /** What is to be reached, for both transports unless one is named. */
 interface Goal {
@@ -26,11 +34,13 @@ export const GOALS: readonly Goal[] = [
   {
     what: "calls of one of 1,000 functions, ÷ of the only one",
     goal: "as fast",
-    measure: (results, contender) =>
-      quotient(
-        spreadOf(found(results, "rpc", /^[\d,]+ functions, .* 20 outstanding$/), contender, "rate"),
-        spreadOf(found(results, "rpc", /^one function, .* 20 outstanding$/), contender, "rate"),
-      ),
+    measure: (results, contender) => {
+      const [many, one] = [/^[\d,]+ functions, .* 20 outstanding$/, /^one function, .* 20 outstanding$/].map(
+        (name) => found(results, "rpc", name).rounds[contender] ?? [],
+      );
+      const ratios = many?.map((figures, round) => (figures?.rate ?? NaN) / (one?.[round]?.rate ?? NaN));
+      return spread(ratios?.filter(Number.isFinite) ?? []);
+    },
     isReached: (ratio) => ratio >= 0.9,
   },
   atLeast(1, "calls of clients, 1 outstanding, ÷ Socket.IO", "socket.io", "rpc", /^server .* 1 outstanding$/),
@@ -82,10 +92,6 @@ function atLeast(
 
 function found({ cases }: Results, scenario: string, name: RegExp): CaseResult {
   return cases.find((each) => each.scenario === scenario && name.test(each.name)) ?? NOTHING;
-}
-
-function quotient(of: Spread | undefined, by: Spread | undefined): Spread | undefined {
-  return of && by && single(of.median / by.median);
 }
 
 function single(value: number): Spread {

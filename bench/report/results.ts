@@ -90,7 +90,8 @@ export function contendersOf({ rounds }: CaseResult): ContenderDefinition[] {
   return CONTENDERS.filter(({ name }) => rounds[name]?.some((figures) => figures !== undefined));
 }
 
-function spread(values: readonly number[]): Spread | undefined {
+/** Nothing of no values. */
+export function spread(values: readonly number[]): Spread | undefined {
   const sorted = [...values].sort((a, b) => a - b);
   const [least, most] = [sorted[0], sorted.at(-1)];
   const half = Math.floor(sorted.length / 2);

@@ -42,9 +42,9 @@ const quick: Scale = {
   ...full,
   rounds: 2,
   longRounds: 1,
-  firstWarmUp: 300,
+  firstWarmUp: 200,
   warmUp: 100,
-  time: 300,
+  time: 200,
   fanOut: { ...full.fanOut, sizes: [100] },
   rpc: { ...full.rpc, functions: [1], others: false },
 };

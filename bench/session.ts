@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type Publisher, ServerProcess } from "./children.js";
 import type { ContenderDefinition } from "./contenders.js";
 import { type ChannelsOf, type Client, logIn } from "./load/client.js";
-import { Deliveries, spread } from "./load/deliveries.js";
+import { channelNumbers, Deliveries } from "./load/deliveries.js";
 import { type Batch, channelOf, type Setup } from "./messages.js";
 
 /** What was measured of one contender in one round. Names are those of the metrics in report/metrics.ts. */
@@ -45,7 +45,7 @@ export class Session {
   /** Lets clients in, each into one of so many channels or more, and counts what they receive. */
   async listen(count: number, channels: number, size: number, each = 1): Promise<Deliveries> {
     const clients = await this.logIn(count, (index) =>
-      spread(index, channels, each).map((number) => channelOf(number, channels)),
+      channelNumbers(index, channels, each).map((number) => channelOf(number, channels)),
     );
     return new Deliveries(clients, { channels, each, size, publish: (batch) => this.publish(batch) });
   }

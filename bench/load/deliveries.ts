@@ -23,7 +23,7 @@ export interface DeliveriesOptions {
  * The numbers of a client's channels, in order. All channels have as many members, and no two clients are in the same
  * ones where they need not be.
  */
-export function spread(client: number, channels: number, each = 1): readonly number[] {
+export function channelNumbers(client: number, channels: number, each = 1): readonly number[] {
   const size = channels / each;
   const round = Math.floor(client / size);
   return Array.from({ length: each }, (_, group) => each * ((client + round * group) % size) + group).sort(
@@ -54,7 +54,7 @@ export class Deliveries {
     this.#perMessage = (clients.length * each) / channels;
     const areEqual = Number.isInteger(this.#perMessage / each) && channels % each === 0;
     if (!areEqual) throw new RangeError("Channels of unequal size");
-    this.#channelsOf = clients.map((_, index) => spread(index, channels, each));
+    this.#channelsOf = clients.map((_, index) => channelNumbers(index, channels, each));
     this.#counts = new Int32Array(clients.length);
     clients.forEach((client, index) => {
       client.take = (buffer, start, end) => this.#count(index, buffer, start, end);
@@ -155,7 +155,8 @@ export class Deliveries {
   }
 
   #count(index: number, buffer: Buffer, start: number, end: number): void {
-    for (let at = buffer.indexOf(MARK_BYTE, start); at !== -1 && at < end; ) {
+    const markFrom = (from: number) => buffer.indexOf(MARK_BYTE, from);
+    for (let at = markFrom(start); at !== -1 && at < end; at = markFrom(at + 1)) {
       const number = readDigits(buffer, at + 1, NUMBER_DIGITS);
       const next = this.#nextOf(index);
       if (number !== next) {
@@ -164,7 +165,6 @@ export class Deliveries {
       this.#counts[index] = (this.#counts[index] ?? 0) + 1;
       this.#delays?.push(now() - readTime(buffer, at + 1));
       this.#received++;
-      at = buffer.indexOf(MARK_BYTE, at + 1);
     }
     this.#onReceived();
   }

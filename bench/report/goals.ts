@@ -1,8 +1,11 @@
 import {
   advantage,
+  byRound,
   type CaseResult,
   METRICS,
+  type Metric,
   type Results,
+  ratioText,
   type Spread,
   spread,
   spreadOf,
@@ -34,13 +37,12 @@ export const GOALS: readonly Goal[] = [
   {
     what: "calls of one of 1,000 functions, ÷ of the only one",
     goal: "as fast",
-    measure: (results, contender) => {
-      const [many, one] = [/^[\d,]+ functions, .* 20 outstanding$/, /^one function, .* 20 outstanding$/].map(
-        (name) => found(results, "rpc", name).rounds[contender] ?? [],
-      );
-      const ratios = many?.map((figures, round) => (figures?.rate ?? NaN) / (one?.[round]?.rate ?? NaN));
-      return spread(ratios?.filter(Number.isFinite) ?? []);
-    },
+    measure: (results, contender) =>
+      byRound(
+        found(results, "rpc", /^[\d,]+ functions, .* 20 outstanding$/).rounds[contender],
+        found(results, "rpc", /^one function, .* 20 outstanding$/).rounds[contender],
+        metricOf("rate"),
+      ),
     isReached: (ratio) => ratio >= 0.9,
   },
   atLeast(1, "calls of clients, 1 outstanding, ÷ Socket.IO", "socket.io", "rpc", /^server .* 1 outstanding$/),
@@ -59,7 +61,7 @@ export const GOALS: readonly Goal[] = [
     measure: (results, contender) => {
       const result = found(results, "memory", /./);
       const [own, bare] = [contender, "bare-sockjs"].map((name) => spreadOf(result, name, "heap"));
-      return own && bare && single(own.median - bare.median);
+      return own && bare && spread([own.median - bare.median]);
     },
     isReached: (kibibytes) => kibibytes * 1024 <= 1500,
   },
@@ -81,11 +83,11 @@ function atLeast(
   name: RegExp,
   metric = "rate",
 ): Goal {
-  const how = METRICS.find((each) => each.name === metric);
   return {
     what,
     goal: ratio.toFixed(2),
-    measure: (results, contender) => how && advantage(found(results, scenario, name), contender, peer, how),
+    measure: (results, contender) =>
+      advantage(found(results, scenario, name), contender, peer, metricOf(metric)),
     isReached: (measured) => measured >= ratio,
   };
 }
@@ -94,8 +96,10 @@ function found({ cases }: Results, scenario: string, name: RegExp): CaseResult {
   return cases.find((each) => each.scenario === scenario && name.test(each.name)) ?? NOTHING;
 }
 
-function single(value: number): Spread {
-  return { median: value, least: value, most: value };
+function metricOf(name: string): Metric {
+  const metric = METRICS.find((each) => each.name === name);
+  if (!metric) throw new RangeError(`There is no metric ${name}`);
+  return metric;
 }
 
 /** What is to be reached, and what was: a heading, and a row for each goal that was measured. */
@@ -104,14 +108,10 @@ export function goalRows(results: Results): string[][] {
     const cells = TRANSPORTS.map((name) => {
       const measured =
         goal.only === undefined || goal.only === name ? goal.measure(results, name) : undefined;
-      return measured ? show(measured, goal.isReached(measured.median)) : "";
+      if (!measured) return "";
+      return `${ratioText(measured)}${goal.isReached(measured.median) ? "" : ", missed"}`;
     });
     return cells.some((cell) => cell !== "") ? [[goal.what, goal.goal, ...cells]] : [];
   });
   return [["", "to reach", "SockJS", "plain WebSocket"], ...rows];
-}
-
-function show({ median, least, most }: Spread, isReached: boolean): string {
-  const spread = least === most ? "" : ` (${least.toFixed(2)}–${most.toFixed(2)})`;
-  return `${median.toFixed(2)}${spread}${isReached ? "" : ", missed"}`;
 }

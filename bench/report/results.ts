@@ -7,8 +7,11 @@ export interface CaseResult {
   readonly unit: string;
   readonly name: string;
   /** By contender, one for each round in which it was measured. */
-  readonly rounds: Record<string, (Figures | undefined)[]>;
+  readonly rounds: Record<string, Rounds>;
 }
+
+/** What one contender's rounds gave; nothing where one failed. */
+type Rounds = (Figures | undefined)[];
 
 export interface Failure {
   readonly scenario: string;
@@ -70,10 +73,19 @@ export function advantage(
   { rounds }: CaseResult,
   contender: string,
   peer: string,
+  metric: Metric,
+): Spread | undefined {
+  return byRound(rounds[contender], rounds[peer], metric);
+}
+
+/** How many times as good the figures of one were as those of another in the same round. */
+export function byRound(
+  ones: Rounds | undefined,
+  others: Rounds | undefined,
   { name, isBetter }: Metric,
 ): Spread | undefined {
-  const ratios = (rounds[contender] ?? []).flatMap((figures, round) => {
-    const [mine, theirs] = [figures?.[name], rounds[peer]?.[round]?.[name]];
+  const ratios = (ones ?? []).flatMap((figures, round) => {
+    const [mine, theirs] = [figures?.[name], others?.[round]?.[name]];
     if (mine === undefined || theirs === undefined || mine <= 0 || theirs <= 0) return [];
     return isBetter === "more" ? mine / theirs : theirs / mine;
   });
@@ -88,6 +100,12 @@ export function peersOf({ framing }: ContenderDefinition): string[] {
 /** The contenders that were measured in a case. */
 export function contendersOf({ rounds }: CaseResult): ContenderDefinition[] {
   return CONTENDERS.filter(({ name }) => rounds[name]?.some((figures) => figures !== undefined));
+}
+
+/** A ratio, and between what it was. */
+export function ratioText({ median, least, most }: Spread): string {
+  const between = least === most ? "" : ` (${least.toFixed(2)}–${most.toFixed(2)})`;
+  return `${median.toFixed(2)}${between}`;
 }
 
 /** Nothing of no values. */

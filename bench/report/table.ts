@@ -1,4 +1,5 @@
 import { goalRows } from "./goals.js";
+import { table } from "./markdown.js";
 import {
   advantage,
   type CaseResult,
@@ -7,6 +8,7 @@ import {
   metricsOf,
   peersOf,
   type Results,
+  ratioText,
   type Spread,
   spreadOf,
 } from "./results.js";
@@ -39,9 +41,8 @@ function compare(
 ): string {
   const ratio = advantage(result, contender, peer, main);
   if (!ratio) return "";
-  const spread = ratio.least === ratio.most ? "" : ` (${ratio.least.toFixed(2)}–${ratio.most.toFixed(2)})`;
   const ofCpu = cpu && cpu !== main ? advantage(result, contender, peer, cpu) : undefined;
-  return `${ratio.median.toFixed(2)}${spread}${ofCpu ? `, CPU ${ofCpu.median.toFixed(2)}` : ""}`;
+  return `${ratioText(ratio)}${ofCpu ? `, CPU ${ofCpu.median.toFixed(2)}` : ""}`;
 }
 
 function show(spread: Spread | undefined, digits: number): string {
@@ -91,13 +92,6 @@ export function markdown(results: Results): string {
     parts.push("### What failed", lines.join("\n"));
   }
   return parts.join("\n\n");
-}
-
-/** A table whose columns but the first ones are numbers. */
-function table(head: readonly string[], rows: readonly (readonly string[])[], texts = 1): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const rule = line(head.map((_, column) => (column < texts ? "---" : "--:")));
-  return [line(head), rule, ...rows.map(line)].join("\n");
 }
 
 function capital(text: string): string {

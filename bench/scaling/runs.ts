@@ -1,3 +1,4 @@
+import { table } from "../report/markdown.js";
 import { Agenda } from "./agenda.js";
 import { type Constants, constantOf, costsOf, type MeasuredCase } from "./constants.js";
 import { EventLoop } from "./event-loop.js";
@@ -17,7 +18,7 @@ import {
 } from "./model.js";
 import { Random } from "./random.js";
 import { type SimulationResult, simulate } from "./simulation.js";
-import { about, percent, SOCKETS_EACH, saturation, table } from "./tables.js";
+import { about, percent, SOCKETS_EACH, saturation } from "./tables.js";
 
 /** A simulation, beside what the formulas say. */
 export interface Run {

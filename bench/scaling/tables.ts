@@ -1,3 +1,4 @@
+import { table } from "../report/markdown.js";
 import { type Constants, constantOf, costsOf } from "./constants.js";
 import {
   type Costs,
@@ -34,14 +35,6 @@ const DRAIN = 20;
 
 /** More servers than anybody has. */
 const MANY = 1_000_000;
-
-type Row = readonly string[];
-
-export function table(head: Row, rows: readonly Row[]): string {
-  const line = (cells: Row) => `| ${cells.join(" | ")} |`;
-  const rule = line(head.map((_, column) => (column === 0 ? "---" : "--:")));
-  return [line(head), rule, ...rows.map(line)].join("\n");
-}
 
 /** Two digits, since nobody knows more. */
 export function about(value: number): string {

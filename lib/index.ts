@@ -5,11 +5,11 @@ import "./shared/error-names.js";
 
 export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, RpcFunction } from "./server/controller.js";
-export type { HttpServer } from "./server/door.js";
 export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
 export { type ExpiresAt, type Expiring, expiring } from "./server/expiry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type { Health } from "./server/health.js";
+export type { HttpServer } from "./server/http-interception.js";
 export type {
   AuthenticationFunction,
   Filter,

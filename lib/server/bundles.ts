@@ -1,4 +1,4 @@
-import { encodeFrames, type Framing, Message } from "./websocket-frames.js";
+import { encodeFrames, type Framing, frameTexts, Message } from "./websocket-frames.js";
 
 /** What has messages for its client. */
 export interface Sender {
@@ -45,6 +45,11 @@ export class Bundle {
     const messages = [];
     for (let bundle: Bundle | undefined = this; bundle; bundle = bundle.#before) messages.push(bundle.#last);
     return messages.reverse();
+  }
+
+  /** The texts of the WebSocket frames that carry it. */
+  texts(framing: Framing): string[] {
+    return frameTexts(this.#messages, framing);
   }
 
   /** The bytes of the WebSocket frames that carry it. */

@@ -31,14 +31,12 @@ import {
   UNAVAILABLE,
 } from "../shared/refusals.js";
 import type { Verdict } from "./access.js";
-import type { Bundles } from "./bundles.js";
 import { ChannelReview } from "./channel-review.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
 import { onExpired, timeLeft } from "./expiry.js";
 import { FrameRate } from "./frame-rate.js";
-import type { Heartbeats } from "./heartbeats.js";
 import type { Identities, Presented } from "./identities.js";
 import type { IdentityUsage, IdentityUsages } from "./identity-usage.js";
 import { Lanes } from "./lanes.js";
@@ -47,8 +45,8 @@ import type { PubSub } from "./pubsub.js";
 import type { Revocations } from "./revocations.js";
 import type { Marks } from "./selectors.js";
 import type { Droppable } from "./slow-readers.js";
-import type { Socket, SockJSConnection } from "./socket.js";
-import { type SockJSListener, SockJSTransport } from "./sockjs.js";
+import type { Socket } from "./socket.js";
+import type { Transport, TransportListener } from "./transport/transport.js";
 
 /** What a connection needs of the server that it belongs to. */
 export interface ConnectionParts<Auth> extends CallParts<Auth> {
@@ -56,11 +54,8 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly identities: Identities<Auth>;
   readonly revocations: Revocations;
   readonly channelSchemas: ChannelSchemas;
-  readonly bundles: Bundles;
   readonly waitingOutboxes: WaitingOutboxes;
   readonly identityUsages: IdentityUsages;
-  /** Absent where they are off. */
-  readonly heartbeats: Heartbeats | undefined;
   readonly pubsub: PubSub<Auth>;
   /** Tells the application of something that has happened. */
   readonly notify: <E extends "authenticated" | "published" | "broadcasted">(
@@ -92,9 +87,9 @@ type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
 type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
 
 /** One client's connection: its state, and what is done with each frame that it sends. */
-export class Connection<Auth> implements SockJSListener, OutboxOwner {
+export class Connection<Auth> implements TransportListener, OutboxOwner {
   readonly #parts: ConnectionParts<Auth>;
-  readonly #transport: SockJSTransport;
+  readonly #transport: Transport;
   #state: State = "connecting";
   #protocol: Protocol = 3;
   #identity: Presented<Auth> | undefined;
@@ -116,7 +111,6 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
   #joining = 0;
   readonly #outbox: Outbox;
   readonly #rate: FrameRate;
-  readonly #stopHeartbeat: (() => void) | undefined;
   /** Set while frames wait because they came too fast; ends that. */
   #endPause: (() => void) | undefined;
   /** How many channels it has joined. */
@@ -127,13 +121,12 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
   /** Whether the client was asked to go. */
   #isLeaving = false;
 
-  /** `data` is what the application knows of the connection already. */
-  constructor(sockjsConnection: SockJSConnection, data: unknown, parts: ConnectionParts<Auth>) {
-    this.#transport = new SockJSTransport(sockjsConnection, this, parts.bundles, data);
+  constructor(transport: Transport, parts: ConnectionParts<Auth>) {
+    this.#transport = transport;
     this.#parts = parts;
     this.#outbox = new Outbox(this.#transport, parts.limits.bufferedBytes, parts.waitingOutboxes, this);
     this.#rate = new FrameRate(parts.limits);
-    if (this.#transport.isUnwatched) this.#stopHeartbeat = parts.heartbeats?.begin(this);
+    transport.listen(this);
   }
 
   /** What the application knows the connection as. Its identity is there once a token has been redeemed. */
@@ -273,23 +266,19 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
     this.send(LEAVE);
   }
 
-  askForLife(alive: () => void): boolean {
-    return this.#transport.askForLife(alive);
-  }
-
   vanish(): void {
-    this.#abandon(CLOSE.vanished);
+    this.#terminate(CLOSE.vanished);
   }
 
   overflow(): void {
-    this.#abandon(CLOSE.tooSlow);
+    this.#terminate(CLOSE.tooSlow);
   }
 
   /** Closes the connection of a client that takes nothing any more. */
-  #abandon(reason: CloseReason): void {
+  #terminate(reason: CloseReason): void {
     if (this.closed) return;
-    this.#parts.reporter.debug(() => `abandoning ${this.socket.sid}: ${reason.code} ${reason.reason}`);
-    this.#transport.abandon(reason);
+    this.#parts.reporter.debug(() => `terminating ${this.socket.sid}: ${reason.code} ${reason.reason}`);
+    this.#transport.terminate(reason);
     this.ended();
   }
 
@@ -307,6 +296,13 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
       throw new CallError("Too many calls of this client are under way", "busy");
     }
     return this.#calls.add(options, (fid) => this.send(encodeCall(fid, command, args)));
+  }
+
+  /** Counts frames without a message towards the rate. They cannot wait, so the socket owes for them, within a bound. */
+  countFrames(frames: number): void {
+    if (this.closed) return;
+    this.#usage?.rate?.charge(frames);
+    if (!this.#rate.charge(frames, this.#parts.limits.framesWaiting)) this.close(CLOSE.tooManyFrames);
   }
 
   /** Takes what the client sent. Never throws: SockJS would pass it on to whoever serves the request. */
@@ -462,7 +458,7 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
 
   #open(head: RequestHead, protocol: Protocol): void {
     this.#state = "open";
-    this.#transport.settle();
+    this.#transport.authenticated();
     // what was asked for once stays, since streams may be open
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     const expiresAt = this.#identity?.expiresAt;
@@ -666,7 +662,6 @@ export class Connection<Auth> implements SockJSListener, OutboxOwner {
     this.#waiting = [];
     this.#endPause?.();
     this.#outbox.close();
-    this.#stopHeartbeat?.();
     this.#stayOpen();
     this.#review?.clear();
     this.#calls?.rejectAll(() => new DisconnectedError(true));

@@ -5,44 +5,33 @@ interface Timed {
 }
 
 /** Ends what is not done in time, all after the same time; one timer serves them all. */
-export class Deadlines {
+export class DeadlineQueue<Due> {
   /** Since when each has had to, by a clock that nobody sets; in that order, so the first one is the first to expire. */
-  readonly #pending = new Map<Timed, number>();
+  readonly #pending = new Map<Due, number>();
+  readonly #end: (due: Due) => void;
   #limit: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `limit` is in milliseconds; `Infinity` is none. */
-  constructor(limit: number) {
+  /** `limit` is in milliseconds; `Infinity` is none. `end` ends what has had its time. */
+  constructor(limit: number, end: (due: Due) => void) {
     this.#limit = limit;
+    this.#end = end;
+  }
+
+  /** Says whether something's time is under way. */
+  has(due: Due): boolean {
+    return this.#pending.has(due);
   }
 
   /** Starts the time of something. */
-  add(timed: Timed): void {
-    this.#pending.set(timed, performance.now());
+  add(due: Due): void {
+    this.#pending.set(due, performance.now());
     if (this.#timer === undefined) this.#schedule();
   }
 
-  delete(timed: Timed): void {
-    this.#pending.delete(timed);
+  delete(due: Due): void {
+    this.#pending.delete(due);
     if (this.#pending.size === 0) this.#stop();
-  }
-
-  /** Gives what `work` gives; rejects with what `late` gives where that takes too long. */
-  within<T>(work: PromiseLike<T>, late: () => Error): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const timed = { expire: () => reject(late()) };
-      this.add(timed);
-      work.then(
-        (value) => {
-          this.delete(timed);
-          resolve(value);
-        },
-        (error: unknown) => {
-          this.delete(timed);
-          reject(error);
-        },
-      );
-    });
   }
 
   /** Sets the time that each has, those that have begun as well; undefined: no limit. */
@@ -61,11 +50,11 @@ export class Deadlines {
 
   #expire(): void {
     const now = performance.now();
-    for (const [timed, since] of this.#pending) {
+    for (const [due, since] of this.#pending) {
       // what is told of an end may change the limit
       if (this.#limit === undefined || since + this.#limit > now) break;
-      this.#pending.delete(timed);
-      timed.expire();
+      this.#pending.delete(due);
+      this.#end(due);
     }
     this.#schedule();
   }
@@ -73,6 +62,32 @@ export class Deadlines {
   #stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+}
+
+/** A queue of deadlines for what ends itself. */
+export class Deadlines extends DeadlineQueue<Timed> {
+  /** `limit` is in milliseconds; `Infinity` is none. */
+  constructor(limit: number) {
+    super(limit, (timed) => timed.expire());
+  }
+
+  /** Gives what `work` gives; rejects with what `late` gives where that takes too long. */
+  within<T>(work: PromiseLike<T>, late: () => Error): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timed = { expire: () => reject(late()) };
+      this.add(timed);
+      work.then(
+        (value) => {
+          this.delete(timed);
+          resolve(value);
+        },
+        (error: unknown) => {
+          this.delete(timed);
+          reject(error);
+        },
+      );
+    });
   }
 }
 

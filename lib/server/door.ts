@@ -1,51 +1,46 @@
-import { EventEmitter } from "node:events";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { Server as SecureServer } from "node:https";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
 import { LONGEST_TIMER } from "../shared/pending-calls.js";
 import { readBody } from "./body.js";
-import { Counts } from "./counts.js";
+import type { Bundles } from "./bundles.js";
 import { expressRequest } from "./door-request.js";
+import type { Heartbeats } from "./heartbeats.js";
+import { endWithAnswer, type HttpServer, type Interceptor, intercept } from "./http-interception.js";
 import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./http-refusal.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Origins } from "./origins.js";
+import { type PendingConnection, PendingConnections } from "./pending-connections.js";
 import type { Reporter } from "./reporter.js";
 import type { SockJSConnection, SockJSOptions, SockJSServer } from "./socket.js";
-import { keyOf } from "./sockjs.js";
+import { SockJSHandlers } from "./sockjs-handlers.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";
-
+import { UnfinishedBytes } from "./transport/unfinished-bytes.js";
+import { WebSockets } from "./transport/websockets.js";
 import { type Verdict, verdictOf } from "./verification.js";
-
-/** A server of Node.js, with TLS or without. */
-export type HttpServer = Server | SecureServer;
-
-/** A connection that may come, or is there. */
-interface Guest {
-  readonly ip: string;
-  /** What `verifyConnection` has handed on. */
-  data: unknown;
-  /** `verifying`: the application decides; `entering`: SockJS has the request; `inside`: there is a connection. */
-  state: "verifying" | "entering" | "inside" | "gone";
-  isAuthenticated: boolean;
-}
 
 /** What the door needs of the server that it belongs to. */
 export interface DoorParts {
   readonly app: Express;
   readonly origins: Origins;
-  readonly options: Pick<ResolvedOptions<unknown>, "prefix" | "limits" | "authTimeout" | "verifyConnection">;
+  readonly options: Pick<
+    ResolvedOptions<unknown>,
+    "prefix" | "limits" | "authTimeout" | "verifyConnection" | "webSocket"
+  >;
+  readonly bundles: Bundles;
+  /** Absent where they are off. */
+  readonly heartbeats: Heartbeats | undefined;
   readonly reporter: Reporter;
 }
 
 /** A request or an upgrade, and what can be done with it. */
-interface Visitor {
+interface HandshakeRequest {
   readonly req: Request;
   readonly target: Target;
   readonly isUpgrade: boolean;
-  /** Lets SockJS serve it. */
-  pass(): void;
+  /** Serves it; where it opens a connection, that one has this place. */
+  serve(place?: PendingConnection): void;
   /** Calls back when it has been answered, or the client has gone. */
   onEnd(listener: () => void): void;
   refuse(refusal: HttpRefusal): void;
@@ -69,8 +64,6 @@ const NO_SESSION: HttpRefusal = { status: 404, reason: "Session not found" };
 const OUTDATED: HttpRefusal = { status: 400, reason: "Not a WebSocket of RFC 6455" };
 const FORBIDDEN: HttpRefusal = { status: 403, reason: "Forbidden origin" };
 const BUSY: HttpRefusal = { status: 409, reason: "The session is being opened" };
-const TOO_MANY: HttpRefusal = { status: 429, reason: "Too many connections", retryAfter: 5 };
-const FULL: HttpRefusal = { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 };
 const FAILED: HttpRefusal = { status: 500, reason: "Internal error" };
 const LATE: HttpRefusal = { status: 503, reason: "Not verified in time", retryAfter: 5 };
 const CLOSED: HttpRefusal = { status: 503, reason: "Server shutting down" };
@@ -79,19 +72,20 @@ const CLOSED: HttpRefusal = { status: 503, reason: "Server shutting down" };
 export class Door {
   readonly #parts: DoorParts;
   readonly #paths: SockJSPaths;
-  /** By the ids of SockJS's sessions, until SockJS forgets them, and by the TCP connections of WebSockets. */
-  readonly #guests = new Map<string | object, Guest>();
-  readonly #guestsByConnection = new WeakMap<object, Guest>();
-  readonly #perIp: Counts;
+  readonly #pending: PendingConnections;
+  readonly #unfinishedBytes: UnfinishedBytes;
+  /** The sessions of SockJS's HTTP transports, until SockJS forgets them. */
+  readonly #sessions = new Map<string, PendingConnection>();
   /** By TCP connections: a response that waits there behind another one is not told of the end. */
   readonly #waiting = new WeakMap<Socket, Set<() => void>>();
-  #unauthenticated = 0;
   #isClosed = false;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
-    this.#perIp = new Counts(parts.options.limits.connectionsPerIp);
-    this.#paths = new SockJSPaths(parts.options.prefix);
+    const { limits, prefix } = parts.options;
+    this.#pending = new PendingConnections(limits);
+    this.#unfinishedBytes = new UnfinishedBytes(limits.unauthenticatedBytes);
+    this.#paths = new SockJSPaths(prefix);
   }
 
   /** Bytes of what may carry several messages: a POST body, a WebSocket frame. */
@@ -99,77 +93,121 @@ export class Door {
     return MESSAGES_PER_UNIT * this.#parts.options.limits.messageBytes;
   }
 
-  /** Installs a SockJS server's handlers on an HTTP server, behind this door. */
+  /** Serves a SockJS server's clients on an HTTP server, behind this door: WebSockets by `ws`, and the rest by SockJS. */
   attach(httpServer: HttpServer, socketServer: SockJSServer, options: SockJSOptions): void {
-    // on an emitter that nobody else has, SockJS serves what it is given and nothing else
-    const sockjs = new EventEmitter();
-    const { faye_server_options: given } = { ...optionsOf(socketServer), ...options };
-    const faye_server_options = { maxLength: this.#unitBytes, ...(given as object | null) };
-    socketServer.installHandlers(sockjs as HttpServer, { ...options, faye_server_options });
-    overshadow(
-      httpServer,
-      "request",
-      (req: IncomingMessage, res: ServerResponse) => {
-        const target = this.#paths.target(req.url ?? "");
-        if (!target) return false;
-        this.#meet({
-          req: this.#expressRequest(req),
-          target,
-          isUpgrade: false,
-          pass: () => this.#passBody(target, req, res, () => sockjs.emit("request", req, res)),
-          onEnd: (listener) => this.#onEnd(req.socket, res, listener),
-          refuse: (refusal) => refuseRequest(res, refusal),
-        });
-        return true;
+    const { bundles, heartbeats, reporter } = this.#parts;
+    const { prefix, limits, webSocket } = this.#parts.options;
+    const handlers = new SockJSHandlers(socketServer, options, reporter);
+    const webSockets = handlers.hasWebSockets
+      ? new WebSockets({
+          prefix,
+          limits,
+          frameBytes: this.#unitBytes,
+          options: webSocket,
+          sessionHeartbeat: handlers.heartbeatDelay,
+          heartbeats,
+          bundles,
+          unfinishedBytes: this.#unfinishedBytes,
+          onConnection: (connection) => socketServer.emit("connection", connection),
+          onError: (context, error) => reporter.error(context, error),
+        })
+      : undefined;
+    const isClosed = () => this.#isClosed;
+    const interceptor: Interceptor = {
+      prefix,
+      get isClosed() {
+        return isClosed();
       },
-      (_req, res) => refuseRequest(res, NOT_FOUND),
-    );
-    overshadow(
-      httpServer,
-      "upgrade",
-      (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-        // Node.js has taken its own listener off, and a reset would end the process
-        socket.on("error", ignore);
-        const target = this.#paths.target(req.url ?? "");
-        if (!target) return false;
-        endWithAnswer(socket);
-        this.#meet({
-          req: this.#expressRequest(req),
-          target,
-          isUpgrade: true,
-          pass: () => {
-            this.#guardReader(socket);
-            sockjs.emit("upgrade", req, socket, head);
-          },
-          onEnd: (listener) => socket.on("close", listener),
-          refuse: (refusal) => refuseUpgrade(socket, refusal),
-        });
-        return true;
-      },
-      (_req, socket) => {
-        endWithAnswer(socket);
-        refuseUpgrade(socket, NOT_FOUND);
-      },
-    );
+      request: (req, res) =>
+        this.#guarded(
+          () => this.#takeRequest(handlers, req, res),
+          (refusal) => refuseRequest(res, refusal),
+        ),
+      upgrade: (req, socket, head) =>
+        this.#guarded(
+          () => this.#takeUpgrade(webSockets, req, socket, head),
+          (refusal) => refuseUpgrade(socket, refusal),
+        ),
+    };
+    intercept(httpServer, interceptor);
   }
 
-  /** Takes note of what SockJS has made of a request, and gives what `verifyConnection` has handed on. */
-  claim(connection: SockJSConnection): unknown {
-    const key = keyOf(connection);
-    const guest = key === undefined ? undefined : this.#guests.get(key);
-    if (key === undefined || !guest) return undefined;
-    guest.state = "inside";
-    this.#guestsByConnection.set(connection, guest);
-    if (typeof key === "string") connection.once("close", () => this.#release(key, guest));
-    return guest.data;
+  /** Whatever a function of the application does, a stranger's request ends with an answer. */
+  #guarded(take: () => boolean, refuse: (refusal: HttpRefusal) => void): boolean {
+    try {
+      return take();
+    } catch (error) {
+      this.#parts.reporter.error("a request for a connection could not be served", error);
+      refuse(FAILED);
+      return true;
+    }
   }
 
-  /** Takes note of a connection that has an identity. */
-  authenticated(connection: object): void {
-    const guest = this.#guestsByConnection.get(connection);
-    if (!guest || guest.isAuthenticated || guest.state === "gone") return;
-    guest.isAuthenticated = true;
-    this.#unauthenticated--;
+  #takeRequest(handlers: SockJSHandlers, req: IncomingMessage, res: ServerResponse): boolean {
+    const target = this.#targetOf(req);
+    if (!target) return false;
+    this.#meet({
+      req: this.#expressRequest(req),
+      target,
+      isUpgrade: false,
+      serve: () => this.#passBody(target, req, res, () => handlers.serve(req, res)),
+      onEnd: (listener) => this.#onEnd(req.socket, res, listener),
+      refuse: (refusal) => refuseRequest(res, refusal),
+    });
+    return true;
+  }
+
+  #takeUpgrade(
+    webSockets: WebSockets | undefined,
+    req: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): boolean {
+    const target = this.#targetOf(req);
+    if (!target) return false;
+    // Node.js has taken its own listener off, and a reset would end the process
+    socket.on("error", ignore);
+    const refuse = (refusal: HttpRefusal) => {
+      endWithAnswer(socket);
+      refuseUpgrade(socket, refusal);
+    };
+    let end = ignore;
+    this.#meet({
+      req: this.#expressRequest(req),
+      target,
+      isUpgrade: true,
+      serve: (place) => {
+        if (!webSockets || !place || target.kind !== "websocket") return refuse(NOT_FOUND);
+        webSockets.open(req, socket, head, target.framing, place);
+        // the connection gives its place back by itself; what it does not need it need not keep
+        if (place.state === "inside") socket.off("close", end).off("error", ignore);
+      },
+      onEnd: (listener) => {
+        end = listener;
+        socket.on("close", end);
+      },
+      refuse,
+    });
+    return true;
+  }
+
+  /** What a request is for; undefined where it is none of the prefix. Its URL may be of the absolute form (RFC 9112, section 3.2.2). */
+  #targetOf(req: IncomingMessage): Target | undefined {
+    const url = (req.url ?? "").replace(AUTHORITY, "");
+    const target = this.#paths.target(url);
+    if (target) req.url = url;
+    return target;
+  }
+
+  /** Gives the place of a connection that SockJS has made of a request. */
+  claim(connection: SockJSConnection): PendingConnection | undefined {
+    const target = this.#paths.target(connection.url);
+    const session = target?.kind === "receive" ? target.session : undefined;
+    const place = session === undefined ? undefined : this.#sessions.get(session);
+    if (session === undefined || !place) return undefined;
+    place.state = "inside";
+    connection.once("close", () => this.#release(place, session));
+    return place;
   }
 
   /** Lets nobody in any more. Sessions that are in may fetch what they have not got, such as why they were closed. */
@@ -182,48 +220,54 @@ export class Door {
     return expressRequest(app, req, options.verifyConnection !== undefined);
   }
 
-  #meet(visitor: Visitor): void {
-    const refusal = this.#refusalOf(visitor);
-    if (refusal) return this.#refuse(visitor, refusal);
-    const { req, target } = visitor;
-    if (target.kind === "receive") this.#admit(visitor, target.session);
-    else if (target.kind === "websocket" && visitor.isUpgrade) this.#admit(visitor, req.socket);
-    else visitor.pass();
+  #meet(request: HandshakeRequest): void {
+    const refusal = this.#refusalOf(request);
+    if (refusal) return this.#refuse(request, refusal);
+    const { target, isUpgrade } = request;
+    if (target.kind === "receive") this.#admit(request, target.session);
+    else if (target.kind === "websocket" && isUpgrade) this.#admit(request, undefined);
+    else request.serve();
   }
 
-  /** Lets in who opens a connection, if there is room and the application agrees. */
-  #admit(visitor: Visitor, key: string | object): void {
-    const known = this.#guests.get(key);
-    // a second request that went on after the end of the first one would open a connection without a guest
-    if (known) return known.state === "inside" ? visitor.pass() : this.#refuse(visitor, BUSY);
-    const { ip = "" } = visitor.req;
-    const refusal = this.#noRoomFor(ip);
-    if (refusal) return this.#refuse(visitor, refusal);
-    const guest: Guest = { ip, data: undefined, state: "verifying", isAuthenticated: false };
-    this.#guests.set(key, guest);
-    this.#perIp.add(ip);
-    this.#unauthenticated++;
-    this.#releaseAtEnd(visitor.onEnd, key, guest);
+  /** Lets in who opens a connection, if there is room and the application agrees. A WebSocket has no session. */
+  #admit(request: HandshakeRequest, session: string | undefined): void {
+    const known = session === undefined ? undefined : this.#sessions.get(session);
+    // a second request that went on after the end of the first one would open a connection without a place
+    if (known) return known.state === "inside" ? request.serve() : this.#refuse(request, BUSY);
+    const place = this.#pending.open(request.req.ip ?? "");
+    if ("status" in place) return this.#refuse(request, place);
+    if (session !== undefined) this.#sessions.set(session, place);
+    this.#releaseAtEnd(request.onEnd, place, session);
     const enter = (verdict: Verdict) => {
-      if (guest.state === "gone") return;
+      if (place.state === "gone") return;
       if ("status" in verdict || this.#isClosed) {
-        this.#release(key, guest);
-        return this.#refuse(visitor, "status" in verdict ? verdict : CLOSED);
+        this.#release(place, session);
+        return this.#refuse(request, "status" in verdict ? verdict : CLOSED);
       }
-      guest.data = verdict.data;
-      guest.state = "entering";
-      visitor.pass();
+      place.data = verdict.data;
+      place.state = "entering";
+      this.#guarded(
+        () => {
+          request.serve(place);
+          return true;
+        },
+        (refusal) => request.refuse(refusal),
+      );
     };
-    const verdict = this.#verify(visitor.req);
+    const verdict = this.#verify(request.req);
     if (verdict instanceof Promise) void verdict.then(enter);
     else enter(verdict);
   }
 
   /** Keeps nothing else of the request: that of a WebSocket ends with it. */
-  #releaseAtEnd(onEnd: Visitor["onEnd"], key: string | object, guest: Guest): void {
+  #releaseAtEnd(
+    onEnd: HandshakeRequest["onEnd"],
+    place: PendingConnection,
+    session: string | undefined,
+  ): void {
     onEnd(() => {
-      // a session of an HTTP transport goes on after the request that has opened it
-      if (typeof key !== "string" || guest.state !== "inside") this.#release(key, guest);
+      // a connection goes on after the request that has opened it
+      if (place.state !== "inside") this.#release(place, session);
     });
   }
 
@@ -245,18 +289,9 @@ export class Door {
     res.once("close", end);
   }
 
-  #noRoomFor(ip: string): HttpRefusal | undefined {
-    if (!this.#perIp.hasRoom(ip)) return TOO_MANY;
-    if (this.#unauthenticated >= this.#parts.options.limits.unauthenticatedConnections) return FULL;
-    return undefined;
-  }
-
-  #release(key: string | object, guest: Guest): void {
-    if (guest.state === "gone") return;
-    guest.state = "gone";
-    this.#guests.delete(key);
-    if (!guest.isAuthenticated) this.#unauthenticated--;
-    this.#perIp.delete(guest.ip);
+  #release(place: PendingConnection, session: string | undefined): void {
+    if (session !== undefined && this.#sessions.get(session) === place) this.#sessions.delete(session);
+    place.leave();
   }
 
   #verify(req: Request): Verdict | Promise<Verdict> {
@@ -279,14 +314,12 @@ export class Door {
     }
   }
 
-  #refusalOf({ req, target, isUpgrade }: Visitor): HttpRefusal | undefined {
+  #refusalOf({ req, target, isUpgrade }: HandshakeRequest): HttpRefusal | undefined {
     if (target.kind === "malformed") return MALFORMED;
-    // SockJS would serve some of its HTTP transports on an upgrade's socket
     if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
-    // it would serve older drafts, too, which open when the client pleases, without a time limit until then
     if (isUpgrade && req.get("sec-websocket-version") !== WEBSOCKET_VERSION) return OUTDATED;
-    if (this.#isClosed && !("session" in target && this.#guests.has(target.session))) return CLOSED;
-    if (target.kind === "send" && !this.#guests.has(target.session)) return NO_SESSION;
+    if (this.#isClosed && !("session" in target && this.#sessions.has(target.session))) return CLOSED;
+    if (target.kind === "send" && !this.#sessions.has(target.session)) return NO_SESSION;
     if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN;
     return undefined;
   }
@@ -315,39 +348,7 @@ export class Door {
     });
   }
 
-  /**
-   * SockJS pipes an upgrade's socket to its WebSocket, whose reader throws at some of what a client may send, out of
-   * the socket's events: that ends the connection, and not the process.
-   */
-  #guardReader(socket: Duplex): void {
-    const { pipe } = socket;
-    socket.pipe = <Destination extends NodeJS.WritableStream>(
-      destination: Destination,
-      ...options: [{ end?: boolean }?]
-    ): Destination => {
-      socket.pipe = pipe;
-      this.#guardWrite(destination, socket);
-      openByOneWrite(destination, socket);
-      return Reflect.apply(pipe, socket, [destination, ...options]) as Destination;
-    };
-  }
-
-  #guardWrite(reader: NodeJS.WritableStream, socket: Duplex): void {
-    const { write } = reader;
-    reader.write = (...chunk: unknown[]) => {
-      // what the client has sent may end the connection at once, and with it what is kept back
-      socket.uncork();
-      try {
-        return Reflect.apply(write, reader, chunk);
-      } catch (error) {
-        this.#parts.reporter.error("a WebSocket's bytes could not be read", error);
-        socket.destroy();
-        return true;
-      }
-    };
-  }
-
-  #refuse({ req, refuse }: Visitor, refusal: HttpRefusal): void {
+  #refuse({ req, refuse }: HandshakeRequest, refusal: HttpRefusal): void {
     this.#report(req.ip, refusal);
     refuse(refusal);
   }
@@ -359,55 +360,7 @@ export class Door {
   }
 }
 
-/**
- * Whoever has been answered for the last time need not stay until the other side agrees: what it has sent and nobody
- * reads would hide that it does.
- */
-function endWithAnswer(socket: Duplex): void {
-  socket.on("finish", destroy);
-}
-
-function destroy(this: Duplex): void {
-  this.destroy();
-}
-
-/**
- * SockJS opens its session by a frame of its own as soon as its WebSocket has accepted an upgrade: one write to the TCP
- * connection takes both. A refusal is not kept back, since the connection is destroyed after it at once.
- */
-function openByOneWrite(webSocket: NodeJS.WritableStream, socket: Duplex): void {
-  webSocket.once("data", (answer: Buffer) => {
-    if (answer.toString("latin1", 0, ACCEPTANCE.length) !== ACCEPTANCE) return;
-    socket.cork();
-    process.nextTick(uncork, socket);
-  });
-}
-
-const ACCEPTANCE = "HTTP/1.1 101 ";
-
-function uncork(socket: Duplex): void {
-  socket.uncork();
-}
+/** What stands before the path in a URL of the absolute form. */
+const AUTHORITY = /^https?:\/\/[^/?#]*/i;
 
 function ignore(): void {}
-
-/** A SockJS server's own options. */
-function optionsOf(server: SockJSServer): SockJSOptions {
-  return (server as { options?: SockJSOptions }).options ?? {};
-}
-
-/** Puts a listener before those that are there, which get what it does not take; `orphaned` gets it without any. */
-function overshadow<Args extends unknown[]>(
-  emitter: EventEmitter,
-  event: string,
-  takes: (...args: Args) => boolean,
-  orphaned: (...args: Args) => void,
-): void {
-  const others = emitter.rawListeners(event);
-  emitter.removeAllListeners(event);
-  emitter.on(event, (...args) => {
-    if (takes(...(args as Args))) return;
-    for (const listener of others) Reflect.apply(listener, emitter, args);
-    if (others.length === 0 && emitter.listenerCount(event) === 1) orphaned(...(args as Args));
-  });
-}

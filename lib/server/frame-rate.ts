@@ -21,6 +21,13 @@ export class FrameRate {
     return true;
   }
 
+  /** Takes tokens also where there are none; returns whether no more than `debt` are owed. */
+  charge(frames: number, debt: number): boolean {
+    this.#fill();
+    this.#tokens -= frames;
+    return this.#tokens >= -debt;
+  }
+
   /** Gives one back that was of no use. */
   giveBack(): void {
     this.#tokens++;

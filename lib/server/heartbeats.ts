@@ -1,9 +1,11 @@
-import { Deadlines } from "./deadlines.js";
+import { DeadlineQueue } from "./deadlines.js";
 
 /** A connection whose other side may be gone without a word. */
 export interface Beating {
-  /** Asks for a sign of life; says whether `alive` is going to be called for one. */
-  askForLife(alive: () => void): boolean;
+  /** Whether the client has shown that it is there since this was last called. */
+  showsLife(): boolean;
+  /** Asks for a sign of life; returns whether one has to come, or else the client is gone. */
+  askForLife(): boolean;
   /** Called when no sign of life has come in time. */
   vanish(): void;
 }
@@ -14,34 +16,44 @@ const MOST_PATIENCE = 10_000;
 
 /** Asks connections for a sign of life from time to time; two timers serve them all. */
 export class Heartbeats {
-  readonly #quiet: Deadlines;
-  readonly #asked: Deadlines;
+  readonly #quiet: DeadlineQueue<Beating>;
+  readonly #asked: DeadlineQueue<Beating>;
 
   /** `interval` is in milliseconds. */
   constructor(interval: number) {
-    this.#quiet = new Deadlines(interval);
-    this.#asked = new Deadlines(Math.min(Math.max(interval, LEAST_PATIENCE), MOST_PATIENCE));
+    this.#quiet = new DeadlineQueue(interval, (connection) => this.#ask(connection));
+    const patience = Math.min(Math.max(interval, LEAST_PATIENCE), MOST_PATIENCE);
+    this.#asked = new DeadlineQueue(patience, (connection) => this.#judge(connection));
   }
 
-  /** Begins with a connection; the function that it returns ends that. */
-  begin(connection: Beating): () => void {
-    let isOver = false;
-    const asked = { expire: () => connection.vanish() };
-    const quiet = {
-      expire: () => {
-        const isAsked = connection.askForLife(() => {
-          this.#asked.delete(asked);
-          if (!isOver) this.#quiet.add(quiet);
-        });
-        // asking may have ended it
-        if (!isOver) (isAsked ? this.#asked : this.#quiet).add(isAsked ? asked : quiet);
-      },
-    };
-    this.#quiet.add(quiet);
-    return () => {
-      isOver = true;
-      this.#quiet.delete(quiet);
-      this.#asked.delete(asked);
-    };
+  /** Begins to look after a connection. */
+  add(connection: Beating): void {
+    this.#quiet.add(connection);
+  }
+
+  /** Looks after a connection no more. */
+  delete(connection: Beating): void {
+    this.#quiet.delete(connection);
+    this.#asked.delete(connection);
+  }
+
+  #ask(connection: Beating): void {
+    connection.showsLife();
+    // asking may end it, and takes it out then
+    this.#asked.add(connection);
+    if (connection.askForLife() || !this.#asked.has(connection)) return;
+    this.#asked.delete(connection);
+    this.#quiet.add(connection);
+  }
+
+  /** Ends a connection that has shown no sign of life. Where the event loop was blocked, one may be there to be read. */
+  #judge(connection: Beating): void {
+    this.#asked.add(connection);
+    setImmediate(() => {
+      if (!this.#asked.has(connection)) return;
+      this.#asked.delete(connection);
+      if (connection.showsLife()) this.#quiet.add(connection);
+      else connection.vanish();
+    });
   }
 }

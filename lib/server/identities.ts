@@ -86,7 +86,13 @@ export class Identities<Auth> {
     }
     const { auth, expiresAt } = verified;
     const host = socket.headers.host ?? "";
-    return { auth: auth as Auth, expiresAt: toTime(expiresAt), host, ip: socket.remoteAddress, ips: [] };
+    return {
+      auth: auth as Auth,
+      expiresAt: toTime(expiresAt),
+      host,
+      ip: socket.remoteAddress ?? "",
+      ips: [],
+    };
   }
 
   /** Gives what `verifyToken` makes of a token; undefined where it throws. */

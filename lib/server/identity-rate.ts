@@ -98,6 +98,12 @@ export class IdentityRate {
     return isThere;
   }
 
+  /** Takes some also where there are none, so that later ones wait for longer. */
+  charge(frames: number): void {
+    this.#granted -= frames;
+    if (this.#granted * 2 <= this.#portion) this.#refill();
+  }
+
   /** Calls a function once when there are some again; gives the function that takes that back. */
   onRefill(listener: () => void): () => void {
     this.#waiting.add(listener);

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { Request, RequestHandler } from "express";
 import { isStandardSchema } from "../shared/standard-schema.js";
 import { isByChannel } from "./by-channel.js";
@@ -47,6 +48,23 @@ export type Filter<Auth> = {
 /** Says whether pages of another origin may connect; see `TokenSocketServerOptions.allowedOrigins`. */
 export type OriginFunction = (origin: string, req: Request) => boolean;
 
+/**
+ * Options of the WebSockets that `attach` opens, as the `WebSocketServer` of `ws` takes them. Its others are the server's
+ * own to set.
+ */
+export interface WebSocketOptions {
+  /**
+   * Compression of messages (RFC 7692), as `ws` takes it: `true`, or its options. Default `false`. It costs up to 300 KB of
+   * memory and a few times the CPU for each socket that agrees on it, and each of its messages is encoded and compressed by
+   * itself instead of once for all readers. Worth it for large texts on slow lines.
+   */
+  perMessageDeflate?: boolean | object | undefined;
+  /**
+   * Chooses one of the subprotocols that a client offers, or none by `false`. Default: none.
+   */
+  handleProtocols?: ((protocols: Set<string>, req: IncomingMessage) => string | false) | undefined;
+}
+
 /** Bounds on what one client may cost. Raising one costs memory or time for each client that goes to the bound. */
 export interface Limits {
   /** Levels of nested arrays and objects in one frame; a deeper one is answered "Invalid message". Default 128. */
@@ -74,6 +92,12 @@ export interface Limits {
    * lower one lets fewer strangers keep users out.
    */
   unauthenticatedConnections: number;
+  /**
+   * Bytes of unfinished messages of those that have not authenticated, all together, where `attach` was called. Past it,
+   * whoever sends on and has more than an equal share is closed with 4413. Default 33,554,432. A higher one lets strangers
+   * take more memory, a lower one lets them keep out those whose first message comes in pieces.
+   */
+  unauthenticatedBytes: number;
   /** UTF-16 code units in a channel's name; a request with a longer one is answered "Invalid request". Default 256. */
   channelNameLength: number;
   /** UTF-16 code units in a token that `verifyToken` gets; a longer one is refused. Default 8192. */
@@ -208,6 +232,8 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    * is not told.
    */
   slowReaders?: { [channel: string]: SlowReaderPolicy } | null | undefined;
+  /** Options of `ws` for the WebSockets that `attach` opens. Default `{}`. */
+  webSocket?: WebSocketOptions | null | undefined;
   /**
    * How often to look after clients on transports that SockJS does not look after: the plain WebSocket gets a ping,
    * streaming responses end and have to be asked for anew. A client that has gone without a word is closed with 4411 within
@@ -308,6 +334,8 @@ const bound: Rule = {
 const nested: Rule = { expected: "an object", accepts: isNested };
 const fn: Rule = { expected: "a function", accepts: isFunction };
 
+const WEB_SOCKET_OPTIONS: readonly string[] = ["perMessageDeflate", "handleProtocols"];
+
 /** The rule for each option. */
 const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
   prefix: { expected: 'a string that begins with "/", or ""', accepts: (v) => v === "" || path.accepts(v) },
@@ -338,6 +366,11 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
     expected:
       'an object of "close", "dropOldest", "latest" or { latest: a function } by channels\' names, with no * but at a name\'s end',
     accepts: (value) => isByChannel(value, isSlowReaderPolicy),
+  },
+  webSocket: {
+    expected: "an object with perMessageDeflate and handleProtocols alone, as ws takes them",
+    accepts: (value) =>
+      isNested(value) && Object.keys(value as object).every((name) => WEB_SOCKET_OPTIONS.includes(name)),
   },
   heartbeat: {
     expected: "a positive number of milliseconds, or false",
@@ -385,6 +418,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   messageBytes: 65_536,
   bodyTimeout: 20_000,
   unauthenticatedConnections: 10_000,
+  unauthenticatedBytes: 33_554_432,
   channelNameLength: 256,
   tokenLength: 8192,
   pathLength: 256,
@@ -463,6 +497,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     verifyToken: undefined,
     filter: undefined,
     slowReaders: {},
+    webSocket: {},
     heartbeat: 25_000,
     ping: false,
     debug: false,

@@ -23,8 +23,8 @@ const OPTIONS = { decodeStrings: false, highWaterMark: Number.MAX_SAFE_INTEGER }
  */
 export class RouteConnection extends Writable {
   readonly encrypted = false;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
   readonly #observer: ConnectionObserver;
   #timeout: NodeJS.Timeout | undefined;
 

@@ -3,8 +3,9 @@ import type { Server } from "node:http";
 /** The part of a SockJS connection (`sockjs` 0.3) that applications and this library use. */
 export interface SockJSConnection {
   readonly id: string;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
+  /** The address of the TCP connection's other side; undefined where it has none, as a unix socket. */
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
   readonly url: string;
   readonly pathname: string;
   readonly prefix: string;
@@ -19,7 +20,8 @@ export interface SockJSConnection {
   on(event: "data", listener: (message: string) => void): unknown;
   on(event: "close", listener: () => void): unknown;
   once(event: "close", listener: () => void): unknown;
-  removeListener(event: string, listener: (...args: never[]) => void): unknown;
+  removeListener(event: "data", listener: (message: string) => void): unknown;
+  removeListener(event: "close", listener: () => void): unknown;
 }
 
 /** Options of a SockJS server's handlers, as `installHandlers` takes them. */
@@ -29,6 +31,7 @@ export type SockJSOptions = { readonly [name: string]: unknown };
 export interface SockJSServer {
   installHandlers(server: Server, options?: { [name: string]: unknown }): unknown;
   on(event: "connection", listener: (connection: SockJSConnection) => void): unknown;
+  emit(event: "connection", connection: SockJSConnection): boolean;
   removeListener(event: "connection", listener: (connection: SockJSConnection) => void): unknown;
 }
 

@@ -1,10 +1,13 @@
+import type { Framing } from "./websocket-frames.js";
+
 /** What a request under SockJS's prefix is for. */
 export type Target =
   /** It opens a session of an HTTP transport, or is a further request of one for what the server sends. */
   | { readonly kind: "receive"; readonly session: string }
   /** It carries messages of a session. */
   | { readonly kind: "send"; readonly session: string }
-  | { readonly kind: "websocket" }
+  /** It opens a WebSocket. */
+  | { readonly kind: "websocket"; readonly framing: Framing }
   /** It is none of SockJS's, or asks about it: `/info`, for instance. */
   | { readonly kind: "other" }
   /** It has what may mean one thing here and another one to SockJS. */
@@ -26,7 +29,7 @@ export class SockJSPaths {
   constructor(prefix: string) {
     this.#covered = new RegExp(`^${prefix}([/].+|[/]?)$`);
     this.#transport = new RegExp(`^${prefix}/[^/.]+/(?<session>[^/.]+)/(?<transport>\\w+)/?$`);
-    this.#webSocket = new RegExp(`^${prefix}(?:/[^/.]+/[^/.]+)?/websocket/?$`);
+    this.#webSocket = new RegExp(`^${prefix}(?<session>/[^/.]+/[^/.]+)?/websocket/?$`);
   }
 
   /** Undefined for what SockJS leaves to others. */
@@ -34,7 +37,8 @@ export class SockJSPaths {
     if (!this.#covered.test(url)) return undefined;
     const [path = ""] = url.split("?", 1);
     if (!PLAIN.test(path)) return { kind: "malformed" };
-    if (this.#webSocket.test(path)) return { kind: "websocket" };
+    const webSocket = this.#webSocket.exec(path);
+    if (webSocket) return { kind: "websocket", framing: webSocket.groups?.session ? "sockjs" : "plain" };
     const { session = "", transport = "" } = this.#transport.exec(path)?.groups ?? {};
     // SockJS keeps its sessions in a plain object, takes what that inherits for one, and never answers
     if (session in Object.prototype) return { kind: "malformed" };

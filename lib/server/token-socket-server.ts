@@ -26,13 +26,14 @@ import { Connection, type ConnectionParts } from "./connection.js";
 import type { Controller } from "./controller.js";
 import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
-import { Door, type HttpServer } from "./door.js";
+import { Door } from "./door.js";
 import { drain } from "./drain.js";
 import type { NoticeEvent, ServerEvents } from "./events.js";
 import { expiring } from "./expiry.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { type Health, healthHandler } from "./health.js";
 import { Heartbeats } from "./heartbeats.js";
+import type { HttpServer } from "./http-interception.js";
 import { Identities } from "./identities.js";
 import { IdentityRates } from "./identity-rate.js";
 import { IdentityUsages } from "./identity-usage.js";
@@ -62,18 +63,12 @@ import {
   toSelection,
 } from "./selectors.js";
 import { SlowReaders } from "./slow-readers.js";
-import type {
-  Identity,
-  PendingSocket,
-  Socket,
-  SockJSConnection,
-  SockJSOptions,
-  SockJSServer,
-} from "./socket.js";
-import { onConnection } from "./sockjs.js";
+import type { Identity, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./socket.js";
 import { isBoundTo } from "./token-binding.js";
 import { TokenRoute } from "./token-route.js";
 import { TokenStore } from "./token-store.js";
+import { onConnection } from "./transport/connections.js";
+import type { Transport } from "./transport/transport.js";
 import { Turns } from "./turns.js";
 
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
@@ -186,7 +181,9 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     this.#tokenRoute = this.#mount(app, tokens, origins);
     this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
     this.#socketServer = socketServer;
-    this.#door = new Door({ app, options: this.#options, origins, reporter });
+    const bundles = new Bundles((error) => reporter.error("a socket could not be written to", error));
+    const heartbeats = rest.heartbeat === false ? undefined : new Heartbeats(rest.heartbeat);
+    this.#door = new Door({ app, options: this.#options, origins, bundles, heartbeats, reporter });
     this.#unauthenticated = new Deadlines(rest.authTimeout);
     const rates =
       limits.identityFramesPerSecond === Infinity
@@ -217,23 +214,24 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         reporter,
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels, limits.listenerTimeout, reporter),
-      bundles: new Bundles((error) => reporter.error("a socket could not be written to", error)),
       waitingOutboxes: new WaitingOutboxes(),
       identityUsages: new IdentityUsages(limits, rates),
-      heartbeats: rest.heartbeat === false ? undefined : new Heartbeats(rest.heartbeat),
       turns: new Turns(),
       pubsub: this.#pubsub,
       reporter,
       notify: (event, ...args) => this.#notify(event, ...args),
       functionDeadlines: new Deadlines(limits.functionTimeout),
       onAuthenticating: (connection) => this.#unauthenticated.add(connection),
-      onAuthenticated: (connection) => {
-        this.#unauthenticated.delete(connection);
-        this.#door.authenticated(connection.socket);
-      },
+      onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
       onClosed: (connection) => this.#forget(connection),
     };
-    this.#stopAccepting = onConnection(socketServer, rest.prefix, (connection) => this.#accept(connection));
+    this.#stopAccepting = onConnection(socketServer, {
+      prefix: rest.prefix,
+      bundles,
+      heartbeats,
+      claim: (connection) => this.#door.claim(connection),
+      accept: (transport) => this.#accept(transport),
+    });
     this.#ready = this.#start(publisher);
     for (const pulse of this.#pulses) pulse.start();
   }
@@ -612,13 +610,9 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     return { ...given, prefix };
   }
 
-  #accept(sockjsConnection: SockJSConnection): void {
-    if (this.#draining) {
-      sockjsConnection.close(CLOSE.shutdown.code, CLOSE.shutdown.reason);
-      return;
-    }
-    const data = this.#door.claim(sockjsConnection);
-    const connection = new Connection<Auth>(sockjsConnection, data, this.#parts);
+  #accept(transport: Transport): void {
+    if (this.#draining) return transport.close(CLOSE.shutdown);
+    const connection = new Connection<Auth>(transport, this.#parts);
     this.#connections.set(connection.socket, connection);
     this.#unauthenticated.add(connection);
     this.#reporter.debug(() => `${connection.socket.sid} has connected`);

@@ -32,12 +32,15 @@ export class Message {
   }
 }
 
+/** Gives the texts of the frames that carry messages. */
+export function frameTexts(messages: readonly Message[], framing: Framing): string[] {
+  if (framing === "plain") return messages.map(({ text }) => text);
+  return [`a[${messages.map(({ quoted }) => quoted).join(",")}]`];
+}
+
 /** Gives the bytes of the frames that carry messages, one after another. */
 export function encodeFrames(messages: readonly Message[], framing: Framing): Buffer {
-  const texts =
-    framing === "plain"
-      ? messages.map(({ text }) => text)
-      : [`a[${messages.map(({ quoted }) => quoted).join(",")}]`];
+  const texts = frameTexts(messages, framing);
   const lengths = texts.map((text) => Buffer.byteLength(text));
   const bytes = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + headLength(length) + length, 0));
   let offset = 0;

@@ -149,8 +149,21 @@ export function isChannelName(
 
 /** A reply with a result; a value without a JSON form, such as `undefined`, is sent as null. */
 export function encodeReply(head: RequestHead, value: unknown): string {
+  const { rpc, uuid } = head;
+  // in one go, unless the value might be none of JSON's and leave the field out
+  if (isSureJson(value)) return JSON.stringify({ rpc, uuid, resp: value });
   const resp = JSON.stringify(value) ?? "null";
   return `${encodeHead(head)}"resp":${resp}}`;
+}
+
+/** Says whether a value is sure to have a form in JSON. Throws what a getter throws. */
+function isSureJson(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) {
+    return typeof (value as { toJSON?: unknown }).toJSON !== "function";
+  }
+  return (
+    typeof value === "string" || typeof value === "number" || typeof value === "boolean" || value === null
+  );
 }
 
 /** A reply with an error. */

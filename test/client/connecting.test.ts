@@ -9,6 +9,7 @@ import {
   TokenSocket,
   UnauthorizedError,
 } from "../../lib/client/index.js";
+import { overhear } from "../support/http-events.js";
 import { deferred, failure, happened, inState, SLOW, Stage, Version3Server } from "./support.js";
 
 describe("A client that connects", () => {
@@ -72,8 +73,8 @@ describe("A client that connects", () => {
   it("sends its headers with the token request and the WebSocket", async () => {
     const place = await stage.application();
     const seen: unknown[] = [];
-    place.http.prependListener("request", (req) => seen.push(req.headers["x-sample"]));
-    place.http.prependListener("upgrade", (req) => seen.push(req.headers["x-sample"]));
+    overhear(place.http).on("request", (req) => seen.push(req.headers["x-sample"]));
+    overhear(place.http).on("upgrade", (req) => seen.push(req.headers["x-sample"]));
     await stage.client(place, { headers: { "X-Sample": "yes" } }).ready();
     expect(seen).to.deep.equal(["yes", "yes"]);
   });

@@ -1,8 +1,10 @@
 import { createServer } from "node:http";
+import type { Duplex } from "node:stream";
 import { expect } from "chai";
 import SockJS from "sockjs-client";
 import { WebSocket } from "ws";
 import type { SocketConstructor, TokenSocketOptions } from "../../lib/client/index.js";
+import { divert, overhear } from "../support/http-events.js";
 import {
   deferred,
   failure,
@@ -83,8 +85,7 @@ describe("A client's transport", () => {
   it("is SockJS where WebSocket does not open in time", async () => {
     const place = await stage.application({ options: { socketController: controller } });
     // a proxy that takes the upgrade and does nothing
-    place.http.removeAllListeners("upgrade");
-    place.http.on("upgrade", () => {});
+    divert(place.http, "upgrade", () => {});
     const client = stage.client(place, { webSocketTimeout: 20 });
     expect(await client.rpc("echo", 1)).to.equal(1);
   });
@@ -106,8 +107,7 @@ describe("A client's transport", () => {
     const urls: string[] = [];
     const client = stage.client(place, { SockJS: noting(SockJS, urls) });
     await client.ready();
-    place.http.removeAllListeners("upgrade");
-    place.http.on("upgrade", (_req, socket) => socket.destroy());
+    divert(place.http, "upgrade", (_req: unknown, socket: Duplex) => void socket.destroy());
     let failures = 0;
     client.on("state", (state) => state === "waiting" && failures++);
     place.cut();
@@ -121,8 +121,7 @@ describe("A client's transport", () => {
     const place = await stage.application({ options: { socketController: controller } });
     const deaf = new Version3Server();
     deaf.intercept = () => true;
-    place.http.removeAllListeners("upgrade");
-    place.http.on("upgrade", (...args) => deaf.http.emit("upgrade", ...args));
+    divert(place.http, "upgrade", (...args: unknown[]) => void deaf.http.emit("upgrade", ...args));
     const client = stage.client(place, { connectTimeout: 300 });
     expect(await client.rpc("echo", 1)).to.equal(1);
   });
@@ -134,7 +133,7 @@ describe("A client's transport", () => {
     const steps: [keyof Place["http"] | string, Promise<void>][] = [];
     for (const event of ["request", "upgrade"]) {
       const step = deferred();
-      place.http.once(event, () => step.resolve());
+      overhear(place.http).once(event, () => step.resolve());
       steps.push([event, step.promise]);
     }
     for (const [, step] of steps) {
@@ -145,7 +144,7 @@ describe("A client's transport", () => {
       expect(await failure(client.ready())).to.have.property("code", "disconnected");
     }
     const fallback = stage.client(place, { WebSocket: false, backoff: QUICK });
-    const asked = new Promise((resolve) => place.http.once("request", resolve));
+    const asked = new Promise((resolve) => overhear(place.http).once("request", resolve));
     await asked;
     await fallback.end();
   });

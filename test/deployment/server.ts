@@ -1,6 +1,7 @@
 /** One of several servers behind a proxy, in a process of its own. */
 import type { AddressInfo } from "node:net";
 import { Application } from "../support/application.js";
+import { overhear } from "../support/http-events.js";
 import { connectNodeRedis } from "../support/node-redis.js";
 
 /** The requests of SockJS that have come here, as `method path`. */
@@ -33,7 +34,7 @@ const application = new Application({
 const { http, tokenServer } = application;
 // as the document advises
 http.keepAliveTimeout = 65_000;
-http.on("request", ({ method, url = "" }) => {
+overhear(http).on("request", ({ method, url = "" }) => {
   if (url.startsWith("/sockets/")) requests.push(`${method} ${url}`);
 });
 http.listen(Number(process.env.PORT), "127.0.0.1", () => console.log(application.url));

@@ -9,8 +9,9 @@ interface Inside {
 /** Lets a SockJS server's connections look as if of another version: of the inside there is only what they need by themselves. */
 export function hideInside(server: Server): void {
   server.prependListener("connection", (connection) => {
-    const holder = connection as unknown as { _session: Inside };
+    const holder = connection as unknown as { _session?: Inside };
     const inside = holder._session;
+    if (!inside) return;
     holder._session = {
       get readyState() {
         return inside.readyState;

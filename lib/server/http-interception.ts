@@ -1,0 +1,98 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Server as SecureServer } from "node:https";
+import type { Duplex } from "node:stream";
+import { refuseRequest, refuseUpgrade } from "./http-refusal.js";
+
+/** An HTTP server of Node.js, with TLS or without. */
+export type HttpServer = Server | SecureServer;
+
+/** Whoever takes requests of an HTTP server before its listeners. */
+export interface Interceptor {
+  readonly prefix: string;
+  /** Whether it lets nobody in any more, so that another one may take its place. */
+  readonly isClosed: boolean;
+  /** Takes a request; returns whether it was one of its own. Never throws. */
+  request(req: IncomingMessage, res: ServerResponse): boolean;
+  /** Takes an upgrade likewise. */
+  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): boolean;
+}
+
+/** The interceptors of each HTTP server, the newest first. */
+const interceptions = new WeakMap<HttpServer, Interceptor[]>();
+
+const NOT_FOUND = { status: 404, reason: "Not found" } as const;
+
+/**
+ * Lets an interceptor take its requests and upgrades before all listeners of an HTTP server, whenever these are added. They
+ * stay as they are and never hear of what was taken; for that the server's own `emit` is the only place.
+ */
+export function intercept(server: HttpServer, interceptor: Interceptor): void {
+  const known = interceptions.get(server);
+  if (known) {
+    const others = known.filter(({ isClosed, prefix }) => !isClosed || prefix !== interceptor.prefix);
+    known.splice(0, known.length, interceptor, ...others);
+    return;
+  }
+  const interceptors = [interceptor];
+  interceptions.set(server, interceptors);
+  const { emit } = server;
+  server.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+    if (event === "request") {
+      const [req, res] = args as [IncomingMessage, ServerResponse];
+      if (interceptors.some((one) => one.request(req, res))) return true;
+      const isHeard = Reflect.apply(emit, server, [event, req, res]);
+      if (!isHeard) refuseRequest(res, NOT_FOUND);
+      return true;
+    }
+    if (event === "upgrade") {
+      const [req, socket, head] = args as [IncomingMessage, Duplex, Buffer];
+      if (interceptors.some((one) => one.upgrade(req, socket, head))) return true;
+    }
+    return Reflect.apply(emit, server, [event, ...args]);
+  };
+  // without a listener Node.js takes no request for an upgrade
+  server.on("upgrade", (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Node.js has taken its own listener off, and a reset would end the process
+    socket.on("error", () => {});
+    if (server.listenerCount("upgrade") === 1) serveOrphan(server, req, socket, head);
+  });
+}
+
+/** Serves an upgrade that nobody listens for. */
+function serveOrphan(server: HttpServer, req: IncomingMessage, socket: Duplex, head: Buffer): void {
+  if (req.headers.upgrade?.toLowerCase() !== "websocket") return declineUpgrade(server, req, socket, head);
+  endWithAnswer(socket);
+  refuseUpgrade(socket, NOT_FOUND);
+}
+
+/** The headers that offer another protocol (RFC 9110, section 7.8; RFC 7540, section 3.2.1). */
+const OFFER: readonly string[] = ["upgrade", "http2-settings"];
+
+/**
+ * Serves a request that offers a protocol which nobody speaks as the request that it is: a server may ignore an offer
+ * (RFC 9110, section 7.8). Node.js has stopped reading its connection as HTTP, so that begins anew without the offer.
+ */
+function declineUpgrade(server: HttpServer, req: IncomingMessage, socket: Duplex, head: Buffer): void {
+  const lines = [`${req.method} ${req.url} HTTP/${req.httpVersion}`];
+  for (let i = 0; i < req.rawHeaders.length; i += 2) {
+    const [name = "", value = ""] = req.rawHeaders.slice(i, i + 2);
+    if (OFFER.includes(name.toLowerCase())) continue;
+    lines.push(`${name}: ${name.toLowerCase() === "connection" ? withoutOffer(value) : value}`);
+  }
+  if (head.length > 0) socket.unshift(head);
+  socket.unshift(Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"));
+  server.emit("encrypted" in socket ? "secureConnection" : "connection", socket);
+}
+
+function withoutOffer(connection: string): string {
+  const options = connection.split(",").map((option) => option.trim());
+  return options.filter((option) => !OFFER.includes(option.toLowerCase())).join(", ") || "keep-alive";
+}
+
+/**
+ * Ends the TCP connection with the answer that is about to be written: what its other side has sent and nobody reads
+ * would hide that it is gone.
+ */
+export function endWithAnswer(socket: Duplex): void {
+  socket.on("finish", () => socket.destroy());
+}

@@ -1,0 +1,108 @@
+/** How a whole text frame begins (RFC 6455, section 5.2), and the bit that says that a mask follows. */
+const WHOLE_TEXT = 0x81;
+const MASKED = 0x80;
+
+/** The bits of a frame's first byte: whether it ends its message, and what it is. */
+const FINAL = 0x80;
+const OPCODE = 0x0f;
+const CONTROL = 0x08;
+const CLOSE = 0x08;
+
+/** What stands for the length where two or eight bytes after it hold it. */
+const IN_TWO_BYTES = 126;
+const IN_EIGHT_BYTES = 127;
+const MASK = 4;
+
+/** What a piece that waits for the rest of its frame costs beside its bytes. */
+const PIECE_OVERHEAD = 256;
+
+/** Says whether a chunk is one text message in a frame of its own, as nearly all that clients send is. */
+export function isOneMessage(chunk: Buffer): boolean {
+  const second = chunk[1];
+  if (chunk[0] !== WHOLE_TEXT || second === undefined || second < MASKED) return false;
+  const length = second - MASKED;
+  if (length < IN_TWO_BYTES) return chunk.length === 2 + MASK + length;
+  return length === IN_TWO_BYTES && chunk.length > 4 && chunk.length === 4 + MASK + chunk.readUInt16BE(2);
+}
+
+/**
+ * Follows a client's frames by their heads, and says what the reader of the WebSocket does not: how many frames carry
+ * no message of their own, and how much of a message has come that is not whole yet.
+ */
+export class IncomingFrames {
+  /** The bytes of a frame's head that have come. */
+  readonly #head: number[] = [];
+  /** How many bytes of the frame are still to come behind its head. */
+  #left = 0;
+  /** What the message that is under way has cost so far, and the frame of it that is. */
+  #message = 0;
+  #frame = 0;
+  /** Whether a message has begun whose last frame has not come. */
+  #isFragmented = false;
+  /** Whether the client has said that it closes. */
+  closes = false;
+
+  /** Reads on, and returns how many frames ended that carry no message of their own: control frames and fragments. */
+  read(chunk: Buffer): number {
+    let overhead = 0;
+    let offset = 0;
+    while (offset < chunk.length) {
+      if (this.#left === 0 && !this.#readHead(chunk[offset++] ?? 0)) continue;
+      if (this.#left > 0) {
+        const taken = Math.min(this.#left, chunk.length - offset);
+        this.#left -= taken;
+        this.#frame += taken;
+        offset += taken;
+      }
+      if (this.#left === 0 && this.#endFrame()) overhead++;
+    }
+    if (this.#frame > 0) this.#frame += PIECE_OVERHEAD;
+    return overhead;
+  }
+
+  /** The bytes that the reader keeps until the message is whole; 0 between two messages. */
+  get unfinished(): number {
+    return this.#message + this.#frame;
+  }
+
+  /** Whether a frame or a message has begun and not ended. */
+  get isUnderWay(): boolean {
+    return this.#isFragmented || this.#head.length > 0 || this.#left > 0;
+  }
+
+  /** Takes a byte of a frame's head; returns whether that was the last one. */
+  #readHead(byte: number): boolean {
+    const head = this.#head;
+    this.#frame++;
+    if (head.push(byte) < headLength(head)) return false;
+    this.#left = payloadLength(head);
+    return true;
+  }
+
+  /** Returns whether the frame that has ended carries no message of its own. */
+  #endFrame(): boolean {
+    const [first = 0] = this.#head.splice(0);
+    const isControl = (first & CONTROL) !== 0;
+    if ((first & OPCODE) === CLOSE) this.closes = true;
+    if (!isControl) this.#isFragmented = (first & FINAL) === 0;
+    // the reader lets go of a control frame, and of the message with its last frame
+    if (!isControl) this.#message = this.#isFragmented ? this.#message + this.#frame + PIECE_OVERHEAD : 0;
+    this.#frame = 0;
+    return isControl || this.#isFragmented;
+  }
+}
+
+/** How long the head of a frame is, as far as its first bytes tell. */
+function headLength([, second]: readonly number[]): number {
+  if (second === undefined) return 2;
+  const length = second & ~MASKED;
+  const extended = length === IN_EIGHT_BYTES ? 8 : length === IN_TWO_BYTES ? 2 : 0;
+  return 2 + extended + (second >= MASKED ? MASK : 0);
+}
+
+function payloadLength(head: readonly number[]): number {
+  const length = (head[1] ?? 0) & ~MASKED;
+  if (length < IN_TWO_BYTES) return length;
+  const bytes = head.slice(2, length === IN_TWO_BYTES ? 4 : 10);
+  return bytes.reduce((sum, byte) => sum * 256 + byte, 0);
+}

@@ -1,0 +1,209 @@
+import type { CloseReason } from "../../shared/close-codes.js";
+import type { Bundle, Bundles } from "../bundles.js";
+import type { Beating, Heartbeats } from "../heartbeats.js";
+import type { PendingConnection } from "../pending-connections.js";
+import type { PendingSocket, SockJSConnection } from "../socket.js";
+import {
+  endResponse,
+  keepsMessages,
+  type ResponseSocket,
+  responseSocketOf,
+  STREAMING,
+} from "./sockjs-session.js";
+import { FAREWELL, TRANSPORT, type Transport, type TransportListener } from "./transport.js";
+import { newId } from "./websocket-connection.js";
+
+/** The part of a server that its connections of SockJS share. */
+export interface SockJSParts {
+  readonly bundles: Bundles;
+  /** Absent where they are off. */
+  readonly heartbeats: Heartbeats | undefined;
+}
+
+/** More characters than this do not wait for the end of a turn. */
+const LARGEST_BUNDLE = 65_536;
+
+/**
+ * The transport over a connection of SockJS's own: one of its HTTP transports, or, where its handlers were installed
+ * without `attach`, its WebSocket. It goes by what SockJS offers in public, but for what waits for a client.
+ */
+export class SockJSTransport implements Transport, Beating {
+  readonly socket: PendingSocket;
+  readonly #connection: SockJSConnection;
+  readonly #parts: SockJSParts;
+  /** Absent where there is no `attach`. */
+  readonly #pending: PendingConnection | undefined;
+  #listener: TransportListener | undefined;
+  // what SockJS has for it, or what an application has put around that
+  readonly #write: SockJSConnection["write"];
+  readonly #close: SockJSConnection["close"];
+  readonly #isWrapped: boolean;
+  /** What has come and has not been handed over yet. */
+  #coming: unknown[] | undefined;
+  /** The messages that are sent at the end of this turn of the event loop. */
+  #bundle: Bundle | undefined;
+  /** The length of what SockJS keeps. */
+  #unsent = 0;
+
+  constructor(connection: SockJSConnection, pending: PendingConnection | undefined, parts: SockJSParts) {
+    this.#connection = connection;
+    this.#pending = pending;
+    this.#parts = parts;
+    this.#isWrapped = Object.hasOwn(connection, "write");
+    this.#write = connection.write;
+    this.#close = connection.close;
+    const own: OwnMethods = { [TRANSPORT]: this, write, close, destroy };
+    this.socket = Object.assign(connection, own, {
+      sid: newId(),
+      created: Date.now(),
+      data: pending?.data,
+      channels: Object.create(null) as Record<string, true>,
+    });
+    connection.on("data", onData);
+    connection.on("close", onClose);
+    // SockJS leaves it to others to notice that such a client has gone without a word
+    if (STREAMING.has(connection.protocol)) parts.heartbeats?.add(this);
+  }
+
+  get isTaken(): boolean {
+    return this.#listener !== undefined;
+  }
+
+  listen(listener: TransportListener): void {
+    this.#listener = listener;
+  }
+
+  /** Takes what has come. SockJS fails when a connection is closed while its message holds further frames. */
+  receive(message: unknown): void {
+    // one task for all of them: the smallest come by the hundred thousand
+    if (this.#coming) {
+      this.#coming.push(message);
+      return;
+    }
+    this.#coming = [message];
+    queueMicrotask(() => {
+      const messages = this.#coming ?? [];
+      this.#coming = undefined;
+      for (const one of messages) this.#listener?.receive(one);
+    });
+  }
+
+  /** Called when SockJS has closed it. */
+  ended(): void {
+    this.#parts.heartbeats?.delete(this);
+    queueMicrotask(() => this.#listener?.ended());
+  }
+
+  /** Closes it, as the application may, too; SockJS tells of that as late as the client's next poll. */
+  end(...reason: Parameters<SockJSConnection["close"]>): boolean {
+    this.flush();
+    const isClosing = Reflect.apply(this.#close, this.#connection, reason);
+    if (isClosing) {
+      this.#parts.heartbeats?.delete(this);
+      this.#listener?.ended();
+    }
+    return isClosing;
+  }
+
+  /** Writes what the application sends by itself, in order with the rest. */
+  writeByHand(message: string): boolean {
+    this.flush();
+    return Reflect.apply(this.#write, this.#connection, [message]);
+  }
+
+  write(frame: string): void {
+    const { bundles } = this.#parts;
+    this.#bundle = this.#bundle ? bundles.join(this.#bundle, frame) : bundles.begin(this, frame);
+    if (this.#bundle.length > LARGEST_BUNDLE) this.flush();
+  }
+
+  flush(): boolean {
+    const bundle = this.#bundle;
+    if (!bundle) return false;
+    this.#bundle = undefined;
+    const isWrapped = this.#isWrapped || this.#connection.write !== write;
+    for (const message of bundle.messages) {
+      try {
+        if (isWrapped) this.#connection.write(message);
+        else Reflect.apply(this.#write, this.#connection, [message]);
+      } catch (error) {
+        // neither the other messages nor the close that they come before are to suffer
+        this.#parts.bundles.onError(error);
+      }
+    }
+    this.#unsent += bundle.length;
+    return true;
+  }
+
+  get backlog(): number {
+    if (this.#unsent > 0 && !keepsMessages(this.#connection)) this.#unsent = 0;
+    const written = responseSocketOf(this.#connection)?.writableLength ?? 0;
+    return (this.#bundle?.length ?? 0) + this.#unsent + written;
+  }
+
+  authenticated(): void {
+    this.#pending?.authenticated();
+  }
+
+  showsLife(): boolean {
+    return true;
+  }
+
+  /** Has the client ask for another response, or SockJS closes the connection by itself. */
+  askForLife(): boolean {
+    endResponse(this.#connection);
+    return false;
+  }
+
+  vanish(): void {
+    this.#listener?.vanish();
+  }
+
+  close({ code, reason }: CloseReason): void {
+    this.#connection.close(code, reason);
+  }
+
+  terminate(reason: CloseReason): void {
+    const response = responseSocketOf(this.#connection);
+    this.close(reason);
+    destroyLater(response);
+  }
+}
+
+/** What a connection has of its own in place of what SockJS gives to all; `this` is the connection. */
+type OwnMethods = Pick<SockJSConnection, "write" | "close"> & {
+  readonly [TRANSPORT]: SockJSTransport;
+  destroy(): void;
+};
+
+function onData(this: unknown, message: unknown): void {
+  transportOf(this).receive(message);
+}
+
+function onClose(this: unknown): void {
+  transportOf(this).ended();
+}
+
+function write(this: unknown, message: string): boolean {
+  return transportOf(this).writeByHand(message);
+}
+
+function close(this: unknown, ...reason: Parameters<SockJSConnection["close"]>): boolean {
+  return transportOf(this).end(...reason);
+}
+
+/** SockJS's own takes all listeners off, also those by which connections are counted. */
+function destroy(this: SockJSConnection): void {
+  this.end();
+}
+
+function transportOf(connection: unknown): SockJSTransport {
+  return (connection as OwnMethods)[TRANSPORT];
+}
+
+/** Destroys the TCP connection of a response after the time for a farewell, unless it has ended by then. */
+function destroyLater(response: ResponseSocket | undefined): void {
+  if (!response || response.destroyed) return;
+  const timer = setTimeout(() => response.destroy?.(), FAREWELL).unref();
+  response.once?.("close", () => clearTimeout(timer));
+}

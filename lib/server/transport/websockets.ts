@@ -1,0 +1,82 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { type ServerOptions, WebSocketServer } from "ws";
+import type { Bundles } from "../bundles.js";
+import { Heartbeats } from "../heartbeats.js";
+import type { Limits, WebSocketOptions } from "../options.js";
+import type { PendingConnection } from "../pending-connections.js";
+import type { Framing } from "../websocket-frames.js";
+import { FAREWELL } from "./transport.js";
+import type { UnfinishedBytes } from "./unfinished-bytes.js";
+import { type WebSocketParts, WebSocketTransport } from "./websocket.js";
+import type { WebSocketConnection } from "./websocket-connection.js";
+
+/** The needs of the WebSockets of one HTTP server. */
+export interface WebSocketsParts {
+  readonly prefix: string;
+  readonly limits: Limits;
+  /** Bytes of a frame, which may carry several messages. */
+  readonly frameBytes: number;
+  readonly options: WebSocketOptions;
+  /** How often SockJS's sessions say that they are there, in milliseconds. */
+  readonly sessionHeartbeat: number;
+  /** Those of plain WebSockets; absent where they are off. */
+  readonly heartbeats: Heartbeats | undefined;
+  readonly bundles: Bundles;
+  readonly unfinishedBytes: UnfinishedBytes;
+  /** Tells of a connection. */
+  readonly onConnection: (connection: WebSocketConnection) => void;
+  readonly onError: (context: string, error: unknown) => void;
+}
+
+/** Bounds that `ws` has, beside that on a frame's bytes. */
+const BOUNDS = {
+  // frames of one message, and pieces of one frame as they come from the network: each costs more than its bytes
+  maxFragments: 128,
+  maxBufferedChunks: 4096,
+  closeTimeout: FAREWELL,
+};
+
+/** Opens the WebSockets of an HTTP server. */
+export class WebSockets {
+  readonly #server: WebSocketServer;
+  readonly #parts: WebSocketsParts;
+  readonly #shared: { readonly [F in Framing]: WebSocketParts };
+
+  constructor(parts: WebSocketsParts) {
+    this.#parts = parts;
+    const { prefix, bundles, unfinishedBytes, frameBytes, onError } = parts;
+    const shared = { prefix, bundles, unfinishedBytes, bytesAfterClose: frameBytes, onError };
+    const sessionHeartbeats = new Heartbeats(parts.sessionHeartbeat);
+    this.#shared = {
+      plain: { ...shared, framing: "plain", heartbeats: parts.heartbeats },
+      sockjs: { ...shared, framing: "sockjs", heartbeats: sessionHeartbeats },
+    };
+    this.#server = new WebSocketServer({
+      // as SockJS does; `ws` would choose the first that the client offers
+      handleProtocols: () => false,
+      ...BOUNDS,
+      ...(parts.options as ServerOptions),
+      maxPayload: frameBytes,
+      noServer: true,
+      clientTracking: false,
+    });
+  }
+
+  /** Opens a WebSocket by the request for it, whose TCP connection is its own from then on. */
+  open(req: IncomingMessage, tcp: Duplex, head: Buffer, framing: Framing, pending: PendingConnection): void {
+    // one write takes the answer and the first frame of a session
+    tcp.cork();
+    this.#server.handleUpgrade(req, tcp, head, (webSocket) => {
+      pending.state = "inside";
+      const transport = new WebSocketTransport(webSocket, tcp, req, pending, this.#shared[framing]);
+      tcp.uncork();
+      try {
+        this.#parts.onConnection(transport.socket);
+      } catch (error) {
+        this.#parts.onError('a listener for "connection" of the SockJS server failed', error);
+        transport.end();
+      }
+    });
+  }
+}

@@ -81,6 +81,9 @@ const DRAIN_TIME = 30_000;
 const FIRST_RETRY = 500;
 const LAST_RETRY = 30_000;
 
+const UNATTACHED =
+  "a connection came by SockJS's installHandlers(): call tokenServer.attach(httpServer) instead, which is faster, and without which neither origins nor sizes are checked";
+
 /**
  * Authenticated real-time for an Express application: a token route, and SockJS connections that present such
  * a token and then call functions, are called, and share channels through Redis.
@@ -231,6 +234,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       heartbeats,
       claim: (connection) => this.#door.claim(connection),
       accept: (transport) => this.#accept(transport),
+      onUnattached: once(() => reporter.warn(UNATTACHED)),
     });
     this.#ready = this.#start(publisher);
     for (const pulse of this.#pulses) pulse.start();
@@ -607,6 +611,11 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     if (given.prefix !== undefined && given.prefix !== prefix) {
       throw new TypeError("sockjsOptions.prefix must be absent: it is that of options.prefix");
     }
+    if (given.faye_server_options !== undefined) {
+      throw new TypeError(
+        "sockjsOptions.faye_server_options must be absent: WebSockets are those of ws, see options.webSocket",
+      );
+    }
     return { ...given, prefix };
   }
 
@@ -706,6 +715,16 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       this.#reporter.error(context, error);
     }
   }
+}
+
+/** A function that acts the first time alone. */
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    act();
+  };
 }
 
 /** For a promise that the caller may ignore: its rejection is then no unhandled one. */

@@ -21,6 +21,8 @@ export interface ApplicationOptions {
   sockjs?: sockjs.ServerOptions;
   /** Changes the Express application before the server is mounted. */
   prepare?: (app: Express) => void;
+  /** Whether the server takes the HTTP server's clients; default true. */
+  attach?: boolean;
   /** Another version's `express()`. */
   express?: () => Express;
 }
@@ -66,7 +68,7 @@ export class Application {
       ...given.options,
     });
     this.tokenServer.on("error", (error) => this.errors.push(error));
-    this.tokenServer.attach(this.http);
+    if (given.attach !== false) this.tokenServer.attach(this.http);
   }
 
   get url(): string {

@@ -10,6 +10,8 @@ export interface ConnectionsParts extends SockJSParts {
   /** Gives the place of a connection of SockJS's own; undefined where there is no `attach`. */
   readonly claim: (connection: SockJSConnection) => PendingConnection | undefined;
   readonly accept: (transport: Transport) => void;
+  /** Called for each connection that came by handlers which SockJS has installed itself. */
+  readonly onUnattached: () => void;
 }
 
 /** The SockJS servers that somebody listens to, and whether there has been more than one. */
@@ -30,11 +32,17 @@ export function onConnection(server: SockJSServer, parts: ConnectionsParts): () 
     if (!connection || (state.isShared && connection.prefix !== parts.prefix)) return;
     const known = (connection as { readonly [TRANSPORT]?: Transport })[TRANSPORT];
     if (known?.isTaken) return;
-    parts.accept(known ?? new SockJSTransport(connection, parts.claim(connection), parts));
+    parts.accept(known ?? sockjsTransport(connection, parts));
   };
   server.on("connection", listener);
   return () => {
     if (!state.isShared) sharing.delete(server);
     server.removeListener("connection", listener);
   };
+}
+
+function sockjsTransport(connection: SockJSConnection, parts: ConnectionsParts): SockJSTransport {
+  const place = parts.claim(connection);
+  if (!place) parts.onUnattached();
+  return new SockJSTransport(connection, place, parts);
 }

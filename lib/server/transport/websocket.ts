@@ -251,7 +251,8 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #receive(data: Buffer, isBinary: boolean): void {
     if (!this.#isOpen) return;
     if (this.#parts.framing === "plain") return this.#deliver(isBinary ? data : data.toString());
-    const messages = isBinary ? undefined : parseFrame(data.toString());
+    // bytes are no frame of SockJS, and no message either
+    const messages = isBinary ? [data] : parseFrame(data.toString());
     if (!messages) {
       this.#webSocket?.close(BROKEN_FRAMING.code, BROKEN_FRAMING.reason);
       return this.#leave();

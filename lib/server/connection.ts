@@ -316,14 +316,13 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
 
   #receive(message: unknown): void {
     if (this.closed) return;
-    const bytes = typeof message === "string" ? Buffer.byteLength(message) : 0;
-    if (bytes > this.#parts.limits.messageBytes) return this.close(CLOSE.messageTooLarge);
+    if (isLongerThan(this.#parts.limits.messageBytes, message)) return this.close(CLOSE.messageTooLarge);
     const frame = parseClientFrame(message, this.#parts.limits);
     if (this.#state === "connecting") return this.#begin(frame);
     // the application may be waiting for just this answer before it accepts the client
     const mayPass = (this.#state === "open" && this.#waiting.length === 0) || frame.type === "answer";
     if (mayPass && this.#mayServe()) return this.#handle(frame);
-    this.#wait(frame, bytes);
+    this.#wait(frame, typeof message === "string" ? Buffer.byteLength(message) : 0);
     this.#serveWaiting();
   }
 
@@ -670,6 +669,11 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     if (this.#usage) this.#parts.identityUsages.leave(this.#usage);
     this.#parts.onClosed(this);
   }
+}
+
+/** Says whether a message has more bytes than that. A UTF-16 code unit has three at most, so that most need no count. */
+function isLongerThan(bytes: number, message: unknown): boolean {
+  return typeof message === "string" && message.length * 3 > bytes && Buffer.byteLength(message) > bytes;
 }
 
 /** A request's name for the log; a client may send anything there, and as much as it likes. */

@@ -41,13 +41,15 @@ export function frameTexts(messages: readonly Message[], framing: Framing): stri
 /** Gives the bytes of the frames that carry messages, one after another. */
 export function encodeFrames(messages: readonly Message[], framing: Framing): Buffer {
   const texts = frameTexts(messages, framing);
-  const lengths = texts.map((text) => Buffer.byteLength(text));
-  const bytes = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + headLength(length) + length, 0));
-  let offset = 0;
-  for (const [index, text] of texts.entries()) {
-    offset = writeHead(bytes, offset, lengths[index] ?? 0);
-    offset += bytes.write(text, offset);
-  }
+  const [only] = texts;
+  // most are alone
+  return texts.length === 1 && only !== undefined ? encodeText(only) : Buffer.concat(texts.map(encodeText));
+}
+
+function encodeText(text: string): Buffer {
+  const length = Buffer.byteLength(text);
+  const bytes = Buffer.allocUnsafe(headLength(length) + length);
+  bytes.write(text, writeHead(bytes, 0, length));
   return bytes;
 }
 

@@ -265,7 +265,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #deliver(message: unknown): void {
     // one before it may have ended the connection
     if (!this.#isOpen) return;
-    if (this.socket.listenerCount("data") > 0) this.#emit("data", message);
+    this.#emit("data", message);
     this.#listener?.receive(message);
   }
 
@@ -352,11 +352,13 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
     this.#pending.leave();
   }
 
-  #emit(event: string, ...args: unknown[]): void {
+  #emit(...event: [name: "end" | "close"] | [name: "data", message: unknown]): void {
+    const [name, message] = event;
     try {
-      this.socket.emit(event, ...args);
+      if (name === "data") this.socket.emit(name, message);
+      else this.socket.emit(name);
     } catch (error) {
-      this.#parts.onError(`a listener for "${event}" of a connection failed`, error);
+      this.#parts.onError(`a listener for "${name}" of a connection failed`, error);
     }
   }
 }

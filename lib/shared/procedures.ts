@@ -11,10 +11,6 @@ export interface Found {
  * or `__proto__` lead nowhere; neither do steps through functions and arrays. Throws what a getter throws.
  */
 export function lookUp(root: unknown, path: string): Found | undefined {
-  // most paths are of one step
-  if (!path.includes(".")) {
-    return isObject(root) && Object.hasOwn(root, path) ? { value: root[path], parent: root } : undefined;
-  }
   let value = root;
   let parent: object | undefined;
   for (const name of path.split(".")) {

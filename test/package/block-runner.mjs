@@ -45,13 +45,24 @@ async function run({ prelude, needsServer, file }) {
   printed = [];
   failed = [];
   listening = [];
-  if (prelude) Object.assign(globalThis, (await import(`${prelude}?${Math.random()}`)).shared);
+  if (prelude) share((await import(`${prelude}?${Math.random()}`)).shared);
   if (needsServer) await makeServer();
   await import(`${file}?${Math.random()}`);
   const [server] = listening;
   if (!server) return undefined;
   if (!server.listening) await once(server, "listening");
   return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** Gives the examples what their application has; the servers that they make are attached, as the document says. */
+function share({ TokenSocketServer, ...shared }) {
+  class Attached extends TokenSocketServer {
+    constructor(...args) {
+      super(...args);
+      this.attach(shared.httpServer);
+    }
+  }
+  Object.assign(globalThis, shared, { TokenSocketServer: Attached });
 }
 
 /**

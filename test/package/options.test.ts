@@ -146,6 +146,10 @@ describe("an option", () => {
       good: [{}, { a: "close", "b*": "dropOldest", c: "latest", d: { latest: noop } }],
       bad: [noop, [], "close", { a: "drop" }, { "a*b": "close" }, { a: {} }, new Map()],
     },
+    webSocket: {
+      good: [{}, { perMessageDeflate: true }, { perMessageDeflate: { threshold: 1 }, handleProtocols: noop }],
+      bad: [true, [], noop, { maxPayload: 1 }, { noServer: false }, { perMessageDeflates: true }],
+    },
     heartbeat: { good: [1, 0.5, false], bad: [0, -1, true, "25000", Infinity, Number.NaN, {}] },
     ping: { good: [true, false], bad: ["yes", 1, 0, {}] },
     debug: { good: [true, false], bad: ["yes", 1, 0, {}] },

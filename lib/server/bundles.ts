@@ -1,5 +1,8 @@
 import { encodeFrames, type Framing, frameTexts, Message } from "./websocket-frames.js";
 
+/** More characters than this do not wait for the end of a turn. */
+const LARGEST_BUNDLE = 65_536;
+
 /** What has messages for its client. */
 export interface Sender {
   /** Sends what waits. */
@@ -24,6 +27,11 @@ export class Bundle {
     this.#before = before;
     this.#last = message;
     this.length = (before?.length ?? 0) + message.text.length;
+  }
+
+  /** Whether it is too large to wait for the end of the turn. */
+  get isFull(): boolean {
+    return this.length > LARGEST_BUNDLE;
   }
 
   /** Says whether it has this message only. */
@@ -79,18 +87,18 @@ export class Bundles {
     this.onError = onError;
   }
 
-  /** Begins a bundle; its sender is asked to send it in this turn. */
-  begin(sender: Sender, message: string): Bundle {
+  /** Gives the bundle that has one message more, or begins one; its sender is asked to send it in this turn. */
+  add(sender: Sender, bundle: Bundle | undefined, message: string): Bundle {
+    if (!bundle) return this.#begin(sender, message);
+    this.#hasJoined = true;
+    return bundle.with(this.#messageOf(message));
+  }
+
+  #begin(sender: Sender, message: string): Bundle {
     if (this.#senders.push(sender) === 1) process.nextTick(this.#send);
     const first = this.#messageOf(message);
     if (!this.#first?.is(first)) this.#first = new Bundle(first);
     return this.#first;
-  }
-
-  /** Gives the bundle that has one message more. */
-  join(bundle: Bundle, message: string): Bundle {
-    this.#hasJoined = true;
-    return bundle.with(this.#messageOf(message));
   }
 
   #messageOf(text: string): Message {

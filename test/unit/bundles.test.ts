@@ -8,7 +8,7 @@ class Socket {
   #bundle: Bundle | undefined;
 
   write(bundles: Bundles, message: string): void {
-    this.#bundle = this.#bundle ? bundles.join(this.#bundle, message) : bundles.begin(this, message);
+    this.#bundle = bundles.add(this, this.#bundle, message);
   }
 
   flush(): void {
@@ -106,7 +106,7 @@ describe("the bundles of a turn", () => {
     const error = new Error("broken");
     const broken = { flush: sinon.stub().throws(error) };
     const socket = new Socket();
-    bundles.begin(broken, "a");
+    bundles.add(broken, undefined, "a");
     socket.write(bundles, "a");
     await endOfTurn();
     expect(onError.args).to.deep.equal([[error]]);

@@ -20,9 +20,6 @@ export interface SockJSParts {
   readonly heartbeats: Heartbeats | undefined;
 }
 
-/** More characters than this do not wait for the end of a turn. */
-const LARGEST_BUNDLE = 65_536;
-
 /**
  * The transport over a connection of SockJS's own: one of its HTTP transports, or, where its handlers were installed
  * without `attach`, its WebSocket. It goes by what SockJS offers in public, but for what waits for a client.
@@ -112,9 +109,8 @@ export class SockJSTransport implements Transport, Beating {
   }
 
   write(frame: string): void {
-    const { bundles } = this.#parts;
-    this.#bundle = this.#bundle ? bundles.join(this.#bundle, frame) : bundles.begin(this, frame);
-    if (this.#bundle.length > LARGEST_BUNDLE) this.flush();
+    this.#bundle = this.#parts.bundles.add(this, this.#bundle, frame);
+    if (this.#bundle.isFull) this.flush();
   }
 
   flush(): boolean {

@@ -38,9 +38,6 @@ const NORMAL_REASON = "Normal closure";
 /** The close code and reason for a message that is no JSON, as SockJS has them. */
 const BROKEN_FRAMING = { code: 3000, reason: "Broken framing." } as const;
 
-/** More characters than this do not wait for the end of a turn. */
-const LARGEST_BUNDLE = 65_536;
-
 /** The transport over a WebSocket of `ws`, plain or in SockJS's framing. */
 export class WebSocketTransport implements Transport, ConnectionTransport, Beating {
   readonly socket: WebSocketConnection;
@@ -116,9 +113,8 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   }
 
   write(frame: string): void {
-    const { bundles } = this.#parts;
-    this.#bundle = this.#bundle ? bundles.join(this.#bundle, frame) : bundles.begin(this, frame);
-    if (this.#bundle.length > LARGEST_BUNDLE) this.flush();
+    this.#bundle = this.#parts.bundles.add(this, this.#bundle, frame);
+    if (this.#bundle.isFull) this.flush();
   }
 
   flush(): boolean {

@@ -13,6 +13,8 @@ export interface HttpRefusal {
 /** Answers a request, and ends its connection: what it may still send is not waited for. */
 export function refuseRequest(res: ServerResponse, refusal: HttpRefusal): void {
   if (res.headersSent || res.destroyed) return;
+  // the answer may have to wait behind another one: behind a body that nobody reads the client's end would not be seen
+  res.req.resume();
   res.writeHead(refusal.status, headersOf(refusal));
   res.end(refusal.reason);
 }

@@ -220,6 +220,21 @@ for (const version of [5, 4]) {
         expect(await knock()).to.deep.equal([101]);
       });
 
+      it("do not count a session whose client is gone, though a refused body came behind its request", async () => {
+        await start({ limits: { unauthenticatedConnections: 1 } });
+        const body = "x".repeat(200_000);
+        const requests = [
+          "POST /sockets/1/streaming/xhr_streaming HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+          `GET /sockets/1/nobody/xhr_send HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+        ];
+        const gone = once(application.tokenServer, "disconnect");
+        const socket = await dial(requests.join(""));
+        await once(socket, "data");
+        socket.end();
+        await gone;
+        await until(async () => (await knock())[0] === 101);
+      });
+
       it("do not count those whose answer waited behind another one when the TCP connection ended", async () => {
         await start(
           { limits: { unauthenticatedConnections: 3 } },

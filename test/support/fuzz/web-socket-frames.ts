@@ -12,7 +12,12 @@ export interface WebSocketFrame {
   readonly mask: number | undefined;
   readonly length: Length;
   readonly payload: Payload;
+  /** How often it is sent, as far as all of it stays within `LARGEST_FLOOD`. */
+  readonly times: number;
 }
+
+/** Bytes of a frame that is sent again and again. */
+const LARGEST_FLOOD = 262_144;
 
 type Payload =
   | { readonly type: "messages"; readonly framing: "SockJS" | "none"; readonly actions: readonly Action[] }
@@ -68,11 +73,17 @@ export const webSocketFrames: fc.Arbitrary<WebSocketFrame> = fc.record({
     },
   ),
   payload: payloads,
+  times: fc.oneof(
+    { weight: 24, arbitrary: fc.constant(1) },
+    { weight: 1, arbitrary: fc.constantFrom(2, 70, 200, 3000, 40_000) },
+  ),
 });
 
 /** A frame as bytes. */
 export function encodeWebSocketFrame(frame: WebSocketFrame, tokens: Tokens): Buffer {
-  return frameOf(frame, bytesOf(frame.payload, tokens));
+  const bytes = frameOf(frame, bytesOf(frame.payload, tokens));
+  const most = Math.max(1, Math.floor(LARGEST_FLOOD / bytes.length));
+  return Buffer.concat(Array.from({ length: Math.min(frame.times, most) }, () => bytes));
 }
 
 /** A text as a client sends it, masked by zero. */
@@ -81,7 +92,7 @@ export function encodeText(text: string): Buffer {
 }
 
 function frameOf(
-  { fin, rsv, opcode, mask, length }: Omit<WebSocketFrame, "payload">,
+  { fin, rsv, opcode, mask, length }: Omit<WebSocketFrame, "payload" | "times">,
   payload: Buffer,
 ): Buffer {
   const first = (fin ? 0x80 : 0) | (rsv << 4) | opcode;

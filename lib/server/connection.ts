@@ -35,7 +35,7 @@ import { ChannelReview } from "./channel-review.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ServerEvents } from "./events.js";
-import { onExpired, timeLeft } from "./expiry.js";
+import { compareClocks, onExpired, timeLeft } from "./expiry.js";
 import { FrameRate } from "./frame-rate.js";
 import type { Identities, Presented } from "./identities.js";
 import type { IdentityUsage, IdentityUsages } from "./identity-usage.js";
@@ -158,9 +158,9 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     return { sid: this.socket.sid, identity: key, sessionId };
   }
 
-  /** Since when its identity is known, or it is there, in milliseconds since 1970. */
+  /** Since when its identity is known, by the steady clock. Without one it is known by its `sid` alone, which is never new. */
   get knownSince(): number {
-    return this.#identity?.issuedAt ?? this.socket.created;
+    return this.#identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
   }
 
   /** Joins and leaves, in order for each channel. */
@@ -315,6 +315,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   }
 
   #receive(message: unknown): void {
+    compareClocks();
     if (this.closed) return;
     if (isLongerThan(this.#parts.limits.messageBytes, message)) return this.close(CLOSE.messageTooLarge);
     const frame = parseClientFrame(message, this.#parts.limits);

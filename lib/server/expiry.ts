@@ -50,12 +50,79 @@ export function timeLeft(expiresAt: number): number {
  * up to a fifth of the grace more.
  */
 export function onExpired(expiresAt: number, grace: number, act: () => void): () => void {
-  const end = expiresAt + grace * (1 + Math.random() / 5);
-  let timer: NodeJS.Timeout;
-  const wait = () => {
-    const left = end - Date.now();
-    timer = left > 0 ? setTimeout(wait, Math.min(Math.ceil(left), LONGEST_WAIT)) : setTimeout(act);
+  const end = new End(expiresAt + grace * (1 + Math.random() / 5));
+  let timer: NodeJS.Timeout | undefined;
+  const watch = () => {
+    clearTimeout(timer);
+    const { left } = end;
+    timer = left > 0 ? setTimeout(watch, Math.min(Math.ceil(left), LONGEST_WAIT)) : setTimeout(expire);
   };
-  wait();
-  return () => clearTimeout(timer);
+  const expire = () => {
+    stop();
+    act();
+  };
+  const check = () => {
+    if (end.left <= 0) expire();
+    else watch();
+  };
+  const stop = () => {
+    clearTimeout(timer);
+    unwatchClocks(check);
+  };
+  watch();
+  watchClocks(check);
+  return stop;
+}
+
+/**
+ * A time by the wall clock, and by the clock that nobody sets as long as it takes to get there: what comes first counts,
+ * so that neither a step of the one nor a pause of the other, as while a machine is suspended, puts it off.
+ */
+class End {
+  readonly #wall: number;
+  readonly #steady: number;
+
+  constructor(wall: number) {
+    this.#wall = wall;
+    this.#steady = performance.now() + (wall - Date.now());
+  }
+
+  /** How many milliseconds there are left until then. */
+  get left(): number {
+    return Math.min(this.#wall - Date.now(), this.#steady - performance.now());
+  }
+}
+
+/** What is to be done when one of the two clocks has gone on without the other. */
+const watches = new Set<() => void>();
+let interval: NodeJS.Timeout | undefined;
+let difference = 0;
+
+/** How often the clocks are compared, and by how much they may differ, in milliseconds. */
+const COMPARE_EVERY = 1000;
+const TOLERANCE = 250;
+
+/**
+ * Has what has expired meanwhile told where the wall clock was set or the machine was suspended, which timers know nothing
+ * of. It is called each second, and costs next to nothing.
+ */
+export function compareClocks(): void {
+  if (watches.size === 0) return;
+  const now = Date.now() - performance.now();
+  if (Math.abs(now - difference) < TOLERANCE) return;
+  difference = now;
+  for (const check of [...watches]) check();
+}
+
+function watchClocks(check: () => void): void {
+  if (watches.size === 0) {
+    difference = Date.now() - performance.now();
+    interval = setInterval(compareClocks, COMPARE_EVERY).unref();
+  }
+  watches.add(check);
+}
+
+function unwatchClocks(check: () => void): void {
+  watches.delete(check);
+  if (watches.size === 0) clearInterval(interval);
 }

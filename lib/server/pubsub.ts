@@ -15,6 +15,7 @@ import {
   SYNC_CHANNEL,
 } from "../shared/protocol.js";
 import type { Connection } from "./connection.js";
+import { compareClocks } from "./expiry.js";
 import { Hub } from "./hub.js";
 import type { Filter, Limits } from "./options.js";
 import type { PayloadListener, Redis } from "./redis/redis.js";
@@ -290,6 +291,7 @@ export class PubSub<Auth> {
   }
 
   #deliver(channel: string, payload: string): void {
+    compareClocks();
     const members = this.#hub.members(channel);
     if (members.size === 0) return;
     const json = toJson(payload);

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { expect } from "chai";
 import type { Request } from "express";
+import sinon from "sinon";
 import { type AuthenticationFunction, expiring } from "../../lib/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 
@@ -156,6 +157,41 @@ describe("an identity that ends", () => {
       expect(await client.take((frame) => frame.uuid === "slow")).to.include({ resp: "done" });
     });
   }
+
+  it("ends also where no timer has run for as long as the clock says, as on a machine that was suspended", async () => {
+    const server = await start({
+      options: { authentication: () => expiring({}, Date.now() + HOUR), socketController: { f: () => 1 } },
+    });
+    const [idle, busy] = [await application.connect(), await application.connect()];
+    const closed = once(server, "disconnect");
+    const now = Date.now;
+    const stub = sinon.stub(Date, "now").callsFake(() => now() + 23 * HOUR);
+    try {
+      // no frame is served any more
+      busy.send({ rpc: "f", uuid: "late" });
+      await closed;
+      for (const client of [busy, idle]) {
+        expect(await client.closed).to.deep.equal({ code: 4410, reason: "Identity expired" });
+        expect(client.frames).to.deep.equal([]);
+      }
+    } finally {
+      stub.restore();
+    }
+  });
+
+  it("ends in time where the clock is set back", async () => {
+    await start({
+      options: { authentication: () => expiring({}, Date.now() + 300), limits: { expiryGrace: 1 } },
+    });
+    const client = await application.connect();
+    const now = Date.now;
+    const stub = sinon.stub(Date, "now").callsFake(() => now() - HOUR);
+    try {
+      expect((await client.closed).code).to.equal(4410);
+    } finally {
+      stub.restore();
+    }
+  });
 
   it("may be followed by one that does not end", async () => {
     let authentication: () => unknown = () => expiring({}, Date.now() + 1000);

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { expiryOfSession, onExpired, timeLeft, toTime } from "../../lib/server/expiry.js";
+import { compareClocks, expiryOfSession, onExpired, timeLeft, toTime } from "../../lib/server/expiry.js";
 
 const DAY = 86_400_000;
 
@@ -42,6 +42,34 @@ describe("the end of an identity", () => {
     expect(clock.countTimers()).to.equal(0);
     clock.tick(DAY);
     expect(act.called).to.equal(false);
+  });
+
+  it("comes as soon as the clocks are compared where the wall clock has gone on without the timers", () => {
+    const [acts, later] = [sinon.spy(), sinon.spy()];
+    onExpired(Date.now() + DAY, 0, acts);
+    const takeBack = onExpired(Date.now() + 3 * DAY, 0, later);
+    // a machine that was suspended
+    clock.setSystemTime(Date.now() + DAY);
+    compareClocks();
+    expect([acts.callCount, later.callCount, clock.countTimers()]).to.deep.equal([1, 0, 1]);
+    takeBack();
+    compareClocks();
+    expect([later.callCount, clock.countTimers()]).to.deep.equal([0, 0]);
+  });
+
+  it("comes in time where the wall clock is set back", () => {
+    clock.restore();
+    clock = sinon.useFakeTimers({ now: DAY, toFake: ["setTimeout", "clearTimeout", "Date", "performance"] });
+    const act = sinon.spy();
+    onExpired(Date.now() + 10_000, 0, act);
+    clock.tick(5000);
+    clock.setSystemTime(1000);
+    compareClocks();
+    clock.tick(4999);
+    expect(act.callCount).to.equal(0);
+    clock.tick(2);
+    expect(act.callCount).to.equal(1);
+    expect(clock.countTimers()).to.equal(0);
   });
 
   it("is a number or a date", () => {

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
 import { LONGEST_TIMER } from "../shared/pending-calls.js";
+import * as arrivals from "./arrivals.js";
 import { readBody } from "./body.js";
 import type { Bundles } from "./bundles.js";
 import { expressRequest } from "./door-request.js";
@@ -144,6 +145,7 @@ export class Door {
   }
 
   #takeRequest(handlers: SockJSHandlers, req: IncomingMessage, res: ServerResponse): boolean {
+    arrivals.note(req);
     const target = this.#targetOf(req);
     if (!target) return false;
     this.#meet({

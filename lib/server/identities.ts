@@ -1,16 +1,17 @@
 import { isObject } from "../shared/protocol.js";
+import { steadyNow } from "./clock.js";
 import { Deadlines } from "./deadlines.js";
 import { toTime } from "./expiry.js";
 import type { Identify, VerifyToken } from "./options.js";
 import type { Reporter } from "./reporter.js";
 import type { PendingSocket } from "./socket.js";
-import { isToken, type TokenRecord, type TokenStore } from "./token-store.js";
+import { isToken, type TokenRecord, type TokenStore, withoutSecret } from "./token-store.js";
 
 /** Whom a token has let in. */
 export interface Presented<Auth> extends TokenRecord<Auth> {
   /** What `identify` calls the identity; undefined without that option. */
   readonly key: string | undefined;
-  /** Since when the identity is known, in milliseconds since 1970: what is revoked later counts for it. */
+  /** Since when the identity is known, by the steady clock: what is revoked later counts for it. */
   readonly issuedAt: number;
 }
 
@@ -50,9 +51,17 @@ export class Identities<Auth> {
 
   /** Gives what a token stands for, once; undefined for one that is not good. Rejects where that cannot be told. */
   async find(token: string, socket: PendingSocket, nonce?: unknown): Promise<Presented<Auth> | undefined> {
+    try {
+      return await this.#find(token, socket, nonce);
+    } catch (error) {
+      throw withoutSecret(error, token);
+    }
+  }
+
+  async #find(token: string, socket: PendingSocket, nonce: unknown): Promise<Presented<Auth> | undefined> {
     const { identify } = this.#parts;
     // what is revoked while it is being verified counts for it, too
-    const begin = Date.now();
+    const begin = steadyNow();
     const record = isToken(token)
       ? await this.#redeem(token, socket, nonce)
       : await this.#verify(token, socket);
@@ -102,9 +111,10 @@ export class Identities<Auth> {
       return await verifyToken?.(token, socket);
     } catch (error) {
       // that a token is not good is nothing to report: anybody may send one
-      reporter.debug(
-        () => `verifyToken has refused ${socket.sid}: ${error instanceof Error ? error.message : ""}`,
-      );
+      reporter.debug(() => {
+        const harmless = withoutSecret(error, token);
+        return `verifyToken has refused ${socket.sid}: ${harmless instanceof Error ? harmless.message : ""}`;
+      });
       return undefined;
     }
   }

@@ -75,7 +75,10 @@ export interface Limits {
    * the frame closes its connection with 1009.
    */
   messageBytes: number;
-  /** Milliseconds that a POST body for SockJS may take, where `attach` was called; then it is answered 408. Default 20,000. */
+  /**
+   * Milliseconds that a POST body may take, for the token route, and for SockJS where `attach` was called; then it is
+   * answered 408. Default 20,000.
+   */
   bodyTimeout: number;
   /**
    * Connections of one IP at once, where `attach` was called; more are answered 429. Default Infinity: without `trust
@@ -87,6 +90,17 @@ export interface Limits {
    * closed with 4430. Default Infinity. A low one keeps out users with many pages.
    */
   connectionsPerIdentity: number;
+  /**
+   * Tokens of one session that this server has issued and that have neither been redeemed here nor expired; a request for
+   * a further one is answered 429. Default 100. A lower one keeps out users with many pages, a higher one lets each
+   * session fill Redis with more tokens.
+   */
+  tokensPerSession: number;
+  /**
+   * Likewise those of one IP, of one /64 network for IPv6. Default 10,000: without `trust proxy` all users have the proxy's,
+   * and those of one company may share one. With `trust proxy`, a lower one lets strangers fill Redis with fewer.
+   */
+  tokensPerIp: number;
   /**
    * Connections at once that have not authenticated, where `attach` was called; more are answered 503. Default 10,000. A
    * lower one lets fewer strangers keep users out.
@@ -433,6 +447,8 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   channelsPerIdentity: Number.POSITIVE_INFINITY,
   connectionsPerIp: Number.POSITIVE_INFINITY,
   connectionsPerIdentity: Number.POSITIVE_INFINITY,
+  tokensPerSession: 100,
+  tokensPerIp: 10_000,
   functionTimeout: 30_000,
   listenerTimeout: 10_000,
   authenticationTimeout: 10_000,
@@ -451,6 +467,8 @@ const MAY_BE_OFF: ReadonlySet<string> = new Set<keyof Limits>([
   "channelsPerIdentity",
   "connectionsPerIp",
   "connectionsPerIdentity",
+  "tokensPerSession",
+  "tokensPerIp",
   "functionTimeout",
   "listenerTimeout",
   "authenticationTimeout",

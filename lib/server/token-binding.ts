@@ -1,4 +1,5 @@
 import type { Express, Request } from "express";
+import { plainAddress } from "./address.js";
 import type { SockJSConnection } from "./socket.js";
 import type { TokenRecord } from "./token-store.js";
 
@@ -24,7 +25,9 @@ export function isBoundTo(
 ): boolean {
   if (binding === false) return true;
   if (binding === "nonce") return identity.nonce !== undefined && identity.nonce === nonce;
-  return plain(identity.ip) === plain(ipOf(app, connection));
+  // over a unix socket neither has one
+  const address = plainAddress(identity.ip);
+  return address !== "" && address === plainAddress(ipOf(app, connection));
 }
 
 /** Express's `req.ip` of the request that a connection came by, of which SockJS keeps what that needs. */
@@ -36,9 +39,4 @@ function ipOf(app: Express, { remoteAddress, headers }: SockJSConnection): strin
     connection: { value: socket },
   }) as Request;
   return request.ip ?? "";
-}
-
-/** An IPv4 address is another text where it comes to a socket of IPv6. */
-function plain(ip: string): string {
-  return ip.replace(/^::ffff:(?=\d+\.)/i, "");
 }

@@ -3,12 +3,17 @@ import qs from "qs";
 import { type Answering, ask, type Callback } from "../shared/answer.js";
 import { CLOSE } from "../shared/close-codes.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
+import { LONGEST_TIMER } from "../shared/pending-calls.js";
 import { TIMED_OUT } from "../shared/refusals.js";
 import { lateError } from "./access.js";
+import { plainAddress } from "./address.js";
+import * as arrivals from "./arrivals.js";
+import { steadyNow } from "./clock.js";
 import { Deadlines } from "./deadlines.js";
 import { Expiring, expiryOfSession, toTime } from "./expiry.js";
 import type { AuthenticationFunction, ResolvedOptions } from "./options.js";
 import { hostOf, type Origins } from "./origins.js";
+import type { OutstandingTokens, TokenPlace } from "./outstanding-tokens.js";
 import type { Reporter } from "./reporter.js";
 import { unmount } from "./router.js";
 import { nonceOf } from "./token-binding.js";
@@ -24,6 +29,7 @@ export interface TokenRouteParts<Auth> {
   /** Read at each request, so that the application may change it at any time. */
   readonly authentication: () => ResolvedOptions<Auth>["authentication"];
   readonly tokens: TokenStore<Auth>;
+  readonly outstanding: OutstandingTokens;
   readonly origins: Origins;
   readonly reporter: Reporter;
 }
@@ -36,9 +42,14 @@ interface Answer {
 
 const FORBIDDEN: Answer = { status: 403, body: { error: "Forbidden" } };
 
+const TOO_MANY: Answer = { status: 429, body: { error: "Too many tokens" } };
+
 const NO_NONCE: Answer = { status: 400, body: { error: "A nonce is missing" } };
 
-/** How long clients should wait before they ask again while Redis does not answer, in seconds. */
+const NO_ADDRESS =
+  'token requests are refused, since options.tokenBinding is "ip" and they have no address, as over a unix socket: set "trust proxy" to the proxy before it, or choose another binding';
+
+/** How long clients should wait before they ask again, while Redis does not answer or there are too many tokens, in seconds. */
 const RETRY_AFTER = 5;
 
 /** The name of a JSONP callback: a dotted path of plain identifiers. */
@@ -56,11 +67,9 @@ export class TokenRoute<Auth> {
   /** Undefined once closed; requests that are under way then pass. */
   #parts: TokenRouteParts<Auth> | undefined;
   readonly #deadlines: Deadlines;
-  /** When requests came: what is revoked while one is under way counts for its token, and a body may be slow. */
-  readonly #begun = new WeakMap<Request, number>();
   #isPaused = false;
   readonly #unmount: () => void;
-  #hasWarned = false;
+  readonly #warned = new Set<string>();
 
   constructor(parts: TokenRouteParts<Auth>) {
     this.#parts = parts;
@@ -68,7 +77,8 @@ export class TokenRoute<Auth> {
     this.#deadlines = new Deadlines(options.limits.authenticationTimeout);
     const open: RequestHandler = (req, res, next) => {
       if (!this.#parts || !METHODS.includes(req.method)) return next("route");
-      this.#begun.set(req, Date.now());
+      // what is revoked while it is under way counts for its token, and a body may be slow
+      arrivals.note(req);
       // the query is nested, `a[b]=c`, whatever query parser the application has
       const query = qs.parse(queryOf(req.url));
       Object.defineProperty(req, "query", {
@@ -88,7 +98,7 @@ export class TokenRoute<Auth> {
     const custom = [options.customMiddleware ?? []].flat();
     route.options(open, preflight);
     route.get(open, ...custom, serve);
-    route.post(open, readBody, ...custom, serve);
+    route.post(open, readBody(options.limits.bodyTimeout), ...custom, serve);
     this.#unmount = () => unmount(app, route);
   }
 
@@ -114,7 +124,12 @@ export class TokenRoute<Auth> {
     if (origin === "refused") {
       reporter.debug(() => `a token request of a page of ${nameOf(req)} was refused`);
       // what the application itself allows has to be said here, too
-      if (res.hasHeader("Access-Control-Allow-Origin")) this.#warn(reporter, req);
+      if (res.hasHeader("Access-Control-Allow-Origin")) {
+        this.#warnOnce(reporter, "origin", () => {
+          const page = `a token request of a page of ${nameOf(req)} was refused`;
+          return `${page}, although the application sends CORS headers: name the origins in options.allowedOrigins`;
+        });
+      }
       res.set("Cache-Control", "no-store").status(403).json(FORBIDDEN.body);
       return false;
     }
@@ -131,12 +146,11 @@ export class TokenRoute<Auth> {
     return true;
   }
 
-  #warn(reporter: Reporter, req: Request): void {
-    if (this.#hasWarned) return;
-    this.#hasWarned = true;
-    reporter.warn(
-      `a token request of a page of ${nameOf(req)} was refused, although the application sends CORS headers: name the origins in options.allowedOrigins`,
-    );
+  /** Warns of something once. */
+  #warnOnce(reporter: Reporter, about: string, message: () => string): void {
+    if (this.#warned.has(about)) return;
+    this.#warned.add(about);
+    reporter.warn(message());
   }
 
   async #serve(parts: TokenRouteParts<Auth>, req: Request, res: Response): Promise<void> {
@@ -151,7 +165,7 @@ export class TokenRoute<Auth> {
     }
     const { status, body } = await this.#answer(parts, req);
     res.status(status);
-    if (status === 503) res.set("Retry-After", String(this.#isPaused ? 1 : RETRY_AFTER));
+    if (status === 503 || status === 429) res.set("Retry-After", String(this.#isPaused ? 1 : RETRY_AFTER));
     // on another connection a load balancer has the choice of another server
     if (this.#isPaused) res.set("Connection", "close");
     if (callback === undefined) {
@@ -164,10 +178,33 @@ export class TokenRoute<Auth> {
   }
 
   async #answer(parts: TokenRouteParts<Auth>, req: Request): Promise<Answer> {
-    const { tokens, reporter, options } = parts;
+    const { outstanding, reporter, options } = parts;
     if (this.#isPaused) return { status: 503, body: { error: CLOSE.shutdown.reason } };
     const nonce = options.tokenBinding === "nonce" ? nonceOf(req) : undefined;
     if (options.tokenBinding === "nonce" && nonce === undefined) return NO_NONCE;
+    if (options.tokenBinding === "ip" && plainAddress(req.ip) === "") {
+      this.#warnOnce(reporter, "ip", () => NO_ADDRESS);
+      return FORBIDDEN;
+    }
+    // it counts from now on, since what is asked for at once would find room together
+    const place = outstanding.enter(sessionIdOf(req), req.ip, arrivals.of(req) ?? steadyNow());
+    if (!place) {
+      reporter.debug(() => "a token request was refused: its session or address has too many tokens");
+      return TOO_MANY;
+    }
+    const answer = await this.#answerAt(place, parts, req, nonce);
+    if (answer.status !== 200) outstanding.leave(place);
+    return answer;
+  }
+
+  /** Never rejects. */
+  async #answerAt(
+    place: TokenPlace,
+    parts: TokenRouteParts<Auth>,
+    req: Request,
+    nonce: string | undefined,
+  ): Promise<Answer> {
+    const { tokens, reporter, options } = parts;
     const outcome = await this.#authenticate(parts, req);
     if (!outcome) {
       reporter.error("authentication at the token route", new Error("There was no answer in time"));
@@ -182,7 +219,7 @@ export class TokenRoute<Auth> {
     try {
       const record = this.#recordOf(parts, outcome.value, req);
       if (!record) return FORBIDDEN;
-      const token = await tokens.issue(nonce === undefined ? record : { ...record, nonce });
+      const token = await tokens.issue(nonce === undefined ? record : { ...record, nonce }, place);
       return { status: 200, body: { token } };
     } catch (error) {
       if (error instanceof TypeError) {
@@ -226,21 +263,11 @@ export class TokenRoute<Auth> {
     const auth = this.#authOf(parts, value, req);
     if (!auth) return undefined;
     const isOfSession = typeof parts.authentication() === "string" || typeof value !== "object";
-    const { session, sessionID } = req as unknown as { session?: object | null; sessionID?: unknown };
+    const { session } = req as unknown as { session?: object | null };
     const end = toTime(expiresAt) ?? (isOfSession ? expiryOfSession(session) : undefined);
-    const now = Date.now();
-    if (end !== undefined && end <= now) return undefined;
-    const sessionId = typeof sessionID === "string" ? sessionID : undefined;
+    if (end !== undefined && end <= Date.now()) return undefined;
     const { ip = "", ips } = req;
-    return {
-      auth,
-      host: hostOf(req),
-      ip,
-      ips,
-      expiresAt: end,
-      issuedAt: this.#begun.get(req) ?? now,
-      sessionId,
-    };
+    return { auth, host: hostOf(req), ip, ips, expiresAt: end, sessionId: sessionIdOf(req) };
   }
 
   /** An object is the identity; another truthy value stands for the session's data. */
@@ -266,14 +293,33 @@ export class TokenRoute<Auth> {
 
 const parseBody = express.json({ limit: LONGEST_BODY });
 
-/** Reads authentication data that a client sends as JSON, so that it is in no URL and no access log. */
-const readBody: RequestHandler = (req, res, next) => {
-  parseBody(req, res, (error?: unknown) => {
-    if (error === undefined) return next();
-    const { status = 400 } = error as { status?: number };
-    res.status(status).set("Cache-Control", "no-store").json({ error: "Invalid request" });
-  });
-};
+/**
+ * Reads authentication data that a client sends as JSON, so that it is in no URL and no access log; within a time limit in
+ * milliseconds.
+ */
+function readBody(limit: number): RequestHandler {
+  return (req, res, next) => {
+    const refuse = (status: number, error: string) =>
+      res.status(status).set("Cache-Control", "no-store").json({ error });
+    let isLate = false;
+    const timer = setTimeout(
+      () => {
+        isLate = true;
+        // what is still to come of it is not waited for
+        res.set("Connection", "close");
+        refuse(408, "Body too slow");
+      },
+      Math.min(limit, LONGEST_TIMER),
+    );
+    parseBody(req, res, (error?: unknown) => {
+      clearTimeout(timer);
+      if (isLate) return;
+      if (error === undefined) return next();
+      const { status = 400 } = error as { status?: number };
+      refuse(status, "Invalid request");
+    });
+  };
+}
 
 /** The same function, whose callback takes what else there is to say of an identity. */
 function withOptions(authenticate: AuthenticationFunction): Answering {
@@ -289,6 +335,11 @@ function messageOf(outcome: Exclude<Outcome, { status: "result" }>, exposeErrors
   if (typeof error === "string") return error;
   const { message } = error as { message?: unknown };
   return typeof message === "string" ? message : JSON.stringify(error);
+}
+
+function sessionIdOf(req: Request): string | undefined {
+  const { sessionID } = req as unknown as { sessionID?: unknown };
+  return typeof sessionID === "string" ? sessionID : undefined;
 }
 
 function queryOf(url: string): string {

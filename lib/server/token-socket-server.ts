@@ -46,6 +46,7 @@ import {
 } from "./options.js";
 import { Origins } from "./origins.js";
 import { WaitingOutboxes } from "./outbox.js";
+import { OutstandingTokens } from "./outstanding-tokens.js";
 import { Peers } from "./peers.js";
 import { procedure } from "./procedure.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
@@ -179,9 +180,16 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       connections: () => this.#connections.values(),
       reporter,
     });
-    const tokens = new TokenStore<Auth>(publisher, rest.tokenPrefix, rest.tokenTtl, limits.redisTimeout);
+    const outstanding = new OutstandingTokens(limits, rest.tokenTtl);
+    const tokens = new TokenStore<Auth>({
+      redis: publisher,
+      prefix: rest.tokenPrefix,
+      ttl: rest.tokenTtl,
+      patience: limits.redisTimeout,
+      outstanding,
+    });
     const origins = new Origins(this.#options, reporter);
-    this.#tokenRoute = this.#mount(app, tokens, origins);
+    this.#tokenRoute = this.#mount(app, tokens, outstanding, origins);
     this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
     this.#socketServer = socketServer;
     const bundles = new Bundles((error) => reporter.error("a socket could not be written to", error));
@@ -444,10 +452,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     return this.#watched(
       "disconnecting sockets failed",
       async () => {
-        const { code, reason } = { ...CLOSE.disconnected, ...withoutAbsent(options ?? {}) };
-        if (!isCloseReason({ code, reason })) {
-          throw new TypeError("code must be 1000 or of 4000 to 4999, and reason a text of at most 123 bytes");
-        }
+        const { code, reason } = closeReasonOf(options);
         return this.#peers.disconnect(this.#selection(selector), code, reason);
       },
       false,
@@ -559,13 +564,19 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     for (const redis of this.#redis) redis.release();
   }
 
-  #mount(app: Express, tokens: TokenStore<Auth>, origins: Origins): TokenRoute<Auth> {
+  #mount(
+    app: Express,
+    tokens: TokenStore<Auth>,
+    outstanding: OutstandingTokens,
+    origins: Origins,
+  ): TokenRoute<Auth> {
     try {
       return new TokenRoute<Auth>({
         app,
         options: this.#options,
         authentication: () => this.#options.authentication,
         tokens,
+        outstanding,
         origins,
         reporter: this.#reporter,
       });
@@ -725,6 +736,15 @@ function once(act: () => void): () => void {
     isDone = true;
     act();
   };
+}
+
+/** Reads how sockets are to be closed; throws a `TypeError` where they cannot be closed so. */
+function closeReasonOf(options: DisconnectOptions | null | undefined): { code: number; reason: string } {
+  const { code, reason } = { ...CLOSE.disconnected, ...withoutAbsent(options ?? {}) };
+  if (!isCloseReason({ code, reason })) {
+    throw new TypeError("code must be 1000 or of 4000 to 4999, and reason a text of at most 123 bytes");
+  }
+  return { code, reason };
 }
 
 /** For a promise that the caller may ignore: its rejection is then no unhandled one. */

@@ -1,6 +1,8 @@
 import { v4 as uuid, validate, version } from "uuid";
 import { isObject } from "../shared/protocol.js";
+import { toSteady, toWall } from "./clock.js";
 import { inTime } from "./in-time.js";
+import type { OutstandingTokens, TokenPlace } from "./outstanding-tokens.js";
 import type { Redis } from "./redis/redis.js";
 import type { Identity } from "./socket.js";
 
@@ -8,7 +10,7 @@ import type { Identity } from "./socket.js";
 export interface TokenRecord<Auth> extends Identity<Auth> {
   /** When the identity ends, in milliseconds since 1970; absent for one that does not. */
   readonly expiresAt?: number | undefined;
-  /** When the token was asked for, likewise. */
+  /** When the token was asked for: in Redis by the wall clock of the server that was asked, here by the steady clock. */
   readonly issuedAt?: number | undefined;
   /** The id of the token request's session. */
   readonly sessionId?: string | undefined;
@@ -16,40 +18,50 @@ export interface TokenRecord<Auth> extends Identity<Auth> {
   readonly nonce?: string | undefined;
 }
 
+export interface TokenStoreParts {
+  readonly redis: Redis;
+  readonly prefix: string;
+  /** A token's life in milliseconds. */
+  readonly ttl: number;
+  /** How long Redis may take, in milliseconds. */
+  readonly patience: number;
+  readonly outstanding: OutstandingTokens;
+}
+
 /** Tokens and the identities behind them, in Redis. A token is good once, and for a limited time. */
 export class TokenStore<Auth> {
-  readonly #redis: Redis;
-  readonly #prefix: string;
-  readonly #ttl: number;
-  readonly #patience: number;
+  readonly #parts: TokenStoreParts;
 
-  /** `ttl` is a token's life, and `patience` how long Redis may take, both in milliseconds. */
-  constructor(redis: Redis, prefix: string, ttl: number, patience: number) {
-    this.#redis = redis;
-    this.#prefix = prefix;
-    this.#ttl = ttl;
-    this.#patience = patience;
+  constructor(parts: TokenStoreParts) {
+    this.#parts = parts;
   }
 
   /** Stores an identity and gives its token, a uuid v4. Throws a `TypeError` for an identity that is no JSON. */
-  async issue(identity: TokenRecord<Auth>): Promise<string> {
-    const value = encodeIdentity(identity);
+  async issue(identity: TokenRecord<Auth>, place: TokenPlace): Promise<string> {
+    const { redis, prefix, ttl, outstanding } = this.#parts;
+    const value = encodeIdentity({ ...identity, issuedAt: toWall(place.issuedAt) });
     const token = uuid();
-    await this.#inTime(token, this.#redis.set(this.#prefix + token, value, this.#ttl));
+    await this.#inTime(token, redis.set(prefix + token, value, ttl));
+    outstanding.keep(place, token);
     return token;
   }
 
   /** Gives the identity behind a token and forgets the token, in one command; undefined for an unknown one. */
   async redeem(token: string): Promise<TokenRecord<Auth> | undefined> {
-    const value = await this.#inTime(token, this.#redis.take(this.#prefix + token));
-    return value === null ? undefined : parseIdentity<Auth>(value);
+    const { redis, prefix, outstanding } = this.#parts;
+    const value = await this.#inTime(token, redis.take(prefix + token));
+    const place = outstanding.redeem(token);
+    if (value === null) return undefined;
+    const record = parseIdentity<Auth>(value);
+    const issuedAt = record.issuedAt === undefined ? undefined : toSteady(record.issuedAt);
+    return { ...record, issuedAt: place?.issuedAt ?? issuedAt };
   }
 
   async #inTime<T>(token: string, command: Promise<T>): Promise<T> {
     try {
-      return await inTime(this.#patience, command);
+      return await inTime(this.#parts.patience, command);
     } catch (error) {
-      throw withoutToken(error, token);
+      throw withoutSecret(error, token);
     }
   }
 }
@@ -59,7 +71,7 @@ export function isToken(value: unknown): value is string {
   return typeof value === "string" && validate(value) && version(value) === 4;
 }
 
-function encodeIdentity(identity: Identity<unknown>): string {
+function encodeIdentity(identity: TokenRecord<unknown>): string {
   const auth = JSON.stringify(identity.auth);
   // what is an object here may be something else as JSON, for instance a date
   if (!/^[{[]/.test(auth ?? "")) throw new TypeError("An identity must be an object as JSON, too");
@@ -76,11 +88,48 @@ function parseIdentity<Auth>(value: string): TokenRecord<Auth> {
   if (!isObject(identity) || typeof identity.auth !== "object" || identity.auth === null) {
     throw new Error("What Redis holds for a token is no identity");
   }
+  for (const time of [identity.expiresAt, identity.issuedAt]) {
+    if (time !== undefined && typeof time !== "number") {
+      throw new Error("What Redis holds for a token has a time that is none");
+    }
+  }
   return identity as unknown as TokenRecord<Auth>;
 }
 
-/** Redis quotes a command's arguments in some errors, and errors end up in logs. */
-function withoutToken(error: unknown, token: string): Error {
-  const message = error instanceof Error ? error.message : String(error);
-  return new Error(message.replaceAll(token, "<token>"));
+/**
+ * An error without a secret that its message repeats, since errors end up in logs: Redis quotes a command's arguments in
+ * some, and verifiers of tokens what they could not read. One that does not repeat it stays as it is.
+ */
+export function withoutSecret(error: unknown, secret: string): unknown {
+  const forms = formsOf(secret);
+  const text = textOf(error);
+  if (!forms.some((form) => text.includes(form))) return error;
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new Error(forms.reduce((left, form) => left.replaceAll(form, "<token>"), message));
 }
+
+/** All that may be logged of an error. */
+function textOf(error: unknown, depth = 0): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause !== undefined && depth < MOST_CAUSES ? textOf(error.cause, depth + 1) : "";
+  return `${error.message}${error.stack}${cause}`;
+}
+
+const MOST_CAUSES = 8;
+
+/** How a secret may be repeated: as it is, in a URL or in JSON, or a part of a JWT alone. */
+function formsOf(secret: string): string[] {
+  const parts = secret.split(".").filter((part) => part.length >= SHORTEST_PART);
+  const forms = [
+    secret,
+    encodeURIComponent(secret.toWellFormed()),
+    JSON.stringify(secret).slice(1, -1),
+    ...parts,
+  ];
+  // a shorter one is no secret, and would be found in any text
+  return forms.filter((form) => form.length >= SHORTEST_SECRET);
+}
+
+/** Characters of what is worth to be kept secret: a token, and a part of one alone. */
+const SHORTEST_SECRET = 4;
+const SHORTEST_PART = 8;

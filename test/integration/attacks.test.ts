@@ -624,6 +624,6 @@ function forgetfulRedis(
 ): NonNullable<ApplicationOptions["redisClient"]> {
   const done = async () => "OK";
   const client = Object.assign(new EventEmitter(), { isOpen: true, isReady: true, getDel, set: done });
-  const lists = { rPush: done, lTrim: done, pExpire: done, lRange: async () => [] };
+  const lists = { rPush: done, lTrim: done, lRem: done, pExpire: done, lRange: async () => [] };
   return Object.assign(client, { ...lists, ping: done, publish: done, subscribe: done, unsubscribe: done });
 }

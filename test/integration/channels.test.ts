@@ -794,6 +794,7 @@ describe("a channel", () => {
         unsubscribe: async () => {},
         rPush: async () => {},
         lTrim: async () => {},
+        lRem: async () => {},
         pExpire: async () => {},
         lRange: async () => [],
       });

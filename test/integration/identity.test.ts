@@ -289,6 +289,44 @@ describe("a token that the application verifies", () => {
     }
   });
 
+  it("is in no line of the log and in no error, also where what it is refused for repeats it", async () => {
+    const token = jwt({ sub: "alice", aud: "sockets", exp: inAnHour() });
+    const [, payload = ""] = token.split(".");
+    const failures: ((token: string) => unknown)[] = [
+      (given) => Promise.reject(new Error(`jwt malformed: ${given}`)),
+      () => Promise.reject(new Error(`no claims in ${payload}`)),
+      (given) => Promise.reject(new Error(`GET /keys?token=${encodeURIComponent(given)}`)),
+      () => ({ auth: "none" }),
+    ];
+    for (const verify of failures) {
+      await start({
+        debug: true,
+        verifyToken: async (given) => verify(given) as never,
+        identify: () => 1,
+      });
+      const client = await application.open();
+      client.send({ rpc: "auth", token });
+      await client.closed;
+      await application.stop();
+      const said = [
+        ...application.log,
+        ...application.errors.map(({ message, stack }) => message + stack),
+      ].join();
+      expect(said).to.match(/verifyToken/);
+      expect(said).to.not.contain(payload);
+    }
+    await start({
+      verifyToken: async () => ({ auth: { name: "alice" } }),
+      identify: () => {
+        throw new Error(`no user for ${token}`);
+      },
+    });
+    const client = await application.open();
+    client.send({ rpc: "auth", token });
+    expect((await client.closed).code).to.equal(4503);
+    expect(application.errors.map(({ message }) => message)).to.deep.equal(["Error: no user for <token>"]);
+  });
+
   it("does not let in whom disconnect() has met while it was being verified", async () => {
     await start({
       identify: ({ name }: { name: string }) => name,

@@ -1,3 +1,9 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import type { TokenBinding } from "../../lib/index.js";
 import { Application } from "../support/application.js";
@@ -7,6 +13,20 @@ import { WIRE_TRANSPORTS } from "../support/wire-client.js";
 const NONCE = "0123456789-abcdef_XYZ";
 const NOT_FOUND = { code: 4401, reason: "Token not found" };
 
+/** Asks an application's token route over a unix socket, where nobody has an address. */
+async function overUnixSocket(application: Application, headers: Record<string, string> = {}) {
+  const socketPath = join(tmpdir(), `${randomUUID()}.sock`);
+  const server = createServer(application.app).listen(socketPath);
+  await once(server, "listening");
+  try {
+    const asked = request({ socketPath, path: "/socket/token", headers, agent: false }).end();
+    const [response] = await once(asked, "response");
+    return { status: response.statusCode, text: await text(response) };
+  } finally {
+    server.close();
+  }
+}
+
 for (const version of [5, 4]) {
   describe(`A token that is bound, on Express ${version}`, () => {
     let application: Application;
@@ -14,7 +34,7 @@ for (const version of [5, 4]) {
     const start = async (tokenBinding: TokenBinding, trust?: string) => {
       application = await Application.start({
         ...(version === 4 ? { express: express4 } : {}),
-        ...(trust && { prepare: (app) => app.set("trust proxy", trust) }),
+        ...(trust && { prepare: (app) => app.set("trust proxy", trust === "1" ? 1 : trust) }),
         options: { tokenBinding },
       });
     };
@@ -39,6 +59,26 @@ for (const version of [5, 4]) {
       const token = await application.token("", { "x-forwarded-for": "10.0.0.1" });
       const client = await application.open();
       expect(await client.request({ rpc: "auth", token })).to.include({ resp: "success" });
+    });
+
+    it("to an IP is none over a unix socket without a proxy that is trusted, which the log says once", async () => {
+      await start("ip");
+      const { status, text } = await overUnixSocket(application);
+      expect([status, text]).to.deep.equal([403, '{"error":"Forbidden"}']);
+      expect((await overUnixSocket(application)).status).to.equal(403);
+      const warnings = application.log.filter((line) => line.includes("unix socket"));
+      expect(warnings).to.have.length(1);
+      expect(warnings[0]).to.contain('tokenBinding is "ip"').and.to.contain("trust proxy");
+    });
+
+    it("to an IP is issued over a unix socket to the address that a trusted proxy names, without its port", async () => {
+      await start("ip", "1");
+      const forwarded = { "x-forwarded-for": "10.0.0.1:4711" };
+      const { text } = await overUnixSocket(application, forwarded);
+      const { token } = JSON.parse(text);
+      const thief = await application.open();
+      thief.send({ rpc: "auth", token });
+      expect(await thief.closed).to.deep.equal(NOT_FOUND);
     });
 
     it("to a nonce is good for whoever has it, once", async () => {

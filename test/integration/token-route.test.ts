@@ -1,11 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { request as httpRequest } from "node:http";
+import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import { json as expressJson } from "express";
 import { RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
 import { memoryRedis } from "../../lib/memory.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
+import { until } from "../support/condition.js";
 import { express4 } from "../support/express4.js";
 import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -31,6 +33,14 @@ function get(url: string, headers: Record<string, string> = {}) {
     },
   );
 }
+
+/** Lets all requests be of one session. */
+const oneSession: ApplicationOptions["prepare"] = (app) => {
+  app.use((req, _res, next) => {
+    Object.defineProperty(req, "sessionID", { value: "the one" });
+    next();
+  });
+};
 
 /** Leaves requests as they are where no session middleware is installed. */
 const takeSessionAway: ApplicationOptions["prepare"] = (app) => {
@@ -556,6 +566,59 @@ for (const version of [5, 4]) {
       expect(client.frames).to.deep.equal([]);
     });
 
+    it("answers 429 with Retry-After to a session that has too many tokens, until one is redeemed", async () => {
+      await start({ options: { limits: { tokensPerSession: 3 } }, prepare: oneSession });
+      const tokens = [await application.token(), await application.token(), await application.token()];
+      const refused = await ask();
+      expect([refused.status, JSON.parse(refused.text)]).to.deep.equal([429, { error: "Too many tokens" }]);
+      expect(Number(refused.headers["retry-after"])).to.be.within(1, 60);
+      const client = await application.open();
+      await client.request({ rpc: "auth", token: tokens[0] });
+      expect((await ask()).status).to.equal(200);
+      expect((await ask()).status).to.equal(429);
+    });
+
+    it("counts the tokens of an IP together, and those of requests that are under way", async () => {
+      const waiting: (() => void)[] = [];
+      await start({
+        options: {
+          limits: { tokensPerIp: 2 },
+          authentication: (_req, callback) => {
+            waiting.push(() => callback(null, { name: "alice" }));
+          },
+        },
+        prepare: (app) => app.set("trust proxy", 1),
+      });
+      const from = (ip: string) => ask("", { "x-forwarded-for": ip });
+      const asked = [from("2001:db8::1"), from("2001:db8::2"), from("2001:db8::3")];
+      expect((await Promise.race(asked)).status).to.equal(429);
+      asked.push(from("2001:db8:0:1::1"));
+      await until(() => waiting.length === 3);
+      for (const answer of waiting) answer();
+      const statuses = (await Promise.all(asked)).map(({ status }) => status);
+      expect(statuses.sort()).to.deep.equal([200, 200, 200, 429]);
+    });
+
+    it("does not count requests that have got no token", async () => {
+      await start({ session: null, options: { limits: { tokensPerIp: 1, tokensPerSession: 1 } } });
+      for (let i = 0; i < 3; i++) expect((await ask()).status).to.equal(403);
+    });
+
+    it("answers 408 to a body that does not come in time, and ends its connection", async () => {
+      await start({ options: { limits: { bodyTimeout: 50 } } });
+      const head = [
+        "POST /socket/token HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        "Content-Length: 100",
+      ];
+      const socket = await application.dial(`${head.join("\r\n")}\r\n\r\n{`);
+      const answer = await text(socket);
+      expect(answer).to.match(/^HTTP\/1\.1 408 /);
+      expect(answer).to.contain('{"error":"Body too slow"}');
+      expect(application.errors).to.deep.equal([]);
+    });
+
     it("is gone after shutdown, and the application's own rules answer", async () => {
       await start({ options: { customMiddleware: (_req, res) => res.status(418).end() } });
       application.app.use((_req, res) => {
@@ -591,7 +654,7 @@ function failingRedis(): NonNullable<ApplicationOptions["redisClient"]> {
     getDel: refuse,
     set: refuse,
   });
-  const lists = { rPush: refuse, lTrim: refuse, pExpire: refuse, lRange: refuse };
+  const lists = { rPush: refuse, lTrim: refuse, lRem: refuse, pExpire: refuse, lRange: refuse };
   return Object.assign(client, {
     ...lists,
     ping: () => refuse("PING"),
@@ -605,7 +668,7 @@ function failingRedis(): NonNullable<ApplicationOptions["redisClient"]> {
 function silentRedis(): NonNullable<ApplicationOptions["redisClient"]> {
   const keep = () => new Promise<never>(() => {});
   const client = Object.assign(new EventEmitter(), { isOpen: true, isReady: true, getDel: keep, set: keep });
-  const lists = { rPush: keep, lTrim: keep, pExpire: keep, lRange: keep };
+  const lists = { rPush: keep, lTrim: keep, lRem: keep, pExpire: keep, lRange: keep };
   return Object.assign(client, { ...lists, ping: keep, publish: keep, subscribe: keep, unsubscribe: keep });
 }
 

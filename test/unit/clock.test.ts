@@ -1,0 +1,48 @@
+import { expect } from "chai";
+import sinon from "sinon";
+import * as arrivals from "../../lib/server/arrivals.js";
+import { CLOCK_SKEW, steadyNow, toSteady, toWall } from "../../lib/server/clock.js";
+
+const HOUR = 3_600_000;
+
+describe("the steady clock", () => {
+  const now = Date.now;
+  /** Sets the wall clock; it goes on from there. */
+  const step = (by: number) => sinon.stub(Date, "now").callsFake(() => now() + by);
+
+  afterEach(() => sinon.restore());
+
+  it("is the wall clock as long as nobody sets that", () => {
+    expect(steadyNow()).to.be.within(Date.now() - 50, Date.now() + 50);
+    expect(Number.isInteger(steadyNow())).to.equal(true);
+  });
+
+  for (const by of [-HOUR, HOUR]) {
+    it(`goes on as before when the wall clock is set by ${by} ms`, () => {
+      const before = steadyNow();
+      step(by);
+      expect(steadyNow() - before).to.be.within(-50, 1000);
+      // what other servers tell by their clocks is of the same age as before
+      expect(toSteady(Date.now() - 5000)).to.be.within(steadyNow() - 5001, steadyNow() - 4900);
+      expect(toWall(steadyNow() - 5000)).to.be.within(Date.now() - 5100, Date.now() - 4900);
+    });
+  }
+
+  it("believes other clocks up to the difference that clocks may have", () => {
+    expect(toSteady(Date.now() + CLOCK_SKEW - 1000)).to.be.above(steadyNow() + CLOCK_SKEW - 1500);
+    expect(toSteady(Date.now() + CLOCK_SKEW + 1000)).to.be.at.most(steadyNow() + 1);
+    expect(toSteady(Number.MAX_VALUE)).to.be.at.most(steadyNow() + 1);
+  });
+
+  it("tells when a request has arrived, by its first note", () => {
+    const req = {} as never;
+    expect(arrivals.of(req)).to.equal(undefined);
+    arrivals.note(req);
+    const arrived = arrivals.of(req);
+    expect(arrived).to.be.within(steadyNow() - 1000, steadyNow());
+    const clock = sinon.useFakeTimers({ now: Date.now() + 1000, toFake: ["Date", "performance"] });
+    arrivals.note(req);
+    expect(arrivals.of(req)).to.equal(arrived);
+    clock.restore();
+  });
+});

@@ -34,6 +34,7 @@ import type { Verdict } from "./access.js";
 import { ChannelReview } from "./channel-review.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
+import type { ConnectionIndex } from "./connection-index.js";
 import type { ServerEvents } from "./events.js";
 import { compareClocks, onExpired, timeLeft } from "./expiry.js";
 import { FrameRate } from "./frame-rate.js";
@@ -53,6 +54,7 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly ping: boolean;
   readonly identities: Identities<Auth>;
   readonly revocations: Revocations;
+  readonly index: ConnectionIndex<Connection<Auth>>;
   readonly channelSchemas: ChannelSchemas;
   readonly waitingOutboxes: WaitingOutboxes;
   readonly identityUsages: IdentityUsages;
@@ -448,7 +450,9 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   #identify(identity: Presented<Auth>): void {
     const { auth, host, ip, ips, expiresAt } = identity;
     Object.assign(this.#transport.socket, { auth, host, ip, ips });
+    this.#parts.index.delete(this);
     this.#identity = identity;
+    this.#parts.index.add(this);
     this.#stayOpen();
     this.#stayOpen =
       expiresAt === undefined

@@ -1,23 +1,32 @@
 import { v4 as uuid } from "uuid";
 import { isObject, type JsonObject } from "../shared/protocol.js";
+import { CLOCK_SKEW, steadyNow, toSteady } from "./clock.js";
 import type { Connection } from "./connection.js";
+import type { ConnectionIndex } from "./connection-index.js";
 import { inTime } from "./in-time.js";
 import type { PubSub } from "./pubsub.js";
 import type { Redis } from "./redis/redis.js";
 import type { Reporter } from "./reporter.js";
-import { MOST_REVOCATIONS, REVOCATION_LIFE, type Revocation, type Revocations } from "./revocations.js";
-import { isCloseReason, isSelected, parseSelection, type Selection } from "./selectors.js";
+import {
+  MOST_REVOCATIONS,
+  ON_ITS_WAY,
+  REVOCATION_LIFE,
+  type Revocation,
+  type Revocations,
+} from "./revocations.js";
+import { isCloseReason, parseSelection, type Selection } from "./selectors.js";
+import { withoutSecret } from "./token-store.js";
 
 /** What a server needs to speak with the others on the same Redis. */
 export interface PeersParts<Auth> {
   readonly publisher: Redis;
   readonly pubsub: PubSub<Auth>;
-  /** The key in Redis of the revocations of late. */
+  /** The beginning of the keys in Redis of the revocations of late. */
   readonly key: string;
   /** How long Redis may take, in milliseconds. */
   readonly redisTimeout: number;
   readonly revocations: Revocations;
-  readonly connections: () => Iterable<Connection<Auth>>;
+  readonly index: ConnectionIndex<Connection<Auth>>;
   readonly reporter: Reporter;
 }
 
@@ -34,8 +43,8 @@ interface Asked {
 /** How long the others may take to answer, in milliseconds. Some may be too old to answer at all. */
 const ANSWER_PATIENCE = 1_000;
 
-/** By how much the clocks of two servers may differ, in milliseconds, when a revocation comes too late to tell. */
-const CLOCK_SKEW = 5_000;
+/** The kinds of selections, each with a list of its own in Redis. */
+const KINDS: readonly Selection["by"][] = ["identity", "sessionId", "sid"];
 
 /** When a server tries again to read what it has missed, in milliseconds. */
 const RETRY_AFTER = 2_000;
@@ -58,22 +67,45 @@ export class Peers<Auth> {
 
   /**
    * Closes sockets, here at once and then on the other servers, also those that are away from Redis as soon as they are
-   * back. Resolves with how many were closed, as far as the others have answered; rejects where Redis has not taken it.
+   * back. `hasEnded` says that it is a session's that has ended for good, so that later tokens are revoked, too. Resolves
+   * with how many were closed, as far as the others have answered; rejects where Redis has not taken it.
    */
-  async disconnect(selection: Selection, code: number, reason: string): Promise<number> {
-    const { revocations, publisher, key } = this.#parts;
-    const revocation = { id: uuid(), selection, code, reason, at: Date.now() };
-    revocations.add(revocation);
+  async disconnect(selection: Selection, code: number, reason: string, hasEnded = false): Promise<number> {
+    const id = uuid();
+    const before = this.#parts.revocations.of(selection);
+    const isFinal = hasEnded || before?.isFinal === true;
+    const data = { ...selection, code, reason, at: Date.now(), ...(isFinal && { final: true }) };
+    const json = JSON.stringify({ command: "disconnect", data, id, origin: this.#origin });
+    const revocation = { id, selection, code, reason, at: steadyNow(), isFinal, entry: json };
+    this.#parts.revocations.add(revocation);
     const here = this.#close(revocation, Infinity);
     const isDone = selection.by === "sid" && here > 0;
     if (isDone || !this.#parts.pubsub.enabled) return here;
-    const { id, at } = revocation;
-    const data = { ...selection, code, reason, at };
-    const json = JSON.stringify({ command: "disconnect", data, id, origin: this.#origin });
     // first there, so that a server finds it that subscribes again too late to hear of it
-    const recorded = publisher.append(key, json, MOST_REVOCATIONS, REVOCATION_LIFE);
+    const recorded = this.#record(selection.by, json, before?.entry);
     recorded.catch(() => {});
-    return here + (await this.#ask(id, json, recorded));
+    try {
+      return here + (await this.#ask(id, json, recorded));
+    } catch (error) {
+      throw selection.by === "sessionId" ? withoutSecret(error, selection.value) : error;
+    }
+  }
+
+  /** Puts a revocation into Redis, in place of an earlier one for the same selection. */
+  async #record(by: Selection["by"], json: string, before: string | undefined): Promise<void> {
+    const { publisher } = this.#parts;
+    const key = this.#keyOf(by);
+    await Promise.all([
+      before !== undefined && publisher.remove(key, before),
+      publisher.append(key, json, MOST_REVOCATIONS, REVOCATION_LIFE),
+    ]);
+  }
+
+  /** Each kind has a list of its own, so that a flood of one pushes nothing out of another. */
+  #keyOf(by: Selection["by"]): string {
+    const { key } = this.#parts;
+    // the list of version 4.0.0, which has all kinds in it
+    return by === "identity" ? key : `${key}:${by}`;
   }
 
   /** Asks sockets for a new identity; resolves with how many, likewise. */
@@ -97,7 +129,7 @@ export class Peers<Auth> {
     if (isOwn) return this.#count(id, 0, this.#parts.pubsub.sharing);
     const selection = parseSelection(data);
     if (!selection) return;
-    const sockets = command === "refresh" ? this.#refresh(selection) : this.#closeNew(message, Infinity);
+    const sockets = command === "refresh" ? this.#refresh(selection) : this.#closeHeard(message);
     const answer = { sockets, sharing: this.#parts.pubsub.sharing };
     this.#parts.pubsub
       .tell(JSON.stringify({ command: "answer", data: answer, id, origin: this.#origin }))
@@ -110,9 +142,9 @@ export class Peers<Auth> {
   catchUp(): void {
     clearTimeout(this.#retry);
     if (this.#closed) return;
-    this.#parts.publisher.list(this.#parts.key).then(
-      (revoked) => {
-        if (!this.#closed) for (const json of revoked) this.#closeNew(parse(json), CLOCK_SKEW);
+    Promise.all(KINDS.map((by) => this.#parts.publisher.list(this.#keyOf(by)))).then(
+      (lists) => {
+        if (!this.#closed) for (const json of lists.flat()) this.#closeMissed(parse(json));
       },
       (error: unknown) => {
         if (this.#closed) return;
@@ -165,15 +197,31 @@ export class Peers<Auth> {
     return this.#each(selection, (connection) => connection.identified && connection.refresh());
   }
 
-  /** Carries a revocation out, unless that has been done. */
-  #closeNew(message: JsonObject, skew: number): number {
+  /** Carries a revocation out that another server has just told, unless that has been done. */
+  #closeHeard(message: JsonObject): number {
     const revocation = parseRevocation(message);
-    return revocation && this.#parts.revocations.add(revocation) ? this.#close(revocation, skew) : 0;
+    if (!revocation) return 0;
+    const now = steadyNow();
+    // one that seems to be old is of a server whose clock is wrong
+    const at = now - revocation.at > ON_ITS_WAY ? now : revocation.at;
+    const heard = { ...revocation, at };
+    return this.#parts.revocations.add(heard) ? this.#close(heard, Infinity) : 0;
   }
 
-  #close({ selection, code, reason, at }: Revocation, skew: number): number {
+  /** Carries a revocation out that this server has not heard of, on sockets whose identity was not known by then. */
+  #closeMissed(message: JsonObject): void {
+    const { revocations } = this.#parts;
+    const revocation = parseRevocation(message);
+    if (!revocation) return;
+    const known = revocations.of(revocation.selection);
+    const isMore = revocation.isFinal && !known?.isFinal;
+    if (known && known.at >= revocation.at && !isMore) return;
+    if (revocations.add(revocation)) this.#close(revocation, CLOCK_SKEW);
+  }
+
+  #close({ selection, code, reason, at, isFinal }: Revocation, skew: number): number {
     return this.#each(selection, (connection) => {
-      if (connection.knownSince > at + skew) return false;
+      if (!isFinal && connection.knownSince > at + skew) return false;
       connection.close({ code, reason, reconnect: true });
       return true;
     });
@@ -181,8 +229,7 @@ export class Peers<Auth> {
 
   /** Gives how many have done it. */
   #each(selection: Selection, act: (connection: Connection<Auth>) => boolean): number {
-    const selected = [...this.#parts.connections()].filter(({ marks }) => isSelected(marks, selection));
-    return selected.filter(act).length;
+    return this.#parts.index.select(selection).filter(act).length;
   }
 }
 
@@ -195,9 +242,19 @@ function parse(json: string): JsonObject {
   }
 }
 
-function parseRevocation({ command, data, id }: JsonObject): Revocation | undefined {
+function parseRevocation(message: JsonObject): Revocation | undefined {
+  const { command, data, id } = message;
   if (command !== "disconnect" || typeof id !== "string" || !isObject(data)) return undefined;
   const selection = parseSelection(data);
   if (!selection || !isCloseReason(data) || typeof data.at !== "number") return undefined;
-  return { id, selection, code: data.code, reason: data.reason, at: data.at };
+  const { code, reason, at, final } = data;
+  return {
+    id,
+    selection,
+    code,
+    reason,
+    at: toSteady(at),
+    isFinal: final === true,
+    entry: JSON.stringify(message),
+  };
 }

@@ -1,69 +1,120 @@
+import { CLOSE } from "../shared/close-codes.js";
+import { steadyNow } from "./clock.js";
 import type { Presented } from "./identities.js";
 import type { Selection } from "./selectors.js";
 
-/** The word that sockets are to be closed. */
+/** A revocation: sockets that must be closed, and why. */
 export interface Revocation {
   readonly id: string;
   readonly selection: Selection;
   readonly code: number;
   readonly reason: string;
-  /** When it was given, in milliseconds since 1970. */
+  /** When it was given, by the steady clock: tokens that were asked for until then are revoked. */
   readonly at: number;
+  /** Whether tokens that are asked for later are revoked, too, since the session has ended for good. */
+  readonly isFinal?: boolean;
+  /** Its text in Redis. */
+  readonly entry?: string;
 }
 
-/** How many revocations are kept, here and in Redis, and how long, in milliseconds. */
+/** Why an identity is revoked, and by which revocation where that is still known. */
+export type Revoked = Pick<Revocation, "code" | "reason"> & Partial<Pick<Revocation, "id">>;
+
+/** How many revocations of a kind are kept, here and in Redis, and how long, in milliseconds. */
 export const MOST_REVOCATIONS = 10_000;
 export const REVOCATION_LIFE = 3_600_000;
 
+/** How many of a kind are kept here as long as they may hold for a token. */
+export const MOST_HOLDING = 100_000;
+
 /** How much longer than its life a token may be on its way, in milliseconds: those who make it and who present it may be slow. */
-const ON_ITS_WAY = 60_000;
+export const ON_ITS_WAY = 60_000;
 
-/** The revocations of late, so that each is carried out once, and holds for tokens that are on their way, too. */
+/**
+ * The newest revocation for each selection, so that it holds for tokens that are on their way, too. Each kind of selection
+ * is bounded by itself, so that a flood of one kind takes nothing from the others.
+ */
 export class Revocations {
-  readonly #tokenTtl: number;
-  readonly #known = new Map<string, Revocation>();
-  /** The newest for each selection. */
-  readonly #newest = new Map<string, Revocation>();
+  readonly #kinds: Readonly<Record<Selection["by"], RevocationsOfKind>>;
 
-  /** `tokenTtl` is the life of a token in milliseconds. What may hold for one is kept, however many there are. */
+  /** `tokenTtl` is the life of a token in milliseconds. */
   constructor(tokenTtl: number) {
-    this.#tokenTtl = tokenTtl;
+    const holding = tokenTtl + ON_ITS_WAY;
+    this.#kinds = {
+      sid: new RevocationsOfKind(holding),
+      identity: new RevocationsOfKind(holding),
+      sessionId: new RevocationsOfKind(holding),
+    };
+  }
+
+  /** The newest one for a selection. */
+  of({ by, value }: Selection): Revocation | undefined {
+    return this.#kinds[by].get(value);
   }
 
   /** Keeps one; says whether it is new. One that is so old that it may have been forgotten is not. */
   add(revocation: Revocation): boolean {
-    if (this.#known.has(revocation.id) || revocation.at <= Date.now() - REVOCATION_LIFE) return false;
-    this.#known.set(revocation.id, revocation);
-    const name = nameOf(revocation.selection);
-    if (revocation.at >= (this.#newest.get(name)?.at ?? 0)) this.#newest.set(name, revocation);
-    this.#forget();
+    const isKnown = this.of(revocation.selection)?.id === revocation.id;
+    if (isKnown || revocation.at <= steadyNow() - REVOCATION_LIFE) return false;
+    this.#kinds[revocation.selection.by].add(revocation);
     return true;
   }
 
-  /** What holds for an identity whose token was asked for before it. */
-  find({ key, sessionId, issuedAt }: Presented<unknown>): Revocation | undefined {
-    return [this.#of("identity", key), this.#of("sessionId", sessionId)].find(
-      (revocation) => revocation && issuedAt <= revocation.at,
-    );
-  }
-
-  #of(by: Selection["by"], value: string | undefined): Revocation | undefined {
-    return value === undefined ? undefined : this.#newest.get(nameOf({ by, value }));
-  }
-
-  #forget(): void {
-    const now = Date.now();
-    for (const [id, revocation] of this.#known) {
-      const age = now - revocation.at;
-      const isOver = age >= REVOCATION_LIFE;
-      if (!isOver && (this.#known.size <= MOST_REVOCATIONS || age < this.#tokenTtl + ON_ITS_WAY)) return;
-      this.#known.delete(id);
-      const name = nameOf(revocation.selection);
-      if (this.#newest.get(name) === revocation) this.#newest.delete(name);
-    }
+  /** Gives why an identity is revoked, which is so where its token was asked for before a revocation. */
+  find({
+    key,
+    sessionId,
+    issuedAt,
+  }: Pick<Presented<unknown>, "key" | "sessionId" | "issuedAt">): Revoked | undefined {
+    const { identity, sessionId: bySession } = this.#kinds;
+    return identity.find(key, issuedAt) ?? bySession.find(sessionId, issuedAt);
   }
 }
 
-function nameOf({ by, value }: Selection): string {
-  return `${by}:${value}`;
+/** The newest revocations of one kind of selection. */
+class RevocationsOfKind {
+  readonly #holding: number;
+  /** By the values of their selections, in the order in which they have come. */
+  readonly #newest = new Map<string, Revocation>();
+  /** When the newest was given of those that had to make room although they might hold for a token. */
+  #floor = Number.NEGATIVE_INFINITY;
+
+  /** `holding` is for how many milliseconds a revocation may hold for a token. */
+  constructor(holding: number) {
+    this.#holding = holding;
+  }
+
+  get(value: string): Revocation | undefined {
+    return this.#newest.get(value);
+  }
+
+  add(revocation: Revocation): void {
+    const { value } = revocation.selection;
+    const before = this.#newest.get(value);
+    // a session that has ended stays so, whatever is said of it later
+    if (before && !revocation.isFinal && (before.isFinal || revocation.at < before.at)) return;
+    this.#newest.delete(value);
+    this.#newest.set(value, revocation);
+    this.#forget();
+  }
+
+  find(value: string | undefined, issuedAt: number): Revoked | undefined {
+    if (value === undefined) return undefined;
+    const revocation = this.#newest.get(value);
+    if (revocation && (revocation.isFinal || issuedAt <= revocation.at)) return revocation;
+    // it cannot be told any more whom those were for: whoever comes with so old a token has to ask for a new one
+    return issuedAt <= this.#floor ? CLOSE.disconnected : undefined;
+  }
+
+  #forget(): void {
+    const now = steadyNow();
+    for (const [value, { at }] of this.#newest) {
+      const age = now - at;
+      const mayHold = age < this.#holding;
+      const most = mayHold ? MOST_HOLDING : MOST_REVOCATIONS;
+      if (age < REVOCATION_LIFE && this.#newest.size <= most) return;
+      this.#newest.delete(value);
+      if (mayHold) this.#floor = Math.max(this.#floor, at);
+    }
+  }
 }

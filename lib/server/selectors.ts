@@ -36,11 +36,6 @@ export function parseSelection({ by, value }: JsonObject): Selection | undefined
   return isMark && typeof value === "string" && value !== "" ? { by, value } : undefined;
 }
 
-/** Says whether a socket is meant. */
-export function isSelected(marks: Marks, { by, value }: Selection): boolean {
-  return marks[by] === value;
-}
-
 /** How sockets are closed: a close code of the application's own, and a reason. */
 export interface DisconnectOptions {
   /** Of 4000 to 4999, or 1000. Default 4001, which says to come back. */

@@ -23,6 +23,7 @@ import { ByChannel } from "./by-channel.js";
 import { ChannelSchemas } from "./channel-schemas.js";
 import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
+import { ConnectionIndex } from "./connection-index.js";
 import type { Controller } from "./controller.js";
 import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
@@ -119,6 +120,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   readonly #door: Door;
   readonly #unauthenticated: Deadlines;
   readonly #connections = new Map<object, Connection<Auth>>();
+  readonly #index = new ConnectionIndex<Connection<Auth>>();
   readonly #parts: ConnectionParts<Auth>;
   readonly #stopAccepting: () => void;
   readonly #ready: Promise<void>;
@@ -177,7 +179,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       key: `token-sockjs:${rest.channelPrefix}revocations`,
       redisTimeout: limits.redisTimeout,
       revocations,
-      connections: () => this.#connections.values(),
+      index: this.#index,
       reporter,
     });
     const outstanding = new OutstandingTokens(limits, rest.tokenTtl);
@@ -210,6 +212,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       exposeErrors,
       limits,
       revocations,
+      index: this.#index,
       identities: new Identities({
         ...rest,
         ...limits,
@@ -634,6 +637,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     if (this.#draining) return transport.close(CLOSE.shutdown);
     const connection = new Connection<Auth>(transport, this.#parts);
     this.#connections.set(connection.socket, connection);
+    this.#index.add(connection);
     this.#unauthenticated.add(connection);
     this.#reporter.debug(() => `${connection.socket.sid} has connected`);
     this.#notify("connection", connection.socket);
@@ -641,6 +645,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
 
   #forget(connection: Connection<Auth>): void {
     this.#connections.delete(connection.socket);
+    this.#index.delete(connection);
     this.#unauthenticated.delete(connection);
     this.#reporter.debug(() => `${connection.socket.sid} has closed`);
     this.#notify("disconnect", connection.socket);

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
+import sinon from "sinon";
 import type { Socket, TokenSocketServer } from "../../lib/index.js";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
@@ -20,6 +21,7 @@ before(async () => {
 after(() => redis.stop());
 
 afterEach(async () => {
+  sinon.restore();
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
@@ -42,11 +44,14 @@ class Server {
     });
     cleanups.push(() => application.stop());
     await application.tokenServer.ready();
-    return new Server(application);
+    return new Server(application, channelPrefix);
   }
 
-  constructor(application: Application) {
+  readonly prefix: string;
+
+  constructor(application: Application, prefix: string) {
     this.application = application;
+    this.prefix = prefix;
     this.tokenServer.authentication = (req) => {
       this.sessionId = req.sessionID;
       return { name: this.name };
@@ -73,6 +78,19 @@ class Server {
 
 /** Everything that the server sent before this has come, and the connection is open. */
 const answers = (client: WireClient) => client.request({ rpc: "nope" });
+
+/** Reads the lists of what was revoked; there is nothing to read of the embedded store. */
+const watch = async (kind: Kind) => {
+  if (!CONNECTING_KINDS.includes(kind)) return undefined;
+  const service = await connectNodeRedis(redis.url);
+  cleanups.push(() => service.close());
+  return {
+    async values({ prefix }: Server, list: string): Promise<unknown[]> {
+      const values = await service.lRange(`token-sockjs:${prefix}revocations${list}`, 0, -1);
+      return values.map((json) => JSON.parse(json).data.value);
+    },
+  };
+};
 
 const anyKind = () => {
   const [kind] = CONNECTING_KINDS;
@@ -152,6 +170,18 @@ for (const kind of [...CONNECTING_KINDS, embedded()]) {
       const client = await other.application.open();
       client.send({ rpc: "auth", token, uuid: "a" });
       expect(await client.closed).to.deep.equal(reason);
+    });
+
+    it("keep each revocation in Redis once, whichever of them has given it", async () => {
+      const service = await watch(kind);
+      if (!service) return;
+      for (const server of [one, other, one, one]) {
+        await server.tokenServer.disconnect({ identity: "alice" });
+        await server.tokenServer.disconnect({ sessionId: "s" });
+      }
+      await one.tokenServer.disconnect({ identity: "bob" });
+      expect(await service.values(one, "")).to.deep.equal(["alice", "bob"]);
+      expect(await service.values(one, ":sessionId")).to.deep.equal(["s"]);
     });
 
     it("ask clients of protocol 4 for a new token, and the listeners about the channels of all", async () => {
@@ -249,6 +279,51 @@ describe("disconnect() and refresh()", () => {
     expect(await tokenServer.disconnect({ sid: "gone" })).to.equal(0);
   });
 
+  /** Sets the wall clock; it goes on from there. */
+  const step = (by: number) => {
+    const now = Date.now;
+    sinon.stub(Date, "now").callsFake(() => now() + by);
+  };
+
+  it("keep nobody out who asks for a token later, also where the clock is set back meanwhile", async () => {
+    const server = await Server.start(embedded(), "");
+    const client = await server.connect("alice");
+    const token = await server.application.token();
+    await server.tokenServer.disconnect({ identity: "alice" });
+    await client.closed;
+    step(-3_600_000);
+    await answers(await server.connect("alice"));
+    const old = await server.application.open();
+    old.send({ rpc: "auth", token });
+    expect((await old.closed).code).to.equal(4001);
+  });
+
+  it("let nobody in whose token was asked for before, also where the clock is set on meanwhile", async () => {
+    const server = await Server.start(embedded(), "");
+    step(-3_600_000);
+    const token = await server.application.token();
+    sinon.restore();
+    await server.tokenServer.disconnect({ identity: "alice" });
+    const client = await server.application.open();
+    client.send({ rpc: "auth", token });
+    expect((await client.closed).code).to.equal(4001);
+  });
+
+  for (const ahead of [3_600_000, -7_200_000]) {
+    it(`are believed now, of a server whose clock is ${ahead} ms ahead`, async () => {
+      const prefix = `${randomUUID()}:`;
+      const server = await Server.start(anyKind(), prefix);
+      const client = await server.connect("alice");
+      const service = await connectNodeRedis(redis.url);
+      cleanups.push(() => service.close());
+      const at = Date.now() + ahead;
+      const data = { by: "identity", value: "alice", code: 4100, reason: "", at };
+      await service.publish(`${prefix}___sync___`, JSON.stringify({ command: "disconnect", data, id: "1" }));
+      expect((await client.closed).code).to.equal(4100);
+      await answers(await server.connect("alice"));
+    });
+  }
+
   it("are done in bounded time where somebody does not answer", async () => {
     const prefix = `${randomUUID()}:`;
     const server = await Server.start(anyKind(), prefix);
@@ -343,6 +418,38 @@ for (const kind of CONNECTING_KINDS) {
       await service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
       await bob.closed;
       await answers(again);
+    });
+
+    it("reads what was revoked of each kind, and by servers of version 4.0.0", async () => {
+      const prefix = `${randomUUID()}:`;
+      const key = `token-sockjs:${prefix}revocations`;
+      const server = await Server.start(kind, prefix);
+      const service = await connectNodeRedis(redis.url);
+      cleanups.push(() => service.close());
+      const revoke = (list: string, by: string, value: string) => {
+        const data = { by, value, code: 4100, reason: "", at: Date.now() };
+        return service.rPush(list, JSON.stringify({ command: "disconnect", data, id: randomUUID() }));
+      };
+      const clients = [await server.connect("1"), await server.connect("2"), await server.connect("3")];
+      const [first, second] = server.tokenServer.sockets();
+      await revoke(key, "sid", String(first?.sid));
+      await revoke(`${key}:sid`, "sid", String(second?.sid));
+      await revoke(`${key}:sessionId`, "sessionId", server.sessionId);
+      await service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+      for (const client of clients) expect((await client.closed).code).to.equal(4100);
+    });
+
+    it("loses no identity's revocation by a flood of sessions'", async () => {
+      const prefix = `${randomUUID()}:`;
+      const server = await Server.start(kind, prefix);
+      const service = await watch(kind);
+      await server.tokenServer.disconnect({ identity: "alice" });
+      const flood = Array.from({ length: 200 }, (_, i) =>
+        server.tokenServer.disconnect({ sessionId: `s${i}` }),
+      );
+      await Promise.all(flood);
+      expect(await service?.values(server, "")).to.deep.equal(["alice"]);
+      expect(await service?.values(server, ":sessionId")).to.have.length(200);
     });
 
     it("leaves the word for others, the newest ten thousand, for an hour", async () => {

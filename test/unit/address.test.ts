@@ -2,7 +2,20 @@ import { expect } from "chai";
 import { addressKey, plainAddress } from "../../lib/server/address.js";
 
 describe("an address", () => {
-  const NONE = ["", " ", "unknown", "/run/app.sock", "[", "[]", "1.2.3", "1.2.3.4.5", "256.1.1.1", ":::", "1:2:3", "g::1"];
+  const NONE = [
+    "",
+    " ",
+    "unknown",
+    "/run/app.sock",
+    "[",
+    "[]",
+    "1.2.3",
+    "1.2.3.4.5",
+    "256.1.1.1",
+    ":::",
+    "1:2:3",
+    "g::1",
+  ];
 
   it("is the same text however it is written", () => {
     for (const [text, plain] of [

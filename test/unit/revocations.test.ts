@@ -1,6 +1,11 @@
 import { expect } from "chai";
 import type { Presented } from "../../lib/server/identities.js";
-import { MOST_REVOCATIONS, REVOCATION_LIFE, Revocations } from "../../lib/server/revocations.js";
+import {
+  MOST_HOLDING,
+  MOST_REVOCATIONS,
+  REVOCATION_LIFE,
+  Revocations,
+} from "../../lib/server/revocations.js";
 import type { Selection } from "../../lib/server/selectors.js";
 
 const TOKEN_TTL = 30_000;
@@ -66,5 +71,51 @@ describe("revocations", () => {
     expect(revocations.add(before)).to.equal(true);
     // an older one that comes later takes nothing back
     expect(revocations.find(presented({ key: "alice" }))).to.include({ id: "first" });
+  });
+
+  it("of one kind are not pushed out by a flood of another, however long ago they were given", () => {
+    const revocations = new Revocations(TOKEN_TTL);
+    const longAgo = Date.now() - 10 * TOKEN_TTL;
+    revocations.add(revocation("kept", "alice", longAgo));
+    revocations.add(revocation("kept, too", "a socket", longAgo, "sid"));
+    for (let i = 0; i <= 2 * MOST_REVOCATIONS; i++) {
+      revocations.add(revocation(String(i), `stranger-${i}`, longAgo, "sessionId"));
+    }
+    const issuedAt = longAgo - 1;
+    expect(revocations.find(presented({ key: "alice", issuedAt }))).to.include({ id: "kept" });
+    expect(revocations.of({ by: "sid", value: "a socket" })).to.include({ id: "kept, too" });
+    expect(revocations.find(presented({ sessionId: "stranger-0", issuedAt }))).to.equal(undefined);
+  });
+
+  it("are one for each selection, so that one user's push out nobody else's", () => {
+    const revocations = new Revocations(TOKEN_TTL);
+    const longAgo = Date.now() - 10 * TOKEN_TTL;
+    revocations.add(revocation("kept", "alice", longAgo));
+    for (let i = 0; i <= 2 * MOST_REVOCATIONS; i++)
+      revocations.add(revocation(String(i), "mallory", longAgo));
+    expect(revocations.of({ by: "identity", value: "alice" })).to.include({ id: "kept" });
+  });
+
+  it("that had to make room in a flood beyond all bounds let nobody in, but have tokens asked for anew", () => {
+    const revocations = new Revocations(TOKEN_TTL);
+    const now = Date.now();
+    revocations.add(revocation("first", "alice", now - 2000));
+    for (let i = 0; i < MOST_HOLDING; i++) revocations.add(revocation(String(i), `user-${i}`, now));
+    expect(revocations.of({ by: "identity", value: "alice" })).to.equal(undefined);
+    expect(revocations.find(presented({ key: "alice", issuedAt: now - 2000 }))).to.include({ code: 4001 });
+    expect(revocations.find(presented({ key: "alice", issuedAt: now - 1999 }))).to.equal(undefined);
+    expect(revocations.find(presented({ sessionId: "s", issuedAt: now - 2000 }))).to.equal(undefined);
+  });
+
+  it("of a session that has ended hold for later tokens as well, whatever is said of it afterwards", () => {
+    const revocations = new Revocations(TOKEN_TTL);
+    const at = Date.now();
+    const issuedAt = at + 60_000;
+    revocations.add(revocation("before", "s", at, "sessionId"));
+    expect(revocations.find(presented({ sessionId: "s", issuedAt }))).to.equal(undefined);
+    revocations.add({ ...revocation("ended", "s", at - 1, "sessionId"), isFinal: true });
+    revocations.add(revocation("again", "s", at + 1, "sessionId"));
+    expect(revocations.find(presented({ sessionId: "s", issuedAt }))).to.include({ id: "ended" });
+    expect(revocations.find(presented({ sessionId: "t", issuedAt }))).to.equal(undefined);
   });
 });

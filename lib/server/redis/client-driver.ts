@@ -27,6 +27,7 @@ export interface ClientDriver {
   set(key: string, value: string, ttl: number): Promise<unknown>;
   take(key: string): Promise<string | null>;
   append(key: string, value: string, count: number, ttl: number): Promise<unknown>;
+  remove(key: string, value: string): Promise<unknown>;
   list(key: string): Promise<string[]>;
   publish(channel: string, payload: string): Promise<unknown>;
   subscribe(channel: string): Promise<unknown>;

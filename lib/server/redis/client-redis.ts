@@ -36,6 +36,10 @@ export class ClientRedis implements Redis {
     await this.#run(() => this.#client.driver.append(key, value, count, ttl));
   }
 
+  async remove(key: string, value: string): Promise<void> {
+    await this.#run(() => this.#client.driver.remove(key, value));
+  }
+
   async list(key: string): Promise<string[]> {
     return this.#run(() => this.#client.driver.list(key));
   }

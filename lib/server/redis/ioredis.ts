@@ -16,6 +16,7 @@ export interface IORedisClient {
   rpush(key: string, value: string): Promise<unknown>;
   ltrim(key: string, start: number, stop: number): Promise<unknown>;
   pexpire(key: string, ttl: number): Promise<unknown>;
+  lrem(key: string, count: number, value: string): Promise<unknown>;
   lrange(key: string, start: number, stop: number): Promise<unknown>;
   publish(channel: string, message: string): Promise<unknown>;
   subscribe(channel: string): Promise<unknown>;
@@ -74,6 +75,10 @@ export class IORedisDriver implements ClientDriver {
         this.#client.pexpire(key, ttl),
       ]),
     );
+  }
+
+  remove(key: string, value: string): Promise<unknown> {
+    return this.#run(() => this.#client.lrem(key, -1, value));
   }
 
   async list(key: string): Promise<string[]> {

@@ -63,6 +63,12 @@ export class MemoryStore {
     this.#scheduleSweep();
   }
 
+  remove(key: string, value: string): void {
+    const list = this.#lists.get(key);
+    const index = list?.values.lastIndexOf(value.toWellFormed()) ?? -1;
+    if (list && index !== -1) this.#lists.set(key, { ...list, values: list.values.toSpliced(index, 1) });
+  }
+
   list(key: string): string[] {
     const list = this.#lists.get(key);
     return list && list.expires > performance.now() ? [...list.values] : [];

@@ -68,6 +68,11 @@ class MemoryAdapter implements Redis {
     await this.#store.execute(() => this.#store.append(key, value, count, ttl));
   }
 
+  async remove(key: string, value: string): Promise<void> {
+    this.#checkInUse();
+    await this.#store.execute(() => this.#store.remove(key, value));
+  }
+
   async list(key: string): Promise<string[]> {
     this.#checkInUse();
     return this.#store.execute(() => this.#store.list(key));

@@ -10,6 +10,7 @@ export interface NodeRedisClient {
   rPush(key: string, value: string): Promise<unknown>;
   lTrim(key: string, start: number, stop: number): Promise<unknown>;
   pExpire(key: string, ttl: number): Promise<unknown>;
+  lRem(key: string, count: number, value: string): Promise<unknown>;
   lRange(key: string, start: number, stop: number): Promise<unknown>;
   publish(channel: string, message: string): Promise<unknown>;
   subscribe(channel: string, listener: (message: string, channel: string) => void): Promise<unknown>;
@@ -65,6 +66,10 @@ export class NodeRedisDriver implements ClientDriver {
       this.#client.lTrim(key, -count, -1),
       this.#client.pExpire(key, ttl),
     ]);
+  }
+
+  remove(key: string, value: string): Promise<unknown> {
+    return this.#client.lRem(key, -1, value);
   }
 
   async list(key: string): Promise<string[]> {

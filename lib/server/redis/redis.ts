@@ -16,6 +16,8 @@ export interface Redis {
   take(key: string): Promise<string | null>;
   /** Appends to a list of the newest `count` values, which is gone `ttl` milliseconds after the last one. */
   append(key: string, value: string, count: number, ttl: number): Promise<void>;
+  /** `LREM key -1 value`: takes the newest such value out of a list. */
+  remove(key: string, value: string): Promise<void>;
   /** `LRANGE key 0 -1`: what was appended, in order. */
   list(key: string): Promise<string[]>;
   /**

@@ -1,0 +1,47 @@
+import { expect } from "chai";
+import { ConnectionIndex } from "../../lib/server/connection-index.js";
+import type { Marks } from "../../lib/server/selectors.js";
+
+describe("an index of connections", () => {
+  it("selects by each mark, until a connection is taken out", () => {
+    const index = new ConnectionIndex<{ marks: Marks }>();
+    const [one, other, stranger] = [
+      { marks: { sid: "1", identity: "alice", sessionId: "s" } },
+      { marks: { sid: "2", identity: "alice", sessionId: "t" } },
+      { marks: { sid: "3" } },
+    ];
+    for (const connection of [one, other, stranger]) index.add(connection);
+    expect(index.select({ by: "sid", value: "3" })).to.deep.equal([stranger]);
+    expect(index.select({ by: "identity", value: "alice" })).to.deep.equal([one, other]);
+    expect(index.select({ by: "sessionId", value: "t" })).to.deep.equal([other]);
+    for (const by of ["sid", "identity", "sessionId"] as const) {
+      for (const value of ["nobody", "__proto__", "constructor"]) {
+        expect(index.select({ by, value })).to.deep.equal([]);
+      }
+    }
+    index.delete(one);
+    expect(index.select({ by: "identity", value: "alice" })).to.deep.equal([other]);
+    index.delete(other);
+    index.delete(other);
+    expect(index.select({ by: "identity", value: "alice" })).to.deep.equal([]);
+    expect(index.select({ by: "sid", value: "3" })).to.deep.equal([stranger]);
+  });
+
+  it("looks at no connection that is not selected", () => {
+    const index = new ConnectionIndex<{ marks: Marks }>();
+    let looks = 0;
+    for (let i = 0; i < 1000; i++) {
+      const marks = { sid: `sid ${i}`, identity: `user ${i % 100}`, sessionId: `session ${i}` };
+      index.add({
+        get marks() {
+          looks++;
+          return marks;
+        },
+      });
+    }
+    looks = 0;
+    expect(index.select({ by: "sessionId", value: "a stranger's" })).to.deep.equal([]);
+    expect(index.select({ by: "identity", value: "user 7" })).to.have.length(10);
+    expect(looks).to.equal(0);
+  });
+});

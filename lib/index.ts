@@ -10,6 +10,7 @@ export { type ExpiresAt, type Expiring, expiring } from "./server/expiry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type { Health } from "./server/health.js";
 export type { HttpServer } from "./server/http-interception.js";
+export type { LogoutOptions } from "./server/logout.js";
 export type {
   AuthenticationFunction,
   Filter,

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -24,7 +24,6 @@ const DAY = 24 * 60 * 60 * 1000;
 const NUDGE_TIMEOUT = 30_000;
 const DRAIN_TIME = 3000;
 const SHUTDOWN_TIMEOUT = 10_000;
-const LOGGED_OUT = 4001;
 
 const store = makeStore(REDIS_URL);
 
@@ -70,19 +69,14 @@ app.post("/login", express.json({ limit: "1kb" }), (req, res, next) => {
   req.session.regenerate((error) => {
     if (error) return next(error);
     // the property that TokenSocketServer looks for; it becomes the socket's `auth`
-    req.session.auth = { ...user, login: randomUUID() };
+    req.session.auth = { ...user };
     res.json({ user });
   });
 });
 
 app.post("/logout", (req, res, next) => {
-  const { user } = req;
-  req.session.destroy((error) => {
-    if (error) return next(error);
-    // the sockets of this login would stay otherwise
-    if (user) store.tellAll({ logout: user.login }).catch(console.error);
-    res.json({});
-  });
+  // it closes the sockets of this login, too, whichever process they are on
+  tokenServer.logout(req, { reason: "Logged out" }).then(() => res.json({}), next);
 });
 
 // ---- Express handlers that are called over HTTP and over the socket ---------------------------------------
@@ -160,10 +154,9 @@ tokenServer.on("broadcast", () => false);
 // What one process asks of all, since each knows just its own sockets.
 
 await store.connect();
-await store.listen(({ nudge, logout }) => {
+await store.listen(({ nudge }) => {
   for (const socket of tokenServer.sockets()) {
-    if (nudge && socket.auth?.name === nudge.to) passOn(nudge, socket);
-    if (logout && socket.auth?.login === logout) socket.close(LOGGED_OUT, "Logged out");
+    if (socket.auth?.name === nudge.to) passOn(nudge, socket);
   }
 });
 

@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import type { Express, RequestHandler } from "express";
+import type { Express, Request, RequestHandler } from "express";
 import type { Callback } from "../shared/answer.js";
 import {
   AbortedError,
@@ -38,6 +38,7 @@ import type { HttpServer } from "./http-interception.js";
 import { Identities } from "./identities.js";
 import { IdentityRates } from "./identity-rate.js";
 import { IdentityUsages } from "./identity-usage.js";
+import { endSession, type LogoutOptions, sessionIdOf } from "./logout.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -463,6 +464,20 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /**
+   * Logs a user out: ends the request's session, by passport's `req.logout()` where there is one and otherwise by
+   * `req.session.destroy()`, and closes the session's sockets on all servers. Whoever has got a token until the session
+   * was gone is kept out, too.
+   *
+   * @param req a request with a session of express-session
+   * @returns when the session is gone and its sockets are closed, as far as `disconnect` says so
+   * @throws (rejects with) `TypeError` for a request without such a session, or no code and reason; what the session's
+   *   store or passport says, and then the session may still be there; else what `disconnect` rejects with
+   */
+  logout(req: Request, options?: LogoutOptions | null): Promise<void> {
+    return this.#reported("a logout failed", this.#logOut(req, options ?? {}));
+  }
+
+  /**
    * Asks the clients of sockets on all servers for a new token, and the `subscribe` listeners again about the channels
    * that these have joined by themselves. For clients of version 3 only the listeners are asked.
    *
@@ -525,6 +540,17 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     }
     this.#draining ??= this.#drain(timeout);
     return this.#draining;
+  }
+
+  async #logOut(req: Request, options: LogoutOptions): Promise<void> {
+    const { code, reason } = closeReasonOf(options);
+    const selection: Selection = { by: "sessionId", value: sessionIdOf(req) };
+    const revoke = (hasEnded: boolean) =>
+      this.#act(() => this.#peers.disconnect(selection, code, reason, hasEnded), false);
+    // clients come back until the session is gone; what they have got by then is revoked afterwards
+    revoke(false).catch(() => {});
+    await endSession(req, options.regenerate === true);
+    await revoke(true);
   }
 
   async #drain(timeout: number): Promise<void> {
@@ -688,7 +714,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
 
   /** A promise that nobody has to wait for: a failure is reported, and is no unhandled rejection. */
   #watched<T>(context: string, act: () => Promise<T>, needsPubSub = true): Promise<T> {
-    const acting = this.#act(act, needsPubSub);
+    return this.#reported(context, this.#act(act, needsPubSub));
+  }
+
+  #reported<T>(context: string, acting: Promise<T>): Promise<T> {
     acting.catch((error: unknown) => {
       // that a socket has gone in the meantime is no failure of the server's
       if (error instanceof DisconnectedError) this.#reporter.debug(() => `${context}: ${error.message}`);

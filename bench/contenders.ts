@@ -13,6 +13,8 @@ export interface ContenderDefinition {
   readonly framing: FramingName;
   readonly dialect: Dialect;
   readonly features: readonly Feature[];
+  /** The scenarios that it takes part in; absent for all. */
+  readonly scenarios?: readonly string[];
   /** Whose ratio to it is reported. */
   readonly isOurs: boolean;
 }
@@ -85,6 +87,17 @@ export const CONTENDERS: readonly ContenderDefinition[] = [
     framing: "sockjs",
     dialect: "bare",
     features: ["calls"],
+    isOurs: false,
+  },
+  {
+    name: "express",
+    title: "Express over keep-alive HTTP",
+    script: "express.ts",
+    store: "memory",
+    framing: "http",
+    dialect: "http",
+    features: ["route"],
+    scenarios: ["rpc"],
     isOurs: false,
   },
 ];

@@ -38,6 +38,7 @@ export async function run(plan: Plan): Promise<Outcome> {
       const rounds = scenario.isLong ? plan.scale.longRounds : plan.scale.rounds;
       for (let round = 1; round <= rounds; round++) {
         for (const contender of plan.contenders) {
+          if (contender.scenarios && !contender.scenarios.includes(scenario.name)) continue;
           const start = performance.now();
           const error = await runOne(plan, scenario, contender, round, own, redis, publishers);
           const seconds = ((performance.now() - start) / 1000).toFixed(1);

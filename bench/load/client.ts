@@ -1,7 +1,7 @@
 import type { ContenderDefinition } from "../contenders.js";
 import { type Request, SPEECHES, type Speech } from "./dialects.js";
 import { FRAMINGS, type Framing } from "./framing.js";
-import { RawHttp } from "./http.js";
+import { HttpSocket, RawHttp } from "./http.js";
 import { RawSocket, type Receive } from "./socket.js";
 
 /** How long a reply may take, in milliseconds. */
@@ -10,7 +10,7 @@ const PATIENCE = 30_000;
 /** A client of a contender. */
 export class Client {
   readonly speech: Speech;
-  readonly #socket: RawSocket;
+  readonly #socket: RawSocket | HttpSocket;
   readonly #framing: Framing;
   readonly #waiting = new Map<string, { resolve: () => void; reject: (error: Error) => void }>();
   readonly #welcomed: Promise<void> | undefined;
@@ -22,13 +22,14 @@ export class Client {
   onLost: (error: Error) => void = () => {};
 
   static async open(port: number, { framing, dialect }: ContenderDefinition): Promise<Client> {
-    const socket = new RawSocket(port, FRAMINGS[framing].path());
+    const Socket = framing === "http" ? HttpSocket : RawSocket;
+    const socket = new Socket(port, FRAMINGS[framing].path());
     const client = new Client(socket, FRAMINGS[framing], SPEECHES[dialect]);
     await Promise.all([socket.upgraded, client.#welcomed]);
     return client;
   }
 
-  private constructor(socket: RawSocket, framing: Framing, speech: Speech) {
+  private constructor(socket: RawSocket | HttpSocket, framing: Framing, speech: Speech) {
     this.#socket = socket;
     this.#framing = framing;
     this.speech = speech;

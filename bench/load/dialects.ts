@@ -1,7 +1,7 @@
 import { mark, NUMBER_DIGITS } from "../messages.js";
 
-/** The frames of this package's protocol 4 and 3, Socket.IO's, or those of the contenders without features. */
-export type Dialect = "token 4" | "token 3" | "socket.io" | "bare";
+/** The frames of this package's protocol 4 and 3, Socket.IO's, those of the contenders without features, or bodies of requests. */
+export type Dialect = "token 4" | "token 3" | "socket.io" | "bare" | "http";
 
 /** A request, and by what its reply is known. */
 export interface Request {
@@ -97,4 +97,6 @@ export const SPEECHES: Readonly<Record<Dialect, Speech>> = {
   "token 3": token(3),
   "socket.io": socketIO,
   bare,
+  // it has calls alone
+  http: { ...bare, call: (_name, number) => `{"m":"${mark(number)}"}` },
 };

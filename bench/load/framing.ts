@@ -1,16 +1,17 @@
 import { randomUUID } from "node:crypto";
+import type { HttpSocket } from "./http.js";
 import { frame, type RawSocket } from "./socket.js";
 
-export type FramingName = "plain" | "sockjs" | "socket.io";
+export type FramingName = "plain" | "sockjs" | "socket.io" | "http";
 
-/** What lies between a WebSocket's frames and messages. */
+/** What lies between messages and a WebSocket's frames, or an HTTP connection's requests. */
 export interface Framing {
-  /** Where the WebSocket is asked for. */
+  /** Where the WebSocket is asked for, or requests go. */
   path(): string;
   /** The frame that carries one message of ASCII. */
   wrap(message: string): string;
   /** Whether the payload of a frame carries messages; what else it is for is seen to. */
-  carries(socket: RawSocket, buffer: Buffer, start: number, end: number): boolean;
+  carries(socket: RawSocket | HttpSocket, buffer: Buffer, start: number, end: number): boolean;
   /** The messages in the payload of a frame. */
   unwrap(payload: string): string[];
   /** Whether this payload is the first that the server has to send. */
@@ -52,5 +53,13 @@ export const FRAMINGS: Readonly<Record<FramingName, Framing>> = {
     unwrap: (payload) => [payload],
     hasWelcome: true,
     isWelcome: (payload) => payload.startsWith("0"),
+  },
+  http: {
+    path: () => "/route",
+    wrap: (message) => message,
+    carries: () => true,
+    unwrap: (payload) => [payload],
+    hasWelcome: false,
+    isWelcome: () => false,
   },
 };

@@ -22,6 +22,7 @@ const STYLE = `
   .plain { fill: #1a7f37; stroke: #1a7f37; }
   .old { fill: #bc4c00; stroke: #bc4c00; }
   .bare { fill: #8c959f; stroke: #8c959f; }
+  .http { fill: #8250df; stroke: #8250df; }
   .hollow { fill: none; stroke-width: 1.5; }
   @media (prefers-color-scheme: dark) {
     text { fill: #9198a1; }
@@ -31,6 +32,7 @@ const STYLE = `
     .plain { fill: #3fb950; stroke: #3fb950; }
     .old { fill: #f0883e; stroke: #f0883e; }
     .bare { fill: #656c76; stroke: #656c76; }
+    .http { fill: #ab7df8; stroke: #ab7df8; }
     .hollow { fill: none; }
   }
 `;
@@ -45,6 +47,7 @@ interface Marker {
 const MARKERS: readonly Marker[] = [
   { contender: "bare-ws", title: "bare ws", style: "bare", shape: "square" },
   { contender: "bare-sockjs", title: "bare sockjs", style: "bare", shape: "circle" },
+  { contender: "express", title: "Express over HTTP", style: "http", shape: "diamond" },
   { contender: "version-2", title: "version 2.1.11", style: "old", shape: "diamond" },
   { contender: "sockjs-memory", title: "SockJS, embedded store", style: "sockjs hollow", shape: "circle" },
   { contender: "ws-memory", title: "WebSocket, embedded store", style: "plain hollow", shape: "square" },

@@ -92,10 +92,13 @@ export function byRound(
   return spread(ratios);
 }
 
-/** With whom one of ours is compared. */
-export function peersOf({ framing }: ContenderDefinition): string[] {
-  return ["socket.io", "version-2", framing === "sockjs" ? "bare-sockjs" : "bare-ws"];
-}
+/** Those with whom ours are compared: the heading, and the contender's name. */
+export const PEERS: readonly (readonly [title: string, of: (ours: ContenderDefinition) => string])[] = [
+  ["÷ Socket.IO", () => "socket.io"],
+  ["÷ version 2", () => "version-2"],
+  ["÷ bare", ({ framing }) => (framing === "sockjs" ? "bare-sockjs" : "bare-ws")],
+  ["÷ Express", () => "express"],
+];
 
 /** The contenders that were measured in a case. */
 export function contendersOf({ rounds }: CaseResult): ContenderDefinition[] {

@@ -6,26 +6,29 @@ import {
   contendersOf,
   type Metric,
   metricsOf,
-  peersOf,
+  PEERS,
   type Results,
   ratioText,
   type Spread,
   spreadOf,
 } from "./results.js";
 
-const PEERS = ["÷ Socket.IO", "÷ version 2", "÷ bare"];
-
 /** The heading of each column, and a row for each contender. */
 function rowsOf(result: CaseResult): string[][] {
   const metrics = metricsOf(result);
   const [main] = metrics;
   const cpu = metrics.find(({ name }) => name === "cpu");
-  const head = ["", ...metrics.map(({ title }) => title), "server busy", ...PEERS];
-  const rows = contendersOf(result).map((contender) => {
+  const contenders = contendersOf(result);
+  // not each of them has all cases
+  const peers = PEERS.filter(([, nameOf]) =>
+    contenders.some((ours) => ours.isOurs && contenders.some(({ name }) => name === nameOf(ours))),
+  );
+  const head = ["", ...metrics.map(({ title }) => title), "server busy", ...peers.map(([title]) => title)];
+  const rows = contenders.map((contender) => {
     const figures = metrics.map(({ name, digits }) => show(spreadOf(result, contender.name, name), digits));
     const busy = spreadOf(result, contender.name, "busy");
-    const ratios = peersOf(contender).map((peer) =>
-      contender.isOurs && main ? compare(result, contender.name, peer, main, cpu) : "",
+    const ratios = peers.map(([, nameOf]) =>
+      contender.isOurs && main ? compare(result, contender.name, nameOf(contender), main, cpu) : "",
     );
     return [contender.title, ...figures, busy ? `${Math.round(busy.median * 100)} %` : "", ...ratios];
   });

@@ -1,6 +1,9 @@
 import { Calls } from "../load/calls.js";
 import type { Session } from "../session.js";
-import { number, type Scale, type Scenario, type Stage } from "./scenario.js";
+import { number, type Scenario, type Stage } from "./scenario.js";
+
+/** How the names of the cases begin in which an Express handler is called. */
+const ROUTE = "Express route, ";
 
 /** Calls in both directions, of functions that give back what they get. */
 export const rpc: Scenario = {
@@ -9,6 +12,7 @@ export const rpc: Scenario = {
   unit: "call",
   async run(stage) {
     const { contender, scale, withServer } = stage;
+    if (contender.framing === "http") return callByRequests(stage);
     for (const functions of scale.rpc.functions) {
       await withServer({ functions }, async (session) => {
         const clients = await session.logIn(scale.rpc.sockets);
@@ -20,9 +24,7 @@ export const rpc: Scenario = {
         if (functions > 1 || !scale.rpc.others) return;
         if (contender.features.includes("route")) {
           await calls.run("route", most, scale.firstWarmUp);
-          await run(stage, session, "Express route, ", (outstanding, time) =>
-            calls.run("route", outstanding, time),
-          );
+          await run(stage, session, ROUTE, (outstanding, time) => calls.run("route", outstanding, time));
         }
         if (contender.features.includes("calls")) {
           for (const client of clients) client.answer();
@@ -37,14 +39,37 @@ export const rpc: Scenario = {
 };
 
 async function run(
-  { scale, record }: Stage & { scale: Scale },
+  stage: Stage,
   session: Session,
   prefix: string,
   call: (outstanding: number, milliseconds: number) => Promise<number>,
 ): Promise<void> {
+  for (const outstanding of stage.scale.rpc.outstanding) {
+    await measure(stage, session, prefix, outstanding, (time) => call(outstanding, time));
+  }
+}
+
+async function measure(
+  { scale, record }: Stage,
+  session: Session,
+  prefix: string,
+  outstanding: number,
+  call: (milliseconds: number) => Promise<number>,
+): Promise<void> {
+  await call(scale.warmUp);
+  const figures = await session.measure(() => call(scale.time));
+  record(`${prefix}${scale.rpc.sockets} sockets, ${outstanding} outstanding`, figures);
+}
+
+/** Calls the route over HTTP, where each connection has one call outstanding: more of them take more connections. */
+async function callByRequests(stage: Stage): Promise<void> {
+  const { scale, withServer } = stage;
+  if (!scale.rpc.others) return;
   for (const outstanding of scale.rpc.outstanding) {
-    await call(outstanding, scale.warmUp);
-    const figures = await session.measure(() => call(outstanding, scale.time));
-    record(`${prefix}${scale.rpc.sockets} sockets, ${outstanding} outstanding`, figures);
+    await withServer({}, async (session) => {
+      const calls = new Calls(await session.logIn(scale.rpc.sockets * outstanding));
+      await calls.run("route", 1, scale.firstWarmUp);
+      await measure(stage, session, ROUTE, outstanding, (time) => calls.run("route", 1, time));
+    });
   }
 }

@@ -1,7 +1,11 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import { type Caller, Calls } from "../../bench/load/calls.js";
 import { Deliveries, type Receiver } from "../../bench/load/deliveries.js";
 import { SPEECHES } from "../../bench/load/dialects.js";
+import { HttpSocket } from "../../bench/load/http.js";
 import { channelOf, makeMessage, mark } from "../../bench/messages.js";
 import { goalRows } from "../../bench/report/goals.js";
 import { plot } from "../../bench/report/plot.js";
@@ -72,6 +76,36 @@ describe("what the benchmark checks", () => {
       (number: number) => (number === 4 ? [6] : number === 6 ? [4] : [number]),
     ]) {
       expect(await failureOf(deliveriesOf(deliver).saturate(10, 1))).to.match(/has received message/);
+    }
+  });
+
+  it("calls over HTTP, and fails where the answer is no success", async () => {
+    const server = createServer((req, res) => {
+      res.statusCode = req.url === "/route" ? 200 : 404;
+      res.setHeader("Content-Length", req.headers["content-length"] ?? 0);
+      req.pipe(res);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const run = async (path: string) => {
+      const socket = new HttpSocket(port, path);
+      const caller: Caller = {
+        take: undefined,
+        onLost: () => {},
+        speech: SPEECHES.http,
+        send: (message) => socket.write(message),
+      };
+      socket.receive = (buffer, start, end) => caller.take?.(buffer, start, end);
+      socket.onLost = (error) => caller.onLost(error);
+      await socket.upgraded;
+      return failureOf(new Calls([caller]).run("route", 1, 5)).finally(() => socket.close());
+    };
+    try {
+      expect(await run("/route")).to.equal("none");
+      expect(await run("/elsewhere")).to.match(/Not the expected answer: HTTP\/1\.1 404/);
+    } finally {
+      server.close();
+      server.closeAllConnections();
     }
   });
 

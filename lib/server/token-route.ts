@@ -130,7 +130,7 @@ export class TokenRoute<Auth> {
           return `${page}, although the application sends CORS headers: name the origins in options.allowedOrigins`;
         });
       }
-      res.set("Cache-Control", "no-store").status(403).json(FORBIDDEN.body);
+      answerJson(res, FORBIDDEN);
       return false;
     }
     res.set({
@@ -154,27 +154,21 @@ export class TokenRoute<Auth> {
   }
 
   async #serve(parts: TokenRouteParts<Auth>, req: Request, res: Response): Promise<void> {
-    res.set("Cache-Control", "no-store");
-    res.set("X-Content-Type-Options", "nosniff");
+    res.setHeader("X-Content-Type-Options", "nosniff");
     const callback = isJsonp(req) ? req.query.callback : undefined;
     // with cookies, it would hand a token to any page that asks
     if (callback !== undefined && !(isCallbackName(callback) && mayUseJsonp(req, parts.options.jsonp))) {
       parts.reporter.debug(() => "a JSONP request for a token was refused");
-      res.status(403).json(FORBIDDEN.body);
-      return;
+      return answerJson(res, FORBIDDEN);
     }
-    const { status, body } = await this.#answer(parts, req);
-    res.status(status);
+    const answer = await this.#answer(parts, req);
+    const { status, body } = answer;
     if (status === 503 || status === 429) res.set("Retry-After", String(this.#isPaused ? 1 : RETRY_AFTER));
     // on another connection a load balancer has the choice of another server
     if (this.#isPaused) res.set("Connection", "close");
-    if (callback === undefined) {
-      res.json(body);
-    } else {
-      res
-        .type("text/javascript")
-        .send(`/**/ typeof ${callback} === "function" && ${callback}(${JSON.stringify(body)});`);
-    }
+    if (callback === undefined) return answerJson(res, answer);
+    const script = `/**/ typeof ${callback} === "function" && ${callback}(${JSON.stringify(body)});`;
+    answerText(res, status, "text/javascript", script);
   }
 
   async #answer(parts: TokenRouteParts<Auth>, req: Request): Promise<Answer> {
@@ -291,6 +285,21 @@ export class TokenRoute<Auth> {
   }
 }
 
+/**
+ * Answers by Node.js's own means: what an application has put around Express's `res.json`, such as an envelope, is for its
+ * own answers, and an ETag of what may not be stored is of no use.
+ */
+function answerText(res: Response, status: number, type: string, text: string): void {
+  res.statusCode = status;
+  res.setHeader("Cache-Control", "no-store");
+  res.setHeader("Content-Type", `${type}; charset=utf-8`);
+  res.end(text);
+}
+
+function answerJson(res: Response, { status, body }: Answer): void {
+  answerText(res, status, "application/json", JSON.stringify(body));
+}
+
 const parseBody = express.json({ limit: LONGEST_BODY });
 
 /**
@@ -299,8 +308,7 @@ const parseBody = express.json({ limit: LONGEST_BODY });
  */
 function readBody(limit: number): RequestHandler {
   return (req, res, next) => {
-    const refuse = (status: number, error: string) =>
-      res.status(status).set("Cache-Control", "no-store").json({ error });
+    const refuse = (status: number, error: string) => answerJson(res, { status, body: { error } });
     let isLate = false;
     const timer = setTimeout(
       () => {

@@ -93,6 +93,23 @@ for (const version of [5, 4]) {
       expect(first.headers["content-type"]).to.match(/^application\/json/);
     });
 
+    it("answers as ever where the application puts its JSON and its texts into an envelope", async () => {
+      await start({
+        prepare: (app) => {
+          const { json, send } = app.response;
+          app.response.json = function (body) {
+            return json.call(this, { ok: true, data: body });
+          };
+          app.response.send = function (body) {
+            return send.call(this, `<${String(body)}>`);
+          };
+        },
+      });
+      expect((await ask()).body.token).to.match(UUID_V4);
+      const { text } = await ask("?callback=take", { "sec-fetch-site": "same-origin" });
+      expect(text).to.match(/^\/\*\*\/ typeof take/);
+    });
+
     it("is at the path of the option tokenRoute", async () => {
       await start({ options: { tokenRoute: "/elsewhere" } });
       expect((await get(`${application.url}/elsewhere`)).status).to.equal(200);

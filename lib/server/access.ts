@@ -58,9 +58,12 @@ export class Access {
   }
 
   async #askEach(event: string, args: readonly unknown[], nothingAllows: boolean): Promise<Verdict> {
-    for (const listener of this.#emitter.rawListeners(event) as Listener[]) {
-      // taken away meanwhile, or a `once` listener that another request has used up
-      if (!this.#emitter.rawListeners(event).includes(listener)) continue;
+    const asked: Listener[] = [];
+    for (;;) {
+      // those that are there now: one may have taken another's place while an earlier one decided
+      const listener = this.#next(event, asked);
+      if (!listener) return ALLOWED;
+      asked.push(listener);
       const outcome = await this.#askOne(event, listener, args, nothingAllows);
       if (outcome === undefined) {
         this.#reporter.error("access", new Error(`A listener for "${event}" has not answered in time`));
@@ -79,7 +82,17 @@ export class Access {
       const allows = Boolean(value) || (nothingAllows && value === undefined);
       if (!allows) return REFUSED;
     }
-    return ALLOWED;
+  }
+
+  /** The first listener that has not been asked yet. One may listen several times. */
+  #next(event: string, asked: readonly Listener[]): Listener | undefined {
+    const before = [...asked];
+    return (this.#emitter.rawListeners(event) as Listener[]).find((listener) => {
+      const index = before.indexOf(listener);
+      if (index === -1) return true;
+      before.splice(index, 1);
+      return false;
+    });
   }
 
   /** Resolves with nothing where the listener takes too long. */

@@ -1,5 +1,5 @@
 import type { Request, Response } from "express";
-import { type Outcome, RpcError } from "../shared/errors.js";
+import { isError, isRpcError, type Outcome, RpcError } from "../shared/errors.js";
 import { NOT_FOUND } from "../shared/refusals.js";
 import { type ConnectionObserver, RouteConnection } from "./route-connection.js";
 import { type Raised, type RouteErrorHandler, type RouteHandler, runHandlers } from "./route-handlers.js";
@@ -192,13 +192,27 @@ function handlersOf(route: Route): readonly Handler[] {
   return ([route] as unknown[]).flat(Number.POSITIVE_INFINITY) as Handler[];
 }
 
-/** What Express itself gives as an error may name files of the server; the caller sees its status alone. */
+/**
+ * An error is for the caller where it is an `RpcError`, or says `expose: true` as those of http-errors do. Of others that
+ * were given to `next` the caller sees the status, as Express's own handler has it in production; also of what Express
+ * itself gives, which may name files of the server.
+ */
 function outcomeOf({ error, by }: Raised): Outcome {
-  if (by === "next") return { status: "error", error };
-  const status = by === "express" ? statusOf(error) : undefined;
+  if (isRpcError(error)) return { status: "error", error };
+  if (by !== "express" && isExposed(error)) return { status: "error", error };
+  const status = by === "throw" ? undefined : statusOf(error);
   return status !== undefined && status < 500
     ? { status: "error", error: statusError(status) }
     : { status: "failure", error };
+}
+
+/** Says whether an error is meant for the caller by the convention of http-errors. Never throws. */
+function isExposed(error: unknown): boolean {
+  try {
+    return isError(error) && (error as { expose?: unknown }).expose === true;
+  } catch {
+    return false;
+  }
 }
 
 /** The HTTP status that an error carries. */

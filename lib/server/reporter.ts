@@ -1,4 +1,5 @@
 import { isError } from "../shared/errors.js";
+import { ReportRate } from "./report-rate.js";
 
 /** Any console-like logger: the console, pino, winston. Each call gets one string. */
 export interface Logger {
@@ -20,6 +21,9 @@ export class Reporter {
   /** Hands an error to the application's listeners; false where there are none. */
   readonly #emitError: (error: Error, context: string) => boolean;
 
+  readonly #rate = new ReportRate((kind, times) =>
+    this.#write("error", `${kind} (${times} more times within a second)`),
+  );
   #lastOutage: { readonly message: string; readonly time: number } | undefined;
 
   constructor(logger: Logger, debugging: boolean, emitError: (error: Error, context: string) => boolean) {
@@ -28,8 +32,12 @@ export class Reporter {
     this.#emitError = emitError;
   }
 
-  /** Tells the application of something that has failed: its `error` listeners, or without one the log. */
+  /**
+   * Tells the application of something that has failed: its `error` listeners, or without one the log. Of what fails again
+   * and again in one second it tells how often that was.
+   */
   error(context: string, cause: unknown): void {
+    if (!this.#rate.admits(`${context}: ${messageOf(cause)}`)) return;
     const error = isError(cause) ? cause : new Error(`${context}: ${describe(cause)}`, { cause });
     if (!this.#tell(error, context)) this.#write("error", `${context}: ${describe(cause)}`);
   }
@@ -70,6 +78,15 @@ export class Reporter {
     } catch {
       // there is nowhere left to tell
     }
+  }
+}
+
+/** The message of an error, whose getters may throw. */
+function messageOf(cause: unknown): string {
+  try {
+    return isError(cause) ? String(cause.message) : typeof cause;
+  } catch {
+    return "an error that cannot be read";
   }
 }
 

@@ -43,8 +43,13 @@ export function ask(
   };
   const fail = (error: unknown) => answer({ status: "failure", error });
   const succeed = (value: unknown, isAnswer?: boolean) => {
-    // a stream is an answer also of a function that declares the callback for the sake of what comes after it
-    if (byCallback && !isStream(value)) return;
+    try {
+      // a stream is an answer also of a function that declares the callback for the sake of what comes after it
+      if (byCallback && !isStream(value)) return;
+    } catch (error) {
+      // a getter of what was returned has thrown
+      return fail(error);
+    }
     if (value === undefined && (settled || !isAnswer)) return;
     answer({ status: "result", value });
   };

@@ -1144,8 +1144,12 @@ describe("auth frames out of order", () => {
     client.send(auth(2, await scene.application.token()));
     client.send({ ...call(3), req: "x".repeat(600) });
     await received();
-    const second = holdAuthentication();
+    // a listener that came before the first decision has ended would be asked in that one, too
+    const held = new Promise<ReturnType<typeof holdAuthentication>>((resolve) =>
+      tokenServer.once("authenticated", () => resolve(holdAuthentication())),
+    );
     first.accept();
+    const second = await held;
     await second.waiting;
     client.send({ ...call(4), req: "x".repeat(600) });
     await received();

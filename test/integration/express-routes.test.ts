@@ -15,7 +15,7 @@ import { useFakeTimers } from "sinon";
 import { ExpressRoutes, type Route, type RunningRoute } from "../../lib/server/express-routes.js";
 import { DEFAULT_LIMITS } from "../../lib/server/options.js";
 import type { Socket } from "../../lib/server/socket.js";
-import type { Outcome } from "../../lib/shared/errors.js";
+import { type Outcome, RpcError } from "../../lib/shared/errors.js";
 import { NOT_FOUND } from "../../lib/shared/refusals.js";
 
 const express4 = createRequire(import.meta.url)("express4") as typeof express5;
@@ -1021,11 +1021,45 @@ describe("Express routes", () => {
           }
         });
 
-        it("give an error on purpose by next", async () => {
+        it("fail by what they give to next", async () => {
           for (const error of [boom, "text", { code: 5 }, ["a"], 5]) {
             const outcome = await outcomeOf(app, (_req, _res, next) => next(error));
-            expect(outcome).to.deep.equal({ status: "error", error });
+            expect(outcome).to.deep.equal({ status: "failure", error });
           }
+        });
+
+        it("fail by what a router throws, or is rejected with", async () => {
+          const router = (express as unknown as { Router(): import("express").Router }).Router();
+          router.use(fail);
+          const wrapped: Route = (_req, _res, next) => void Promise.reject(boom).catch(next);
+          for (const route of [router, wrapped]) {
+            expect(await outcomeOf(app, route as Route)).to.deep.equal({ status: "failure", error: boom });
+          }
+        });
+
+        it("give an error on purpose that says expose, or is an RpcError, by next or by a throw", async () => {
+          const exposed = Object.assign(new Error("Sold out"), { status: 409, expose: true });
+          for (const error of [exposed, new RpcError("No")]) {
+            expect(await outcomeOf(app, (_req, _res, next) => next(error))).to.deep.equal({
+              status: "error",
+              error,
+            });
+            const thrown = await outcomeOf(app, () => {
+              throw error;
+            });
+            expect(thrown).to.deep.equal({ status: "error", error });
+          }
+        });
+
+        it("give the status alone of an error that has one and does not say expose", async () => {
+          for (const expose of [undefined, false, "yes"]) {
+            const error = Object.assign(new Error("select * from secret"), { status: 409, expose });
+            const outcome = await outcomeOf(app, (_req, _res, next) => next(error));
+            expect(JSON.stringify(outcome)).to.include("Conflict").and.not.include("secret");
+          }
+          const error = Object.assign(new Error("secret"), { status: 500, expose: false });
+          const outcome = await outcomeOf(app, (_req, _res, next) => next(error));
+          expect(outcome).to.deep.equal({ status: "failure", error });
         });
 
         it("fail by a throw or a rejection", async () => {
@@ -1068,7 +1102,7 @@ describe("Express routes", () => {
           expect(await outcomeOf(app, [fail, passError])).to.deep.equal({ status: "failure", error: boom });
           const other = new Error("other");
           const replace = (_error: unknown, _req: Request, _res: Response, next: NextFunction) => next(other);
-          expect(await outcomeOf(app, [fail, replace])).to.deep.equal({ status: "error", error: other });
+          expect(await outcomeOf(app, [fail, replace])).to.deep.equal({ status: "failure", error: other });
         });
 
         it("go on after an error handler that has mended things", async () => {

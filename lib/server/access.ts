@@ -7,6 +7,9 @@ import type { GuardEvents } from "./events.js";
 import type { Limits } from "./options.js";
 import type { Reporter } from "./reporter.js";
 
+/** How often guards are asked about one request whose rights become others again and again. */
+export const MOST_DECISIONS = 10;
+
 /** What the listeners have decided; `error` is what the client may see of a refusal. */
 export type Verdict = { readonly allowed: true } | { readonly allowed: false; readonly error: unknown };
 
@@ -40,6 +43,11 @@ export class Access {
   close(): void {
     this.#deadlines.limit(undefined);
     this.#authenticationDeadlines.limit(undefined);
+  }
+
+  /** Says whether anybody guards a kind of request. */
+  guards(event: keyof GuardEvents<unknown>): boolean {
+    return this.#emitter.listenerCount(event) > 0;
   }
 
   /** Decides on a client's request; at once where nobody listens. */

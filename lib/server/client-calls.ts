@@ -10,14 +10,15 @@ import {
   type Protocol,
   type RequestHead,
 } from "../shared/protocol.js";
-import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, type Refusal, TIMED_OUT } from "../shared/refusals.js";
-import type { Access, Verdict } from "./access.js";
+import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, TIMED_OUT } from "../shared/refusals.js";
+import { type Access, MOST_DECISIONS, type Verdict } from "./access.js";
 import type { Deadlines } from "./deadlines.js";
 import type { Dispatcher } from "./dispatcher.js";
 import type { RunningRoute } from "./express-routes.js";
 import type { Limits } from "./options.js";
 import { dispose, OutgoingStream } from "./outgoing-stream.js";
 import type { Reporter } from "./reporter.js";
+import { Review } from "./review.js";
 import type { Socket } from "./socket.js";
 import type { Turns } from "./turns.js";
 
@@ -39,6 +40,8 @@ export interface Caller<Auth> {
   readonly socket: Socket<Auth>;
   readonly protocol: Protocol;
   readonly closed: boolean;
+  /** Another number when the client's rights may have become others. */
+  readonly rights: number;
   send(frame: string): void;
   /** Resolves when the client has taken most of what was sent; nothing where it has. */
   room(): Promise<void> | undefined;
@@ -48,18 +51,41 @@ export interface Caller<Auth> {
 /** A client's own id of a call, and so of the stream that answers it. */
 type CallId = string | number;
 
-/** A call that has not been answered yet, or that a stream answers. */
-interface Call {
+/**
+ * A call that has not been answered yet, or that a stream answers. It keeps nothing of what it was called with but its
+ * text, and that only where guards may be asked about it again: as JSON's values it would take many times its bytes.
+ */
+class Call {
   readonly head: RequestHead;
   readonly path: string;
-  isSettled: boolean;
-  /** Absent while the listeners decide. */
+  /** How long its request was. */
+  readonly bytes: number;
+  /** What it was called with, as JSON; undefined where there are no guards. */
+  json: string | undefined;
+  isSettled = false;
+  /** Absent while the guards decide. */
   running: RunningRoute | undefined;
   stream: OutgoingStream | undefined;
   /** Set when nobody waits for it any more, which may be before it is known to run. */
-  isAborted: boolean;
+  isAborted = false;
+  readonly #onExpired: (call: Call) => void;
+
+  constructor(head: RequestHead, path: string, bytes: number, onExpired: (call: Call) => void) {
+    this.head = head;
+    this.path = path;
+    this.bytes = bytes;
+    this.#onExpired = onExpired;
+  }
+
   /** Called when it has had its time. */
-  expire(): void;
+  expire(): void {
+    this.#onExpired(this);
+  }
+
+  /** What it was called with, anew. */
+  get data(): unknown {
+    return this.json === undefined ? undefined : JSON.parse(this.json);
+  }
 }
 
 /** The calls of one client that are under way. */
@@ -70,6 +96,9 @@ export class ClientCalls<Auth> {
   readonly #calls = new Set<Call>();
   /** Those that are answered by a stream. */
   readonly #streaming = new Map<CallId, Call>();
+  /** The bytes of their requests. */
+  #bytes = 0;
+  #review: Review<Call> | undefined;
 
   constructor(caller: Caller<Auth>, parts: CallParts<Auth>) {
     this.#caller = caller;
@@ -81,41 +110,72 @@ export class ClientCalls<Auth> {
     return this.#calls.size === 0;
   }
 
-  /** Asks the listeners, runs what the path names, and answers once. */
-  begin(head: RequestHead, path: string, data: unknown): void {
-    const { access, dispatcher, functionDeadlines, limits } = this.#parts;
-    const { socket } = this.#caller;
-    const { auth } = socket;
-    if (this.#calls.size + this.#streaming.size >= limits.callsInFlight)
+  /** Asks the guards, runs what the path names, and answers once. `bytes` is how long the request was. */
+  begin(head: RequestHead, path: string, data: unknown, bytes: number): void {
+    const { functionDeadlines, limits } = this.#parts;
+    const count = this.#calls.size + this.#streaming.size;
+    if (count >= limits.callsInFlight || (count > 0 && this.#bytes + bytes > limits.callBytes))
       return this.#caller.refuse(head, BUSY);
-    const call: Call = {
-      head,
-      path,
-      isSettled: false,
-      running: undefined,
-      stream: undefined,
-      isAborted: false,
-      expire: () => {
-        this.#settle(call, { status: "error", error: TIMED_OUT });
-        abort(call);
-      },
-    };
-    const request = { rpc: path, req: data };
-    const proceed = (verdict: Verdict) => {
-      if (this.#caller.closed || call.isSettled) return;
-      if (!verdict.allowed) return this.#settle(call, { status: "error", error: verdict.error });
-      call.running = dispatcher.dispatch({ path, data: request.req, socket, auth }, (outcome) =>
-        this.#settle(call, outcome),
-      );
-      // the function may have closed the socket, or have answered with a stream that was refused
-      if (this.#caller.closed || call.isAborted) call.running?.abort();
-    };
-    const verdict = access.decide("rpc", socket, request);
-    if (verdict instanceof Promise) void verdict.then(proceed);
-    else proceed(verdict);
+    const call = new Call(head, path, bytes, this.#expire);
+    this.#ask(call, data);
     if (call.isSettled || this.#caller.closed) return;
     this.#calls.add(call);
+    this.#bytes += bytes;
     functionDeadlines.add(call);
+  }
+
+  readonly #expire = (call: Call): void => {
+    this.#settle(call, { status: "error", error: TIMED_OUT });
+    abort(call);
+  };
+
+  /** Runs a call when the guards allow it. They are asked again where the rights may have become others meanwhile. */
+  #ask(call: Call, data: unknown, times = 1): void {
+    const { socket, rights } = this.#caller;
+    // one call has one identity, whatever becomes of the socket's
+    const { auth } = socket;
+    const request = { rpc: call.path, req: data };
+    if (this.#parts.access.guards("rpc")) call.json ??= JSON.stringify(data);
+    const verdict = this.#parts.access.decide("rpc", socket, request);
+    const goOn = (decided: Verdict) => {
+      if (this.#caller.closed || call.isSettled) return;
+      if (!decided.allowed) return this.#settle(call, { status: "error", error: decided.error });
+      if (this.#caller.rights === rights) return this.#dispatch(call, request.req, auth);
+      if (times === MOST_DECISIONS) return this.#settle(call, { status: "error", error: BUSY });
+      this.#ask(call, call.data, times + 1);
+    };
+    if (verdict instanceof Promise) void verdict.then(goOn);
+    else goOn(verdict);
+  }
+
+  #dispatch(call: Call, data: unknown, auth: Auth): void {
+    const { socket } = this.#caller;
+    call.running = this.#parts.dispatcher.dispatch({ path: call.path, data, socket, auth }, (outcome) =>
+      this.#settle(call, outcome),
+    );
+    // the function may have closed the socket, or have answered with a stream that was refused
+    if (this.#caller.closed || call.isAborted) call.running?.abort();
+  }
+
+  /** Asks the guards again about all calls that run, streams among them, and ends those that they refuse. */
+  review(): void {
+    if (!this.#parts.access.guards("rpc")) return;
+    this.#review ??= new Review((call) => this.#askAgain(call));
+    this.#review.add([...this.#calls, ...this.#streaming.values()].filter(({ running }) => running));
+  }
+
+  async #askAgain(call: Call): Promise<void> {
+    if (this.#caller.closed || !this.#isUnderWay(call)) return;
+    const request = { rpc: call.path, req: call.data };
+    const verdict = await this.#parts.access.decide("rpc", this.#caller.socket, request);
+    if (verdict.allowed || this.#caller.closed || !this.#isUnderWay(call)) return;
+    if (call.stream) return this.endStream(call.head.uuid, errorForWire(verdict.error));
+    this.#settle(call, { status: "error", error: verdict.error });
+    abort(call);
+  }
+
+  #isUnderWay(call: Call): boolean {
+    return this.#calls.has(call) || this.#streaming.get(call.head.uuid as CallId) === call;
   }
 
   /** Ends what the client does not wait for any more. */
@@ -135,11 +195,13 @@ export class ClientCalls<Auth> {
 
   /** Tells all of them that nobody waits any more. */
   end(): void {
+    this.#review?.clear();
     for (const call of [...this.#calls, ...this.#streaming.values()]) {
       this.#forget(call);
       abort(call);
     }
     this.#streaming.clear();
+    this.#bytes = 0;
   }
 
   #settle(call: Call, outcome: Outcome): void {
@@ -160,7 +222,9 @@ export class ClientCalls<Auth> {
   }
 
   #forget(call: Call): void {
-    if (this.#calls.delete(call)) this.#parts.functionDeadlines.delete(call);
+    if (!this.#calls.delete(call)) return;
+    this.#bytes -= call.bytes;
+    this.#parts.functionDeadlines.delete(call);
   }
 
   #fail({ head, path }: Call, how: string, error: unknown): void {
@@ -177,7 +241,7 @@ export class ClientCalls<Auth> {
       return caller.refuse(call.head, caller.protocol === PROTOCOL ? INVALID_REQUEST : IS_STREAM);
     }
     const end = (frame: string) => {
-      this.#streaming.delete(id);
+      this.#forgetStream(id);
       caller.send(frame);
     };
     call.stream = new OutgoingStream(items, {
@@ -192,16 +256,23 @@ export class ClientCalls<Auth> {
       late: (error) => this.#late(call, error),
     });
     this.#streaming.set(id, call);
+    this.#bytes += call.bytes;
     caller.send(encodeStreamReply(call.head));
   }
 
   /** Ends a stream, if there is one, before its own end. */
-  endStream(id: unknown, error: Refusal): void {
-    const call = this.#streaming.get(id as CallId);
+  endStream(id: unknown, error: unknown): void {
+    const call = this.#forgetStream(id as CallId);
     if (!call) return;
-    this.#streaming.delete(id as CallId);
     this.#caller.send(encodeStreamError(id as CallId, error));
     abort(call);
+  }
+
+  #forgetStream(id: CallId): Call | undefined {
+    const call = this.#streaming.get(id);
+    if (call) this.#bytes -= call.bytes;
+    this.#streaming.delete(id);
+    return call;
   }
 
   /** What comes too late is for nobody; a stream of it is to know, and a failure is still one. */

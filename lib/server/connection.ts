@@ -3,10 +3,12 @@ import { CLOSE, type CloseReason } from "../shared/close-codes.js";
 import { errorForWire, failureForWire, type Outcome } from "../shared/errors.js";
 import { type CallOptions, PendingCalls } from "../shared/pending-calls.js";
 import {
+  ALL_CHANNEL,
   type ClientFrame,
   encodeAccepted,
   encodeCall,
   encodeErrorReply,
+  encodeJson,
   encodeReply,
   INVALID_MESSAGE_REPLY,
   isReservedChannel,
@@ -30,12 +32,11 @@ import {
   TOO_MANY_CHANNELS,
   UNAVAILABLE,
 } from "../shared/refusals.js";
-import type { Verdict } from "./access.js";
-import { ChannelReview } from "./channel-review.js";
+import { MOST_DECISIONS, type Verdict } from "./access.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ConnectionIndex } from "./connection-index.js";
-import type { ServerEvents } from "./events.js";
+import type { GuardEvents, ServerEvents } from "./events.js";
 import { compareClocks, onExpired, timeLeft } from "./expiry.js";
 import { FrameRate } from "./frame-rate.js";
 import type { Identities, Presented } from "./identities.js";
@@ -43,6 +44,7 @@ import type { IdentityUsage, IdentityUsages } from "./identity-usage.js";
 import { Lanes } from "./lanes.js";
 import { Outbox, type OutboxOwner, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
+import { Review } from "./review.js";
 import type { Revocations } from "./revocations.js";
 import type { Marks } from "./selectors.js";
 import type { Droppable } from "./slow-readers.js";
@@ -64,6 +66,8 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
     event: E,
     ...args: ServerEvents<Auth>[E]
   ) => void;
+  /** Says whether the application listens to such an event. */
+  readonly hears: (event: "published" | "broadcasted") => boolean;
   /** Called when a connection that is in presents another token. */
   readonly onAuthenticating: (connection: Connection<Auth>) => void;
   /** Called when a connection is in. */
@@ -99,13 +103,15 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   #usage: IdentityUsage | undefined;
   /** Takes back that the connection is closed when its identity has expired. */
   #stayOpen: () => void = stayOpen;
-  /** Frames that came while authenticating, and their bytes in sum. */
-  #waiting: { readonly frame: ClientFrame; readonly bytes: number }[] = [];
+  /** Messages that came while authenticating, or too fast, and their bytes in sum. They wait as texts, which take less. */
+  #waiting: WaitingMessage[] = [];
   #waitingBytes = 0;
   /** Made when needed, so that an idle connection costs little. */
   #calls: PendingCalls | undefined;
   #clientCalls: ClientCalls<Auth> | undefined;
   #requests: Lanes | undefined;
+  /** The bytes of the channel requests that wait for guards or Redis. */
+  #requestBytes = 0;
   /** How many messages Redis has been given and has not taken yet. */
   #publishing = 0;
   #memberships: Lanes | undefined;
@@ -119,7 +125,9 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   #joined = 0;
   /** Those of them that the server has joined it to, which are not for the listeners to take back. */
   #granted: Set<string> | undefined;
-  #review: ChannelReview | undefined;
+  #review: Review<string> | undefined;
+  /** How often its rights may have become others. */
+  #rights = 0;
   /** Whether the client was asked to go. */
   #isLeaving = false;
 
@@ -163,6 +171,16 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   /** Since when its identity is known, by the steady clock. Without one it is known by its `sid` alone, which is never new. */
   get knownSince(): number {
     return this.#identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Another number when its rights may have become others: what was decided before has to be asked about again. */
+  get rights(): number {
+    return this.#rights + this.#parts.pubsub.emptied;
+  }
+
+  /** Has whatever is being decided asked about again. */
+  reconsider(): void {
+    this.#rights++;
   }
 
   /** Joins and leaves, in order for each channel. */
@@ -215,11 +233,18 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     if (this.#usage) this.#usage.channels += more;
   }
 
-  /** Asks the listeners again for each channel that the client has joined by itself, and takes back what they refuse. */
-  reviewChannels(): void {
-    const requested = Object.keys(this.channels).filter((channel) => this.hasRequested(channel));
+  /** Asks the guards again for all that the client does by itself, and ends what they refuse. */
+  #reviewRights(): void {
+    this.reconsider();
+    this.#reviewChannels(Object.keys(this.channels));
+    this.#clientCalls?.review();
+  }
+
+  /** Asks the guards again for those of these channels that the client has joined by itself. */
+  #reviewChannels(channels: readonly string[]): void {
+    const requested = channels.filter((channel) => this.hasRequested(channel));
     if (requested.length === 0) return;
-    this.#review ??= new ChannelReview(
+    this.#review ??= new Review(
       (channel) => new Promise((resolve) => this.#lanes.run(channel, () => this.#ask(channel).then(resolve))),
     );
     this.#review.add(requested);
@@ -228,7 +253,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   /** Asks the client for a new identity, where it knows how, and the listeners about its channels. */
   refresh(): true {
     if (this.#protocol === PROTOCOL) this.send(REFRESH);
-    this.reviewChannels();
+    this.#reviewRights();
     return true;
   }
 
@@ -324,20 +349,21 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     if (this.#state === "connecting") return this.#begin(frame);
     // the application may be waiting for just this answer before it accepts the client
     const mayPass = (this.#state === "open" && this.#waiting.length === 0) || frame.type === "answer";
-    if (mayPass && this.#mayServe()) return this.#handle(frame);
-    this.#wait(frame, typeof message === "string" ? Buffer.byteLength(message) : 0);
+    if (mayPass && this.#mayServe()) return this.#handle(frame, lengthOf(message));
+    this.#wait(message, frame.type === "answer");
     this.#serveWaiting();
   }
 
   /** The first frame has to authenticate; what is no frame at all gets another chance. */
   #begin(frame: ClientFrame): void {
-    if (frame.type === "auth") return this.#handle(frame);
+    if (frame.type === "auth") return this.#handle(frame, 0);
     if (frame.type !== "invalidMessage") return this.#forbid(frame.head);
     if (!this.#rate.take()) return this.close(CLOSE.tooManyFrames);
-    this.#handle(frame);
+    this.#handle(frame, 0);
   }
 
-  #handle(frame: ClientFrame): void {
+  /** `bytes` is how long the frame was. */
+  #handle(frame: ClientFrame, bytes: number): void {
     switch (frame.type) {
       case "invalidMessage":
         return this.send(INVALID_MESSAGE_REPLY);
@@ -351,7 +377,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
         });
         return;
       case "call":
-        return this.#call(frame);
+        return this.#call(frame, bytes);
       case "ping":
         if (!this.#parts.ping) return this.refuse(frame.head, NOT_FOUND);
         return this.send(encodeReply(frame.head, { message: "pong" }));
@@ -359,15 +385,17 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
       case "unsubscribe":
       case "publish":
         if (isReservedChannel(frame.channel)) return this.refuse(frame.head, FORBIDDEN);
-        if (this.#admits(frame.head)) this.#lanes.run(frame.channel, () => this.#onChannel(frame));
-        return;
+        if (!this.#admits(frame.head, bytes)) return;
+        this.#requestBytes += bytes;
+        return this.#lanes.run(frame.channel, () => this.#letGo(bytes, this.#onChannel(frame)));
       case "broadcast":
-        if (this.#admits(frame.head)) this.#lanes.runAll(() => this.#onBroadcast(frame));
-        return;
+        if (!this.#admits(frame.head, bytes)) return;
+        this.#requestBytes += bytes;
+        return this.#lanes.runAll(() => this.#letGo(bytes, this.#onBroadcast(frame)));
       case "cancel":
-        return this.#cancel(frame);
+        return this.#cancel(frame, bytes);
       case "credit":
-        return this.#grant(frame);
+        return this.#grant(frame, bytes);
       case "answer":
         if (frame.answer.ok) this.#calls?.resolve(frame.fid, frame.answer.data);
         else this.#calls?.reject(frame.fid, remoteError(frame.answer.error));
@@ -375,13 +403,21 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     }
   }
 
-  #wait(frame: ClientFrame, bytes: number): void {
+  /** Takes note that a channel request needs its data no more once it has been carried out. */
+  #letGo(bytes: number, done: void | Promise<void>): void | Promise<void> {
+    if (done) return done.then(() => this.#letGo(bytes, undefined));
+    this.#requestBytes -= bytes;
+  }
+
+  #wait(message: unknown, isAnswer: boolean): void {
     const { framesWaiting, bytesWaiting } = this.#parts.limits;
+    const text = typeof message === "string" ? message : undefined;
+    const bytes = text === undefined ? 0 : Buffer.byteLength(text);
     this.#waitingBytes += bytes;
     if (this.#waiting.length >= framesWaiting || this.#waitingBytes > bytesWaiting) {
       return this.close(CLOSE.tooManyFrames);
     }
-    this.#waiting.push({ frame, bytes });
+    this.#waiting.push({ text, bytes, isAnswer });
   }
 
   async #authenticate({ head, token, nonce, protocol }: AuthFrame): Promise<void> {
@@ -420,7 +456,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
       this.#identify(identity);
     }
     this.#open(head, protocol);
-    if (!isFirst) this.reviewChannels();
+    if (!isFirst) this.#reviewRights();
     this.#serveWaiting();
   }
 
@@ -477,13 +513,13 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     for (;;) {
       // one of them may be another `auth` frame, for which all but the answers go on waiting
       const isOpen = this.#state === "open";
-      const index = isOpen ? 0 : this.#waiting.findIndex(({ frame }) => frame.type === "answer");
+      const index = isOpen ? 0 : this.#waiting.findIndex(({ isAnswer }) => isAnswer);
       const next = this.#waiting[index];
       if (!next) return;
       if (!this.#mayServe()) return this.#pauseWaiting();
       this.#waiting.splice(index, 1);
       this.#waitingBytes -= next.bytes;
-      this.#handle(next.frame);
+      this.#handle(parseClientFrame(next.text, this.#parts.limits), next.bytes);
     }
   }
 
@@ -513,22 +549,24 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     this.#endPause = () => clearTimeout(timer);
   }
 
-  #call({ head, path, data }: CallFrame): void {
+  #call({ head, path, data }: CallFrame, bytes: number): void {
     this.#parts.reporter.debug(() => `${this.socket.sid} calls ${nameOf(head)}`);
     this.#clientCalls ??= new ClientCalls(this, this.#parts);
-    this.#clientCalls.begin(head, path, data);
+    this.#clientCalls.begin(head, path, data, bytes);
   }
 
   /** Ends a call that the client does not wait for any more. Clients of version 3 know nothing of that. */
-  #cancel({ head, req, call }: CancelFrame): void {
-    if (this.#protocol !== PROTOCOL) return this.#call({ type: "call", head, path: "_cancel", data: req });
+  #cancel({ head, req, call }: CancelFrame, bytes: number): void {
+    if (this.#protocol !== PROTOCOL)
+      return this.#call({ type: "call", head, path: "_cancel", data: req }, bytes);
     this.#clientCalls?.cancel(call);
     this.#acknowledge(head);
   }
 
   /** Sends further items of a stream. Clients of version 3 have none. */
-  #grant({ head, req, call, items }: CreditFrame): void {
-    if (this.#protocol !== PROTOCOL) return this.#call({ type: "call", head, path: "_credit", data: req });
+  #grant({ head, req, call, items }: CreditFrame, bytes: number): void {
+    if (this.#protocol !== PROTOCOL)
+      return this.#call({ type: "call", head, path: "_credit", data: req }, bytes);
     if (items === undefined) {
       this.#clientCalls?.endStream(call, INVALID_REQUEST);
       return this.refuse(head, INVALID_REQUEST);
@@ -548,11 +586,13 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   }
 
   /** Whether a channel request can be taken on; it has been answered where not. */
-  #admits(head: RequestHead): boolean {
+  #admits(head: RequestHead, bytes: number): boolean {
+    const { framesWaiting, bytesWaiting } = this.#parts.limits;
+    const count = this.#lanes.waiting + this.#publishing;
+    const isFull = count >= framesWaiting || (count > 0 && this.#requestBytes + bytes > bytesWaiting);
     if (!this.#parts.pubsub.enabled) this.refuse(head, PUBSUB_OFF);
-    else if (this.#lanes.waiting + this.#publishing >= this.#parts.limits.framesWaiting) {
-      this.refuse(head, BUSY);
-    } else return true;
+    else if (isFull) this.refuse(head, BUSY);
+    else return true;
     return false;
   }
 
@@ -565,11 +605,15 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   }
 
   #onMembership({ type, head, channel, req }: MembershipFrame): void | Promise<void> {
-    const { access, pubsub } = this.#parts;
-    return this.#decided(access.decide(type, this.socket, { channel }), head, () => {
-      if (type === "unsubscribe") return this.#carryOut(head, pubsub.leave(this, channel));
-      return this.#join(head, channel, req);
-    });
+    return this.#decide(
+      type,
+      () => ({ channel }),
+      head,
+      () => {
+        if (type === "unsubscribe") return this.#carryOut(head, this.#parts.pubsub.leave(this, channel));
+        return this.#join(head, channel, req);
+      },
+    );
   }
 
   async #join(head: RequestHead, channel: string, req: JsonObject): Promise<void> {
@@ -579,66 +623,87 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     if (!hasRoom) return this.refuse(head, TOO_MANY_CHANNELS);
     this.#joining++;
     this.#countRequested(1);
+    const { rights } = this;
     await this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
     this.#joining--;
     this.#countRequested(-1);
+    // its right may have been lost while Redis was asked
+    if (!this.closed && this.rights !== rights) this.#reviewChannels([channel]);
   }
 
   /** Publishes what the channel's schema has made of a message. */
   #onPublish({ head, channel }: PublishFrame, checked: Outcome): void | Promise<void> {
-    const { access, pubsub, exposeErrors, reporter } = this.#parts;
+    const { pubsub, exposeErrors, reporter } = this.#parts;
     if (this.closed) return;
     if (checked.status === "error") return this.refuse(head, errorForWire(checked.error));
     if (checked.status === "failure") {
       reporter.error(`the schema of ${JSON.stringify(channel)} failed`, checked.error);
       return this.refuse(head, failureForWire(checked.error, exposeErrors));
     }
-    const request = { channel, data: checked.value };
-    return this.#decided(access.decide("publish", this.socket, request), head, () =>
-      this.#publish(
-        head,
-        () => pubsub.publish(channel, request.data),
-        () => this.#parts.notify("published", this.socket, { channel, data: request.data }),
-      ),
+    const ask = () => ({ channel, data: checked.value });
+    return this.#decide("publish", ask, head, (request) =>
+      this.#publish(head, "published", request, (json) => pubsub.publishJson(channel, json)),
     );
   }
 
   #onBroadcast({ head, data }: BroadcastFrame): void | Promise<void> {
-    const { access, pubsub } = this.#parts;
-    const request = { data };
-    return this.#decided(access.decide("broadcast", this.socket, request), head, () =>
-      this.#publish(
-        head,
-        () => pubsub.broadcast(request.data),
-        () => this.#parts.notify("broadcasted", this.socket, request),
-      ),
+    const { pubsub } = this.#parts;
+    const ask = () => ({ data });
+    return this.#decide("broadcast", ask, head, (request) =>
+      this.#publish(head, "broadcasted", request, (json) => pubsub.publishJson(ALL_CHANNEL, json)),
     );
   }
 
-  /** Goes on when the listeners allow it; at once where there are none. */
-  #decided(
-    verdict: Verdict | Promise<Verdict>,
+  /**
+   * Goes on when the guards allow it; at once where there are none. They are asked again where the rights may have become
+   * others while they decided.
+   */
+  #decide<E extends "subscribe" | "unsubscribe" | "publish" | "broadcast">(
+    event: E,
+    makeRequest: () => GuardEvents<Auth>[E][1],
     head: RequestHead,
-    allowed: () => void | Promise<void>,
+    allowed: (request: GuardEvents<Auth>[E][1]) => void | Promise<void>,
+    times = 1,
   ): void | Promise<void> {
-    if (verdict instanceof Promise) return verdict.then((decided) => this.#decided(decided, head, allowed));
-    if (this.closed) return;
-    if (!verdict.allowed) return this.refuse(head, verdict.error);
-    return allowed();
+    const request = makeRequest();
+    const { rights } = this;
+    const goOn = (verdict: Verdict): void | Promise<void> => {
+      if (this.closed) return;
+      if (!verdict.allowed) return this.refuse(head, verdict.error);
+      if (this.rights === rights) return allowed(request);
+      if (times === MOST_DECISIONS) return this.refuse(head, BUSY);
+      return this.#decide(event, makeRequest, head, allowed, times + 1);
+    };
+    const verdict = this.#parts.access.decide(event, this.socket, request);
+    return verdict instanceof Promise ? verdict.then(goOn) : goOn(verdict);
   }
 
-  /** Hands a message to Redis. What comes next need not wait: the Redis client keeps the order. */
-  #publish(head: RequestHead, publish: () => Promise<void>, then: () => void): void {
-    let publishing: Promise<void>;
+  /**
+   * Hands a message to Redis, and keeps nothing of it but its text until Redis has taken it. What comes next need not wait,
+   * since the Redis client keeps the order.
+   */
+  #publish(
+    head: RequestHead,
+    event: "published" | "broadcasted",
+    { data, ...rest }: { readonly channel?: string; readonly data: unknown },
+    publish: (json: string) => Promise<void>,
+  ): void {
+    const { hears, notify, reporter } = this.#parts;
+    let json: string;
     try {
-      publishing = publish();
+      json = encodeJson(data);
     } catch (error) {
-      this.#parts.reporter.error("a publish listener has left a message that is no JSON", error);
+      reporter.error("a publish listener has left a message that is no JSON", error);
       return this.refuse(head, INTERNAL_ERROR);
     }
     this.#publishing++;
-    void this.#carryOut(head, publishing.then(then)).then(() => {
+    this.#requestBytes += json.length;
+    const published = publish(json).then(() => {
+      if (hears(event)) notify(event, this.socket, { ...rest, data: JSON.parse(json) } as never);
+    });
+    void this.#carryOut(head, published).then(() => {
       this.#publishing--;
+      this.#requestBytes -= json.length;
     });
   }
 
@@ -674,6 +739,18 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     if (this.#usage) this.#parts.identityUsages.leave(this.#usage);
     this.#parts.onClosed(this);
   }
+}
+
+/** A message that waits. */
+interface WaitingMessage {
+  /** Absent where the message was no text. */
+  readonly text: string | undefined;
+  readonly bytes: number;
+  readonly isAnswer: boolean;
+}
+
+function lengthOf(message: unknown): number {
+  return typeof message === "string" ? message.length : 0;
 }
 
 /** Says whether a message has more bytes than that. A UTF-16 code unit has three at most, so that most need no count. */

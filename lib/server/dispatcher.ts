@@ -37,8 +37,10 @@ export class Dispatcher<Auth> {
 
   /** Runs what the path names, the controller's function before a route, and settles once. */
   dispatch(call: RouteCall<Auth>, settle: (outcome: Outcome) => void): RunningRoute | undefined {
+    // not the call, with all that it was called with
+    const { path } = call;
     const late = (outcome: Outcome) =>
-      this.#reporter.error(`${JSON.stringify(call.path)} went on after its answer`, lateError(outcome));
+      this.#reporter.error(`${JSON.stringify(path)} went on after its answer`, lateError(outcome));
     try {
       const found = this.#find(call.path);
       if (!found) settle(NOWHERE);

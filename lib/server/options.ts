@@ -107,6 +107,12 @@ export interface Limits {
    */
   unauthenticatedConnections: number;
   /**
+   * Connections at once of one address that have not authenticated, where `attach` was called; more are answered 429.
+   * Addresses of IPv6 count by /64. Default a tenth of `unauthenticatedConnections`, and 16 at least. A higher one lets fewer
+   * addresses keep users out, a lower one keeps out many users behind one address who come at once.
+   */
+  unauthenticatedConnectionsPerIp: number;
+  /**
    * Bytes of unfinished messages of those that have not authenticated, all together, where `attach` was called. Past it,
    * whoever sends on and has more than an equal share is closed with 4413. Default 33,554,432. A higher one lets strangers
    * take more memory, a lower one lets them keep out those whose first message comes in pieces.
@@ -149,6 +155,12 @@ export interface Limits {
    * requests"; likewise the calls of one client that the server makes. Default 1000. `Infinity`: no limit.
    */
   callsInFlight: number;
+  /**
+   * Characters in the requests of a socket's calls that are under way, its streams among them, past which further ones are
+   * refused with "Too many requests". Default 4,194,304. What functions are called with stays in memory as long as they
+   * use it, and takes several times that. `Infinity`: no limit.
+   */
+  callBytes: number;
   /** Channels that a socket may be in by its own doing; further ones are refused. Default 1000. `Infinity`: no limit. */
   channelsPerSocket: number;
   /**
@@ -432,6 +444,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   messageBytes: 65_536,
   bodyTimeout: 20_000,
   unauthenticatedConnections: 10_000,
+  unauthenticatedConnectionsPerIp: 1000,
   unauthenticatedBytes: 33_554_432,
   channelNameLength: 256,
   tokenLength: 8192,
@@ -443,6 +456,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   frameBurst: 1000,
   identityFramesPerSecond: Number.POSITIVE_INFINITY,
   callsInFlight: 1000,
+  callBytes: 4_194_304,
   channelsPerSocket: 1000,
   channelsPerIdentity: Number.POSITIVE_INFINITY,
   connectionsPerIp: Number.POSITIVE_INFINITY,
@@ -457,12 +471,16 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   routeResponseBytes: 16_777_216,
 };
 
+/** Connections of one address that may be unauthenticated in any case: a browser opens several. */
+const LEAST_SHARE = 16;
+
 /** The limits that `Infinity` turns off. */
 const MAY_BE_OFF: ReadonlySet<string> = new Set<keyof Limits>([
   "framesPerSecond",
   "frameBurst",
   "identityFramesPerSecond",
   "callsInFlight",
+  "callBytes",
   "channelsPerSocket",
   "channelsPerIdentity",
   "connectionsPerIp",
@@ -558,7 +576,10 @@ function resolveLimits(given: object | undefined): Limits {
       throw new TypeError(`options.limits.${name} must be ${bound.expected}, not ${show(value)}`);
     }
   }
-  return { ...DEFAULT_LIMITS, ...limits };
+  const { unauthenticatedConnections = DEFAULT_LIMITS.unauthenticatedConnections } =
+    limits as Partial<Limits>;
+  const unauthenticatedConnectionsPerIp = Math.max(LEAST_SHARE, Math.ceil(unauthenticatedConnections / 10));
+  return { ...DEFAULT_LIMITS, unauthenticatedConnectionsPerIp, ...limits };
 }
 
 /** The options that are there, inherited ones included. */

@@ -1,3 +1,4 @@
+import { addressKey } from "./address.js";
 import { Counts } from "./counts.js";
 import type { HttpRefusal } from "./http-refusal.js";
 import type { Limits } from "./options.js";
@@ -5,35 +6,47 @@ import type { Limits } from "./options.js";
 const TOO_MANY: HttpRefusal = { status: 429, reason: "Too many connections", retryAfter: 5 };
 const FULL: HttpRefusal = { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 };
 
-/** The places of connections: how many each IP has, and how many there are that have not authenticated. */
+type PlaceLimits = Pick<
+  Limits,
+  "connectionsPerIp" | "unauthenticatedConnections" | "unauthenticatedConnectionsPerIp"
+>;
+
+/** The places of connections: how many each address has, and how many there are that have not authenticated. */
 export class PendingConnections {
-  readonly #limits: Pick<Limits, "connectionsPerIp" | "unauthenticatedConnections">;
-  readonly #perIp: Counts;
+  readonly #limits: PlaceLimits;
+  readonly #perAddress: Counts;
+  /** Those that have not authenticated. A unix socket has no address, and so no share either. */
+  readonly #strangersPerAddress: Counts;
   #unauthenticated = 0;
 
-  constructor(limits: Pick<Limits, "connectionsPerIp" | "unauthenticatedConnections">) {
+  constructor(limits: PlaceLimits) {
     this.#limits = limits;
-    this.#perIp = new Counts(limits.connectionsPerIp);
+    this.#perAddress = new Counts(limits.connectionsPerIp);
+    this.#strangersPerAddress = new Counts(limits.unauthenticatedConnectionsPerIp);
   }
 
   /** Takes a place for a connection that is about to open, or says why there is none. */
   open(ip: string): PendingConnection | HttpRefusal {
-    if (!this.#perIp.hasRoom(ip)) return TOO_MANY;
+    const address = addressKey(ip);
+    if (!this.#perAddress.hasRoom(address)) return TOO_MANY;
+    if (address !== "" && !this.#strangersPerAddress.hasRoom(address)) return TOO_MANY;
     if (this.#unauthenticated >= this.#limits.unauthenticatedConnections) return FULL;
-    this.#perIp.add(ip);
+    this.#perAddress.add(address);
+    if (address !== "") this.#strangersPerAddress.add(address);
     this.#unauthenticated++;
-    return new PendingConnection(ip, this);
+    return new PendingConnection(address, this);
   }
 
   /** Takes note that one more has authenticated. */
-  authenticated(): void {
+  authenticated({ address }: PendingConnection): void {
     this.#unauthenticated--;
+    this.#strangersPerAddress.delete(address);
   }
 
   /** Gives a place back. */
-  leave({ ip, isAuthenticated }: PendingConnection): void {
-    if (!isAuthenticated) this.#unauthenticated--;
-    this.#perIp.delete(ip);
+  leave(connection: PendingConnection): void {
+    if (!connection.isAuthenticated) this.authenticated(connection);
+    this.#perAddress.delete(connection.address);
   }
 }
 
@@ -47,15 +60,16 @@ type State = "verifying" | "entering" | "inside" | "gone";
 
 /** A connection that may come, or is there, and its place. */
 export class PendingConnection {
-  readonly ip: string;
+  /** The key by which the address is counted. */
+  readonly address: string;
   /** What `verifyConnection` has handed on. */
   data: unknown;
   state: State = "verifying";
   isAuthenticated = false;
   readonly #all: PendingConnections;
 
-  constructor(ip: string, all: PendingConnections) {
-    this.ip = ip;
+  constructor(address: string, all: PendingConnections) {
+    this.address = address;
     this.#all = all;
   }
 
@@ -63,7 +77,7 @@ export class PendingConnection {
   authenticated(): void {
     if (this.isAuthenticated || this.state === "gone") return;
     this.isAuthenticated = true;
-    this.#all.authenticated();
+    this.#all.authenticated(this);
   }
 
   /** Gives its place back. */

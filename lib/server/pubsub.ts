@@ -70,6 +70,10 @@ export class PubSub<Auth> {
   readonly #parts: PubSubParts<Auth>;
   readonly #hub = new Hub<Connection<Auth>>();
   readonly #subscriptions = new Map<string, Subscription>();
+  /** The sockets whose join waits for Redis, by channel. */
+  readonly #joining = new Map<string, Set<Connection<Auth>>>();
+  /** How often a channel was emptied here. */
+  #emptied = 0;
   /** What to do when a command of this server's own has come back and has been carried out. */
   readonly #echoes = new Map<string, () => void>();
   #closed = false;
@@ -117,7 +121,12 @@ export class PubSub<Auth> {
 
   /** Publishes; resolves when Redis has taken the message. `data` is checked and encoded at once. */
   publish(channel: string, data: unknown): Promise<void> {
-    return this.#parts.publisher.publish(this.#nameInRedis(channel), encodeJson(data)).then(() => {});
+    return this.publishJson(channel, encodeJson(data));
+  }
+
+  /** Publishes a message that is encoded. */
+  publishJson(channel: string, json: string): Promise<void> {
+    return this.#parts.publisher.publish(this.#nameInRedis(channel), json).then(() => {});
   }
 
   /** Publishes on every channel that a socket of some server has joined. */
@@ -139,7 +148,7 @@ export class PubSub<Auth> {
     return this.#inOrder(connection, channel, async () => {
       const isNew = !this.#hub.has(connection, channel);
       if (isNew) {
-        await this.#acquire(channel);
+        await this.#whileJoining(connection, channel, () => this.#acquire(channel));
         if (connection.closed || this.#closed) {
           this.#release(channel);
           throw new DisconnectedError();
@@ -285,8 +294,30 @@ export class PubSub<Auth> {
       );
   }
 
+  /** How often a channel was emptied here: a join that was allowed before that is to be asked about again. */
+  get emptied(): number {
+    return this.#emptied;
+  }
+
+  async #whileJoining(
+    connection: Connection<Auth>,
+    channel: string,
+    join: () => Promise<void>,
+  ): Promise<void> {
+    const joining = this.#joining.get(channel) ?? new Set();
+    this.#joining.set(channel, joining.add(connection));
+    try {
+      await join();
+    } finally {
+      joining.delete(connection);
+      if (joining.size === 0) this.#joining.delete(channel);
+    }
+  }
+
   async #emptyHere(channel: string): Promise<void> {
-    const members = [...this.#hub.members(channel)];
+    this.#emptied++;
+    // a leave comes after the join that waits
+    const members = [...this.#hub.members(channel), ...(this.#joining.get(channel) ?? [])];
     await Promise.allSettled(members.map((connection) => this.leave(connection, channel)));
   }
 

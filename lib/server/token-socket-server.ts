@@ -235,6 +235,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       pubsub: this.#pubsub,
       reporter,
       notify: (event, ...args) => this.#notify(event, ...args),
+      hears: (event) => this.listenerCount(event) > 0,
       functionDeadlines: new Deadlines(limits.functionTimeout),
       onAuthenticating: (connection) => this.#unauthenticated.add(connection),
       onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
@@ -419,7 +420,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   unsubscribe(socket: PendingSocket, channel: string): Promise<void> {
     return this.#watched(`unsubscribing from ${JSON.stringify(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
-      await this.#pubsub.leave(this.#identified(socket), channel);
+      const connection = this.#identified(socket);
+      // a join that a guard is about to allow is to be asked about again
+      connection.reconsider();
+      await this.#pubsub.leave(connection, channel);
     });
   }
 

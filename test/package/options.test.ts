@@ -237,10 +237,13 @@ describe("a limit", () => {
     it(`${name} takes a positive whole number and leaves the others as they are`, () => {
       // some need to know whom they are for
       const identify = () => "alice";
-      expect(resolveOptions({ identify, limits: { [name]: 7 } }).limits).to.deep.equal({
-        ...DEFAULT_LIMITS,
-        [name]: 7,
-      });
+      const { limits } = resolveOptions({ identify, limits: { [name]: 7 } });
+      // the one limit that goes with another
+      if (name === "unauthenticatedConnections") {
+        expect(limits.unauthenticatedConnectionsPerIp).to.equal(16);
+        limits.unauthenticatedConnectionsPerIp = DEFAULT_LIMITS.unauthenticatedConnectionsPerIp;
+      }
+      expect(limits).to.deep.equal({ ...DEFAULT_LIMITS, [name]: 7 });
       for (const value of [undefined, null]) {
         expect(resolveOptions({ limits: { [name]: value } }).limits).to.deep.equal(DEFAULT_LIMITS);
       }

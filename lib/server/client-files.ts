@@ -14,13 +14,15 @@ export class ClientFiles {
   readonly #routes: object[] = [];
   /** The path of the client under the name that holds its hash; undefined where the build has made none. */
   readonly url: string | undefined;
+  /** The path of SockJS's client; undefined likewise. */
+  readonly sockjsPath: string | undefined;
 
   /** `path` is that of the client, and ends with ".js". */
   constructor(app: Express, path: string) {
     this.#app = app;
     const folder = path.slice(0, path.lastIndexOf("/") + 1);
     this.url = this.#serve(path, "client.js");
-    this.#serve(`${folder}sockjs.js`, "sockjs.js");
+    this.sockjsPath = this.#serve(`${folder}sockjs.js`, "sockjs.js") && `${folder}sockjs.js`;
   }
 
   /** Takes the files out of service. */

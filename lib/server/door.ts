@@ -95,10 +95,15 @@ export class Door {
   }
 
   /** Serves a SockJS server's clients on an HTTP server, behind this door: WebSockets by `ws`, and the rest by SockJS. */
-  attach(httpServer: HttpServer, socketServer: SockJSServer, options: SockJSOptions): void {
+  attach(
+    httpServer: HttpServer,
+    socketServer: SockJSServer,
+    options: SockJSOptions & { readonly prefix: string },
+    scriptPath: string | undefined,
+  ): void {
     const { bundles, heartbeats, reporter } = this.#parts;
     const { prefix, limits, webSocket } = this.#parts.options;
-    const handlers = new SockJSHandlers(socketServer, options, reporter);
+    const handlers = new SockJSHandlers(socketServer, options, scriptPath, reporter);
     const webSockets = handlers.hasWebSockets
       ? new WebSockets({
           prefix,
@@ -152,7 +157,10 @@ export class Door {
       req: this.#expressRequest(req),
       target,
       isUpgrade: false,
-      serve: () => this.#passBody(target, req, res, () => handlers.serve(req, res)),
+      serve: () => {
+        if (target.kind === "iframe" && !handlers.hasIframe) return refuseRequest(res, NOT_FOUND);
+        this.#passBody(target, req, res, () => handlers.serve(req, res));
+      },
       onEnd: (listener) => this.#onEnd(req.socket, res, listener),
       refuse: (refusal) => refuseRequest(res, refusal),
     });

@@ -120,6 +120,11 @@ export interface Limits {
   unauthenticatedBytes: number;
   /** UTF-16 code units in a channel's name; a request with a longer one is answered "Invalid request". Default 256. */
   channelNameLength: number;
+  /**
+   * UTF-16 code units in a request's `uuid`, which each answer and each item of a stream repeats; a request with a longer one
+   * is answered "Invalid request", without it. Default 256.
+   */
+  idLength: number;
   /** UTF-16 code units in a token that `verifyToken` gets; a longer one is refused. Default 8192. */
   tokenLength: number;
   /** UTF-16 code units in an RPC path; a longer one is answered "Function not found". Default 256. */
@@ -447,6 +452,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   unauthenticatedConnectionsPerIp: 1000,
   unauthenticatedBytes: 33_554_432,
   channelNameLength: 256,
+  idLength: 256,
   tokenLength: 8192,
   pathLength: 256,
   framesWaiting: 1000,

@@ -7,6 +7,9 @@ import type { SockJSOptions, SockJSServer } from "./socket.js";
 /** SockJS's own default, in milliseconds. */
 const HEARTBEAT_DELAY = 25_000;
 
+/** How the URL begins of the script that SockJS's page for iframes loads by default. */
+const FOREIGN_SCRIPT = "https://cdn.jsdelivr.net/npm/sockjs-client@";
+
 /** What stands for a session's id in a path: whoever knows that can speak for the session. */
 const SESSION = /(\/[^/.\s]+\/)[^/.\s]+(?=\/(?:xhr|jsonp|eventsource|htmlfile|websocket))/g;
 
@@ -14,16 +17,35 @@ const SESSION = /(\/[^/.\s]+\/)[^/.\s]+(?=\/(?:xhr|jsonp|eventsource|htmlfile|we
 export class SockJSHandlers {
   readonly #emitter = new EventEmitter();
   readonly #options: SockJSOptions;
+  readonly #hasIframe: boolean;
 
-  /** `options` are those of `installHandlers`, beside the SockJS server's own. */
-  constructor(server: SockJSServer, options: SockJSOptions, reporter: Reporter) {
-    this.#options = { ...optionsOf(server), ...options };
+  /**
+   * `options` are those of `installHandlers`, beside the SockJS server's own. `scriptPath` is where the application serves
+   * SockJS's client, if it does: by default SockJS has its page for iframes load it from another host, without a check.
+   */
+  constructor(
+    server: SockJSServer,
+    options: SockJSOptions & { readonly prefix: string },
+    scriptPath: string | undefined,
+    reporter: Reporter,
+  ) {
+    const own = optionsOf(server);
+    this.#options = { ...own, ...options };
+    const isForeign = String(this.#options.sockjs_url ?? FOREIGN_SCRIPT).startsWith(FOREIGN_SCRIPT);
+    this.#hasIframe = !isForeign || scriptPath !== undefined;
+    const script = isForeign &&
+      scriptPath !== undefined && { sockjs_url: relativeTo(options.prefix, scriptPath) };
     const log = (severity: string, line: string) => {
       const text = `SockJS: ${line.replace(SESSION, "$1…")}`;
       if (severity === "error") reporter.warn(text);
       else reporter.debug(() => text);
     };
-    server.installHandlers(this.#emitter as HttpServer, { log, ...options });
+    server.installHandlers(this.#emitter as HttpServer, { log, ...options, ...script });
+  }
+
+  /** Whether the page for iframes may be served: not where it would load a script of another host. */
+  get hasIframe(): boolean {
+    return this.#hasIframe;
   }
 
   /** Whether there are to be WebSockets. */
@@ -40,6 +62,12 @@ export class SockJSHandlers {
   serve(req: IncomingMessage, res: ServerResponse): void {
     this.#emitter.emit("request", req, res);
   }
+}
+
+/** A path as seen from a page right below a prefix; proxies may have put more before both. */
+function relativeTo(prefix: string, path: string): string {
+  const levels = prefix.split("/").length - 1;
+  return `${"../".repeat(levels)}${path.slice(1)}`;
 }
 
 /** A SockJS server's own options. */

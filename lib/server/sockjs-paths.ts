@@ -8,6 +8,8 @@ export type Target =
   | { readonly kind: "send"; readonly session: string }
   /** It opens a WebSocket. */
   | { readonly kind: "websocket"; readonly framing: Framing }
+  /** It asks for the page by which SockJS's client goes round the same-origin policy of old browsers. */
+  | { readonly kind: "iframe" }
   /** It is none of SockJS's, or asks about it: `/info`, for instance. */
   | { readonly kind: "other" }
   /** It has what may mean one thing here and another one to SockJS. */
@@ -25,11 +27,13 @@ export class SockJSPaths {
   readonly #covered: RegExp;
   readonly #transport: RegExp;
   readonly #webSocket: RegExp;
+  readonly #iframe: RegExp;
 
   constructor(prefix: string) {
     this.#covered = new RegExp(`^${prefix}([/].+|[/]?)$`);
     this.#transport = new RegExp(`^${prefix}/[^/.]+/(?<session>[^/.]+)/(?<transport>\\w+)/?$`);
     this.#webSocket = new RegExp(`^${prefix}(?<session>/[^/.]+/[^/.]+)?/websocket/?$`);
+    this.#iframe = new RegExp(`^${prefix}/iframe[0-9-.a-z_]*.html/?$`);
   }
 
   /** Undefined for what SockJS leaves to others. */
@@ -39,6 +43,7 @@ export class SockJSPaths {
     if (!PLAIN.test(path)) return { kind: "malformed" };
     const webSocket = this.#webSocket.exec(path);
     if (webSocket) return { kind: "websocket", framing: webSocket.groups?.session ? "sockjs" : "plain" };
+    if (this.#iframe.test(path)) return { kind: "iframe" };
     const { session = "", transport = "" } = this.#transport.exec(path)?.groups ?? {};
     // SockJS keeps its sessions in a plain object, takes what that inherits for one, and never answers
     if (session in Object.prototype) return { kind: "malformed" };

@@ -303,7 +303,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   attach(httpServer: HttpServer, sockjsOptions?: SockJSOptions | null): void {
     if (this.#closing) throw new Error("The server has been shut down");
     checkHttpServer(httpServer);
-    this.#door.attach(httpServer, this.#socketServer, this.#handlerOptions(sockjsOptions ?? {}));
+    const options = this.#handlerOptions(sockjsOptions ?? {});
+    this.#door.attach(httpServer, this.#socketServer, options, this.#clientFiles?.sockjsPath);
   }
 
   /**
@@ -647,7 +648,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     });
   }
 
-  #handlerOptions(given: SockJSOptions): SockJSOptions {
+  #handlerOptions(given: SockJSOptions): SockJSOptions & { readonly prefix: string } {
     if (typeof given !== "object" || Array.isArray(given)) {
       throw new TypeError("sockjsOptions must be an object of SockJS's options");
     }

@@ -74,6 +74,8 @@ export interface FrameLimits {
   readonly jsonDepth: number;
   /** UTF-16 code units in a channel's name. */
   readonly channelNameLength: number;
+  /** UTF-16 code units in a request's `uuid`, which comes back with each of its answers. */
+  readonly idLength: number;
 }
 
 /** A JSON object as `JSON.parse` makes it: own properties only. */
@@ -85,9 +87,13 @@ const INVALID_MESSAGE: ClientFrame = { type: "invalidMessage" };
 export function parseClientFrame(message: unknown, limits: FrameLimits): ClientFrame {
   const frame = parseJsonObject(message, limits.jsonDepth);
   if (!frame) return INVALID_MESSAGE;
-  const head: RequestHead = { rpc: frame.rpc, uuid: isId(frame.uuid) ? frame.uuid : undefined };
+  const isTooLong = typeof frame.uuid === "string" && frame.uuid.length > limits.idLength;
+  const head: RequestHead = {
+    rpc: frame.rpc,
+    uuid: isId(frame.uuid) && !isTooLong ? frame.uuid : undefined,
+  };
   const invalid: ClientFrame = { type: "invalidRequest", head };
-  if (typeof frame.rpc !== "string") return invalid;
+  if (typeof frame.rpc !== "string" || isTooLong) return invalid;
   const { req } = frame;
   switch (frame.rpc) {
     case "auth":

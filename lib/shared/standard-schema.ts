@@ -41,6 +41,12 @@ type Checked =
 /** How many issues are told; there may be one for each item of a long array. */
 export const MOST_ISSUES = 100;
 
+/** Characters of all issues together, of one message, and of one step of a path: an issue may repeat what was sent. */
+const LONGEST_ISSUES = 10_000;
+const LONGEST_MESSAGE = 1000;
+const LONGEST_STEP = 100;
+const MOST_STEPS = 50;
+
 /** Says whether a value is a schema. */
 export function isStandardSchema(value: unknown): value is StandardSchema {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
@@ -63,15 +69,24 @@ export function describeIssues(issues: readonly Issue[]): string {
 
 function checkedOf(result: StandardResult<unknown>): Checked {
   if (!result.issues) return { valid: true, value: result.value };
-  return { valid: false, issues: result.issues.slice(0, MOST_ISSUES).map(issueOf) };
+  const issues: Issue[] = [];
+  let length = 0;
+  for (const one of result.issues.slice(0, MOST_ISSUES)) {
+    const issue = issueOf(one);
+    length += issue.message.length + issue.path.join(".").length;
+    // the first one is told in any case
+    if (issues.length > 0 && length > LONGEST_ISSUES) break;
+    issues.push(issue);
+  }
+  return { valid: false, issues };
 }
 
 function issueOf({ message, path = [] }: StandardIssue): Issue {
   return {
-    message: String(message),
-    path: path.map((step) => {
+    message: String(message).slice(0, LONGEST_MESSAGE),
+    path: path.slice(0, MOST_STEPS).map((step) => {
       const key = typeof step === "object" ? step.key : step;
-      return typeof key === "number" ? key : String(key);
+      return typeof key === "number" ? key : String(key).slice(0, LONGEST_STEP);
     }),
   };
 }

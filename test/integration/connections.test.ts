@@ -187,6 +187,22 @@ for (const version of [5, 4]) {
         expect(await knock()).to.deep.equal([101]);
       });
 
+      it("of one address that have not authenticated are answered 429, while others are let in", async () => {
+        await start(
+          { limits: { unauthenticatedConnectionsPerIp: 2 } },
+          { prepare: (app) => app.set("trust proxy", "loopback") },
+        );
+        const network = (host: string) => ({ "x-forwarded-for": `2001:db8:1:2::${host}` });
+        for (const host of ["1", "2"]) expect(await knock(network(host))).to.deep.equal([101]);
+        expect(await knock(network("3"))).to.deep.equal([429, "Too many connections"]);
+        for (const other of ["2001:db8:1:3::1", "10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2:8080"]) {
+          expect(await knock({ "x-forwarded-for": other }), other).to.deep.equal([101]);
+        }
+        expect(await knock({ "x-forwarded-for": "10.0.0.1" })).to.deep.equal([429, "Too many connections"]);
+        sockets[0]?.close();
+        await until(async () => (await knock(network("4")))[0] === 101);
+      });
+
       it("for one IP are told apart behind a proxy that is trusted", async () => {
         await start(
           { limits: { connectionsPerIp: 1 } },

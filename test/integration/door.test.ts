@@ -183,6 +183,31 @@ describe("the door", () => {
       expect(application.tokenServer.sockets()).to.deep.equal([]);
     });
 
+    it("has SockJS's page for iframes load SockJS from here, as seen from below the prefix", async () => {
+      for (const prefix of ["/sockets", "/a/b"]) {
+        const application = await start({ options: { prefix } });
+        const page = `${application.url}${prefix}/iframe.html`;
+        const [, script = ""] = /<script src="([^"]*)"/.exec(await (await fetch(page)).text()) ?? [];
+        expect(script).not.to.match(/^(https?:)?\/\//);
+        const response = await fetch(new URL(script, page));
+        expect([response.status, (await response.text()).includes("bootstrap_iframe")]).to.deep.equal([
+          200,
+          true,
+        ]);
+      }
+    });
+
+    it("serves no page that loads a script of another host, unless it was told so", async () => {
+      const none = await start({ options: { serveClient: false } });
+      expect((await fetch(`${none.url}/sockets/iframe-1.html`)).status).to.equal(404);
+      const told = await start({
+        options: { serveClient: false },
+        sockjs: { sockjs_url: "https://own.example/sockjs.js" },
+      });
+      const page = await (await fetch(`${told.url}/sockets/iframe.html`)).text();
+      expect(page).to.include('src="https://own.example/sockjs.js"');
+    });
+
     it("refuses paths that can be read in two ways", async () => {
       const application = await start();
       for (const path of ["/sockets/1\\a\\xhr", "/sockets/1/a'b/xhr", "/sockets/1/a|b/xhr"]) {

@@ -94,6 +94,16 @@ describe("a procedure", () => {
     expect(resp).to.deep.equal({ id: 5 });
   });
 
+  it("answers with no more of the issues than fits, though they repeat what was sent", async () => {
+    const key = "k".repeat(60_000);
+    const issues = Array.from({ length: 100 }, (_, index) => ({ message: key, path: [key, index] }));
+    const input = { "~standard": { version: 1 as const, vendor: "by hand", validate: () => ({ issues }) } };
+    const client = await start({ read: procedure({ input, handler: () => 1 }) });
+    const { error } = await client.request({ rpc: "read" });
+    expect(error).to.have.nested.property("data.issues[0].path[1]", 0);
+    expect(JSON.stringify(error).length).to.be.below(12_000);
+  });
+
   for (const [kind, input] of [
     ["answers at once", idSchema],
     ["takes a while", slowIdSchema],

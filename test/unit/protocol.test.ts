@@ -22,7 +22,7 @@ import {
 } from "../../lib/shared/protocol.js";
 import { FORBIDDEN } from "../../lib/shared/refusals.js";
 
-const LIMITS: FrameLimits = { jsonDepth: 16, channelNameLength: 32 };
+const LIMITS: FrameLimits = { jsonDepth: 16, idLength: 256, channelNameLength: 32 };
 
 const parse = (frame: unknown): ClientFrame => parseClientFrame(JSON.stringify(frame), LIMITS);
 
@@ -36,6 +36,16 @@ const anyText = () =>
 const ids = () => fc.oneof(anyText(), fc.integer(), fc.constant(undefined));
 
 describe("parseClientFrame", () => {
+  it("takes no uuid that is too long to be repeated", () => {
+    expect(parse({ rpc: "a", uuid: "x".repeat(256) })).to.have.nested.property("head.uuid", "x".repeat(256));
+    for (const rpc of ["a", "_subscribe", "auth"]) {
+      expect(parse({ rpc, uuid: "x".repeat(257), req: { channel: "c" } })).to.deep.equal({
+        type: "invalidRequest",
+        head: { rpc, uuid: undefined },
+      });
+    }
+  });
+
   it("never throws, whatever the text", () => {
     fc.assert(
       fc.property(fc.oneof(anyText(), fc.json()), (text) => {

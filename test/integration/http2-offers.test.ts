@@ -14,6 +14,8 @@ describe("A request that offers HTTP/2", () => {
 
   beforeEach(async () => {
     application = await Application.start({
+      // a busy machine may take a while between two polls
+      sockjs: { disconnect_delay: 2000 },
       prepare: (app) => {
         app.get("/things", (req, res) => void setImmediate(() => res.send(`things of ${req.headers.host}`)));
         app.post(

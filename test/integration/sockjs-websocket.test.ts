@@ -141,7 +141,8 @@ describe("SockJS's WebSocket", () => {
     });
 
     it("beside a session of the same id over HTTP, which is another one", async () => {
-      await start();
+      // a busy machine may take a while between two polls
+      await start({ sockjs: { disconnect_delay: 2000 } });
       const session = `${application.url}/sockets/000/session`;
       const poll = async () => (await fetch(`${session}/xhr`, { method: "POST" })).text();
       expect(await poll()).to.equal("o\n");

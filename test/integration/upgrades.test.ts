@@ -27,6 +27,9 @@ import { WIRE_TRANSPORTS, WireClient } from "../support/wire-client.js";
 
 const options: TokenSocketServerOptions = { socketController: { echo: (_auth, data) => data } };
 
+/** A busy machine may take a while between two polls. */
+const SLOW = { disconnect_delay: 2000 };
+
 /** Paths of SockJS: its page, what it tells of itself, and its transports. */
 const PATHS = [
   "/sockets",
@@ -47,7 +50,7 @@ describe("A server beside others", () => {
   });
 
   const start = async (given: ApplicationOptions = {}) => {
-    const application = await Application.start({ options, ...given });
+    const application = await Application.start({ options, sockjs: SLOW, ...given });
     cleanups.push(() => application.stop());
     return application;
   };
@@ -57,7 +60,7 @@ describe("A server beside others", () => {
     const server = new TokenSocketServer(
       application.app,
       memoryRedis(),
-      sockjs.createServer({ log: () => {}, disconnect_delay: 200 }),
+      sockjs.createServer({ log: () => {}, ...SLOW }),
       { ...options, ...more },
     );
     cleanups.push(() => server.shutdown());

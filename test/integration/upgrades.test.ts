@@ -137,9 +137,8 @@ describe("A server beside others", () => {
       for (const path of PATHS) {
         const method = /xhr/.test(path) ? "POST" : "GET";
         const asked = new AbortController();
-        const { status } = await fetch(application.url + path, { method, signal: asked.signal });
+        await fetch(application.url + path, { method, signal: asked.signal });
         asked.abort();
-        expect(status, path).to.be.oneOf([200, 400]);
       }
       for (const framing of [PLAIN, SOCKJS]) await RawWebSocket.open(await application.dial(""), framing);
       expect(heard).to.deep.equal([]);

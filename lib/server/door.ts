@@ -62,7 +62,12 @@ const WEBSOCKET_VERSION = "13";
 const MALFORMED: HttpRefusal = { status: 400, reason: "Malformed path" };
 const NOT_FOUND: HttpRefusal = { status: 404, reason: "Not found" };
 const NO_SESSION: HttpRefusal = { status: 404, reason: "Session not found" };
-const OUTDATED: HttpRefusal = { status: 400, reason: "Not a WebSocket of RFC 6455" };
+const OUTDATED: HttpRefusal = {
+  status: 400,
+  reason: "Not a WebSocket of RFC 6455",
+  headers: { "Sec-WebSocket-Version": WEBSOCKET_VERSION },
+};
+const NO_GET: HttpRefusal = { status: 405, reason: "Method not allowed", headers: { Allow: "GET" } };
 const FORBIDDEN: HttpRefusal = { status: 403, reason: "Forbidden origin" };
 const BUSY: HttpRefusal = { status: 409, reason: "The session is being opened" };
 const FAILED: HttpRefusal = { status: 500, reason: "Internal error" };
@@ -129,11 +134,13 @@ export class Door {
           () => this.#takeRequest(handlers, req, res),
           (refusal) => refuseRequest(res, refusal),
         ),
-      upgrade: (req, socket, head) =>
+      covers: (req) => this.#targetOf(req) !== undefined,
+      upgrade: (req, socket, head) => {
         this.#guarded(
           () => this.#takeUpgrade(webSockets, req, socket, head),
           (refusal) => refuseUpgrade(socket, refusal),
-        ),
+        );
+      },
     };
     intercept(httpServer, interceptor);
   }
@@ -327,6 +334,7 @@ export class Door {
   #refusalOf({ req, target, isUpgrade }: HandshakeRequest): HttpRefusal | undefined {
     if (target.kind === "malformed") return MALFORMED;
     if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
+    if (isUpgrade && req.method !== "GET") return NO_GET;
     if (isUpgrade && req.get("sec-websocket-version") !== WEBSOCKET_VERSION) return OUTDATED;
     if (this.#isClosed && !("session" in target && this.#sessions.has(target.session))) return CLOSED;
     if (target.kind === "send" && !this.#sessions.has(target.session)) return NO_SESSION;

@@ -38,22 +38,21 @@ export class Heartbeats {
   }
 
   #ask(connection: Beating): void {
-    connection.showsLife();
-    // asking may end it, and takes it out then
-    this.#asked.add(connection);
-    if (connection.askForLife() || !this.#asked.has(connection)) return;
-    this.#asked.delete(connection);
+    // whoever has answered since is asked anew, and the others are still waited for
+    if (connection.showsLife()) this.#asked.delete(connection);
     this.#quiet.add(connection);
+    const isExpected = connection.askForLife();
+    // asking may have ended it
+    if (isExpected && this.#quiet.has(connection) && !this.#asked.has(connection))
+      this.#asked.add(connection);
   }
 
   /** Ends a connection that has shown no sign of life. Where the event loop was blocked, one may be there to be read. */
   #judge(connection: Beating): void {
-    this.#asked.add(connection);
     setImmediate(() => {
-      if (!this.#asked.has(connection)) return;
-      this.#asked.delete(connection);
-      if (connection.showsLife()) this.#quiet.add(connection);
-      else connection.vanish();
+      if (!this.#quiet.has(connection) || connection.showsLife()) return;
+      this.delete(connection);
+      connection.vanish();
     });
   }
 }

@@ -13,9 +13,14 @@ export interface Interceptor {
   readonly isClosed: boolean;
   /** Takes a request; returns whether it was one of its own. Never throws. */
   request(req: IncomingMessage, res: ServerResponse): boolean;
-  /** Takes an upgrade likewise. */
-  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): boolean;
+  /** Says whether a request is one of its own. */
+  covers(req: IncomingMessage): boolean;
+  /** Takes the upgrade to a WebSocket that is one of its own. Never throws. */
+  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
+
+/** The newest response of each TCP connection. */
+const responses = new WeakMap<Duplex, ServerResponse>();
 
 /** The interceptors of each HTTP server, the newest first. */
 const interceptions = new WeakMap<HttpServer, Interceptor[]>();
@@ -39,6 +44,7 @@ export function intercept(server: HttpServer, interceptor: Interceptor): void {
   server.emit = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === "request") {
       const [req, res] = args as [IncomingMessage, ServerResponse];
+      responses.set(req.socket, res);
       if (interceptors.some((one) => one.request(req, res))) return true;
       const isHeard = Reflect.apply(emit, server, [event, req, res]);
       if (!isHeard) refuseRequest(res, NOT_FOUND);
@@ -46,24 +52,69 @@ export function intercept(server: HttpServer, interceptor: Interceptor): void {
     }
     if (event === "upgrade") {
       const [req, socket, head] = args as [IncomingMessage, Duplex, Buffer];
-      if (interceptors.some((one) => one.upgrade(req, socket, head))) return true;
+      const taker = interceptors.find((one) => one.covers(req));
+      if (taker) {
+        inTurn(socket, () => {
+          if (offersWebSocket(req)) taker.upgrade(req, socket, head);
+          else declineUpgrade(server, req, socket, head);
+        });
+        return true;
+      }
     }
     return Reflect.apply(emit, server, [event, ...args]);
   };
   // without a listener Node.js takes no request for an upgrade
   server.on("upgrade", (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-    // Node.js has taken its own listener off, and a reset would end the process
-    socket.on("error", () => {});
-    if (server.listenerCount("upgrade") === 1) serveOrphan(server, req, socket, head);
+    if (server.listenerCount("upgrade") > 1) {
+      // Node.js has taken its own listener off, and a reset would end the process
+      socket.on("error", ignore);
+      return;
+    }
+    inTurn(socket, () => {
+      if (!offersWebSocket(req)) return declineUpgrade(server, req, socket, head);
+      socket.on("error", ignore);
+      endWithAnswer(socket);
+      refuseUpgrade(socket, NOT_FOUND);
+    });
   });
 }
 
-/** Serves an upgrade that nobody listens for. */
-function serveOrphan(server: HttpServer, req: IncomingMessage, socket: Duplex, head: Buffer): void {
-  if (req.headers.upgrade?.toLowerCase() !== "websocket") return declineUpgrade(server, req, socket, head);
-  endWithAnswer(socket);
-  refuseUpgrade(socket, NOT_FOUND);
+/** Bytes that a client may send behind an upgrade that waits for its turn. */
+const MOST_EARLY_BYTES = 65_536;
+
+/**
+ * Serves an upgrade when the requests before it on its TCP connection have been answered, as HTTP has it (RFC 9112, section
+ * 9.3.2). Node.js tells of it at once, and reads no more, so that the end of the connection has to be seen here.
+ */
+function inTurn(socket: Duplex, serve: () => void): void {
+  const before = responses.get(socket);
+  if (!before || before.closed) return serve();
+  const early: Buffer[] = [];
+  let length = 0;
+  const onData = (chunk: Buffer) => {
+    early.push(chunk);
+    length += chunk.length;
+    if (length > MOST_EARLY_BYTES) socket.destroy();
+  };
+  const onEnd = () => socket.destroy();
+  socket.on("data", onData).on("end", onEnd).on("error", ignore);
+  before.once("close", () => {
+    socket.off("data", onData).off("end", onEnd);
+    // its error may be told yet
+    if (socket.destroyed) return;
+    socket.pause();
+    if (length > 0) socket.unshift(Buffer.concat(early));
+    serve();
+    socket.off("error", ignore).resume();
+  });
 }
+
+/** Says whether a request asks for a WebSocket. An offer by HTTP/1.0 is to be ignored (RFC 9110, section 7.8). */
+function offersWebSocket({ headers, httpVersion }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === "websocket" && httpVersion !== "1.0";
+}
+
+function ignore(): void {}
 
 /** The headers that offer another protocol (RFC 9110, section 7.8; RFC 7540, section 3.2.1). */
 const OFFER: readonly string[] = ["upgrade", "http2-settings"];

@@ -8,6 +8,8 @@ export interface HttpRefusal {
   readonly reason: string;
   /** When the client should ask again, in seconds. */
   readonly retryAfter?: number;
+  /** Headers that go with the status. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Answers a request, and ends its connection: what it may still send is not waited for. */
@@ -27,13 +29,14 @@ export function refuseUpgrade(socket: Duplex, refusal: HttpRefusal): void {
   socket.end([status, ...head, "", refusal.reason].join("\r\n"));
 }
 
-function headersOf({ reason, retryAfter }: HttpRefusal): Record<string, string> {
+function headersOf({ reason, retryAfter, headers }: HttpRefusal): Record<string, string> {
   return {
     "Cache-Control": "no-store",
     Connection: "close",
     "Content-Length": String(Buffer.byteLength(reason)),
     "Content-Type": "text/plain; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
+    ...headers,
     ...(retryAfter !== undefined && { "Retry-After": String(retryAfter) }),
   };
 }

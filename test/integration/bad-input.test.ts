@@ -286,12 +286,18 @@ const ODD_UUIDS: readonly RequestRow[] = [
     head: { rpc: "echo" },
     answer: { resp: 1 },
   },
-  ...["", 0, -1.5, 2 ** 53, LONE_SURROGATE, CONTROL_CHARACTERS, "__proto__", LONG].map((uuid) => ({
+  ...["", 0, -1.5, 2 ** 53, LONE_SURROGATE, CONTROL_CHARACTERS, "__proto__", "x".repeat(256)].map((uuid) => ({
     name: `the uuid ${name(uuid)}`,
     sent: { rpc: "echo", req: 1, uuid },
     head: { rpc: "echo", uuid },
     answer: { resp: 1 },
   })),
+  {
+    name: "a uuid that is too long to be repeated",
+    sent: { rpc: "echo", req: 1, uuid: LONG },
+    head: { rpc: "echo" },
+    answer: INVALID,
+  },
 ];
 
 const ODD_DATA: readonly RequestRow[] = [

@@ -29,13 +29,21 @@ export interface WebSocketsParts {
   readonly onError: (context: string, error: unknown) => void;
 }
 
+/** Frames of one message: each costs more than its bytes. */
+const MOST_FRAGMENTS = 128;
+
+/** Pieces of one frame, as they come from the network, cost more than their bytes, too: so many of any size, and more where they are at least so long. */
+const MOST_PIECES = 4096;
+const LEAST_PIECE = 256;
+
 /** Bounds that `ws` has, beside that on a frame's bytes. */
-const BOUNDS = {
-  // frames of one message, and pieces of one frame as they come from the network: each costs more than its bytes
-  maxFragments: 128,
-  maxBufferedChunks: 4096,
-  closeTimeout: FAREWELL,
-};
+function boundsOf(frameBytes: number): object {
+  return {
+    maxFragments: MOST_FRAGMENTS,
+    maxBufferedChunks: MOST_PIECES + Math.ceil(frameBytes / LEAST_PIECE),
+    closeTimeout: FAREWELL,
+  };
+}
 
 /** Opens the WebSockets of an HTTP server. */
 export class WebSockets {
@@ -55,7 +63,7 @@ export class WebSockets {
     this.#server = new WebSocketServer({
       // as SockJS does; `ws` would choose the first that the client offers
       handleProtocols: () => false,
-      ...BOUNDS,
+      ...boundsOf(frameBytes),
       ...(parts.options as ServerOptions),
       maxPayload: frameBytes,
       noServer: true,

@@ -21,7 +21,8 @@ describe("arbitrary requests, upgrades and bytes", () => {
 
   before(async () => {
     application = await Application.start({
-      options: { ...fuzzedOptions, limits: { connectionsPerIp: CONNECTIONS } },
+      // behind a body that the application does not read, only a heartbeat finds out that a streaming client is gone
+      options: { ...fuzzedOptions, limits: { connectionsPerIp: CONNECTIONS }, heartbeat: 1000 },
       sockjs: { disconnect_delay: 30 },
       // Express prints what is wrong with a request otherwise
       prepare: (app) => app.set("env", "test"),

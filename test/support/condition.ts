@@ -1,6 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Waits until something holds that no event tells of; the test's time limit ends it. */
+/** How long is waited at the most, in milliseconds; the test's own time limit mostly ends before. */
+const PATIENCE = 30_000;
+
+/** Waits until something holds that no event tells of. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await delay(1);
+  const begin = performance.now();
+  while (!(await holds())) {
+    // it would go on when its test is over, beside all others
+    if (performance.now() - begin > PATIENCE) throw new Error("The condition did not hold in time");
+    await delay(1);
+  }
 }

@@ -20,8 +20,11 @@ before(async () => {
 });
 after(() => redis.stop());
 
+/** What this file sets; other files have theirs. */
+const sandbox = sinon.createSandbox();
+
 afterEach(async () => {
-  sinon.restore();
+  sandbox.restore();
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
@@ -282,7 +285,7 @@ describe("disconnect() and refresh()", () => {
   /** Sets the wall clock; it goes on from there. */
   const step = (by: number) => {
     const now = Date.now;
-    sinon.stub(Date, "now").callsFake(() => now() + by);
+    sandbox.stub(Date, "now").callsFake(() => now() + by);
   };
 
   it("keep nobody out who asks for a token later, also where the clock is set back meanwhile", async () => {
@@ -302,7 +305,7 @@ describe("disconnect() and refresh()", () => {
     const server = await Server.start(embedded(), "");
     step(-3_600_000);
     const token = await server.application.token();
-    sinon.restore();
+    sandbox.restore();
     await server.tokenServer.disconnect({ identity: "alice" });
     const client = await server.application.open();
     client.send({ rpc: "auth", token });

@@ -589,8 +589,11 @@ describe("Redis adapters", () => {
     });
 
     it("keep no expired key, and no timer that keeps the process alive", async () => {
-      const clock = sinon.useFakeTimers();
-      const setTimer = sinon.spy(globalThis, "setTimeout");
+      const realTimer = setTimeout;
+      // of its own: to restore the spy once more, when the clock is restored, would put the fake one back
+      const sandbox = sinon.createSandbox();
+      const clock = sandbox.useFakeTimers();
+      const setTimer = sandbox.spy(globalThis, "setTimeout");
       try {
         const store = new MemoryStore();
         store.set("short", "value", 500);
@@ -615,6 +618,7 @@ describe("Redis adapters", () => {
       } finally {
         setTimer.restore();
         clock.restore();
+        expect(setTimeout).to.equal(realTimer);
       }
       const countTimers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
       const before = countTimers();

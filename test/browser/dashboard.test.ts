@@ -110,8 +110,16 @@ describe("the example dashboard in Chromium", () => {
     await page.getByRole("alert").getByText("The connection is lost").waitFor();
     await page.getByRole("status").getByText("Offline").waitFor();
     server = await start({ PORT: String(port) });
-    await page.getByRole("button", { name: "Try now" }).click();
-    await page.getByRole("status").getByText("Connected").waitFor();
+    // on a busy machine the client may have come back by itself, and the button is gone
+    const isBack = page.getByRole("status").getByText("Connected").waitFor();
+    await Promise.race([
+      page
+        .getByRole("button", { name: "Try now" })
+        .click()
+        .catch(() => {}),
+      isBack,
+    ]);
+    await isBack;
     await page.getByText("The connection is lost").waitFor({ state: "detached" });
     await page.getByText("There are no notes yet.").waitFor();
     await pointsAfter(page, await countPoints(page));

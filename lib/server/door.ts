@@ -3,12 +3,11 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
 import { LONGEST_TIMER } from "../shared/pending-calls.js";
-import * as arrivals from "./arrivals.js";
 import { readBody } from "./body.js";
 import type { Bundles } from "./bundles.js";
 import { expressRequest } from "./door-request.js";
 import type { Heartbeats } from "./heartbeats.js";
-import { endWithAnswer, type HttpServer, type Interceptor, intercept } from "./http-interception.js";
+import { type HttpServer, intercept } from "./http-interception.js";
 import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./http-refusal.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Origins } from "./origins.js";
@@ -107,12 +106,11 @@ export class Door {
     scriptPath: string | undefined,
   ): void {
     const { bundles, heartbeats, reporter } = this.#parts;
-    const { prefix, limits, webSocket } = this.#parts.options;
+    const { prefix, webSocket } = this.#parts.options;
     const handlers = new SockJSHandlers(socketServer, options, scriptPath, reporter);
     const webSockets = handlers.hasWebSockets
       ? new WebSockets({
           prefix,
-          limits,
           frameBytes: this.#unitBytes,
           options: webSocket,
           sessionHeartbeat: handlers.heartbeatDelay,
@@ -123,43 +121,36 @@ export class Door {
           onError: (context, error) => reporter.error(context, error),
         })
       : undefined;
-    const isClosed = () => this.#isClosed;
-    const interceptor: Interceptor = {
+    intercept(httpServer, {
       prefix,
-      get isClosed() {
-        return isClosed();
-      },
+      isClosed: () => this.#isClosed,
+      covers: (req) => this.#targetOf(req) !== undefined,
       request: (req, res) =>
         this.#guarded(
           () => this.#takeRequest(handlers, req, res),
           (refusal) => refuseRequest(res, refusal),
         ),
-      covers: (req) => this.#targetOf(req) !== undefined,
-      upgrade: (req, socket, head) => {
+      upgrade: (req, socket, head) =>
         this.#guarded(
           () => this.#takeUpgrade(webSockets, req, socket, head),
           (refusal) => refuseUpgrade(socket, refusal),
-        );
-      },
-    };
-    intercept(httpServer, interceptor);
+        ),
+    });
   }
 
   /** Whatever a function of the application does, a stranger's request ends with an answer. */
-  #guarded(take: () => boolean, refuse: (refusal: HttpRefusal) => void): boolean {
+  #guarded(take: () => void, refuse: (refusal: HttpRefusal) => void): void {
     try {
-      return take();
+      take();
     } catch (error) {
       this.#parts.reporter.error("a request for a connection could not be served", error);
       refuse(FAILED);
-      return true;
     }
   }
 
-  #takeRequest(handlers: SockJSHandlers, req: IncomingMessage, res: ServerResponse): boolean {
-    arrivals.note(req);
+  #takeRequest(handlers: SockJSHandlers, req: IncomingMessage, res: ServerResponse): void {
     const target = this.#targetOf(req);
-    if (!target) return false;
+    if (!target) return;
     this.#meet({
       req: this.#expressRequest(req),
       target,
@@ -171,23 +162,14 @@ export class Door {
       onEnd: (listener) => this.#onEnd(req.socket, res, listener),
       refuse: (refusal) => refuseRequest(res, refusal),
     });
-    return true;
   }
 
-  #takeUpgrade(
-    webSockets: WebSockets | undefined,
-    req: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-  ): boolean {
+  #takeUpgrade(webSockets: WebSockets | undefined, req: IncomingMessage, socket: Duplex, head: Buffer): void {
     const target = this.#targetOf(req);
-    if (!target) return false;
+    if (!target) return;
     // Node.js has taken its own listener off, and a reset would end the process
     socket.on("error", ignore);
-    const refuse = (refusal: HttpRefusal) => {
-      endWithAnswer(socket);
-      refuseUpgrade(socket, refusal);
-    };
+    const refuse = (refusal: HttpRefusal) => refuseUpgrade(socket, refusal);
     let end = ignore;
     this.#meet({
       req: this.#expressRequest(req),
@@ -205,7 +187,6 @@ export class Door {
       },
       refuse,
     });
-    return true;
   }
 
   /** What a request is for; undefined where it is none of the prefix. Its URL may be of the absolute form (RFC 9112, section 3.2.2). */
@@ -264,10 +245,7 @@ export class Door {
       place.data = verdict.data;
       place.state = "entering";
       this.#guarded(
-        () => {
-          request.serve(place);
-          return true;
-        },
+        () => request.serve(place),
         (refusal) => request.refuse(refusal),
       );
     };

@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Server as SecureServer } from "node:https";
 import type { Duplex } from "node:stream";
+import * as arrivals from "./arrivals.js";
 import { refuseRequest, refuseUpgrade } from "./http-refusal.js";
 
 /** An HTTP server of Node.js, with TLS or without. */
@@ -10,11 +11,11 @@ export type HttpServer = Server | SecureServer;
 export interface Interceptor {
   readonly prefix: string;
   /** Whether it lets nobody in any more, so that another one may take its place. */
-  readonly isClosed: boolean;
-  /** Takes a request; returns whether it was one of its own. Never throws. */
-  request(req: IncomingMessage, res: ServerResponse): boolean;
+  isClosed(): boolean;
   /** Says whether a request is one of its own. */
   covers(req: IncomingMessage): boolean;
+  /** Takes a request that is one of its own. Never throws. */
+  request(req: IncomingMessage, res: ServerResponse): void;
   /** Takes the upgrade to a WebSocket that is one of its own. Never throws. */
   upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
@@ -34,7 +35,7 @@ const NOT_FOUND = { status: 404, reason: "Not found" } as const;
 export function intercept(server: HttpServer, interceptor: Interceptor): void {
   const known = interceptions.get(server);
   if (known) {
-    const others = known.filter(({ isClosed, prefix }) => !isClosed || prefix !== interceptor.prefix);
+    const others = known.filter((one) => !one.isClosed() || one.prefix !== interceptor.prefix);
     known.splice(0, known.length, interceptor, ...others);
     return;
   }
@@ -44,10 +45,11 @@ export function intercept(server: HttpServer, interceptor: Interceptor): void {
   server.emit = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === "request") {
       const [req, res] = args as [IncomingMessage, ServerResponse];
+      arrivals.note(req);
       responses.set(req.socket, res);
-      if (interceptors.some((one) => one.request(req, res))) return true;
-      const isHeard = Reflect.apply(emit, server, [event, req, res]);
-      if (!isHeard) refuseRequest(res, NOT_FOUND);
+      const taker = interceptors.find((one) => one.covers(req));
+      if (taker) taker.request(req, res);
+      else if (!Reflect.apply(emit, server, [event, req, res])) refuseRequest(res, NOT_FOUND);
       return true;
     }
     if (event === "upgrade") {
@@ -73,7 +75,6 @@ export function intercept(server: HttpServer, interceptor: Interceptor): void {
     inTurn(socket, () => {
       if (!offersWebSocket(req)) return declineUpgrade(server, req, socket, head);
       socket.on("error", ignore);
-      endWithAnswer(socket);
       refuseUpgrade(socket, NOT_FOUND);
     });
   });
@@ -138,12 +139,4 @@ function declineUpgrade(server: HttpServer, req: IncomingMessage, socket: Duplex
 function withoutOffer(connection: string): string {
   const options = connection.split(",").map((option) => option.trim());
   return options.filter((option) => !OFFER.includes(option.toLowerCase())).join(", ") || "keep-alive";
-}
-
-/**
- * Ends the TCP connection with the answer that is about to be written: what its other side has sent and nobody reads
- * would hide that it is gone.
- */
-export function endWithAnswer(socket: Duplex): void {
-  socket.on("finish", () => socket.destroy());
 }

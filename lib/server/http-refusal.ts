@@ -21,9 +21,13 @@ export function refuseRequest(res: ServerResponse, refusal: HttpRefusal): void {
   res.end(refusal.reason);
 }
 
-/** Answers an upgrade. Its socket is Node.js's no more, so that the answer is written by hand. */
+/**
+ * Answers an upgrade. Its socket is Node.js's no more, so that the answer is written by hand, and ends the TCP connection: what
+ * the client has sent and nobody reads would hide that it is gone.
+ */
 export function refuseUpgrade(socket: Duplex, refusal: HttpRefusal): void {
   if (!socket.writable) return void socket.destroy();
+  socket.on("finish", () => socket.destroy());
   const head = Object.entries(headersOf(refusal)).map(([name, value]) => `${name}: ${value}`);
   const status = `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? "Refused"}`;
   socket.end([status, ...head, "", refusal.reason].join("\r\n"));

@@ -17,7 +17,8 @@ const SESSION = /(\/[^/.\s]+\/)[^/.\s]+(?=\/(?:xhr|jsonp|eventsource|htmlfile|we
 export class SockJSHandlers {
   readonly #emitter = new EventEmitter();
   readonly #options: SockJSOptions;
-  readonly #hasIframe: boolean;
+  /** Whether the page for iframes may be served: not where it would load a script of another host. */
+  readonly hasIframe: boolean;
 
   /**
    * `options` are those of `installHandlers`, beside the SockJS server's own. `scriptPath` is where the application serves
@@ -29,10 +30,9 @@ export class SockJSHandlers {
     scriptPath: string | undefined,
     reporter: Reporter,
   ) {
-    const own = optionsOf(server);
-    this.#options = { ...own, ...options };
+    this.#options = { ...optionsOf(server), ...options };
     const isForeign = String(this.#options.sockjs_url ?? FOREIGN_SCRIPT).startsWith(FOREIGN_SCRIPT);
-    this.#hasIframe = !isForeign || scriptPath !== undefined;
+    this.hasIframe = !isForeign || scriptPath !== undefined;
     const script = isForeign &&
       scriptPath !== undefined && { sockjs_url: relativeTo(options.prefix, scriptPath) };
     const log = (severity: string, line: string) => {
@@ -41,11 +41,6 @@ export class SockJSHandlers {
       else reporter.debug(() => text);
     };
     server.installHandlers(this.#emitter as HttpServer, { log, ...options, ...script });
-  }
-
-  /** Whether the page for iframes may be served: not where it would load a script of another host. */
-  get hasIframe(): boolean {
-    return this.#hasIframe;
   }
 
   /** Whether there are to be WebSockets. */

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { type ServerOptions, WebSocketServer } from "ws";
 import type { Bundles } from "../bundles.js";
 import { Heartbeats } from "../heartbeats.js";
-import type { Limits, WebSocketOptions } from "../options.js";
+import type { WebSocketOptions } from "../options.js";
 import type { PendingConnection } from "../pending-connections.js";
 import type { Framing } from "../websocket-frames.js";
 import { FAREWELL } from "./transport.js";
@@ -14,7 +14,6 @@ import type { WebSocketConnection } from "./websocket-connection.js";
 /** The needs of the WebSockets of one HTTP server. */
 export interface WebSocketsParts {
   readonly prefix: string;
-  readonly limits: Limits;
   /** Bytes of a frame, which may carry several messages. */
   readonly frameBytes: number;
   readonly options: WebSocketOptions;

@@ -10,13 +10,18 @@ const WINDOW = 1000;
  * its own failure, would keep the event loop busy for good.
  */
 export class ReportRate {
-  readonly #tellWithheld: (kind: string, times: number) => void;
+  readonly #tellWithheld: (kind: string | undefined, times: number) => void;
   readonly #kinds = new Map<string, { told: number; withheld: number }>();
+  /** How many were withheld of further kinds. */
+  #others = 0;
   #told = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `tellWithheld` is called at the end of a second for each kind of which some were not told. */
-  constructor(tellWithheld: (kind: string, times: number) => void) {
+  /**
+   * `tellWithheld` is called at the end of a second for each kind of which some were not told; without a kind for all
+   * those of which none was.
+   */
+  constructor(tellWithheld: (kind: string | undefined, times: number) => void) {
     this.#tellWithheld = tellWithheld;
   }
 
@@ -26,7 +31,10 @@ export class ReportRate {
     let counts = this.#kinds.get(kind);
     if (!counts) {
       // kinds without number may take no memory without bound either
-      if (this.#kinds.size >= MOST_OF_ALL) return false;
+      if (this.#kinds.size >= MOST_OF_ALL) {
+        this.#others++;
+        return false;
+      }
       counts = { told: 0, withheld: 0 };
       this.#kinds.set(kind, counts);
     }
@@ -40,9 +48,12 @@ export class ReportRate {
 
   #end(): void {
     const kinds = [...this.#kinds];
+    const others = this.#others;
     this.#kinds.clear();
+    this.#others = 0;
     this.#told = 0;
     this.#timer = undefined;
     for (const [kind, { withheld }] of kinds) if (withheld > 0) this.#tellWithheld(kind, withheld);
+    if (others > 0) this.#tellWithheld(undefined, others);
   }
 }

@@ -14,16 +14,23 @@ const NAME = "node-token-sockjs";
 /** When an outage that goes on is logged again, in milliseconds. */
 const REPEAT_AFTER = 60_000;
 
-/** Where the server's log lines and errors go. A logger that throws is no reason to fail. */
+/** How much of an error's message tells it from others that are counted. A client may have a part in it. */
+const LONGEST_KIND = 200;
+
+/**
+ * Where the server's log lines and errors go. A logger that throws is no reason to fail. Errors are told in a turn of the
+ * event loop of their own, so that a listener that fails by itself, and is told of that, keeps nobody else waiting.
+ */
 export class Reporter {
   readonly #logger: Logger;
   readonly #debugging: boolean;
   /** Hands an error to the application's listeners; false where there are none. */
   readonly #emitError: (error: Error, context: string) => boolean;
 
-  readonly #rate = new ReportRate((kind, times) =>
-    this.#write("error", `${kind} (${times} more times within a second)`),
-  );
+  readonly #rate = new ReportRate((kind, times) => {
+    const text = kind === undefined ? "errors of other kinds" : kind;
+    this.#write("error", `${text} (${times} more times within a second)`);
+  });
   #lastOutage: { readonly message: string; readonly time: number } | undefined;
 
   constructor(logger: Logger, debugging: boolean, emitError: (error: Error, context: string) => boolean) {
@@ -37,19 +44,22 @@ export class Reporter {
    * and again in one second it tells how often that was.
    */
   error(context: string, cause: unknown): void {
-    if (!this.#rate.admits(`${context}: ${messageOf(cause)}`)) return;
-    const error = isError(cause) ? cause : new Error(`${context}: ${describe(cause)}`, { cause });
-    if (!this.#tell(error, context)) this.#write("error", `${context}: ${describe(cause)}`);
+    this.#inTurn(context, cause, () => {
+      const error = isError(cause) ? cause : new Error(`${context}: ${describe(cause)}`, { cause });
+      if (!this.#tell(error, context)) this.#write("error", `${context}: ${describe(cause)}`);
+    });
   }
 
   /** As `error`, for what a client repeats as long as it cannot connect: the log gets each message once a minute. */
   outage(context: string, cause: unknown): void {
-    const message = isError(cause) ? cause.message || cause.name : describe(cause);
-    const now = Date.now();
-    const isRepeated = this.#lastOutage?.message === message && now - this.#lastOutage.time < REPEAT_AFTER;
-    if (this.#tell(isError(cause) ? cause : new Error(message, { cause }), context) || isRepeated) return;
-    this.#lastOutage = { message, time: now };
-    this.#write("error", `${context}: ${message}`);
+    this.#inTurn(context, cause, () => {
+      const message = messageOf(cause);
+      const now = Date.now();
+      const isRepeated = this.#lastOutage?.message === message && now - this.#lastOutage.time < REPEAT_AFTER;
+      if (this.#tell(isError(cause) ? cause : new Error(message, { cause }), context) || isRepeated) return;
+      this.#lastOutage = { message, time: now };
+      this.#write("error", `${context}: ${message}`);
+    });
   }
 
   warn(message: string): void {
@@ -59,6 +69,10 @@ export class Reporter {
   /** Logs a relevant action where `debug` is on. `message` is a function so that it costs nothing otherwise. */
   debug(message: () => string): void {
     if (this.#debugging) this.#write(this.#logger.debug ? "debug" : "info", message());
+  }
+
+  #inTurn(context: string, cause: unknown, report: () => void): void {
+    if (this.#rate.admits(`${context}: ${messageOf(cause)}`.slice(0, LONGEST_KIND))) setImmediate(report);
   }
 
   /** Whether the application has heard of an error. */
@@ -83,24 +97,27 @@ export class Reporter {
 
 /** The message of an error, whose getters may throw. */
 function messageOf(cause: unknown): string {
+  if (!isError(cause)) return describe(cause);
   try {
-    return isError(cause) ? String(cause.message) : typeof cause;
+    return String(cause.message || cause.name);
   } catch {
-    return "an error that cannot be read";
+    return UNREADABLE;
   }
 }
+
+const UNREADABLE = "an error that cannot be read";
 
 /** An error's stack and those behind it. Not its other fields: a Redis client puts keys and values there. */
 function describe(cause: unknown, depth = 0): string {
   if (typeof cause === "string") return cause;
   if (!isError(cause)) return `a ${typeof cause} was thrown`;
   try {
-    const own = cause.stack ?? `${cause.name}: ${cause.message}`;
+    const own = String(cause.stack ?? `${cause.name}: ${cause.message}`);
     // an error may be behind itself
     const hasCause = isError(cause.cause) && depth < MOST_CAUSES;
     return hasCause ? `${own}\ncaused by ${describe(cause.cause, depth + 1)}` : own;
   } catch {
-    return "an error that cannot be read";
+    return UNREADABLE;
   }
 }
 

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { CallError, type Limits, RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
 import { Application } from "../support/application.js";
+import { reported } from "../support/condition.js";
 import type { WireClient } from "../support/wire-client.js";
 
 const BUSY = { message: "Too many requests", code: "busy", retryAfter: 1000 };
@@ -178,6 +179,7 @@ describe("A limit", () => {
         await start({ listenerTimeout: 20 }, { socketController: { now: () => 1 } });
         application.tokenServer.once(event as "rpc", (_socket, _request, _callback) => {});
         expect(await client.request(frame)).to.have.deep.property("error", TIMED_OUT);
+        await reported();
         expect(application.errors.map(({ message }) => message)).to.deep.equal([
           `A listener for "${event}" has not answered in time`,
         ]);
@@ -192,6 +194,7 @@ describe("A limit", () => {
       await start({ listenerTimeout: 20 }, { channels: { room } });
       const publish = (data: string) => client.request({ rpc: "_publish", req: { channel: "room", data } });
       expect(await publish("slow")).to.have.deep.property("error", TIMED_OUT);
+      await reported();
       expect(application.errors.map(({ message }) => message)).to.deep.equal([
         'The schema of "room" has not answered in time',
       ]);
@@ -243,6 +246,7 @@ describe("A limit", () => {
       expect(await late.closed).to.deep.equal({ code: 4503, reason: "Authentication unavailable" });
       client.send({ rpc: "auth", token: "jwt", uuid: "c", protocol: 4 });
       expect(await client.take()).to.have.deep.property("error", UNAVAILABLE);
+      await reported();
       expect(application.errors.map(({ message }) => message)).to.deep.equal(
         Array(2).fill("verifyToken has not answered in time"),
       );

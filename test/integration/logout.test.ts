@@ -9,7 +9,7 @@ import { TokenSocket } from "../../lib/client/index.js";
 import type { LogoutOptions } from "../../lib/index.js";
 import { memoryRedis } from "../../lib/memory.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
-import { until } from "../support/condition.js";
+import { reported, until } from "../support/condition.js";
 
 /** A store of sessions that is as slow as a test wants to have it. */
 class Store extends session.MemoryStore {
@@ -244,6 +244,7 @@ describe("A logout", () => {
     store.before = Promise.reject(new Error("The store is away"));
     store.before.catch(() => {});
     expect(await ask("POST", "/logout", cookie)).to.include({ status: 500, text: "The store is away" });
+    await reported();
     expect(application.errors.map(({ message }) => message)).to.deep.equal(["The store is away"]);
     await until(() => count.entered > 0);
     expect(client.state).to.equal("open");

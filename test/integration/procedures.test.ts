@@ -13,6 +13,7 @@ import {
   type StandardSchema,
 } from "../../lib/index.js";
 import { Application } from "../support/application.js";
+import { reported } from "../support/condition.js";
 
 /** A schema that checks by a function, which gives the value that it makes or throws the issues. */
 function schema<Input, Output = Input>(
@@ -134,6 +135,7 @@ describe("a procedure", () => {
         const handler = () => ({ id: "secret" });
         const client = await start({ read: procedure({ output: input, handler }) });
         expect(await client.request({ rpc: "read" })).to.have.deep.property("error", INTERNAL);
+        await reported();
         const [error] = application.errors;
         expect(error?.message).to.equal("Invalid output: id: Expected digits");
         expect(error?.cause).to.deep.equal([{ message: "Expected digits", path: ["id"] }]);

@@ -11,6 +11,7 @@ import sockjs from "sockjs";
 import { type Socket, TokenSocketServer, type TokenSocketServerOptions } from "../../lib/index.js";
 import { memoryRedis } from "../../lib/memory.js";
 import { Application } from "../support/application.js";
+import { reported } from "../support/condition.js";
 import { connectNodeRedis } from "../support/node-redis.js";
 import { canStartRedis, startRedis } from "../support/redis-server.js";
 import { WireClient } from "../support/wire-client.js";
@@ -431,6 +432,7 @@ describe("the server", () => {
       const application = await start({ redisClient, pubsubClient: null });
       application.tokenServer.removeAllListeners("error");
       for (let i = 0; i < 3; i++) redisClient.emit("error", new Error("connection lost"));
+      await reported();
       expect(application.log).to.deep.equal(["node-token-sockjs: a Redis client's error: connection lost"]);
     });
 

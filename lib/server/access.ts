@@ -50,7 +50,7 @@ export class Access {
     return this.#emitter.listenerCount(event) > 0;
   }
 
-  /** Decides on a client's request; at once where nobody listens. */
+  /** Decides on a client's request; at once where nobody listens. Never rejects. */
   decide<E extends keyof GuardEvents<unknown>>(
     event: E,
     socket: unknown,
@@ -60,36 +60,41 @@ export class Access {
     return this.#askEach(event, [socket, request], false);
   }
 
-  /** Decides on an identity. */
+  /** Decides on an identity. Never rejects. */
   authenticate(socket: unknown, auth: unknown): Promise<Verdict> {
     return this.#askEach("authentication", [socket, auth], true);
   }
 
   async #askEach(event: string, args: readonly unknown[], nothingAllows: boolean): Promise<Verdict> {
     const asked: Listener[] = [];
-    for (;;) {
-      // those that are there now: one may have taken another's place while an earlier one decided
-      const listener = this.#next(event, asked);
-      if (!listener) return ALLOWED;
-      asked.push(listener);
-      const outcome = await this.#askOne(event, listener, args, nothingAllows);
-      if (outcome === undefined) {
-        this.#reporter.error("access", new Error(`A listener for "${event}" has not answered in time`));
-        return { allowed: false, error: TIMED_OUT };
-      }
-      if (outcome.status === "failure") {
-        if (!isRpcError(outcome.error)) {
-          this.#reporter.error(`a listener for "${event}" failed`, outcome.error);
+    try {
+      for (;;) {
+        // those that are there now: one may have taken another's place while an earlier one decided
+        const listener = this.#next(event, asked);
+        if (!listener) return ALLOWED;
+        asked.push(listener);
+        const outcome = await this.#askOne(event, listener, args, nothingAllows);
+        if (outcome === undefined) {
+          this.#reporter.error("access", new Error(`A listener for "${event}" has not answered in time`));
+          return { allowed: false, error: TIMED_OUT };
         }
-        return { allowed: false, error: failureForWire(outcome.error, this.#exposeErrors) };
+        if (outcome.status === "failure") return this.#failed(event, outcome.error);
+        if (outcome.status === "error") {
+          return { allowed: false, error: errorForWire(outcome.error) };
+        }
+        const { value } = outcome;
+        const allows = Boolean(value) || (nothingAllows && value === undefined);
+        if (!allows) return REFUSED;
       }
-      if (outcome.status === "error") {
-        return { allowed: false, error: errorForWire(outcome.error) };
-      }
-      const { value } = outcome;
-      const allows = Boolean(value) || (nothingAllows && value === undefined);
-      if (!allows) return REFUSED;
+    } catch (error) {
+      // a getter of the listener itself has thrown
+      return this.#failed(event, error);
     }
+  }
+
+  #failed(event: string, error: unknown): Verdict {
+    if (!isRpcError(error)) this.#reporter.error(`a listener for "${event}" failed`, error);
+    return { allowed: false, error: failureForWire(error, this.#exposeErrors) };
   }
 
   /** The first listener that has not been asked yet. One may listen several times. */

@@ -1,5 +1,5 @@
 import { isThenable } from "../shared/answer.js";
-import type { Outcome } from "../shared/errors.js";
+import { isError, type Outcome } from "../shared/errors.js";
 import { TIMED_OUT } from "../shared/refusals.js";
 import { check, type StandardSchema } from "../shared/standard-schema.js";
 import { ByChannel } from "./by-channel.js";
@@ -39,7 +39,7 @@ export class ChannelSchemas {
       if (!isThenable(checking)) return outcomeOf(checking);
       const late = () => new Late(`The schema of ${JSON.stringify(channel)} has not answered in time`);
       return this.#deadlines.within(checking, late).then(outcomeOf, (error: unknown) => {
-        if (!(error instanceof Late)) return failed(error);
+        if (!isLate(error)) return failed(error);
         this.#reporter.error("channels", error);
         return { status: "error", error: TIMED_OUT };
       });
@@ -51,6 +51,10 @@ export class ChannelSchemas {
 
 /** A schema has taken too long. */
 class Late extends Error {}
+
+function isLate(error: unknown): error is Late {
+  return isError(error) && error instanceof Late;
+}
 
 function outcomeOf(checked: Awaited<ReturnType<typeof check>>): Outcome {
   return checked.valid ? { status: "result", value: checked.value } : invalidInput(checked.issues);

@@ -137,21 +137,33 @@ export class ClientCalls<Auth> {
     const request = { rpc: call.path, req: data };
     if (this.#parts.access.guards("rpc")) call.json ??= JSON.stringify(data);
     const verdict = this.#parts.access.decide("rpc", socket, request);
-    const goOn = (decided: Verdict) => {
-      if (this.#caller.closed || call.isSettled) return;
-      if (!decided.allowed) return this.#settle(call, { status: "error", error: decided.error });
-      if (this.#caller.rights === rights) return this.#dispatch(call, request.req, auth);
+    const isCurrent = () => this.#caller.rights === rights;
+    const askAgain = () => {
       if (times === MOST_DECISIONS) return this.#settle(call, { status: "error", error: BUSY });
       this.#ask(call, call.data, times + 1);
     };
-    if (verdict instanceof Promise) void verdict.then(goOn);
-    else goOn(verdict);
+    const goOn = (decided: Verdict) => {
+      if (this.#caller.closed || call.isSettled) return;
+      if (!decided.allowed) return this.#settle(call, { status: "error", error: decided.error });
+      if (!isCurrent()) return askAgain();
+      this.#dispatch(call, request.req, auth, () => {
+        // without guards nobody has decided anything
+        if (isCurrent() || call.json === undefined) return true;
+        call.running = undefined;
+        askAgain();
+        return false;
+      });
+    };
+    if (!(verdict instanceof Promise)) return goOn(verdict);
+    // a guard may have left a getter that throws
+    void verdict.then(goOn).catch((error: unknown) => this.#settle(call, { status: "failure", error }));
   }
 
-  #dispatch(call: Call, data: unknown, auth: Auth): void {
+  #dispatch(call: Call, data: unknown, auth: Auth, mayRun: () => boolean): void {
     const { socket } = this.#caller;
-    call.running = this.#parts.dispatcher.dispatch({ path: call.path, data, socket, auth }, (outcome) =>
-      this.#settle(call, outcome),
+    call.running = this.#parts.dispatcher.dispatch(
+      { path: call.path, data, socket, auth, mayRun },
+      (outcome) => this.#settle(call, outcome),
     );
     // the function may have closed the socket, or have answered with a stream that was refused
     if (this.#caller.closed || call.isAborted) call.running?.abort();
@@ -171,7 +183,7 @@ export class ClientCalls<Auth> {
     if (verdict.allowed || this.#caller.closed || !this.#isUnderWay(call)) return;
     if (call.stream) return this.endStream(call.head.uuid, errorForWire(verdict.error));
     this.#settle(call, { status: "error", error: verdict.error });
-    abort(call);
+    abort(call, true);
   }
 
   #isUnderWay(call: Call): boolean {
@@ -299,11 +311,15 @@ export class ClientCalls<Auth> {
 }
 
 function isAbort(error: unknown): boolean {
-  return isError(error) && error.name === "AbortError";
+  try {
+    return isError(error) && error.name === "AbortError";
+  } catch {
+    return false;
+  }
 }
 
-function abort(call: Call): void {
+function abort(call: Call, isRefused = false): void {
   call.isAborted = true;
-  call.running?.abort();
+  call.running?.abort(isRefused);
   call.stream?.stop();
 }

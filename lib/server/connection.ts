@@ -41,6 +41,7 @@ import { compareClocks, onExpired, timeLeft } from "./expiry.js";
 import { FrameRate } from "./frame-rate.js";
 import type { Identities, Presented } from "./identities.js";
 import type { IdentityUsage, IdentityUsages } from "./identity-usage.js";
+import type { JoinDecision } from "./join-decisions.js";
 import { Lanes } from "./lanes.js";
 import { Outbox, type OutboxOwner, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
@@ -128,6 +129,8 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   #review: Review<string> | undefined;
   /** How often its rights may have become others. */
   #rights = 0;
+  /** Whether the client is to be asked for a new identity once it is known what it speaks. */
+  #isOutdated = false;
   /** Whether the client was asked to go. */
   #isLeaving = false;
 
@@ -175,12 +178,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
 
   /** Another number when its rights may have become others: what was decided before has to be asked about again. */
   get rights(): number {
-    return this.#rights + this.#parts.pubsub.emptied;
-  }
-
-  /** Has whatever is being decided asked about again. */
-  reconsider(): void {
-    this.#rights++;
+    return this.#rights;
   }
 
   /** Joins and leaves, in order for each channel. */
@@ -235,7 +233,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
 
   /** Asks the guards again for all that the client does by itself, and ends what they refuse. */
   #reviewRights(): void {
-    this.reconsider();
+    this.#rights++;
     this.#reviewChannels(Object.keys(this.channels));
     this.#clientCalls?.review();
   }
@@ -253,6 +251,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   /** Asks the client for a new identity, where it knows how, and the listeners about its channels. */
   refresh(): true {
     if (this.#protocol === PROTOCOL) this.send(REFRESH);
+    else if (this.#state === "authenticating") this.#isOutdated = true;
     this.#reviewRights();
     return true;
   }
@@ -387,11 +386,13 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
         if (isReservedChannel(frame.channel)) return this.refuse(frame.head, FORBIDDEN);
         if (!this.#admits(frame.head, bytes)) return;
         this.#requestBytes += bytes;
-        return this.#lanes.run(frame.channel, () => this.#letGo(bytes, this.#onChannel(frame)));
+        return this.#lanes.run(frame.channel, () =>
+          this.#carefully(frame.head, bytes, () => this.#onChannel(frame)),
+        );
       case "broadcast":
         if (!this.#admits(frame.head, bytes)) return;
         this.#requestBytes += bytes;
-        return this.#lanes.runAll(() => this.#letGo(bytes, this.#onBroadcast(frame)));
+        return this.#lanes.runAll(() => this.#carefully(frame.head, bytes, () => this.#onBroadcast(frame)));
       case "cancel":
         return this.#cancel(frame, bytes);
       case "credit":
@@ -403,10 +404,22 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     }
   }
 
-  /** Takes note that a channel request needs its data no more once it has been carried out. */
-  #letGo(bytes: number, done: void | Promise<void>): void | Promise<void> {
-    if (done) return done.then(() => this.#letGo(bytes, undefined));
-    this.#requestBytes -= bytes;
+  /** Carries a channel request out, which needs its data no more after that. Never throws or rejects. */
+  #carefully(head: RequestHead, bytes: number, carryOut: () => void | Promise<void>): void | Promise<void> {
+    const failed = (error: unknown) => {
+      this.#parts.reporter.error("a channel request could not be served", error);
+      this.refuse(head, INTERNAL_ERROR);
+    };
+    const letGo = () => {
+      this.#requestBytes -= bytes;
+    };
+    try {
+      const done = carryOut();
+      if (done) return done.catch(failed).then(letGo);
+    } catch (error) {
+      failed(error);
+    }
+    letGo();
   }
 
   #wait(message: unknown, isAnswer: boolean): void {
@@ -503,6 +516,8 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     const expiresAt = this.#identity?.expiresAt;
     this.send(encodeAccepted(head, protocol, expiresAt === undefined ? undefined : timeLeft(expiresAt)));
+    if (this.#isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
+    this.#isOutdated = false;
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
     this.#parts.onAuthenticated(this);
     this.#parts.notify("authenticated", this.socket);
@@ -605,28 +620,30 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   }
 
   #onMembership({ type, head, channel, req }: MembershipFrame): void | Promise<void> {
-    return this.#decide(
-      type,
-      () => ({ channel }),
-      head,
-      () => {
-        if (type === "unsubscribe") return this.#carryOut(head, this.#parts.pubsub.leave(this, channel));
-        return this.#join(head, channel, req);
-      },
-    );
+    const { pubsub } = this.#parts;
+    const makeRequest = () => ({ channel });
+    if (type === "unsubscribe") {
+      return this.#decide(type, makeRequest, head, () => this.#carryOut(head, pubsub.leave(this, channel)));
+    }
+    const decision = pubsub.deciding(this, channel);
+    const joining = this.#decide(type, makeRequest, head, () => this.#join(head, channel, req), decision);
+    const decided = () => pubsub.decided(this, channel);
+    if (joining) return joining.finally(decided);
+    decided();
   }
 
   async #join(head: RequestHead, channel: string, req: JsonObject): Promise<void> {
     const { pubsub, limits } = this.#parts;
-    if (pubsub.has(this, channel)) return this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
+    const isNew = !pubsub.has(this, channel);
     const hasRoom = this.#joined + this.#joining < limits.channelsPerSocket && (this.#usage?.hasRoom ?? true);
-    if (!hasRoom) return this.refuse(head, TOO_MANY_CHANNELS);
-    this.#joining++;
-    this.#countRequested(1);
+    if (isNew && !hasRoom) return this.refuse(head, TOO_MANY_CHANNELS);
     const { rights } = this;
+    const count = isNew ? 1 : 0;
+    this.#joining += count;
+    this.#countRequested(count);
     await this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
-    this.#joining--;
-    this.#countRequested(-1);
+    this.#joining -= count;
+    this.#countRequested(-count);
     // its right may have been lost while Redis was asked
     if (!this.closed && this.rights !== rights) this.#reviewChannels([channel]);
   }
@@ -663,16 +680,18 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     makeRequest: () => GuardEvents<Auth>[E][1],
     head: RequestHead,
     allowed: (request: GuardEvents<Auth>[E][1]) => void | Promise<void>,
+    decision: JoinDecision | undefined = undefined,
     times = 1,
   ): void | Promise<void> {
     const request = makeRequest();
     const { rights } = this;
+    if (decision) decision.isOverruled = false;
     const goOn = (verdict: Verdict): void | Promise<void> => {
       if (this.closed) return;
       if (!verdict.allowed) return this.refuse(head, verdict.error);
-      if (this.rights === rights) return allowed(request);
+      if (this.rights === rights && !decision?.isOverruled) return allowed(request);
       if (times === MOST_DECISIONS) return this.refuse(head, BUSY);
-      return this.#decide(event, makeRequest, head, allowed, times + 1);
+      return this.#decide(event, makeRequest, head, allowed, decision, times + 1);
     };
     const verdict = this.#parts.access.decide(event, this.socket, request);
     return verdict instanceof Promise ? verdict.then(goOn) : goOn(verdict);

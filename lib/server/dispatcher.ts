@@ -5,6 +5,7 @@ import { NOT_FOUND } from "../shared/refusals.js";
 import { lateError } from "./access.js";
 import type { CallContext, Controller } from "./controller.js";
 import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "./express-routes.js";
+import { guardListeners } from "./guarded-signal.js";
 import { Procedure } from "./procedure.js";
 import type { Reporter } from "./reporter.js";
 
@@ -15,6 +16,15 @@ export interface Functions<Auth> {
 }
 
 const NOWHERE: Outcome = { status: "error", error: NOT_FOUND };
+
+/** A call to be dispatched. */
+export interface DispatchedCall<Auth> extends RouteCall<Auth> {
+  /**
+   * Says whether the function may be run, asked where that had to wait. Where not, since the caller's rights may have
+   * become others, nothing is settled.
+   */
+  mayRun(): boolean;
+}
 
 /** Finds the function, the procedure or the Express handler that a client calls, and runs it. */
 export class Dispatcher<Auth> {
@@ -36,7 +46,7 @@ export class Dispatcher<Auth> {
   }
 
   /** Runs what the path names, the controller's function before a route, and settles once. */
-  dispatch(call: RouteCall<Auth>, settle: (outcome: Outcome) => void): RunningRoute | undefined {
+  dispatch(call: DispatchedCall<Auth>, settle: (outcome: Outcome) => void): RunningRoute | undefined {
     // not the call, with all that it was called with
     const { path } = call;
     const late = (outcome: Outcome) =>
@@ -47,12 +57,12 @@ export class Dispatcher<Auth> {
       else if ("route" in found) {
         return this.#routes.call(found.route, call, settle, (error) => late({ status: "failure", error }));
       } else if ("procedure" in found) {
-        const running = new RunningFunction();
+        const running = new RunningFunction(late);
         void found.procedure.run(call, running, settle);
         return running;
       } else {
         const { fn, self } = found;
-        const running = new RunningFunction();
+        const running = new RunningFunction(late);
         const args = [call.auth, call.data, call.socket, running];
         ask({ fn, self, args, position: 2 }, settle, late);
         return running;
@@ -76,17 +86,29 @@ export class Dispatcher<Auth> {
 
 /** A call of a function; its signal is made when the function asks for it. */
 class RunningFunction implements CallContext, RunningRoute {
+  readonly #late: (outcome: Outcome) => void;
   #controller: AbortController | undefined;
   #isAborted = false;
+
+  /** `late` gets what listeners of the signal throw. */
+  constructor(late: (outcome: Outcome) => void) {
+    this.#late = late;
+  }
 
   get isAborted(): boolean {
     return this.#isAborted;
   }
 
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.#isAborted) this.#controller.abort();
+    this.#controller ??= this.#makeController();
     return this.#controller.signal;
+  }
+
+  #makeController(): AbortController {
+    const controller = new AbortController();
+    guardListeners(controller.signal, (error) => this.#late({ status: "failure", error }));
+    if (this.#isAborted) controller.abort();
+    return controller;
   }
 
   abort(): void {

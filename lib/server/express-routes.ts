@@ -28,8 +28,11 @@ export interface ExpressApplicationLike {
 
 /** A route that was called. */
 export interface RunningRoute {
-  /** The socket has closed: the request and the response emit `close`, and nothing is settled any more. */
-  abort(): void;
+  /**
+   * Nobody waits any more: the request and the response emit `close`, and nothing is settled. Where that is since a guard
+   * refuses the call by now, no further handler runs.
+   */
+  abort(isRefused?: boolean): void;
 }
 
 type Handler = RouteHandler | RouteErrorHandler;
@@ -89,6 +92,7 @@ class RouteRun<Auth> implements RunningRoute, ConnectionObserver, ResponseObserv
   readonly #req: Request;
   readonly #res: Response;
   #state: "running" | "settled" | "aborted" = "running";
+  #isRefused = false;
 
   constructor(
     classes: RouteClasses,
@@ -116,10 +120,14 @@ class RouteRun<Auth> implements RunningRoute, ConnectionObserver, ResponseObserv
     }
     const stack = handlers.map((handle) => ({ handle, name: handle.name, method: "post" }));
     this.#req.route = { path: this.#req.url, stack, methods: { post: true } };
-    runHandlers(handlers, this.#req, this.#res, (raised) => this.#pastTheEnd(raised));
+    runHandlers(handlers, this.#req, this.#res, {
+      mayGoOn: () => !this.#isRefused,
+      pastTheEnd: (raised) => this.#pastTheEnd(raised),
+    });
   }
 
-  abort(): void {
+  abort(isRefused = false): void {
+    this.#isRefused ||= isRefused;
     if (this.#state !== "running") return;
     this.#state = "aborted";
     this.#connection.destroy();
@@ -215,12 +223,16 @@ function isExposed(error: unknown): boolean {
   }
 }
 
-/** The HTTP status that an error carries. */
+/** The HTTP status that an error carries. Never throws. */
 function statusOf(error: unknown): number | undefined {
-  const { status, statusCode } = Object(error) as { status?: unknown; statusCode?: unknown };
-  return [status, statusCode].find(
-    (code): code is number => Number.isInteger(code) && Number(code) >= 400 && Number(code) <= 599,
-  );
+  try {
+    const { status, statusCode } = Object(error) as { status?: unknown; statusCode?: unknown };
+    return [status, statusCode].find(
+      (code): code is number => Number.isInteger(code) && Number(code) >= 400 && Number(code) <= 599,
+    );
+  } catch {
+    return undefined;
+  }
 }
 
 function responseTooLarge(maxBytes: number): RpcError {

@@ -107,8 +107,8 @@ export class Procedure<Auth = unknown, Sent = unknown, Result = unknown> {
   }
 
   /**
-   * Checks the data, runs the handler and checks the result. Settles once, or never where the call was aborted
-   * before the handler ran. The handler runs at once where the schema of the input answers at once. `settle` may
+   * Checks the data, runs the handler and checks the result. Settles once, or never where the call was aborted, or may
+   * not run any more, before the handler ran. The handler runs at once where the schema of the input answers at once. `settle` may
    * not throw.
    */
   async run(call: Call, context: RunningCall, settle: (outcome: Outcome) => void): Promise<void> {
@@ -120,12 +120,13 @@ export class Procedure<Auth = unknown, Sent = unknown, Result = unknown> {
     }
   }
 
-  async #run({ data, auth, socket }: Call, context: RunningCall): Promise<Outcome | undefined> {
+  async #run({ data, auth, socket, mayRun }: Call, context: RunningCall): Promise<Outcome | undefined> {
     let input = data;
     if (this.#definition.input) {
       const checking = check(this.#definition.input, data);
-      const checked = isThenable(checking) ? await checking : checking;
-      if (context.isAborted) return undefined;
+      const isWaiting = isThenable(checking);
+      const checked = isWaiting ? await checking : checking;
+      if (context.isAborted || (isWaiting && !mayRun())) return undefined;
       if (!checked.valid) return invalidInput(checked.issues);
       input = checked.value;
     }
@@ -199,6 +200,8 @@ interface Call {
   readonly data: unknown;
   readonly auth: unknown;
   readonly socket: unknown;
+  /** Says whether the handler may be run after a schema that had to be waited for. */
+  mayRun(): boolean;
 }
 
 interface RunningCall extends CallContext {

@@ -17,6 +17,7 @@ import {
 import type { Connection } from "./connection.js";
 import { compareClocks } from "./expiry.js";
 import { Hub } from "./hub.js";
+import { type JoinDecision, JoinDecisions } from "./join-decisions.js";
 import type { Filter, Limits } from "./options.js";
 import type { PayloadListener, Redis } from "./redis/redis.js";
 import type { Reporter } from "./reporter.js";
@@ -72,8 +73,8 @@ export class PubSub<Auth> {
   readonly #subscriptions = new Map<string, Subscription>();
   /** The sockets whose join waits for Redis, by channel. */
   readonly #joining = new Map<string, Set<Connection<Auth>>>();
-  /** How often a channel was emptied here. */
-  #emptied = 0;
+  /** The joins on which guards decide. */
+  readonly #decisions = new JoinDecisions<Connection<Auth>>();
   /** What to do when a command of this server's own has come back and has been carried out. */
   readonly #echoes = new Map<string, () => void>();
   #closed = false;
@@ -139,6 +140,15 @@ export class PubSub<Auth> {
     return this.#hub.has(connection, channel);
   }
 
+  /** Takes note that guards decide on a client's join, until `decided` is called. */
+  deciding(connection: Connection<Auth>, channel: string): JoinDecision {
+    return this.#decisions.begin(connection, channel);
+  }
+
+  decided(connection: Connection<Auth>, channel: string): void {
+    this.#decisions.end(connection, channel);
+  }
+
   /** Lets a socket join; resolves when Redis has confirmed and the client has been told. */
   join(
     connection: Connection<Auth>,
@@ -170,6 +180,12 @@ export class PubSub<Auth> {
       connection.send(encodeUnsubscribed(channel));
       if (joined) this.#parts.onMembership("unsubscribed", connection, channel);
     });
+  }
+
+  /** Lets a socket leave; a join on which guards decide is decided anew. */
+  expel(connection: Connection<Auth>, channel: string): Promise<void> {
+    this.#decisions.overrule(channel, connection);
+    return this.leave(connection, channel);
   }
 
   /** Takes a channel back that a client has joined by itself, and says why. */
@@ -294,11 +310,6 @@ export class PubSub<Auth> {
       );
   }
 
-  /** How often a channel was emptied here: a join that was allowed before that is to be asked about again. */
-  get emptied(): number {
-    return this.#emptied;
-  }
-
   async #whileJoining(
     connection: Connection<Auth>,
     channel: string,
@@ -315,7 +326,7 @@ export class PubSub<Auth> {
   }
 
   async #emptyHere(channel: string): Promise<void> {
-    this.#emptied++;
+    this.#decisions.overrule(channel);
     // a leave comes after the join that waits
     const members = [...this.#hub.members(channel), ...(this.#joining.get(channel) ?? [])];
     await Promise.allSettled(members.map((connection) => this.leave(connection, channel)));

@@ -25,25 +25,44 @@ export interface Raised {
 /** Any handler as it is called, the four-parameter ones included. */
 type AnyHandler = (...args: unknown[]) => unknown;
 
+/** Who is told how handlers get on. */
+export interface HandlersObserver {
+  /** Says whether a further handler may run. */
+  mayGoOn(): boolean;
+  /**
+   * Told when nothing is left to run, with the error that nobody handled if there is one; several times where handlers
+   * call `next` several times.
+   */
+  pastTheEnd(raised?: Raised): void;
+}
+
 /**
  * Runs handlers one after another as Express does: each goes on by `next`, an error skips to the next error
- * handler. `pastTheEnd` is told when nothing is left to run, with the error that nobody handled if there is
- * one; it may be told several times where handlers call `next` several times.
+ * handler.
  */
 export function runHandlers(
   handlers: readonly (RouteHandler | RouteErrorHandler)[],
   req: Request,
   res: Response,
-  pastTheEnd: (raised?: Raised) => void,
+  observer: HandlersObserver,
 ): void {
   let position = 0;
 
   const advance = (raised?: Raised): void => {
+    if (!observer.mayGoOn()) return;
+    let current = raised;
     while (position < handlers.length) {
       const handler = handlers[position++] as AnyHandler;
-      if (raised ? handler.length === 4 : handler.length <= 3) return invoke(handler, raised);
+      try {
+        if (current ? handler.length !== 4 : handler.length > 3) continue;
+      } catch (error) {
+        // a getter of the handler itself has thrown
+        current = thrown(error);
+        continue;
+      }
+      return invoke(handler, current);
     }
-    pastTheEnd(raised);
+    observer.pastTheEnd(current);
   };
 
   const invoke = (handler: AnyHandler, current: Raised | undefined): void => {

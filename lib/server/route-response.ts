@@ -86,7 +86,7 @@ export class RouteResponse extends ServerResponse {
       this._headerSent = true;
       connection.refresh();
       const done = typeof encoding === "function" ? encoding : callback;
-      if (typeof done === "function") process.nextTick(done);
+      if (typeof done === "function") process.nextTick(callGuarded, done, observer);
       return true;
     };
     this.writeHead = (status, ...args) => {
@@ -113,6 +113,15 @@ export class RouteResponse extends ServerResponse {
     recorder.clear();
     this.#observer.tooLarge();
     this.#connection.destroy();
+  }
+}
+
+/** Calls a handler's callback, so that one that throws takes nothing else with it. */
+function callGuarded(callback: () => void, observer: ErrorObserver): void {
+  try {
+    callback();
+  } catch (error) {
+    observer.report(error);
   }
 }
 

@@ -14,7 +14,7 @@ import {
 } from "../shared/call-errors.js";
 import { callable } from "../shared/callable.js";
 import { CLOSE } from "../shared/close-codes.js";
-import { RpcError } from "../shared/errors.js";
+import { isError, RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
 import { Access } from "./access.js";
@@ -392,7 +392,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
    *   JSON; else what the Redis client says. A failure is reported as an `error` event, too.
    */
   publish(channel: string, data: unknown): Promise<void> {
-    return this.#watched(`publishing on ${JSON.stringify(channel)} failed`, async () => {
+    return this.#watched(`publishing on ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
       await this.#pubsub.publish(channel, data);
     });
@@ -411,7 +411,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
    *   longer, one of this server's, else what the Redis client says
    */
   subscribe(socket: PendingSocket, channel: string): Promise<void> {
-    return this.#watched(`subscribing to ${JSON.stringify(channel)} failed`, async () => {
+    return this.#watched(`subscribing to ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
       await this.#pubsub.join(this.#identified(socket), channel);
     });
@@ -419,18 +419,15 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
 
   /** Lets a socket leave a channel, without asking the listeners; resolves when it has. */
   unsubscribe(socket: PendingSocket, channel: string): Promise<void> {
-    return this.#watched(`unsubscribing from ${JSON.stringify(channel)} failed`, async () => {
+    return this.#watched(`unsubscribing from ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
-      const connection = this.#identified(socket);
-      // a join that a guard is about to allow is to be asked about again
-      connection.reconsider();
-      await this.#pubsub.leave(connection, channel);
+      await this.#pubsub.expel(this.#identified(socket), channel);
     });
   }
 
   /** Lets all sockets of all servers leave a channel; resolves when this server's have and Redis has told the others. */
   unsubscribeAll(channel: string): Promise<void> {
-    return this.#watched(`unsubscribing all from ${JSON.stringify(channel)} failed`, async () => {
+    return this.#watched(`unsubscribing all from ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
       await this.#pubsub.empty(channel);
     });
@@ -725,7 +722,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   #reported<T>(context: string, acting: Promise<T>): Promise<T> {
     acting.catch((error: unknown) => {
       // that a socket has gone in the meantime is no failure of the server's
-      if (error instanceof DisconnectedError) this.#reporter.debug(() => `${context}: ${error.message}`);
+      if (isError(error) && error instanceof DisconnectedError)
+        this.#reporter.debug(() => `${context}: ${error.message}`);
       else this.#reporter.error(context, error);
     });
     return acting;
@@ -775,6 +773,11 @@ function once(act: () => void): () => void {
     isDone = true;
     act();
   };
+}
+
+/** A channel's name for a message, whatever it is. */
+function quoted(channel: unknown): string {
+  return typeof channel === "string" ? JSON.stringify(channel) : `a ${typeof channel}`;
 }
 
 /** Reads how sockets are to be closed; throws a `TypeError` where they cannot be closed so. */

@@ -59,10 +59,11 @@ export function ask(
   try {
     returned = Reflect.apply(fn, self, [...args.slice(0, position), callback, ...args.slice(position)]);
     if (!isThenable(returned)) return succeed(returned, declared > 0);
+    // a promise may have a `then` of its own, which throws
+    Promise.resolve(returned).then((value) => succeed(value, declared > 0 || nothingAnswers), fail);
   } catch (error) {
-    return fail(error);
+    fail(error);
   }
-  Promise.resolve(returned).then((value) => succeed(value, declared > 0 || nothingAnswers), fail);
 }
 
 /** `callback(false)` answers false, so that a guard's "no" is not taken for "no error". */

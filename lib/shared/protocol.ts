@@ -4,7 +4,7 @@
  */
 
 import { isError } from "./errors.js";
-import { encodeError, Refusal } from "./refusals.js";
+import { encodeError, isRefusal } from "./refusals.js";
 
 /** The newest protocol that this server speaks; a client asks for it in its `auth` frame. */
 export const PROTOCOL = 4;
@@ -311,9 +311,8 @@ function isId(value: unknown): value is string | number {
 
 /** A refusal is a text in version 3 of the protocol, and has its code since. */
 function encodeErrorFor(protocol: Protocol, error: unknown): string {
-  const isCoded = error instanceof Refusal && protocol === PROTOCOL;
   // not its JSON, which is for version 3
-  return encodeError(isCoded ? { ...error } : error);
+  return encodeError(protocol === PROTOCOL && isRefusal(error) ? { ...error } : error);
 }
 
 function isCount(value: unknown): value is number {

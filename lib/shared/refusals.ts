@@ -19,6 +19,15 @@ export class Refusal {
   }
 }
 
+/** Says whether an error is a refusal. Never throws, as `instanceof` alone does for a proxy that was revoked. */
+export function isRefusal(error: unknown): error is Refusal {
+  try {
+    return error instanceof Refusal;
+  } catch {
+    return false;
+  }
+}
+
 /** A listener has refused, or the name is reserved. */
 export const FORBIDDEN = /* @__PURE__ */ new Refusal("forbidden", "Forbidden");
 

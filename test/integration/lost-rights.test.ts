@@ -1,5 +1,8 @@
 import { expect } from "chai";
-import type { CallContext, TokenSocketServerOptions } from "../../lib/index.js";
+import type { Request, Response } from "express";
+import { type CallContext, procedure, type TokenSocketServerOptions } from "../../lib/index.js";
+import { memoryRedis } from "../../lib/memory.js";
+import type { Redis } from "../../lib/server/redis/redis.js";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
 import type { WireClient } from "../support/wire-client.js";
@@ -13,19 +16,47 @@ function deferred<T = void>() {
   return { promise, resolve };
 }
 
+const CONNECT = Symbol.for("node-token-sockjs.memoryRedis");
+
+/** The embedded store, which confirms no subscription to a channel until it is told to. */
+function heldRedis(held: string) {
+  const store = memoryRedis();
+  const asked = deferred();
+  const confirm = deferred();
+  const connect = () => {
+    const adapter = (store as unknown as Record<symbol, () => Redis>)[CONNECT]?.() as Redis;
+    const subscribe = adapter.subscribe.bind(adapter);
+    adapter.subscribe = async (channel, listener) => {
+      if (channel === held) {
+        asked.resolve();
+        await confirm.promise;
+      }
+      return subscribe(channel, listener);
+    };
+    return adapter;
+  };
+  const redis = { [CONNECT]: connect } as unknown as ReturnType<typeof memoryRedis>;
+  return { redis, asked: asked.promise, confirm: confirm.resolve };
+}
+
 describe("A right that is lost while something is under way", () => {
   let application: Application;
+  const others: Application[] = [];
   /** What the guards allow just now. */
   let may = true;
 
-  const start = async (options: TokenSocketServerOptions = {}) => {
+  const start = async (options: TokenSocketServerOptions = {}, redisClient = memoryRedis()) => {
     may = true;
     application = await Application.start({
+      redisClient,
+      pubsubClient: redisClient,
       options: { identify: (auth: { name: string }) => auth.name, ...options },
     });
     return application.tokenServer;
   };
-  afterEach(() => application.stop());
+  afterEach(async () => {
+    await Promise.all([application, ...others.splice(0)].map((one) => one.stop()));
+  });
 
   /** A guard that looks at what is allowed, and answers when it is told to. */
   const slowGuard = (event: "subscribe" | "publish" | "broadcast" | "rpc") => {
@@ -69,19 +100,96 @@ describe("A right that is lost while something is under way", () => {
     });
 
     it(`by ${name} ends a join that waits for Redis`, async () => {
-      const server = await start();
+      const { redis, asked, confirm } = heldRedis("room");
+      const server = await start({}, redis);
       server.on("subscribe", async (_socket: unknown) => may);
       const client = await application.connect("websocket", { protocol: 4 });
-      const subscribed = deferred();
-      // what was allowed a moment ago is about to be confirmed
-      server.once("subscribed", () => subscribed.resolve());
       send(client, "_subscribe", { channel: "room" });
+      await asked;
       may = false;
-      await until(() => application.tokenServer.channels().length > 0 || client.frames.length > 0);
-      await lose();
-      await until(() => server.channelSockets("room").length === 0);
+      const losing = lose();
+      // what it has told all servers has come back by then
+      await server.unsubscribeAll("elsewhere");
+      confirm();
+      await losing;
+      await answered(client);
+      await client.take((frame) => frame.command === "unsubscribe");
+      expect(server.channelSockets("room")).to.deep.equal([]);
     });
   }
+
+  it("by unsubscribeAll() of another server is asked about again", async () => {
+    const redis = memoryRedis();
+    await start({}, redis);
+    const other = await Application.start({ redisClient: redis, pubsubClient: redis });
+    others.push(other);
+    await Promise.all([application, other].map(({ tokenServer }) => tokenServer.ready()));
+    const guard = slowGuard("subscribe");
+    const client = await application.connect("websocket", { protocol: 4 });
+    send(client, "_subscribe", { channel: "room" });
+    await guard.looked;
+    may = false;
+    await other.tokenServer.unsubscribeAll("room");
+    // what it has told the others has come here, too
+    await application.tokenServer.unsubscribeAll("elsewhere");
+    guard.answer();
+    expect(await answered(client)).to.have.nested.property("error.message", "Forbidden");
+  });
+
+  it("by unsubscribe() ends a join of the server's own that waits for Redis", async () => {
+    const { redis, asked, confirm } = heldRedis("room");
+    const server = await start({}, redis);
+    const client = await application.connect("websocket", { protocol: 4 });
+    const joining = server.subscribe(application.socket(), "room");
+    await asked;
+    const leaving = server.unsubscribe(application.socket(), "room");
+    confirm();
+    await Promise.all([joining, leaving]);
+    expect(server.channelSockets("room")).to.deep.equal([]);
+    await client.take((frame) => frame.command === "unsubscribe");
+  });
+
+  it("by the second of several refreshes is seen, while the guards answer to the first", async () => {
+    const server = await start();
+    const client = await application.connect("websocket", { protocol: 4 });
+    await client.subscribe("room");
+    const guard = slowGuard("subscribe");
+    await server.refresh({ identity: "alice" });
+    await guard.looked;
+    may = false;
+    await server.refresh({ identity: "alice" });
+    await server.refresh({ identity: "alice" });
+    guard.answer();
+    await until(() => server.channelSockets("room").length === 0);
+  });
+
+  it("of others, or of another channel, has nobody asked again", async () => {
+    const server = await start({ socketController: { buy: () => "bought" } });
+    const joins = slowGuard("subscribe");
+    const calls = slowGuard("rpc");
+    const client = await application.connect("websocket", { protocol: 4 });
+    send(client, "_subscribe", { channel: "room" });
+    client.send({ rpc: "buy", uuid: "call" });
+    await Promise.all([joins.looked, calls.looked]);
+    for (let n = 0; n < 20; n++) await server.unsubscribeAll("elsewhere");
+    await server.unsubscribe(application.socket(), "elsewhere");
+    await server.refresh({ identity: "bob" });
+    joins.answer();
+    calls.answer();
+    await answered(client);
+    expect(await client.take((frame) => frame.uuid === "call")).to.have.property("resp", "bought");
+    expect([joins.asked(), calls.asked()]).to.deep.equal([1, 1]);
+    expect(server.channelSockets("room")).to.have.lengthOf(1);
+  });
+
+  it("by refresh() during the first authentication has the client present another token", async () => {
+    const server = await start();
+    server.once("authentication", async (_socket) => {
+      await server.refresh({ identity: "alice" });
+    });
+    const client = await application.connect("websocket", { protocol: 4 });
+    await client.take((frame) => frame.command === "refresh");
+  });
 
   it("by a new identity is asked about again where the channel was joined meanwhile", async () => {
     const server = await start();
@@ -126,6 +234,72 @@ describe("A right that is lost while something is under way", () => {
     guard.answer();
     expect(await answered(client)).to.have.nested.property("error.message", "Forbidden");
     expect(calls).to.equal(0);
+  });
+
+  it("is asked about again for a procedure whose schema takes a while, before its handler runs", async () => {
+    const checking = deferred();
+    const checked = deferred();
+    const handled: unknown[] = [];
+    const validate = async (value: unknown) => {
+      checking.resolve();
+      await checked.promise;
+      return { value };
+    };
+    const server = await start({
+      socketController: {
+        buy: procedure({
+          input: { "~standard": { version: 1 as const, vendor: "test", validate } },
+          handler: ({ input }) => handled.push(input),
+        }),
+      },
+    });
+    const answer = deferred();
+    let asked = 0;
+    server.on("rpc", async (_socket) => {
+      // the schema answers before it does, but for the first time
+      if (asked++ > 0) await answer.promise;
+      return may;
+    });
+    const client = await application.connect("websocket", { protocol: 4 });
+    send(client, "buy", { n: 1 });
+    await checking.promise;
+    may = false;
+    await server.refresh({ identity: "alice" });
+    checked.resolve();
+    await until(() => asked === 3 || handled.length > 0);
+    answer.resolve();
+    expect(await answered(client)).to.have.nested.property("error.message", "Forbidden");
+    expect(handled).to.deep.equal([]);
+  });
+
+  it("keeps a route's further handlers from running", async () => {
+    const began = deferred();
+    const closed = deferred();
+    const goOn = deferred();
+    let handled = 0;
+    const first = async (_req: Request, res: Response, next: () => void) => {
+      res.once("close", () => closed.resolve());
+      began.resolve();
+      await goOn.promise;
+      next();
+    };
+    const last = (_req: Request, res: Response) => {
+      handled++;
+      res.json({});
+    };
+    const server = await start({ routes: { buy: [first, last] } });
+    server.on("rpc", async (_socket: unknown) => may);
+    const client = await application.connect("websocket", { protocol: 4 });
+    send(client, "buy", {});
+    await began.promise;
+    may = false;
+    await server.refresh({ identity: "alice" });
+    expect(await answered(client)).to.have.nested.property("error.message", "Forbidden");
+    await closed.promise;
+    goOn.resolve();
+    await goOn.promise;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(handled).to.equal(0);
   });
 
   for (const [how, lose] of [
@@ -235,6 +409,44 @@ describe("A call", () => {
     await client.take((frame) => frame.uuid === "again");
     decide.resolve();
     await until(() => pairs.length > 0);
+    expect(pairs).to.deep.equal([["bob", "bob"]]);
+  });
+
+  it("has its procedure's handler run under the identity that was guarded last", async () => {
+    let name = "alice";
+    const checking = deferred();
+    const checked = deferred();
+    const pairs: [unknown, unknown][] = [];
+    let guarded: unknown;
+    const validate = async (value: unknown) => {
+      checking.resolve();
+      await checked.promise;
+      return { value };
+    };
+    application = await Application.start({
+      session: null,
+      options: {
+        authentication: async () => ({ name }),
+        socketController: {
+          whoAmI: procedure<{ name: string }>()({
+            input: { "~standard": { version: 1 as const, vendor: "test", validate } },
+            handler: ({ auth }) => void pairs.push([guarded, auth.name]),
+          }),
+        } as never,
+      },
+    });
+    application.tokenServer.on("rpc", (socket) => {
+      guarded = socket.auth.name;
+      return true;
+    });
+    const client = await application.connect("websocket", { protocol: 4 });
+    client.send({ rpc: "whoAmI", req: {}, uuid: "call" });
+    await checking.promise;
+    name = "bob";
+    client.send({ rpc: "auth", token: await application.token(), uuid: "again", protocol: 4 });
+    await client.take((frame) => frame.uuid === "again");
+    checked.resolve();
+    await client.take((frame) => frame.uuid === "call");
     expect(pairs).to.deep.equal([["bob", "bob"]]);
   });
 

@@ -68,7 +68,12 @@ export class Reporter {
 
   /** Logs a relevant action where `debug` is on. `message` is a function so that it costs nothing otherwise. */
   debug(message: () => string): void {
-    if (this.#debugging) this.#write(this.#logger.debug ? "debug" : "info", message());
+    if (!this.#debugging) return;
+    try {
+      this.#write(this.#logger.debug ? "debug" : "info", message());
+    } catch {
+      // what was to be told cannot be read
+    }
   }
 
   #inTurn(context: string, cause: unknown, report: () => void): void {

@@ -49,9 +49,8 @@ export function runHandlers(
   let position = 0;
 
   const advance = (raised?: Raised): void => {
-    if (!observer.mayGoOn()) return;
     let current = raised;
-    while (position < handlers.length) {
+    while (position < handlers.length && observer.mayGoOn()) {
       const handler = handlers[position++] as AnyHandler;
       try {
         if (current ? handler.length !== 4 : handler.length > 3) continue;

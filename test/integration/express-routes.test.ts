@@ -1501,6 +1501,26 @@ describe("Express routes", () => {
           expect(call.outcomes).to.deep.equal([]);
         });
 
+        it("run on behind it, but not where that is since the call is refused", async () => {
+          const boom = new Error("boom");
+          for (const isRefused of [false, true]) {
+            let goOn: (error?: unknown) => void = () => {};
+            let ran = 0;
+            const call = start(app, [
+              (_req, _res, next) => {
+                goOn = next;
+              },
+              () => void ran++,
+            ]);
+            call.running.abort(isRefused);
+            goOn();
+            expect(ran).to.equal(isRefused ? 0 : 1);
+            goOn(boom);
+            expect(call.late).to.deep.equal([boom]);
+            expect(call.outcomes).to.deep.equal([]);
+          }
+        });
+
         it("after the answer change nothing", async () => {
           const call = start(app, (_req, res) => res.json("answer"));
           call.running.abort();

@@ -85,6 +85,19 @@ describe("Reporter", () => {
     expect(log[0]?.length).to.be.below(300);
   });
 
+  it("leaves out what is only for debugging and cannot be read", () => {
+    const debugging = new Reporter(
+      { error() {}, warn() {}, info: (line) => log.push(line) },
+      true,
+      () => true,
+    );
+    debugging.debug(() => {
+      throw new Error("unreadable");
+    });
+    debugging.debug(() => "readable");
+    expect(log).to.deep.equal(["node-token-sockjs: readable"]);
+  });
+
   const unreadable = (name: string) =>
     Object.defineProperty(new Error("x"), name, {
       get() {

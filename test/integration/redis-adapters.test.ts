@@ -479,6 +479,24 @@ describe("Redis adapters", () => {
         expect(counts.mostInFlight).to.equal(1);
       });
 
+      it("send one command for the channels of a turn, thousands of them in a few", async () => {
+        const prepared = await connect(kind);
+        const counts = countCommands(prepared.client);
+        const channels = Array.from({ length: 2500 }, () => unique("room"));
+        const inbox = new Inbox();
+        await Promise.all(channels.map((channel) => prepared.adapter.subscribe(channel, inbox.listener)));
+        expect(counts).to.deep.include({ subscribe: 3, unsubscribe: 0 });
+        await Promise.all(channels.map((channel) => observer.publish(channel, channel)));
+        await inbox.until(2500);
+        expect(inbox.payloads).to.have.members(channels);
+        await Promise.all(channels.map((channel) => prepared.adapter.unsubscribe(channel, inbox.listener)));
+        expect(counts).to.deep.include({ subscribe: 3, unsubscribe: 3 });
+        const left = await Promise.all(
+          [channels[0], channels[2499]].map((name) => subscribersOf(name ?? "")),
+        );
+        expect(left).to.deep.equal([0, 0]);
+      });
+
       it("end a subscription in Redis with their release", async () => {
         const prepared = await connect(kind);
         const channel = unique("room");
@@ -517,6 +535,31 @@ describe("Redis adapters", () => {
       });
 
       if (canStartRedis) {
+        it("keep nobody out with a channel that Redis refuses", async () => {
+          if (!ownServer) throw new Error("No server");
+          const operator = createNodeRedis6({ url: ownServer.url });
+          await operator.connect();
+          const [room, secret, hall, inbox] = ["test:room", "secret", "test:hall", new Inbox()];
+          try {
+            await operator.sendCommand(["ACL", "SETUSER", "default", "resetchannels", "&test:*"]);
+            const { adapter } = await connect(kind, ownServer);
+            const joining = [room, secret, hall].map((channel) => adapter.subscribe(channel, inbox.listener));
+            const [, refused] = await Promise.allSettled(joining);
+            expect(refused).to.have.property("status", "rejected");
+            await Promise.all([joining[0], joining[2]]);
+            await Promise.all([room, hall].map((channel) => operator.publish(channel, channel)));
+            await inbox.until(2);
+            expect(inbox.payloads).to.have.members([room, hall]);
+            await operator.sendCommand(["ACL", "SETUSER", "default", "allchannels"]);
+            await adapter.subscribe(secret, inbox.listener);
+            await operator.publish(secret, "hello");
+            await inbox.until(3);
+          } finally {
+            await operator.sendCommand(["ACL", "SETUSER", "default", "allchannels"]);
+            operator.destroy();
+          }
+        });
+
         it("serve subscriptions again after the connection was lost", async () => {
           if (!ownServer) throw new Error("No server");
           const [subscriber, publisher] = await Promise.all([

@@ -6,7 +6,7 @@ import { Subscriptions } from "../../lib/server/redis/subscriptions.js";
 /** A command that Redis has not answered yet. */
 interface InFlight {
   readonly name: "SUBSCRIBE" | "UNSUBSCRIBE";
-  readonly channel: string;
+  readonly channels: readonly string[];
   confirm(): Promise<void>;
   fail(error: Error): Promise<void>;
 }
@@ -24,23 +24,30 @@ class FakeRedis {
   /** Channels that were given a command before the answer to the one before. */
   readonly overtaken: string[] = [];
 
-  subscribe(channel: string): Promise<unknown> {
-    return this.#send("SUBSCRIBE", channel, () => this.subscribed.add(channel));
+  subscribe(channels: readonly string[]): Promise<unknown> {
+    return this.#send("SUBSCRIBE", channels, (channel) => this.subscribed.add(channel));
   }
 
-  unsubscribe(channel: string): Promise<unknown> {
-    return this.#send("UNSUBSCRIBE", channel, () => this.subscribed.delete(channel));
+  unsubscribe(channels: readonly string[]): Promise<unknown> {
+    return this.#send("UNSUBSCRIBE", channels, (channel) => this.subscribed.delete(channel));
   }
 
-  next(): InFlight {
+  /** The first command that waits for its answer; what was asked for in this turn is sent at its end. */
+  async next(): Promise<InFlight> {
+    await settled();
     const [command] = this.inFlight;
     if (!command) throw new Error("No command is in flight");
     return command;
   }
 
-  #send(name: InFlight["name"], channel: string, carryOut: () => void): Promise<unknown> {
-    if (this.inFlight.some((other) => other.channel === channel)) this.overtaken.push(channel);
-    this.sent.push(`${name} ${channel}`);
+  #send(
+    name: InFlight["name"],
+    channels: readonly string[],
+    carryOut: (channel: string) => void,
+  ): Promise<unknown> {
+    const isInFlight = (channel: string) => this.inFlight.some((other) => other.channels.includes(channel));
+    this.overtaken.push(...channels.filter(isInFlight));
+    this.sent.push([name, ...channels].join(" "));
     return new Promise((resolve, reject) => {
       const finish = (act: () => void) => {
         this.inFlight.splice(this.inFlight.indexOf(command), 1);
@@ -49,10 +56,10 @@ class FakeRedis {
       };
       const command: InFlight = {
         name,
-        channel,
+        channels,
         confirm: () =>
           finish(() => {
-            carryOut();
+            channels.forEach(carryOut);
             resolve(1);
           }),
         fail: (error) => finish(() => reject(error)),
@@ -95,7 +102,8 @@ describe("a client's subscriptions", () => {
   /** A channel that is in force already. */
   async function join(name = "room", of = listener) {
     const joining = table.subscribe(name, of, owner);
-    if (redis.inFlight.length > 0) await redis.next().confirm();
+    await settled();
+    await redis.inFlight[0]?.confirm();
     await joining;
   }
 
@@ -104,7 +112,7 @@ describe("a client's subscriptions", () => {
     await settled();
     expect(joining.state).to.equal("pending");
     expect(redis.sent).to.deep.equal(["SUBSCRIBE room"]);
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     expect(joining.state).to.equal("resolved");
   });
 
@@ -114,7 +122,7 @@ describe("a client's subscriptions", () => {
     await table.unsubscribe("room", listener);
     expect(redis.sent).to.deep.equal(["SUBSCRIBE room"]);
     const leaving = table.unsubscribe("room", other);
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     await leaving;
     expect(redis.sent).to.deep.equal(["SUBSCRIBE room", "UNSUBSCRIBE room"]);
     expect(table.size).to.equal(0);
@@ -132,7 +140,7 @@ describe("a client's subscriptions", () => {
   it("delivers nothing before it is in force", async () => {
     const joining = table.subscribe("room", listener, owner);
     table.deliver("room", "early");
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     await joining;
     table.deliver("room", "in time");
     sinon.assert.calledOnceWithExactly(listener, "in time", "room");
@@ -143,9 +151,9 @@ describe("a client's subscriptions", () => {
     const leaving = table.unsubscribe("room", listener);
     const joining = table.subscribe("room", other, owner);
     table.deliver("room", "old");
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     await leaving;
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     await joining;
     sinon.assert.notCalled(other);
     sinon.assert.notCalled(listener);
@@ -182,12 +190,14 @@ describe("a client's subscriptions", () => {
   it("waits for the answer to SUBSCRIBE before it sends UNSUBSCRIBE", async () => {
     const joining = watch(table.subscribe("room", listener, owner));
     const leaving = watch(table.unsubscribe("room", listener));
+    await settled();
     expect(redis.sent).to.deep.equal(["SUBSCRIBE room"]);
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     expect(joining.state).to.equal("resolved");
     expect(leaving.state).to.equal("pending");
+    await settled();
     expect(redis.sent).to.deep.equal(["SUBSCRIBE room", "UNSUBSCRIBE room"]);
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     expect(leaving.state).to.equal("resolved");
   });
 
@@ -198,16 +208,76 @@ describe("a client's subscriptions", () => {
       leaving.push(watch(table.unsubscribe("room", listener)));
       watch(table.subscribe("room", listener, owner));
     }
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     expect(redis.sent).to.deep.equal(["SUBSCRIBE room"]);
     expect([first, ...leaving].every(({ state }) => state === "resolved")).to.equal(true);
     table.deliver("room", "hello");
     sinon.assert.calledOnce(listener);
   });
 
+  it("has the channels of one turn in one command", async () => {
+    const joining = [watch(table.subscribe("room", listener, owner))];
+    await Promise.resolve();
+    joining.push(...["hall", "cellar"].map((name) => watch(table.subscribe(name, listener, owner))));
+    await (await redis.next()).confirm();
+    const leaving = ["room", "cellar"].map((name) => watch(table.unsubscribe(name, listener)));
+    joining.push(watch(table.subscribe("attic", listener, owner)));
+    await (await redis.next()).confirm();
+    await (await redis.next()).confirm();
+    expect(redis.sent.sort()).to.deep.equal([
+      "SUBSCRIBE attic",
+      "SUBSCRIBE room hall cellar",
+      "UNSUBSCRIBE room cellar",
+    ]);
+    expect([...joining, ...leaving].every(({ state }) => state === "resolved")).to.equal(true);
+    expect([...redis.subscribed]).to.deep.equal(["hall", "attic"]);
+  });
+
+  it("has at most a thousand channels in one command", async () => {
+    const names = Array.from({ length: 1001 }, (_, i) => `room ${i}`);
+    for (const name of names) watch(table.subscribe(name, listener, owner));
+    await settled();
+    expect(redis.inFlight.map(({ channels }) => channels)).to.deep.equal([
+      names.slice(0, 1000),
+      ["room 1000"],
+    ]);
+  });
+
+  it("rejects a channel that Redis refuses, and asks again for the others of its turn", async () => {
+    const error = new Error("NOPERM this user has no permissions to access one of the channels");
+    const joining = ["room", "secret", "hall"].map((name) => watch(table.subscribe(name, listener, owner)));
+    await (await redis.next()).fail(error);
+    expect(redis.sent.slice(1)).to.deep.equal(["SUBSCRIBE room", "SUBSCRIBE secret", "SUBSCRIBE hall"]);
+    expect(joining.every(({ state }) => state === "pending")).to.equal(true);
+    const [room, secret, hall] = redis.inFlight;
+    await room?.confirm();
+    await secret?.fail(error);
+    await hall?.confirm();
+    expect(joining).to.deep.equal([
+      { state: "resolved" },
+      { state: "rejected", error },
+      { state: "resolved" },
+    ]);
+    table.deliver("room", "hello");
+    table.deliver("secret", "hello");
+    sinon.assert.calledOnceWithExactly(listener, "hello", "room");
+  });
+
+  it("rejects all channels of a command that the client could not carry out", async () => {
+    const error = new Error("Command timed out");
+    const joining = ["room", "hall"].map((name) => watch(table.subscribe(name, listener, owner)));
+    await (await redis.next()).fail(error);
+    const rejected = { state: "rejected", error };
+    expect(joining).to.deep.equal([rejected, rejected]);
+    await settled();
+    expect(redis.sent).to.deep.equal(["SUBSCRIBE room hall", "UNSUBSCRIBE room hall"]);
+  });
+
   it("holds up no channel for another", async () => {
     const slow = watch(table.subscribe("slow", listener, owner));
+    await settled();
     const fast = watch(table.subscribe("fast", listener, owner));
+    await settled();
     await redis.inFlight[1]?.confirm();
     expect(slow.state).to.equal("pending");
     expect(fast.state).to.equal("resolved");
@@ -216,12 +286,13 @@ describe("a client's subscriptions", () => {
   it("rejects who waits for a SUBSCRIBE that fails, and tries again for the next one", async () => {
     const error = new Error("NOPERM");
     const waiting = [listener, other].map((of) => watch(table.subscribe("room", of, owner)));
-    await redis.next().fail(error);
+    await (await redis.next()).fail(error);
     for (const one of waiting) expect(one).to.deep.equal({ state: "rejected", error });
     const again = watch(table.subscribe("room", listener, owner));
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
+    await settled();
     expect(redis.sent).to.deep.equal(["SUBSCRIBE room", "UNSUBSCRIBE room", "SUBSCRIBE room"]);
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     expect(again.state).to.equal("resolved");
     table.deliver("room", "hello");
     sinon.assert.calledOnce(listener);
@@ -230,10 +301,10 @@ describe("a client's subscriptions", () => {
 
   it("takes back a SUBSCRIBE that has failed, since it may have reached Redis, and then forgets the channel", async () => {
     const joining = watch(table.subscribe("room", listener, owner));
-    await redis.next().fail(new Error("Command timed out"));
+    await (await redis.next()).fail(new Error("Command timed out"));
     expect(joining.state).to.equal("rejected");
-    expect(redis.next().name).to.equal("UNSUBSCRIBE");
-    await redis.next().fail(new Error("Command timed out"));
+    expect((await redis.next()).name).to.equal("UNSUBSCRIBE");
+    await (await redis.next()).fail(new Error("Command timed out"));
     expect(table.size).to.equal(0);
   });
 
@@ -249,7 +320,7 @@ describe("a client's subscriptions", () => {
     await join();
     const error = new Error("broken pipe");
     const leaving = watch(table.unsubscribe("room", listener));
-    await redis.next().fail(error);
+    await (await redis.next()).fail(error);
     expect(leaving).to.deep.equal({ state: "rejected", error });
     await join();
     table.deliver("room", "hello");
@@ -260,8 +331,8 @@ describe("a client's subscriptions", () => {
     await join();
     const leaving = watch(table.unsubscribe("room", listener));
     const joining = watch(table.subscribe("room", other, owner));
-    await redis.next().fail(new Error("broken pipe"));
-    await redis.next().confirm();
+    await (await redis.next()).fail(new Error("broken pipe"));
+    await (await redis.next()).confirm();
     expect(leaving.state).to.equal("rejected");
     expect(joining.state).to.equal("resolved");
     table.deliver("room", "hello");
@@ -271,10 +342,10 @@ describe("a client's subscriptions", () => {
   it("tries an UNSUBSCRIBE that has failed again when the client is connected again", async () => {
     await join();
     watch(table.unsubscribe("room", listener));
-    await redis.next().fail(new Error("broken pipe"));
+    await (await redis.next()).fail(new Error("broken pipe"));
     expect(redis.inFlight).to.have.length(0);
     table.resume();
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     expect(redis.subscribed.size).to.equal(0);
     expect(table.size).to.equal(0);
   });
@@ -284,6 +355,7 @@ describe("a client's subscriptions", () => {
     await join("hall");
     watch(table.unsubscribe("hall", listener));
     watch(table.subscribe("cellar", listener, owner));
+    await settled();
     redis.sent.length = 0;
     const restoring = watch(table.restore());
     await settled();
@@ -299,32 +371,49 @@ describe("a client's subscriptions", () => {
     await join();
     const error = new Error("NOPERM");
     const restoring = watch(table.restore());
-    await redis.next().fail(error);
+    await (await redis.next()).fail(error);
     expect(restoring).to.deep.equal({ state: "rejected", error });
     const again = watch(table.restore());
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     expect(again.state).to.equal("resolved");
     table.deliver("room", "hello");
     sinon.assert.calledOnce(listener);
   });
 
+  it("gets back what Redis allows, and says what it refuses", async () => {
+    for (const name of ["room", "secret", "hall"]) await join(name);
+    const error = new Error("NOPERM this user has no permissions to access one of the channels");
+    const restoring = watch(table.restore());
+    await settled();
+    // it is left before its own turn comes
+    watch(table.unsubscribe("hall", listener));
+    await settled();
+    await redis.inFlight[0]?.fail(error);
+    expect(redis.sent.slice(3)).to.deep.equal([
+      "SUBSCRIBE room secret hall",
+      "UNSUBSCRIBE hall",
+      "SUBSCRIBE room",
+      "SUBSCRIBE secret",
+    ]);
+    await redis.inFlight.find(({ channels }) => channels.includes("room"))?.confirm();
+    await redis.inFlight.find(({ channels }) => channels.includes("secret"))?.fail(error);
+    expect(restoring).to.deep.equal({ state: "rejected", error });
+  });
+
   it("gets many channels back in several turns, without those that were left meanwhile", async () => {
     const names = Array.from({ length: 1500 }, (_, i) => `room ${i}`);
     const joining = names.map((name) => table.subscribe(name, listener, owner));
-    for (const command of [...redis.inFlight]) void command.confirm();
+    for (let times = 0; times < 2; times++) await (await redis.next()).confirm();
     await Promise.all(joining);
-    redis.sent.length = 0;
     const restoring = watch(table.restore());
-    await settled();
-    expect(redis.sent).to.have.length(1000);
+    const first = await redis.next();
+    expect(first.channels).to.deep.equal(names.slice(0, 1000));
     watch(table.unsubscribe("room 1200", listener));
-    for (const command of [...redis.inFlight]) void command.confirm();
-    await settled();
-    await settled();
-    expect(redis.sent).to.have.length(1500);
-    expect(redis.sent).to.include("UNSUBSCRIBE room 1200").and.not.include("SUBSCRIBE room 1200");
-    for (const command of [...redis.inFlight]) void command.confirm();
-    await settled();
+    await first.confirm();
+    const second = redis.inFlight.find(({ name }) => name === "SUBSCRIBE");
+    expect(second?.channels).to.deep.equal(names.slice(1000).filter((name) => name !== "room 1200"));
+    expect(restoring.state).to.equal("pending");
+    await second?.confirm();
     expect(restoring.state).to.equal("resolved");
   });
 
@@ -341,7 +430,7 @@ describe("a client's subscriptions", () => {
       "resolved",
     ]);
     table.resume();
-    await redis.next().confirm();
+    await (await redis.next()).confirm();
     expect(redis.sent).to.deep.equal(["SUBSCRIBE room"]);
     expect(given.state).to.equal("resolved");
   });
@@ -352,6 +441,7 @@ describe("a client's subscriptions", () => {
     const joining = table.subscribe("room", other, {});
     await joining;
     table.release(owner);
+    await settled();
     expect(redis.sent.slice(2)).to.deep.equal(["UNSUBSCRIBE hall"]);
     table.deliver("room", "hello");
     sinon.assert.notCalled(listener);
@@ -371,6 +461,8 @@ describe("a client's subscriptions", () => {
       { weight: 3, arbitrary: fc.record({ type: fc.constant("unsubscribe" as const), channel, who }) },
       { weight: 3, arbitrary: fc.record({ type: fc.constant("confirm" as const), which: fc.nat(1) }) },
       { weight: 1, arbitrary: fc.record({ type: fc.constant("fail" as const), which: fc.nat(1) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant("refuse" as const), which: fc.nat(1) }) },
+      { weight: 3, arbitrary: fc.record({ type: fc.constant("turn" as const) }) },
       { weight: 1, arbitrary: fc.record({ type: fc.constant("resume" as const) }) },
     );
     await fc.assert(
@@ -384,17 +476,22 @@ describe("a client's subscriptions", () => {
           ["b", new Set()],
         ]);
         const promises: ReturnType<typeof watch>[] = [];
-        const answer = async (which: number, how: "confirm" | "fail") => {
+        const answer = async (which: number, how: "confirm" | "fail" | "refuse") => {
           const command = redis.inFlight[which % Math.max(1, redis.inFlight.length)];
           if (!command) return;
           if (how === "confirm") return command.confirm();
-          if (command.name === "SUBSCRIBE") wanted.get(command.channel)?.clear();
-          return command.fail(new Error("failed"));
+          const isAskedAgain = how === "refuse" && command.channels.length > 1;
+          if (command.name === "SUBSCRIBE" && !isAskedAgain) {
+            for (const channel of command.channels) wanted.get(channel)?.clear();
+          }
+          return command.fail(new Error(how === "refuse" ? "NOPERM refused" : "failed"));
         };
         for (const step of steps) {
           if (step.type === "resume") table.resume();
-          else if (step.type === "confirm" || step.type === "fail") await answer(step.which, step.type);
-          else {
+          else if (step.type === "turn") await settled();
+          else if (step.type !== "subscribe" && step.type !== "unsubscribe") {
+            await answer(step.which, step.type);
+          } else {
             const listener = listeners[step.who] ?? sinon.spy();
             if (step.type === "subscribe") wanted.get(step.channel)?.add(listener);
             else wanted.get(step.channel)?.delete(listener);
@@ -403,13 +500,13 @@ describe("a client's subscriptions", () => {
                 ? table.subscribe(step.channel, listener, table)
                 : table.unsubscribe(step.channel, listener);
             promises.push(watch(promise));
-            await settled();
           }
         }
         // calm down: the client is connected, and every command is answered
         for (let round = 0; round < 2; round++) {
           table.resume();
-          while (redis.inFlight.length > 0) await redis.next().confirm();
+          await settled();
+          while (redis.inFlight.length > 0) await (await redis.next()).confirm();
         }
         expect(redis.overtaken).to.deep.equal([]);
         for (const spy of listeners) spy.resetHistory();

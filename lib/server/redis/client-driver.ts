@@ -30,8 +30,8 @@ export interface ClientDriver {
   remove(key: string, value: string): Promise<unknown>;
   list(key: string): Promise<string[]>;
   publish(channel: string, payload: string): Promise<unknown>;
-  subscribe(channel: string): Promise<unknown>;
-  unsubscribe(channel: string): Promise<unknown>;
+  subscribe(channels: readonly string[]): Promise<unknown>;
+  unsubscribe(channels: readonly string[]): Promise<unknown>;
 }
 
 /** A value as a client gives it: a string, or bytes where its owner has asked for bytes. */

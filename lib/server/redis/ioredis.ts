@@ -19,8 +19,8 @@ export interface IORedisClient {
   lrem(key: string, count: number, value: string): Promise<unknown>;
   lrange(key: string, start: number, stop: number): Promise<unknown>;
   publish(channel: string, message: string): Promise<unknown>;
-  subscribe(channel: string): Promise<unknown>;
-  unsubscribe(channel: string): Promise<unknown>;
+  subscribe(...channels: string[]): Promise<unknown>;
+  unsubscribe(...channels: string[]): Promise<unknown>;
   on(event: string, listener: (...args: unknown[]) => void): unknown;
   off(event: string, listener: (...args: unknown[]) => void): unknown;
 }
@@ -89,12 +89,12 @@ export class IORedisDriver implements ClientDriver {
     return this.#run(() => this.#client.publish(channel, payload));
   }
 
-  subscribe(channel: string): Promise<unknown> {
-    return this.#run(() => this.#client.subscribe(channel));
+  subscribe(channels: readonly string[]): Promise<unknown> {
+    return this.#run(() => this.#client.subscribe(...channels));
   }
 
-  unsubscribe(channel: string): Promise<unknown> {
-    return this.#run(() => this.#client.unsubscribe(channel));
+  unsubscribe(channels: readonly string[]): Promise<unknown> {
+    return this.#run(() => this.#client.unsubscribe(...channels));
   }
 
   /**

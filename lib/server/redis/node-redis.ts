@@ -13,8 +13,14 @@ export interface NodeRedisClient {
   lRem(key: string, count: number, value: string): Promise<unknown>;
   lRange(key: string, start: number, stop: number): Promise<unknown>;
   publish(channel: string, message: string): Promise<unknown>;
-  subscribe(channel: string, listener: (message: string, channel: string) => void): Promise<unknown>;
-  unsubscribe(channel: string, listener: (message: string, channel: string) => void): Promise<unknown>;
+  subscribe(
+    channels: string | string[],
+    listener: (message: string, channel: string) => void,
+  ): Promise<unknown>;
+  unsubscribe(
+    channels: string | string[],
+    listener: (message: string, channel: string) => void,
+  ): Promise<unknown>;
   on(event: string | symbol, listener: (...args: unknown[]) => void): unknown;
   off(event: string | symbol, listener: (...args: unknown[]) => void): unknown;
   eventNames(): readonly (string | symbol)[];
@@ -80,14 +86,14 @@ export class NodeRedisDriver implements ClientDriver {
     return this.#client.publish(channel, payload);
   }
 
-  async subscribe(channel: string): Promise<unknown> {
+  async subscribe(channels: readonly string[]): Promise<unknown> {
     this.#checkOpen();
-    return this.#client.subscribe(channel, this.#onMessage);
+    return this.#client.subscribe([...channels], this.#onMessage);
   }
 
-  async unsubscribe(channel: string): Promise<unknown> {
+  async unsubscribe(channels: readonly string[]): Promise<unknown> {
     this.#checkOpen();
-    return this.#client.unsubscribe(channel, this.#onMessage);
+    return this.#client.unsubscribe([...channels], this.#onMessage);
   }
 
   /** A closed client refuses other commands, but would keep these two waiting for ever. */

@@ -39,8 +39,8 @@ export class SharedClient {
       message: (channel, payload) => this.subscriptions.deliver(channel, payload),
     });
     this.subscriptions = new Subscriptions({
-      subscribe: (channel) => this.driver.subscribe(channel),
-      unsubscribe: (channel) => this.driver.unsubscribe(channel),
+      subscribe: (channels) => this.driver.subscribe(channels),
+      unsubscribe: (channels) => this.driver.unsubscribe(channels),
       report: (error) => this.#onError(error),
     });
   }

@@ -1,19 +1,20 @@
+import { ChannelCommand, isPartlyRefused, MOST_CHANNELS } from "./channel-command.js";
 import { attempt } from "./client-driver.js";
 import type { PayloadListener } from "./redis.js";
 
 /** The two commands that a table of subscriptions gives to Redis, and where it reports. */
 export interface SubscriptionCommands {
-  /** `SUBSCRIBE channel`; settles when Redis has answered. */
-  subscribe(channel: string): Promise<unknown>;
-  /** `UNSUBSCRIBE channel`; settles when Redis has answered. */
-  unsubscribe(channel: string): Promise<unknown>;
+  /** `SUBSCRIBE channel [channel ...]`; settles when Redis has answered. */
+  subscribe(channels: readonly string[]): Promise<unknown>;
+  /** `UNSUBSCRIBE channel [channel ...]`; settles when Redis has answered. */
+  unsubscribe(channels: readonly string[]): Promise<unknown>;
   /** Told what a listener has thrown. */
   report(error: unknown): void;
 }
 
 /**
- * How a channel stands in Redis. In `subscribing` and `unsubscribing` a command is in flight, and none other
- * is sent before its answer. `stale` is a subscription that nobody wants and that could not be ended.
+ * How a channel stands in Redis. In `subscribing` and `unsubscribing` a command is in flight, or about to be sent, and
+ * none other is sent before its answer. `stale` is a subscription that nobody wants and that could not be ended.
  */
 type ChannelState = "off" | "subscribing" | "on" | "unsubscribing" | "stale";
 
@@ -38,20 +39,21 @@ interface Channel {
   leaving: Waiter[] | undefined;
 }
 
-/** How many channels are subscribed to again before Redis has answered. */
-const RESTORED_AT_ONCE = 1_000;
-
 /**
  * Who listens to which channels of one client. Joins and leaves may alternate as fast as they like: for each
  * channel the table has one command in flight at most, and goes on from its answer to what is wanted by then.
  */
 export class Subscriptions {
   readonly #commands: SubscriptionCommands;
+  readonly #subscribe: ChannelCommand;
+  readonly #unsubscribe: ChannelCommand;
   readonly #channels = new Map<string, Channel>();
   #running = false;
 
   constructor(commands: SubscriptionCommands) {
     this.#commands = commands;
+    this.#subscribe = new ChannelCommand((channels) => commands.subscribe(channels));
+    this.#unsubscribe = new ChannelCommand((channels) => commands.unsubscribe(channels));
   }
 
   /** How many channels are listened to, or are yet to be left. */
@@ -131,17 +133,24 @@ export class Subscriptions {
    * forgets what it has not got back where the connection is lost again meanwhile.
    */
   async restore(): Promise<void> {
-    const lost = [...this.#channels.values()].filter(({ state }) => state === "on");
-    while (lost.length > 0) {
-      // what nobody has wanted any more in the meantime stays away
-      const next = lost.splice(0, RESTORED_AT_ONCE).filter(({ state }) => state === "on");
-      await Promise.all(next.map(({ name }) => attempt(() => this.#commands.subscribe(name))));
-    }
+    const lost = [...this.#channels.values()].filter(isOn);
+    // what nobody has wanted any more in the meantime stays away
+    while (lost.length > 0) await this.#restoreTogether(lost.splice(0, MOST_CHANNELS).filter(isOn));
   }
 
   /** Sends nothing new until `resume`: there is no connection yet. */
   pause(): void {
     this.#running = false;
+  }
+
+  async #restoreTogether(channels: readonly Channel[]): Promise<void> {
+    if (channels.length === 0) return;
+    try {
+      await attempt(() => this.#commands.subscribe(channels.map(({ name }) => name)));
+    } catch (error) {
+      if (!isPartlyRefused(channels, error)) throw error;
+      await Promise.all(channels.filter(isOn).map((channel) => this.#restoreTogether([channel])));
+    }
   }
 
   #wait(channel: Channel, waiters: "joining" | "leaving"): Promise<void> {
@@ -172,7 +181,7 @@ export class Subscriptions {
     if (!this.#running) return;
     const before = channel.state === "stale" ? "stale" : "off";
     channel.state = "subscribing";
-    attempt(() => this.#commands.subscribe(channel.name)).then(
+    this.#subscribe.run(channel.name).then(
       () => {
         channel.state = "on";
         resolveAll(channel, "joining");
@@ -189,7 +198,7 @@ export class Subscriptions {
 
   #sendUnsubscribe(channel: Channel, otherwise: "off" | "stale" = "stale"): void {
     channel.state = "unsubscribing";
-    attempt(() => this.#commands.unsubscribe(channel.name)).then(
+    this.#unsubscribe.run(channel.name).then(
       () => {
         channel.state = "off";
         resolveAll(channel, "leaving");
@@ -202,6 +211,10 @@ export class Subscriptions {
       },
     );
   }
+}
+
+function isOn({ state }: Channel): boolean {
+  return state === "on";
 }
 
 function without(listeners: readonly Listener[], listener: PayloadListener): readonly Listener[] {

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { Redis as IORedis6 } from "ioredis";
 import { Redis as IORedis5 } from "ioredis5";
-import { createClient as createNodeRedis6 } from "redis";
+import { createClient as createNodeRedis6, TimeoutError } from "redis";
 import { createClient as createNodeRedis4 } from "redis4";
 import { createClient as createNodeRedis5 } from "redis5";
 import sinon from "sinon";
@@ -668,6 +668,58 @@ describe("Redis adapters", () => {
       new MemoryStore().set("key", "value", 60_000);
       expect(countTimers()).to.equal(before);
     });
+  });
+
+  describe("of node-redis 6, which limits the time that commands wait to be sent", () => {
+    /** A connected client whose commands may wait so many milliseconds. */
+    async function connectLimited(timeout: number, { url }: Address) {
+      const client = createNodeRedis6({
+        url,
+        socket: { reconnectStrategy: 10 },
+        commandOptions: { timeout },
+      });
+      client.on("error", () => {});
+      const adapter = adaptRedis(client, "redisClient");
+      open.push({ adapter, close: () => client.destroy() });
+      await client.connect();
+      return { client, adapter };
+    }
+
+    it("have no timer for each command while the client is connected, but for very many at once", async () => {
+      const { adapter } = await connectLimited(60_000, server);
+      const limit = sinon.spy(AbortSignal, "timeout");
+      try {
+        const key = unique("key");
+        await adapter.set(key, "value", 10_000);
+        expect(await adapter.take(key)).to.equal("value");
+        const publishAll = (count: number) =>
+          Promise.all(Array.from({ length: count }, () => adapter.publish(key, "hello")));
+        await publishAll(1000);
+        expect(limit.callCount).to.equal(0);
+        await publishAll(1003);
+        expect(limit.callCount).to.equal(3);
+        await publishAll(1000);
+        expect(limit.callCount).to.equal(3);
+      } finally {
+        limit.restore();
+      }
+    });
+
+    if (canStartRedis) {
+      it("have the client's limit while the client is not connected", async () => {
+        if (!ownServer) throw new Error("No server");
+        const { client, adapter } = await connectLimited(20, ownServer);
+        const away = new Promise<void>((resolve) => client.once("reconnecting", () => resolve()));
+        await ownServer.stop();
+        await away;
+        try {
+          const error = await rejection(adapter.publish(unique("room"), "hello"));
+          expect(error).to.be.instanceOf(TimeoutError);
+        } finally {
+          await ownServer.start();
+        }
+      });
+    }
   });
 
   it("accept the clients that users have, also by their types", () => {

@@ -21,11 +21,19 @@ export interface NodeRedisClient {
     channels: string | string[],
     listener: (message: string, channel: string) => void,
   ): Promise<unknown>;
+  /** The same client with other options for its commands; version 4 has none. */
+  withCommandOptions?(options: { timeout?: number | undefined }): FrequentCommands;
   on(event: string | symbol, listener: (...args: unknown[]) => void): unknown;
   off(event: string | symbol, listener: (...args: unknown[]) => void): unknown;
   eventNames(): readonly (string | symbol)[];
   listenerCount(event: string | symbol): number;
 }
+
+/** The commands of each login and each message. */
+type FrequentCommands = Pick<NodeRedisClient, "set" | "getDel" | "publish">;
+
+/** Commands under way at a time without the client's time limit, which bounds what waits for a Redis that reads nothing. */
+const MOST_WITHOUT_LIMIT = 1_000;
 
 /** An event that never comes. */
 const ANCHOR = Symbol("anchor");
@@ -34,9 +42,12 @@ const ANCHOR = Symbol("anchor");
 export class NodeRedisDriver implements ClientDriver {
   readonly #client: NodeRedisClient;
   readonly #events: ClientEvents;
+  readonly #withoutLimit: FrequentCommands;
+  #underWay = 0;
 
   constructor(client: NodeRedisClient, events: ClientEvents) {
     this.#client = client;
+    this.#withoutLimit = client.withCommandOptions?.({ timeout: undefined }) ?? client;
     this.#events = events;
   }
 
@@ -59,11 +70,11 @@ export class NodeRedisDriver implements ClientDriver {
   }
 
   set(key: string, value: string, ttl: number): Promise<unknown> {
-    return this.#client.set(key, value, { PX: ttl });
+    return this.#run((client) => client.set(key, value, { PX: ttl }));
   }
 
   async take(key: string): Promise<string | null> {
-    return toText(await this.#client.getDel(key));
+    return toText(await this.#run((client) => client.getDel(key)));
   }
 
   append(key: string, value: string, count: number, ttl: number): Promise<unknown> {
@@ -83,7 +94,7 @@ export class NodeRedisDriver implements ClientDriver {
   }
 
   publish(channel: string, payload: string): Promise<unknown> {
-    return this.#client.publish(channel, payload);
+    return this.#run((client) => client.publish(channel, payload));
   }
 
   async subscribe(channels: readonly string[]): Promise<unknown> {
@@ -94,6 +105,20 @@ export class NodeRedisDriver implements ClientDriver {
   async unsubscribe(channels: readonly string[]): Promise<unknown> {
     this.#checkOpen();
     return this.#client.unsubscribe([...channels], this.#onMessage);
+  }
+
+  /**
+   * Gives a command to the client. Version 6 limits the time that a command may wait to be sent, with a signal and a timer
+   * for each, which cost several times what the command does. While the client is connected, no command waits.
+   */
+  async #run(command: (client: FrequentCommands) => Promise<unknown>): Promise<unknown> {
+    if (!this.#client.isReady || this.#underWay >= MOST_WITHOUT_LIMIT) return command(this.#client);
+    this.#underWay++;
+    try {
+      return await command(this.#withoutLimit);
+    } finally {
+      this.#underWay--;
+    }
   }
 
   /** A closed client refuses other commands, but would keep these two waiting for ever. */

@@ -34,15 +34,19 @@ export function readBody(
     chunk.copy(room, before);
   };
   const onEnd = () => settle(room.subarray(0, length));
+  let isSettled = false;
   const forget = () => {
+    isSettled = true;
     clearTimeout(timer);
     req.off("data", onData).off("end", onEnd).off("close", forget).off("error", forget);
   };
   const settle = (result: Buffer | HttpRefusal) => {
+    if (isSettled) return;
     forget();
     if ("status" in result) req.pause();
     done(result);
   };
-  const timer = setTimeout(() => settle(TOO_SLOW), Math.min(time, LONGEST_TIMER));
+  // where the event loop was blocked, what has come of it is read first
+  const timer = setTimeout(() => setImmediate(() => settle(TOO_SLOW)), Math.min(time, LONGEST_TIMER));
   req.on("data", onData).on("end", onEnd).on("close", forget).on("error", forget);
 }

@@ -1,16 +1,23 @@
+import { LATE } from "../shared/pending-calls.js";
+
 /** Something that has to be done in time. */
 interface Timed {
   /** Called when it has had its time. */
   expire(): void;
 }
 
-/** Ends what is not done in time, all after the same time; one timer serves them all. */
+/**
+ * Ends what is not done in time, all after the same time; one timer serves them all. Where the event loop was blocked, what
+ * has come meanwhile is read first: it may be what is waited for.
+ */
 export class DeadlineQueue<Due> {
   /** Since when each has had to, by a clock that nobody sets; in that order, so the first one is the first to expire. */
   readonly #pending = new Map<Due, number>();
   readonly #end: (due: Due) => void;
   #limit: number | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** Set where the time of some is over, while what has come by then is read. */
+  #reading: NodeJS.Immediate | undefined;
 
   /** `limit` is in milliseconds; `Infinity` is none. `end` ends what has had its time. */
   constructor(limit: number, end: (due: Due) => void) {
@@ -26,7 +33,7 @@ export class DeadlineQueue<Due> {
   /** Starts the time of something. */
   add(due: Due): void {
     this.#pending.set(due, performance.now());
-    if (this.#timer === undefined) this.#schedule();
+    if (this.#timer === undefined && this.#reading === undefined) this.#schedule();
   }
 
   delete(due: Due): void {
@@ -45,11 +52,20 @@ export class DeadlineQueue<Due> {
     const [oldest] = this.#pending.values();
     if (oldest === undefined || this.#limit === undefined) return;
     const wait = Math.max(0, oldest + this.#limit - performance.now());
-    this.#timer = setTimeout(() => this.#expire(), Math.min(Math.ceil(wait), LONGEST_WAIT));
+    const due = oldest + this.#limit;
+    this.#timer = setTimeout(() => this.#expire(due), Math.min(Math.ceil(wait), LONGEST_WAIT));
   }
 
-  #expire(): void {
+  #expire(due: number): void {
     const now = performance.now();
+    if (now < due + LATE) return this.#endAll(now);
+    this.#timer = undefined;
+    this.#reading = setImmediate(() => this.#endAll(now));
+  }
+
+  /** Ends those whose time was over at that time. */
+  #endAll(now: number): void {
+    this.#reading = undefined;
     for (const [due, since] of this.#pending) {
       // what is told of an end may change the limit
       if (this.#limit === undefined || since + this.#limit > now) break;
@@ -61,7 +77,9 @@ export class DeadlineQueue<Due> {
 
   #stop(): void {
     clearTimeout(this.#timer);
+    clearImmediate(this.#reading);
     this.#timer = undefined;
+    this.#reading = undefined;
   }
 }
 

@@ -301,7 +301,9 @@ export class Door {
       if (!(answer instanceof Promise)) return verdictOf(answer);
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<Verdict>((resolve) => {
-        timer = setTimeout(() => resolve(LATE), Math.min(authTimeout, LONGEST_TIMER)).unref();
+        // where the event loop was blocked, an answer may be there to be read
+        const expire = () => setImmediate(() => resolve(LATE));
+        timer = setTimeout(expire, Math.min(authTimeout, LONGEST_TIMER)).unref();
       });
       return Promise.race([answer.then(verdictOf, failed), late]).finally(() => clearTimeout(timer));
     } catch (error) {

@@ -47,12 +47,10 @@ export class Heartbeats {
       this.#asked.add(connection);
   }
 
-  /** Ends a connection that has shown no sign of life. Where the event loop was blocked, one may be there to be read. */
+  /** Ends a connection that has shown no sign of life. */
   #judge(connection: Beating): void {
-    setImmediate(() => {
-      if (!this.#quiet.has(connection) || connection.showsLife()) return;
-      this.delete(connection);
-      connection.vanish();
-    });
+    if (connection.showsLife()) return;
+    this.delete(connection);
+    connection.vanish();
   }
 }

@@ -175,7 +175,7 @@ export class Peers<Auth> {
       const [expected] = await inTime(redisTimeout, Promise.all([pubsub.tell(json), recorded]));
       asked.expected = expected;
       if (asked.answered < expected - ALMOST && !this.#closed) {
-        timer = setTimeout(done, ANSWER_PATIENCE);
+        timer = setTimeout(() => setImmediate(done), ANSWER_PATIENCE);
         await answered;
       }
       return asked.sockets;

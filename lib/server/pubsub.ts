@@ -216,7 +216,10 @@ export class PubSub<Auth> {
     let timer: NodeJS.Timeout | undefined;
     const echoed = new Promise<void>((resolve) => {
       this.#echoes.set(id, resolve);
-      timer = setTimeout(() => void this.#emptyHere(channel).then(resolve), ECHO_PATIENCE);
+      const giveUp = () => {
+        if (this.#echoes.has(id)) void this.#emptyHere(channel).then(resolve);
+      };
+      timer = setTimeout(() => setImmediate(giveUp), ECHO_PATIENCE);
     });
     try {
       await this.publish(SYNC_CHANNEL, command);

@@ -309,19 +309,20 @@ const parseBody = express.json({ limit: LONGEST_BODY });
 function readBody(limit: number): RequestHandler {
   return (req, res, next) => {
     const refuse = (status: number, error: string) => answerJson(res, { status, body: { error } });
-    let isLate = false;
-    const timer = setTimeout(
-      () => {
-        isLate = true;
-        // what is still to come of it is not waited for
-        res.set("Connection", "close");
-        refuse(408, "Body too slow");
-      },
-      Math.min(limit, LONGEST_TIMER),
-    );
+    let isOver = false;
+    const expire = () => {
+      if (isOver) return;
+      isOver = true;
+      // what is still to come of it is not waited for
+      res.set("Connection", "close");
+      refuse(408, "Body too slow");
+    };
+    // where the event loop was blocked, what has come of it is read first
+    const timer = setTimeout(() => setImmediate(expire), Math.min(limit, LONGEST_TIMER));
     parseBody(req, res, (error?: unknown) => {
       clearTimeout(timer);
-      if (isLate) return;
+      if (isOver) return;
+      isOver = true;
       if (error === undefined) return next();
       const { status = 400 } = error as { status?: number };
       refuse(status, "Invalid request");

@@ -1,7 +1,13 @@
 import { FINAL_CLOSE_CODES } from "../shared/close-codes.js";
 import { type JsonObject, PROTOCOL } from "../shared/protocol.js";
 import { backoff } from "./backoff.js";
-import { ConnectionError, DisconnectedError, TimeoutError, UnauthorizedError } from "./errors.js";
+import {
+  ConnectionError,
+  DisconnectedError,
+  NoTransportError,
+  TimeoutError,
+  UnauthorizedError,
+} from "./errors.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Requests } from "./requests.js";
 import { unlessAborted } from "./time-limit.js";
@@ -161,7 +167,7 @@ export class Connection {
   async #open(life: AbortController): Promise<TransportName> {
     const options = this.#options;
     const { signal } = life;
-    let failure: unknown = new ConnectionError("No transport to use");
+    let failure: unknown;
     for (const name of this.#choice.candidates()) {
       try {
         const link = await openLink(name, options, signal, {
@@ -177,10 +183,11 @@ export class Connection {
         signal.throwIfAborted();
         options.logger.debug(`${name} has not opened`, error);
         this.#choice.failed(name);
-        failure = error;
+        // that a fallback is missing says less than why there has to be one
+        if (!failure || !(error instanceof NoTransportError)) failure = error;
       }
     }
-    throw failure;
+    throw failure ?? new NoTransportError("All transports are turned off");
   }
 
   async #present(credentials: Credentials, signal: AbortSignal): Promise<void> {
@@ -238,8 +245,10 @@ export class Connection {
   #fail(life: AbortController, error: unknown): void {
     if (life.signal.aborted || life !== this.#life) return;
     const reason = error instanceof Error ? error : new ConnectionError("No connection", undefined, error);
-    const { reconnect, backoff: waits } = this.#options;
-    if (!reconnect || reason instanceof UnauthorizedError) {
+    const { reconnect, backoff: waits, logger } = this.#options;
+    const isHopeless = reason instanceof NoTransportError;
+    if (isHopeless) logger.error("The client cannot connect", reason);
+    if (!reconnect || isHopeless || reason instanceof UnauthorizedError) {
       void this.#quit(reason);
       return;
     }

@@ -36,6 +36,13 @@ export class ConnectionError extends CallError {
   }
 }
 
+/** Nothing here can carry a connection, and no further attempt would change that; the message says what is missing. */
+export class NoTransportError extends CallError {
+  constructor(message: string, cause?: unknown) {
+    super(message, "no_transport", cause);
+  }
+}
+
 /** More came than was read. */
 export class OverflowError extends CallError {
   constructor(limit: number) {

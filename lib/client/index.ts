@@ -1,4 +1,5 @@
 import "./error-names.js";
+import "./packages.js";
 
 export type { Action, Actions } from "./actions.js";
 export type { BackoffOptions } from "./backoff.js";
@@ -10,6 +11,7 @@ export {
   DisconnectedError,
   ForbiddenError,
   InvalidRequestError,
+  NoTransportError,
   NotFoundError,
   OverflowError,
   QueueError,

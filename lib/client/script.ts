@@ -1,36 +1,55 @@
 // The entry of the script for pages without a bundler: it gives them `TokenSocket` as a global.
 // The server has SockJS beside it, which is loaded when it is needed.
 
-import { loadSockJSBy } from "./sockjs-loader.js";
+import { NoTransportError } from "./errors.js";
+import { setLoaders } from "./loaders.js";
 import { TokenSocket } from "./token-socket.js";
 import type { SocketConstructor } from "./transport.js";
 
-/** What the script needs of a page. */
-interface Page {
+/** What the script needs of a page, or of a worker, which has no document. */
+interface Scope {
   TokenSocket?: typeof TokenSocket;
   SockJS?: SocketConstructor;
-  readonly document: {
-    readonly currentScript: { readonly src: string } | null;
-    readonly head: { append(element: object): void };
-    createElement(name: "script"): { src: string; onload: () => void; onerror: () => void };
+  readonly document?: {
+    readonly currentScript: Partial<Script> | null;
+    readonly head: { append(element: Script): void };
+    createElement(name: "script"): Script;
   };
 }
 
-const page = globalThis as unknown as Page;
-const { document } = page;
-const base = document.currentScript?.src;
+interface Script {
+  src: string;
+  nonce: string;
+  onload: () => void;
+  onerror: () => void;
+}
 
-page.TokenSocket = TokenSocket;
+const scope = globalThis as unknown as Scope;
+const { document } = scope;
+// a module has none, and that of an inline script has no source
+const { src, nonce = "" } = document?.currentScript ?? {};
 
-if (base !== undefined) {
-  loadSockJSBy(
-    () =>
-      new Promise((resolve, reject) => {
-        const script = document.createElement("script");
-        script.src = new URL("sockjs.js", base).href;
-        script.onload = () => resolve(page.SockJS as SocketConstructor);
-        script.onerror = () => reject(new Error("SockJS is not there"));
-        document.head.append(script);
-      }),
-  );
+scope.TokenSocket = TokenSocket;
+
+setLoaders({
+  webSocket: async () => {
+    throw new NoTransportError("There is no WebSocket here");
+  },
+  sockJS: async ({ tokenUrl }) => {
+    const url = new URL("sockjs.js", src || tokenUrl).href;
+    await (document ? loadScript(document, url) : import(url));
+    return scope.SockJS as SocketConstructor;
+  },
+});
+
+function loadScript(page: NonNullable<Scope["document"]>, url: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const script = page.createElement("script");
+    script.src = url;
+    // a content security policy may ask for it
+    script.nonce = nonce;
+    script.onload = resolve;
+    script.onerror = () => reject(new Error("SockJS is not there"));
+    page.head.append(script);
+  });
 }

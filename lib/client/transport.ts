@@ -1,7 +1,7 @@
 import { onAbort } from "../shared/abort.js";
 import { ConnectionError } from "./errors.js";
+import { loaders } from "./loaders.js";
 import type { ResolvedOptions } from "./options.js";
-import { loadSockJS } from "./sockjs-loader.js";
 import { within } from "./time-limit.js";
 import type { TransportName } from "./transport-choice.js";
 
@@ -81,13 +81,14 @@ export function openLink(
 async function plainSocket({ socketUrl, headers, WebSocket: given }: ResolvedOptions): Promise<SocketLike> {
   // in Node.js the global one takes no headers
   const isFit = !headers || globals.location !== undefined;
-  const Socket: SocketConstructor = given || (isFit && globals.WebSocket) || (await import("ws")).WebSocket;
+  const Socket: SocketConstructor = given || (isFit && globals.WebSocket) || (await loaders.webSocket());
   const url = `${socketUrl.replace(/^http/, "ws")}/websocket`;
   return headers ? new Socket(url, [], { headers }) : new Socket(url);
 }
 
-async function sockjsSocket({ socketUrl, sockjs, SockJS: given }: ResolvedOptions): Promise<SocketLike> {
-  const Socket = given ?? globals.SockJS ?? (await loadSockJS());
+async function sockjsSocket(resolved: ResolvedOptions): Promise<SocketLike> {
+  const { socketUrl, sockjs, SockJS: given } = resolved;
+  const Socket = given ?? globals.SockJS ?? (await loaders.sockJS(resolved));
   const options = { transports: FALLBACKS, sessionId: SESSION_LENGTH, ...(sockjs as object) };
   return new Socket(socketUrl, undefined, options);
 }

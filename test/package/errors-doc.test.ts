@@ -44,6 +44,7 @@ describe("docs/errors.md", () => {
       new client.QueueError("queue_full"),
       new client.QueueError("queue_expired"),
       new client.OverflowError(1),
+      new client.NoTransportError(""),
       new client.ConnectionError(""),
     ];
     const documented = OWN.map(([code, type]) => ({ code: codeOf(code), type: codeOf(type) }));

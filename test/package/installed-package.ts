@@ -57,7 +57,9 @@ async function install(): Promise<string> {
   await symlink(join(ROOT, "node_modules"), join(source, "node_modules"));
   const complaints = await compile(source, ["-p", "tsconfig.json"]);
   if (complaints) throw new Error(`The package does not build:\n${complaints}`);
-  await run(process.execPath, ["scripts/build-client.mjs"], { cwd: source });
+  for (const part of ["client", "commonjs", "older-types"]) {
+    await run(process.execPath, [`scripts/build-${part}.mjs`], { cwd: source });
+  }
   const packing = ["pack", "--ignore-scripts", "--json", "--loglevel=error", "--pack-destination", folder];
   const { stdout } = await run("npm", packing, { cwd: source });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];

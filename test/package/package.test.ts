@@ -87,6 +87,30 @@ describe("the package as it is installed", () => {
     expect(imported).to.deep.equal(scripts.map(() => true));
   });
 
+  it("gives browsers, and what takes CommonJS alone, the same names", async () => {
+    const found = await evaluate(
+      `import { createRequire } from "node:module";
+      const dist = "./node_modules/node-token-sockjs/dist/";
+      const require = createRequire(import.meta.url);
+      const names = (module) => Object.keys(module).filter((name) => name !== "module.exports").sort();
+      const entries = { client: "client/index", memory: "memory", react: "react/index" };
+      const alike = [];
+      for (const [name, path] of Object.entries(entries)) {
+        const all = names(await import(dist + path + ".js"));
+        alike.push(String(names(require(dist + "cjs/" + name + ".cjs"))) === String(all));
+        if (name !== "client") continue;
+        alike.push(String(names(await import(dist + "client/web.js"))) === String(all));
+        alike.push(String(names(require(dist + "cjs/client-web.cjs"))) === String(all));
+      }
+      const Server = require(dist + "cjs/index.cjs");
+      const { default: _default, ...library } = await import(dist + "index.js");
+      alike.push(names(library).every((name) => Object.hasOwn(Server, name)), Server.name);
+      console.log(JSON.stringify(alike));`,
+      "mjs",
+    );
+    expect(found).to.deep.equal([true, true, true, true, true, true, "TokenSocketServer"]);
+  });
+
   it("lets nothing else be reached", async () => {
     const found = await evaluate(
       `import("node-token-sockjs/dist/server/hub.js").catch((error) => console.log(JSON.stringify(error.code)));`,

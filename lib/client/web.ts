@@ -1,0 +1,30 @@
+// What bundlers take instead of index.ts, except for Node.js: it exports the same, and needs no other package.
+
+import "./error-names.js";
+import { NoTransportError } from "./errors.js";
+import { setLoaders } from "./loaders.js";
+
+export {
+  AbortedError,
+  CallError,
+  ConnectionError,
+  DisconnectedError,
+  ForbiddenError,
+  InvalidRequestError,
+  NoTransportError,
+  NotFoundError,
+  OverflowError,
+  QueueError,
+  RemoteError,
+  RpcError,
+  TimeoutError,
+  UnauthorizedError,
+} from "./errors.js";
+export { TokenSocket } from "./token-socket.js";
+
+setLoaders({
+  webSocket: async () => {
+    throw new NoTransportError("There is no WebSocket here");
+  },
+  sockJS: async () => (await import("./sockjs.js")).default,
+});

@@ -1,0 +1,24 @@
+/** Checks the package as it would be published, by publint and by "Are the types wrong?". */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+// `require()` gives the CommonJS files only to tools that lack the condition before it, module-sync; in the versions of
+// Node.js that are supported it gives the ES modules, as the types say
+const isMeant = ({ code }) => code === "EXPORTS_TYPES_INVALID_FORMAT";
+
+const { messages, pkg } = await publint({ pkgDir: root, strict: true });
+const complaints = messages.filter((message) => !isMeant(message));
+for (const message of complaints) console.error(formatMessage(message, pkg));
+const { status } = spawnSync(
+  "npx",
+  ["attw", "--pack", ".", "--profile", "esm-only", "--ignore-rules", "false-esm"],
+  {
+    cwd: root,
+    stdio: "inherit",
+  },
+);
+if (complaints.length > 0 || status !== 0) process.exitCode = 1;

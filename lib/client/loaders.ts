@@ -1,3 +1,4 @@
+import { NoTransportError } from "./errors.js";
 import type { ResolvedOptions } from "./options.js";
 import type { SocketConstructor } from "./transport.js";
 
@@ -12,4 +13,18 @@ export let loaders: Loaders;
 
 export function setLoaders(given: Loaders): void {
   loaders = given;
+}
+
+/** The loaders of browsers, to which the browser itself gives WebSocket. */
+export function browserLoaders(sockJS: Loaders["sockJS"]): Loaders {
+  return {
+    async webSocket() {
+      throw new NoTransportError("There is no WebSocket here");
+    },
+    async sockJS(options) {
+      // a service worker has none
+      if ("XMLHttpRequest" in globalThis) return sockJS(options);
+      throw new NoTransportError("SockJS needs XMLHttpRequest, which is not here");
+    },
+  };
 }

@@ -1,8 +1,7 @@
 // The entry of the script for pages without a bundler: it gives them `TokenSocket` as a global.
 // The server has SockJS beside it, which is loaded when it is needed.
 
-import { NoTransportError } from "./errors.js";
-import { setLoaders } from "./loaders.js";
+import { browserLoaders, setLoaders } from "./loaders.js";
 import { TokenSocket } from "./token-socket.js";
 import type { SocketConstructor } from "./transport.js";
 
@@ -13,6 +12,7 @@ interface Scope {
   readonly document?: {
     readonly currentScript: Partial<Script> | null;
     readonly head: { append(element: Script): void };
+    querySelector(selector: string): Partial<Script> | null;
     createElement(name: "script"): Script;
   };
 }
@@ -26,21 +26,19 @@ interface Script {
 
 const scope = globalThis as unknown as Scope;
 const { document } = scope;
-// a module has none, and that of an inline script has no source
-const { src, nonce = "" } = document?.currentScript ?? {};
+// a module does not know its script, and an inline script has no source; a page's scripts have one nonce
+const current = document?.currentScript;
+const nonce = (current ?? document?.querySelector("script[nonce]"))?.nonce ?? "";
 
 scope.TokenSocket = TokenSocket;
 
-setLoaders({
-  webSocket: async () => {
-    throw new NoTransportError("There is no WebSocket here");
-  },
-  sockJS: async ({ tokenUrl }) => {
-    const url = new URL("sockjs.js", src || tokenUrl).href;
+setLoaders(
+  browserLoaders(async ({ tokenUrl }) => {
+    const url = new URL("sockjs.js", current?.src || tokenUrl).href;
     await (document ? loadScript(document, url) : import(url));
     return scope.SockJS as SocketConstructor;
-  },
-});
+  }),
+);
 
 function loadScript(page: NonNullable<Scope["document"]>, url: string): Promise<void> {
   return new Promise((resolve, reject) => {

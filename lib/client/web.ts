@@ -1,8 +1,7 @@
 // What bundlers take instead of index.ts, except for Node.js: it exports the same, and needs no other package.
 
 import "./error-names.js";
-import { NoTransportError } from "./errors.js";
-import { setLoaders } from "./loaders.js";
+import { browserLoaders, setLoaders } from "./loaders.js";
 
 export {
   AbortedError,
@@ -22,9 +21,4 @@ export {
 } from "./errors.js";
 export { TokenSocket } from "./token-socket.js";
 
-setLoaders({
-  webSocket: async () => {
-    throw new NoTransportError("There is no WebSocket here");
-  },
-  sockJS: async () => (await import("./sockjs.js")).default,
-});
+setLoaders(browserLoaders(async () => (await import("./sockjs.js")).default));

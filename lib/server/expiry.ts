@@ -1,17 +1,26 @@
+import { brand, isBranded } from "../shared/brand.js";
 import { LONGEST_TIMER } from "../shared/pending-calls.js";
 import { LONGEST_WAIT } from "./deadlines.js";
 
 /** The end of an identity that `authentication` gives with it: milliseconds since 1970, or a date. */
 export type ExpiresAt = number | Date;
 
+const EXPIRING = Symbol.for("node-token-sockjs.Expiring");
+
 /** An identity with its end; see {@link expiring}. */
 export class Expiring<Auth = unknown> {
+  /** Knows also those of another copy of this package. */
+  static [Symbol.hasInstance](value: unknown): value is Expiring {
+    return isBranded(value, EXPIRING);
+  }
+
   readonly auth: Auth;
   readonly expiresAt: ExpiresAt | null | undefined;
 
   constructor(auth: Auth, expiresAt: ExpiresAt | null | undefined) {
     this.auth = auth;
     this.expiresAt = expiresAt;
+    brand(this, EXPIRING);
   }
 }
 

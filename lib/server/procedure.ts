@@ -1,4 +1,5 @@
 import { isStream, isThenable } from "../shared/answer.js";
+import { brand, isBranded } from "../shared/brand.js";
 import { type Outcome, RpcError } from "../shared/errors.js";
 import { isObject } from "../shared/protocol.js";
 import {
@@ -84,6 +85,8 @@ interface Definition {
   readonly handler: (call: ProcedureCall<never, never>) => unknown;
 }
 
+const PROCEDURE = Symbol.for("node-token-sockjs.Procedure");
+
 /**
  * A function that clients may call, with schemas of its input and its result; see `procedure`.
  *
@@ -97,12 +100,18 @@ export class Procedure<Auth = unknown, Sent = unknown, Result = unknown> {
     readonly result: Result;
   };
 
+  /** Knows also those of another copy of this package. */
+  static [Symbol.hasInstance](value: unknown): value is Procedure {
+    return isBranded(value, PROCEDURE);
+  }
+
   readonly #definition: Definition;
 
   constructor(definition: unknown) {
     checkDefinition(definition);
     const { input, output, handler } = definition;
     this.#definition = { input, output, handler };
+    brand(this, PROCEDURE);
     Object.freeze(this);
   }
 

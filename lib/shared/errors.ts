@@ -1,3 +1,4 @@
+import { brand, isBranded } from "./brand.js";
 import { INTERNAL_ERROR } from "./refusals.js";
 
 /** What an {@link RpcError} may carry beside its message. */
@@ -10,8 +11,8 @@ export interface RpcErrorOptions {
   cause?: unknown;
 }
 
-/** All of them, by which they are known, so that the script for pages goes without the class, which it does not show. */
-const rpcErrors = /* @__PURE__ */ new WeakSet<object>();
+/** By it they are known, so that the script for pages goes without the class, which it does not show. */
+const RPC_ERROR = Symbol.for("node-token-sockjs.RpcError");
 
 /**
  * An error that is meant for the caller: its `message`, `code` and `data` go over the wire, also when it
@@ -26,7 +27,7 @@ export class RpcError extends Error {
     this.name = "RpcError";
     this.code = options.code;
     this.data = options.data;
-    rpcErrors.add(this);
+    brand(this, RPC_ERROR);
   }
 }
 
@@ -77,7 +78,7 @@ export function isError(value: unknown): value is Error {
 
 /** Says whether an error is meant for the caller. */
 export function isRpcError(error: unknown): error is RpcError {
-  return rpcErrors.has(error as object);
+  return isBranded(error, RPC_ERROR);
 }
 
 /** Says whether a value may be an error's code. */

@@ -103,6 +103,11 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
     this.#connection.begin();
   }
 
+  /** Keeps Vue from putting the client behind a proxy, from where its private fields cannot be reached. */
+  get __v_skip(): true {
+    return true;
+  }
+
   /** What the connection is like just now. */
   get state(): State {
     return this.#connection.state;

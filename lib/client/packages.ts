@@ -3,14 +3,24 @@
 import { NoTransportError } from "./errors.js";
 import { setLoaders } from "./loaders.js";
 
+// each import has a `try` of its own, so that bundlers for servers let the package be missing
 setLoaders({
-  // caught at the very import, so that bundlers let the packages be missing
-  webSocket: async () => (await import("ws").catch(missing("ws"))).WebSocket,
-  sockJS: async () => (await import("sockjs-client").catch(missing("sockjs-client"))).default,
+  async webSocket() {
+    try {
+      return (await import("ws")).WebSocket;
+    } catch (error) {
+      throw missing("ws", error);
+    }
+  },
+  async sockJS() {
+    try {
+      return (await import("sockjs-client")).default;
+    } catch (error) {
+      throw missing("sockjs-client", error);
+    }
+  },
 });
 
-function missing(name: string): (cause: unknown) => never {
-  return (cause) => {
-    throw new NoTransportError(`The client needs the package ${name} here, which cannot be loaded`, cause);
-  };
+function missing(name: string, cause: unknown): NoTransportError {
+  return new NoTransportError(`The client needs the package ${name} here, which cannot be loaded`, cause);
 }

@@ -17,9 +17,7 @@ export async function pageFiles(): Promise<Map<string, Buffer | Uint8Array>> {
     splitting: true,
     jsx: "automatic",
     target: "es2022",
-    define: { "process.env.NODE_ENV": '"production"', global: "globalThis" },
-    // for Node.js alone
-    external: ["ws"],
+    define: { "process.env.NODE_ENV": '"production"' },
   });
   const files = new Map<string, Buffer | Uint8Array>();
   for (const { path, contents } of outputFiles) files.set(basename(path), contents);

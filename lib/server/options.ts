@@ -70,6 +70,11 @@ export interface Limits {
   /** Levels of nested arrays and objects in one frame; a deeper one is answered "Invalid message". Default 128. */
   jsonDepth: number;
   /**
+   * Values in one frame, of which an empty object or array counts as two; one with more is answered "Invalid message".
+   * Default 20,000. In memory a value may take twenty times what it takes as text.
+   */
+  jsonValues: number;
+  /**
    * Bytes of one message, past which its socket is closed. Default 65,536. Where `attach` was called, a POST body and
    * a WebSocket frame, which may carry several, are bounded at 16 times that as they arrive: the body is answered 413,
    * the frame closes its connection with 1009.
@@ -446,6 +451,7 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
 /** Each limit's default. */
 export const DEFAULT_LIMITS: Readonly<Limits> = {
   jsonDepth: 128,
+  jsonValues: 20_000,
   messageBytes: 65_536,
   bodyTimeout: 20_000,
   unauthenticatedConnections: 10_000,

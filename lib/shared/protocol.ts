@@ -72,6 +72,8 @@ export type Answer =
 export interface FrameLimits {
   /** Levels of nested arrays and objects in one frame. */
   readonly jsonDepth: number;
+  /** Values in one frame; an empty object or array counts as two. */
+  readonly jsonValues: number;
   /** UTF-16 code units in a channel's name. */
   readonly channelNameLength: number;
   /** UTF-16 code units in a request's `uuid`, which comes back with each of its answers. */
@@ -85,7 +87,7 @@ const INVALID_MESSAGE: ClientFrame = { type: "invalidMessage" };
 
 /** Parses what a client sent; never throws. SockJS may hand over what is no string. */
 export function parseClientFrame(message: unknown, limits: FrameLimits): ClientFrame {
-  const frame = parseJsonObject(message, limits.jsonDepth);
+  const frame = parseJsonObject(message, limits);
   if (!frame) return INVALID_MESSAGE;
   const isTooLong = typeof frame.uuid === "string" && frame.uuid.length > limits.idLength;
   const head: RequestHead = {
@@ -254,11 +256,15 @@ export function encodeJson(value: unknown): string {
   throw new TypeError(`This is no JSON value: ${why}`, { cause });
 }
 
-/** Says whether a text's arrays and objects are nested at most `limit` levels deep; text within strings is skipped. */
-export function isNestedWithin(text: string, limit: number): boolean {
-  // each level takes two characters, so that most frames need no look at all
-  if (text.length <= 2 * limit) return true;
+/**
+ * Says whether a text of JSON has at most so many levels of nested arrays and objects, and at most so many values; text
+ * within strings is skipped. An empty array or object counts as two values: it takes as much memory.
+ */
+export function isJsonWithin(text: string, levels: number, most = Number.POSITIVE_INFINITY): boolean {
+  // each level and each value takes two characters, so that most frames need no look at all
+  if (text.length <= 2 * levels && text.length < 2 * most) return true;
   let depth = 0;
+  let values = 1;
   let inString = false;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -268,15 +274,18 @@ export function isNestedWithin(text: string, limit: number): boolean {
     } else if (code === QUOTE) {
       inString = true;
     } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
-      if (++depth > limit) return false;
+      if (++depth > levels || ++values > most) return false;
     } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
       depth--;
+    } else if (code === COMMA && ++values > most) {
+      return false;
     }
   }
   return true;
 }
 
 const QUOTE = 0x22;
+const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
@@ -288,8 +297,8 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function parseJsonObject(message: unknown, jsonDepth: number): JsonObject | undefined {
-  if (typeof message !== "string" || !isNestedWithin(message, jsonDepth)) return undefined;
+function parseJsonObject(message: unknown, { jsonDepth, jsonValues }: FrameLimits): JsonObject | undefined {
+  if (typeof message !== "string" || !isJsonWithin(message, jsonDepth, jsonValues)) return undefined;
   try {
     const value: unknown = JSON.parse(message);
     return isObject(value) ? value : undefined;

@@ -286,7 +286,7 @@ describe("An attack", () => {
   });
 
   describe("by what is hard to read", () => {
-    const WIDE = 12_000;
+    const WIDE = 9_000;
     const BOMBS: Record<string, string> = {
       "arrays, side by side": `[${"[],".repeat(WIDE)}[]]`,
       "objects, each in an array": `[${"[{}],".repeat(WIDE / 2)}0]`,
@@ -307,6 +307,21 @@ describe("An attack", () => {
           resp: JSON.parse(JSON.stringify(JSON.parse(json))),
         });
         await isServed(other);
+      });
+    }
+
+    for (const [kind, item] of Object.entries({ objects: "{}", arrays: "[]", numbers: "1", texts: '""' })) {
+      it(`as JSON of more ${kind} than a message may have is none, and is not made`, async () => {
+        await start();
+        const client = await application.connect();
+        const array = (values: number) => `[${Array(values).fill(item).join()}]`;
+        // of the frame there are the object, three values, and the array's own
+        const each = item === "{}" || item === "[]" ? 2 : 1;
+        const most = Math.floor((20_000 - 4) / each);
+        client.send(`{"rpc":"echo","uuid":"u","req":${array(most + 1)}}`);
+        expect(await client.take()).to.deep.equal({ error: "Invalid message" });
+        client.send(`{"rpc":"echo","uuid":"u","req":${array(most)}}`);
+        expect((await client.take()).resp).to.have.length(most);
       });
     }
 

@@ -13,7 +13,7 @@ import {
   type FrameLimits,
   INVALID_MESSAGE_REPLY,
   isChannelName,
-  isNestedWithin,
+  isJsonWithin,
   isObject,
   isReservedChannel,
   PROTOCOL,
@@ -22,7 +22,7 @@ import {
 } from "../../lib/shared/protocol.js";
 import { FORBIDDEN } from "../../lib/shared/refusals.js";
 
-const LIMITS: FrameLimits = { jsonDepth: 16, idLength: 256, channelNameLength: 32 };
+const LIMITS: FrameLimits = { jsonDepth: 16, jsonValues: 1000, idLength: 256, channelNameLength: 32 };
 
 const parse = (frame: unknown): ClientFrame => parseClientFrame(JSON.stringify(frame), LIMITS);
 
@@ -102,7 +102,7 @@ describe("parseClientFrame", () => {
     ]);
     fc.assert(
       fc.property(anyText(), jsonValue(), ids(), (rpc, req, uuid) => {
-        fc.pre(!reserved.has(rpc) && isNestedWithin(JSON.stringify(req), LIMITS.jsonDepth - 1));
+        fc.pre(!reserved.has(rpc) && isJsonWithin(JSON.stringify(req), LIMITS.jsonDepth - 1));
         expect(parse({ rpc, req, uuid })).to.deep.equal({
           type: "call",
           head: { rpc, uuid },
@@ -263,7 +263,7 @@ describe("parseClientFrame", () => {
   });
 });
 
-describe("isNestedWithin", () => {
+describe("isJsonWithin", () => {
   /** How deep a value's arrays and objects are nested, counted in the value. */
   const depthOf = (value: unknown): number =>
     typeof value === "object" && value !== null
@@ -278,7 +278,35 @@ describe("isNestedWithin", () => {
         fc.constantFrom(undefined, 1, "\t"),
         (value, limit, indent) => {
           const text = JSON.stringify(value, undefined, indent);
-          expect(isNestedWithin(text, limit)).to.equal(depthOf(value) <= limit);
+          expect(isJsonWithin(text, limit)).to.equal(depthOf(value) <= limit);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  /** How many values there are in one, itself included. */
+  const valuesOf = (value: unknown): number =>
+    typeof value === "object" && value !== null
+      ? 1 + Object.values(value).reduce<number>((sum, inner) => sum + valuesOf(inner), 0)
+      : 1;
+
+  it("counts values, and empty arrays and objects twice", () => {
+    const emptyOf = (value: unknown): number =>
+      typeof value === "object" && value !== null
+        ? Object.values(value).reduce<number>((sum, inner) => sum + emptyOf(inner), 0) +
+          Number(Object.keys(value).length === 0)
+        : 0;
+    fc.assert(
+      fc.property(
+        fc.jsonValue({ depthSize: "medium", stringUnit: "binary" }),
+        fc.constantFrom(undefined, 1, "\t"),
+        (value, indent) => {
+          const text = JSON.stringify(value, undefined, indent);
+          const values = valuesOf(value) + emptyOf(value);
+          expect(isJsonWithin(text, 1000, values), "as many").to.equal(true);
+          // a text that is one value, and no more, is not looked at
+          if (values > 1) expect(isJsonWithin(text, 1000, values - 1), "one too many").to.equal(false);
         },
       ),
       { numRuns: 500 },
@@ -289,8 +317,8 @@ describe("isNestedWithin", () => {
     const inside = fc.string({ unit: fc.constantFrom("[", "{", "]", "}", '"', "\\", "a") });
     fc.assert(
       fc.property(fc.array(inside), (texts) => {
-        expect(isNestedWithin(JSON.stringify([texts]), 2)).to.equal(true);
-        expect(isNestedWithin(`${" ".repeat(4)}${JSON.stringify([texts])}`, 1)).to.equal(false);
+        expect(isJsonWithin(JSON.stringify([texts]), 2)).to.equal(true);
+        expect(isJsonWithin(`${" ".repeat(4)}${JSON.stringify([texts])}`, 1)).to.equal(false);
       }),
     );
   });
@@ -300,7 +328,7 @@ describe("isNestedWithin", () => {
       fc.property(
         fc.string({ unit: fc.constantFrom("[", "{", "]", "}", '"', "\\", ":", ",", "1") }),
         (text) => {
-          const within = isNestedWithin(text, 2);
+          const within = isJsonWithin(text, 2);
           let value: unknown;
           try {
             value = JSON.parse(text);
@@ -315,8 +343,8 @@ describe("isNestedWithin", () => {
   });
 
   it("looks no further than the first level too many", () => {
-    expect(isNestedWithin("[".repeat(1_000_000), 128)).to.equal(false);
-    expect(isNestedWithin("[]".repeat(1_000_000), 128)).to.equal(true);
+    expect(isJsonWithin("[".repeat(1_000_000), 128)).to.equal(false);
+    expect(isJsonWithin("[]".repeat(1_000_000), 128)).to.equal(true);
   });
 });
 

@@ -16,8 +16,8 @@ import type { Reporter } from "./reporter.js";
 import type { SockJSConnection, SockJSOptions, SockJSServer } from "./socket.js";
 import { SockJSHandlers } from "./sockjs-handlers.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";
-import { UnfinishedBytes } from "./transport/unfinished-bytes.js";
 import { WebSockets } from "./transport/websockets.js";
+import type { UnfinishedBytes } from "./unfinished-bytes.js";
 import { type Verdict, verdictOf } from "./verification.js";
 
 /** What the door needs of the server that it belongs to. */
@@ -28,6 +28,7 @@ export interface DoorParts {
     ResolvedOptions<unknown>,
     "prefix" | "limits" | "authTimeout" | "verifyConnection" | "webSocket"
   >;
+  readonly unfinishedBytes: UnfinishedBytes;
   readonly bundles: Bundles;
   /** Absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;
@@ -78,7 +79,6 @@ export class Door {
   readonly #parts: DoorParts;
   readonly #paths: SockJSPaths;
   readonly #pending: PendingConnections;
-  readonly #unfinishedBytes: UnfinishedBytes;
   /** The sessions of SockJS's HTTP transports, until SockJS forgets them. */
   readonly #sessions = new Map<string, PendingConnection>();
   /** By TCP connections: a response that waits there behind another one is not told of the end. */
@@ -89,7 +89,6 @@ export class Door {
     this.#parts = parts;
     const { limits, prefix } = parts.options;
     this.#pending = new PendingConnections(limits);
-    this.#unfinishedBytes = new UnfinishedBytes(limits.unauthenticatedBytes);
     this.#paths = new SockJSPaths(prefix);
   }
 
@@ -105,7 +104,7 @@ export class Door {
     options: SockJSOptions & { readonly prefix: string },
     scriptPath: string | undefined,
   ): void {
-    const { bundles, heartbeats, reporter } = this.#parts;
+    const { unfinishedBytes, bundles, heartbeats, reporter } = this.#parts;
     const { prefix, webSocket } = this.#parts.options;
     const handlers = new SockJSHandlers(socketServer, options, scriptPath, reporter);
     const webSockets = handlers.hasWebSockets
@@ -116,7 +115,7 @@ export class Door {
           sessionHeartbeat: handlers.heartbeatDelay,
           heartbeats,
           bundles,
-          unfinishedBytes: this.#unfinishedBytes,
+          unfinishedBytes,
           onConnection: (connection) => socketServer.emit("connection", connection),
           onError: (context, error) => reporter.error(context, error),
         })
@@ -332,9 +331,15 @@ export class Door {
       req.resume();
       return pass();
     }
-    const { bodyTimeout } = this.#parts.options.limits;
-    const bound = target.kind === "send" ? this.#unitBytes : UNUSED_BODY;
-    readBody(req, bound, bodyTimeout, (body) => {
+    const { unfinishedBytes, options } = this.#parts;
+    const isSend = target.kind === "send";
+    const isStranger = !(isSend && this.#sessions.get(target.session)?.isAuthenticated);
+    const bounds = {
+      bytes: isSend ? this.#unitBytes : UNUSED_BODY,
+      time: options.limits.bodyTimeout,
+      all: isStranger ? unfinishedBytes : undefined,
+    };
+    readBody(req, bounds, (body) => {
       if ("status" in body) {
         this.#report(req.socket.remoteAddress, body);
         return refuseRequest(res, body);

@@ -118,8 +118,9 @@ export interface Limits {
    */
   unauthenticatedConnectionsPerIp: number;
   /**
-   * Bytes of unfinished messages of those that have not authenticated, all together, where `attach` was called. Past it,
-   * whoever sends on and has more than an equal share is closed with 4413. Default 33,554,432. A higher one lets strangers
+   * Bytes of unfinished messages and `POST` bodies of those that have not authenticated, all together, for the token route,
+   * and for SockJS where `attach` was called. Past it, whoever sends on and has more than an equal share is closed with
+   * 4413, or answered 503. Default 33,554,432. A higher one lets strangers
    * take more memory, a lower one lets them keep out those whose first message comes in pieces.
    */
   unauthenticatedBytes: number;

@@ -1,11 +1,35 @@
 import type { Express } from "express";
 
-/** Takes a route out of an application's router, which has no method for that; Express 4 keeps it elsewhere. */
+/** A part of an application's router; one without a route is middleware. */
+interface Layer {
+  readonly route?: unknown;
+}
+
+/** Takes a route out of an application's router, which has no method for that. */
 export function unmount(app: Express, route: object): void {
+  const layers = layersOf(app);
+  const index = layers.findIndex((layer) => layer.route === route);
+  if (index !== -1) layers.splice(index, 1);
+}
+
+/** Mounts routes; where that throws, because the application cannot serve one, none of them stays. */
+export function mount<Mounted>(app: Express, make: () => Mounted): Mounted {
+  const before = new Set(layersOf(app));
+  try {
+    return make();
+  } catch (error) {
+    // only routes: Express 4 adds middleware of its own with the first of them
+    for (const { route } of layersOf(app).filter((layer) => !before.has(layer))) {
+      if (route) unmount(app, route);
+    }
+    throw error;
+  }
+}
+
+/** The parts of an application's router, in order. */
+function layersOf(app: Express): Layer[] {
   const routers = app as unknown as { _router?: { stack?: unknown }; router?: { stack?: unknown } };
-  // in this order: Express 4 has a `router` as well, which throws
-  const stack = routers._router?.stack ?? routers.router?.stack;
-  if (!Array.isArray(stack)) return;
-  const index = stack.findIndex((layer: { route?: unknown }) => layer.route === route);
-  if (index !== -1) stack.splice(index, 1);
+  // Express 4 has a `router` as well, which throws
+  const stack = "lazyrouter" in app ? routers._router?.stack : routers.router?.stack;
+  return Array.isArray(stack) ? stack : [];
 }

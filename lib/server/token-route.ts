@@ -8,6 +8,7 @@ import { TIMED_OUT } from "../shared/refusals.js";
 import { lateError } from "./access.js";
 import { plainAddress } from "./address.js";
 import * as arrivals from "./arrivals.js";
+import { TOO_MUCH } from "./body.js";
 import { steadyNow } from "./clock.js";
 import { Deadlines } from "./deadlines.js";
 import { Expiring, expiryOfSession, toTime } from "./expiry.js";
@@ -18,6 +19,7 @@ import type { Reporter } from "./reporter.js";
 import { unmount } from "./router.js";
 import { nonceOf } from "./token-binding.js";
 import type { TokenRecord, TokenStore } from "./token-store.js";
+import type { UnfinishedBytes } from "./unfinished-bytes.js";
 
 /** What the token route needs. */
 export interface TokenRouteParts<Auth> {
@@ -30,6 +32,7 @@ export interface TokenRouteParts<Auth> {
   readonly authentication: () => ResolvedOptions<Auth>["authentication"];
   readonly tokens: TokenStore<Auth>;
   readonly outstanding: OutstandingTokens;
+  readonly unfinishedBytes: UnfinishedBytes;
   readonly origins: Origins;
   readonly reporter: Reporter;
 }
@@ -98,7 +101,7 @@ export class TokenRoute<Auth> {
     const custom = [options.customMiddleware ?? []].flat();
     route.options(open, preflight);
     route.get(open, ...custom, serve);
-    route.post(open, readBody(options.limits.bodyTimeout), ...custom, serve);
+    route.post(open, readBody(options.limits.bodyTimeout, parts.unfinishedBytes), ...custom, serve);
     this.#unmount = () => unmount(app, route);
   }
 
@@ -304,29 +307,45 @@ const parseBody = express.json({ limit: LONGEST_BODY });
 
 /**
  * Reads authentication data that a client sends as JSON, so that it is in no URL and no access log; within a time limit in
- * milliseconds.
+ * milliseconds, and counted among what strangers have under way.
  */
-function readBody(limit: number): RequestHandler {
+function readBody(limit: number, all: UnfinishedBytes): RequestHandler {
   return (req, res, next) => {
     const refuse = (status: number, error: string) => answerJson(res, { status, body: { error } });
     let isOver = false;
-    const expire = () => {
-      if (isOver) return;
+    let held = 0;
+    const end = () => {
       isOver = true;
-      // what is still to come of it is not waited for
+      clearTimeout(timer);
+      req.off("data", count);
+      all.change(held, 0);
+    };
+    /** Refuses a body of which there is more to come, and does not wait for that. */
+    const giveUp = (status: number, reason: string) => {
+      if (isOver) return;
+      end();
       res.set("Connection", "close");
-      refuse(408, "Body too slow");
+      refuse(status, reason);
+    };
+    const expire = () => giveUp(408, "Body too slow");
+    const count = (chunk: Buffer) => {
+      const before = held;
+      held += chunk.length;
+      if (!all.change(before, held)) return;
+      res.set("Retry-After", String(RETRY_AFTER));
+      giveUp(TOO_MUCH.status, TOO_MUCH.reason);
     };
     // where the event loop was blocked, what has come of it is read first
     const timer = setTimeout(() => setImmediate(expire), Math.min(limit, LONGEST_TIMER));
     parseBody(req, res, (error?: unknown) => {
-      clearTimeout(timer);
       if (isOver) return;
-      isOver = true;
+      end();
       if (error === undefined) return next();
       const { status = 400 } = error as { status?: number };
       refuse(status, "Invalid request");
     });
+    // it reads by itself from now on, unless there is nothing to read
+    if (!isOver) req.on("data", count);
   };
 }
 

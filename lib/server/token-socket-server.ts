@@ -58,6 +58,7 @@ import { Pulse } from "./redis/pulse.js";
 import type { Redis } from "./redis/redis.js";
 import { Reporter } from "./reporter.js";
 import { Revocations } from "./revocations.js";
+import { mount } from "./router.js";
 import {
   type DisconnectOptions,
   isCloseReason,
@@ -73,6 +74,7 @@ import { TokenStore } from "./token-store.js";
 import { onConnection } from "./transport/connections.js";
 import type { Transport } from "./transport/transport.js";
 import { Turns } from "./turns.js";
+import { UnfinishedBytes } from "./unfinished-bytes.js";
 
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
@@ -192,12 +194,19 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       outstanding,
     });
     const origins = new Origins(this.#options, reporter);
-    this.#tokenRoute = this.#mount(app, tokens, outstanding, origins);
-    this.#clientFiles = rest.serveClient === false ? undefined : new ClientFiles(app, rest.serveClient);
+    const unfinishedBytes = new UnfinishedBytes(limits.unauthenticatedBytes);
     this.#socketServer = socketServer;
     const bundles = new Bundles((error) => reporter.error("a socket could not be written to", error));
     const heartbeats = rest.heartbeat === false ? undefined : new Heartbeats(rest.heartbeat);
-    this.#door = new Door({ app, options: this.#options, origins, bundles, heartbeats, reporter });
+    this.#door = new Door({
+      app,
+      options: this.#options,
+      origins,
+      unfinishedBytes,
+      bundles,
+      heartbeats,
+      reporter,
+    });
     this.#unauthenticated = new Deadlines(rest.authTimeout);
     const rates =
       limits.identityFramesPerSecond === Infinity
@@ -241,6 +250,25 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
       onClosed: (connection) => this.#forget(connection),
     };
+    const authentication = () => this.#options.authentication;
+    const route = {
+      app,
+      options: this.#options,
+      authentication,
+      tokens,
+      outstanding,
+      unfinishedBytes,
+      origins,
+      reporter,
+    };
+    const { serveClient } = rest;
+    // last of all that may fail
+    const mounted = this.#mount(app, () => ({
+      tokenRoute: new TokenRoute<Auth>(route),
+      clientFiles: serveClient === false ? undefined : new ClientFiles(app, serveClient),
+    }));
+    this.#tokenRoute = mounted.tokenRoute;
+    this.#clientFiles = mounted.clientFiles;
     this.#stopAccepting = onConnection(socketServer, {
       prefix: rest.prefix,
       bundles,
@@ -595,25 +623,14 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     for (const redis of this.#redis) redis.release();
   }
 
-  #mount(
-    app: Express,
-    tokens: TokenStore<Auth>,
-    outstanding: OutstandingTokens,
-    origins: Origins,
-  ): TokenRoute<Auth> {
+  /** Mounts routes; where the application cannot serve them, nothing stays behind. */
+  #mount<Mounted>(app: Express, make: () => Mounted): Mounted {
     try {
-      return new TokenRoute<Auth>({
-        app,
-        options: this.#options,
-        authentication: () => this.#options.authentication,
-        tokens,
-        outstanding,
-        origins,
-        reporter: this.#reporter,
-      });
+      return mount(app, make);
     } catch (cause) {
       for (const redis of this.#redis) redis.release();
-      throw new TypeError("options.tokenRoute must be a path that Express can serve", { cause });
+      const message = "options.tokenRoute and options.serveClient must be paths that Express can serve";
+      throw new TypeError(message, { cause });
     }
   }
 

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
-import express from "express";
+import express, { type Express } from "express";
 import { createClient } from "redis";
 import sinon from "sinon";
 import sockjs from "sockjs";
@@ -12,6 +12,7 @@ import { type Socket, TokenSocketServer, type TokenSocketServerOptions } from ".
 import { memoryRedis } from "../../lib/memory.js";
 import { Application } from "../support/application.js";
 import { reported } from "../support/condition.js";
+import { express4 } from "../support/express4.js";
 import { connectNodeRedis } from "../support/node-redis.js";
 import { canStartRedis, startRedis } from "../support/redis-server.js";
 import { WireClient } from "../support/wire-client.js";
@@ -90,6 +91,35 @@ describe("the server", () => {
         await tokenServer.ready();
         await tokenServer.shutdown();
       });
+    }
+
+    for (const [version, make] of [
+      ["5", express],
+      ["4", express4],
+    ] as const) {
+      const served = {
+        "no route before": () => {},
+        "a route before": (app: Express) => app.get("/own", (_req, res) => res.send("own")),
+      };
+      for (const [which, prepare] of Object.entries(served)) {
+        it(`and leaves no route behind where a path is wrong, in an application of Express ${version} with ${which}`, async () => {
+          const app = make();
+          prepare(app);
+          const wrong = { serveClient: "/(client.js" };
+          expect(() => new TokenSocketServer(app, redis, server, wrong)).to.throw(TypeError, "serveClient");
+          app.get("/late", (req, res) => res.json(req.query));
+          const http = createServer(app).listen(0, "127.0.0.1");
+          await once(http, "listening");
+          cleanups.push(() => new Promise((resolve) => http.close(resolve)));
+          const { port } = http.address() as AddressInfo;
+          const get = (path: string) =>
+            fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: "close" } });
+          expect((await get("/socket/token")).status).to.equal(404);
+          expect((await get("/socket/sockjs.js")).status).to.equal(404);
+          expect(await (await get("/late?a=1")).json()).to.deep.equal({ a: "1" });
+          expect(server.listenerCount("connection")).to.equal(0);
+        });
+      }
     }
 
     it("and leaves no listener behind where an argument is wrong", () => {

@@ -39,8 +39,8 @@ describe("A client's messages", () => {
     return `/sockets/1/${name}/xhr_send`;
   };
 
-  const post = (path: string, ...headers: string[]) =>
-    `${[`POST ${path} HTTP/1.1`, "Host: a", "Content-Type: text/plain", ...headers].join("\r\n")}\r\n\r\n`;
+  const post = (path: string, length: string, type = "text/plain") =>
+    `${[`POST ${path} HTTP/1.1`, "Host: a", `Content-Type: ${type}`, length].join("\r\n")}\r\n\r\n`;
 
   for (const transport of WIRE_TRANSPORTS) {
     it(`may be as large as the limit in bytes, and a larger one closes its socket, over ${transport}`, async () => {
@@ -130,6 +130,45 @@ describe("A client's messages", () => {
     const path = await openSession("slow");
     const socket = await dial(`${post(path, "Content-Length: 100")}[`);
     expect(await answer(socket)).to.equal("HTTP/1.1 408 Request Timeout");
+  });
+
+  for (const to of ["a session that has not authenticated", "the token route"]) {
+    it(`are bounded by all bodies of strangers that are under way, to ${to}`, async () => {
+      await start({ unauthenticatedBytes: 20_000 });
+      const path = to === "the token route" ? "/socket/token" : await openSession("unfinished");
+      const begin = () => dial(post(path, "Content-Length: 15000", "application/json"));
+      const sockets = await Promise.all(Array.from({ length: 5 }, begin));
+      const answers: (string | undefined)[] = [];
+      for (const socket of sockets)
+        void answer(socket).then(
+          (text) => answers.push(text),
+          () => {},
+        );
+      // whoever has more than an equal share has to go, until there is room
+      while (answers.length < 3) {
+        for (const socket of sockets) if (socket.writable) socket.write("[".repeat(1000));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(new Set(answers)).to.deep.equal(new Set(["HTTP/1.1 503 Service Unavailable"]));
+      const ended = sockets.filter(({ destroyed }) => !destroyed).map((socket) => once(socket, "close"));
+      for (const socket of sockets) socket.destroy();
+      await Promise.all(ended);
+      // what they had is given back
+      expect(
+        await answer(
+          await dial(
+            `${post("/socket/token", "Content-Length: 19000", "application/json")}${" ".repeat(18_998)}{}`,
+          ),
+        ),
+      ).to.equal("HTTP/1.1 200 OK");
+    });
+  }
+
+  it("of somebody who is known are none of strangers", async () => {
+    await start({ unauthenticatedBytes: 500 });
+    const client = await application.connect("xhr-polling");
+    client.send({ rpc: "length", uuid: "u", req: "x".repeat(900) });
+    expect(await client.take()).to.have.property("resp", 900);
   });
 
   it("leave nothing behind where the client goes away in their midst", async () => {

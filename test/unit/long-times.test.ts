@@ -23,7 +23,7 @@ describe("a time that is longer than a timer can wait", () => {
   it("is not over at once for a body", async () => {
     const body = Object.assign(new PassThrough(), { headers: {} });
     const read = new Promise((resolve) => {
-      readBody(body as unknown as IncomingMessage, 100, LONG, resolve);
+      readBody(body as unknown as IncomingMessage, { bytes: 100, time: LONG, all: undefined }, resolve);
     });
     clock.tick(60_000);
     body.end("late");

@@ -6,11 +6,11 @@ import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
 import type { Bundle, Bundles } from "../bundles.js";
 import type { Beating, Heartbeats } from "../heartbeats.js";
 import type { PendingConnection } from "../pending-connections.js";
+import type { UnfinishedBytes } from "../unfinished-bytes.js";
 import { encodeFrames, type Framing, frameTexts, Message } from "../websocket-frames.js";
 import { IncomingFrames, isOneMessage } from "./incoming-frames.js";
 import { closeFrame, parseFrame } from "./sockjs-framing.js";
 import { READY_STATE, TRANSPORT, type Transport, type TransportListener } from "./transport.js";
-import type { UnfinishedBytes } from "./unfinished-bytes.js";
 import { type ConnectionTransport, WebSocketConnection } from "./websocket-connection.js";
 
 /** The part of a server that its WebSockets of one framing share. */

@@ -5,9 +5,9 @@ import type { Bundles } from "../bundles.js";
 import { Heartbeats } from "../heartbeats.js";
 import type { WebSocketOptions } from "../options.js";
 import type { PendingConnection } from "../pending-connections.js";
+import type { UnfinishedBytes } from "../unfinished-bytes.js";
 import type { Framing } from "../websocket-frames.js";
 import { FAREWELL } from "./transport.js";
-import type { UnfinishedBytes } from "./unfinished-bytes.js";
 import { type WebSocketParts, WebSocketTransport } from "./websocket.js";
 import type { WebSocketConnection } from "./websocket-connection.js";
 

@@ -46,7 +46,7 @@ import { Lanes } from "./lanes.js";
 import { Outbox, type OutboxOwner, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
 import { Review } from "./review.js";
-import type { Revocations } from "./revocations.js";
+import type { Refreshes, Revocations } from "./revocations.js";
 import type { Marks } from "./selectors.js";
 import type { Droppable } from "./slow-readers.js";
 import type { Socket } from "./socket.js";
@@ -57,6 +57,7 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly ping: boolean;
   readonly identities: Identities<Auth>;
   readonly revocations: Revocations;
+  readonly refreshes: Refreshes;
   readonly index: ConnectionIndex<Connection<Auth>>;
   readonly channelSchemas: ChannelSchemas;
   readonly waitingOutboxes: WaitingOutboxes;
@@ -516,7 +517,9 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     const expiresAt = this.#identity?.expiresAt;
     this.send(encodeAccepted(head, protocol, expiresAt === undefined ? undefined : timeLeft(expiresAt)));
-    if (this.#isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
+    const isOutdated =
+      this.#isOutdated || (this.#identity !== undefined && this.#parts.refreshes.concern(this.#identity));
+    if (isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
     this.#isOutdated = false;
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
     this.#parts.onAuthenticated(this);

@@ -11,8 +11,10 @@ import {
   MOST_REVOCATIONS,
   ON_ITS_WAY,
   REVOCATION_LIFE,
+  type Refreshes,
   type Revocation,
   type Revocations,
+  type SelectionCommand,
 } from "./revocations.js";
 import { isCloseReason, parseSelection, type Selection } from "./selectors.js";
 import { withoutSecret } from "./token-store.js";
@@ -26,6 +28,7 @@ export interface PeersParts<Auth> {
   /** How long Redis may take, in milliseconds. */
   readonly redisTimeout: number;
   readonly revocations: Revocations;
+  readonly refreshes: Refreshes;
   readonly index: ConnectionIndex<Connection<Auth>>;
   readonly reporter: Reporter;
 }
@@ -108,13 +111,22 @@ export class Peers<Auth> {
     return by === "identity" ? key : `${key}:${by}`;
   }
 
-  /** Asks sockets for a new identity; resolves with how many, likewise. */
+  /** Asks sockets for a new identity, likewise; resolves with how many. Tokens that are on their way count as asked for. */
   async refresh(selection: Selection): Promise<number> {
-    const here = this.#refresh(selection);
-    if (!this.#parts.pubsub.enabled || (selection.by === "sid" && here > 0)) return here;
+    const { pubsub, publisher, refreshes } = this.#parts;
     const id = uuid();
-    const json = JSON.stringify({ command: "refresh", data: selection, id, origin: this.#origin });
-    return here + (await this.#ask(id, json));
+    refreshes.add({ id, selection, at: steadyNow() });
+    const here = this.#refresh(selection);
+    if (!pubsub.enabled || (selection.by === "sid" && here > 0)) return here;
+    const data = { ...selection, at: Date.now() };
+    const json = JSON.stringify({ command: "refresh", data, id, origin: this.#origin });
+    const recorded = publisher.append(this.#refreshesKey, json, MOST_REVOCATIONS, REVOCATION_LIFE);
+    recorded.catch(() => {});
+    return here + (await this.#ask(id, json, recorded));
+  }
+
+  get #refreshesKey(): string {
+    return `${this.#parts.key}:refreshes`;
   }
 
   /** Takes a command that some server has sent; one that it does not know is of a newer server. */
@@ -129,7 +141,7 @@ export class Peers<Auth> {
     if (isOwn) return this.#count(id, 0, this.#parts.pubsub.sharing);
     const selection = parseSelection(data);
     if (!selection) return;
-    const sockets = command === "refresh" ? this.#refresh(selection) : this.#closeHeard(message);
+    const sockets = command === "refresh" ? this.#refreshHeard(message) : this.#closeHeard(message);
     const answer = { sockets, sharing: this.#parts.pubsub.sharing };
     this.#parts.pubsub
       .tell(JSON.stringify({ command: "answer", data: answer, id, origin: this.#origin }))
@@ -138,13 +150,17 @@ export class Peers<Auth> {
       });
   }
 
-  /** Reads what was revoked while this server could not hear of it. */
+  /** Reads what was revoked, and who was to be asked, while this server could not hear of it. */
   catchUp(): void {
     clearTimeout(this.#retry);
     if (this.#closed) return;
-    Promise.all(KINDS.map((by) => this.#parts.publisher.list(this.#keyOf(by)))).then(
-      (lists) => {
-        if (!this.#closed) for (const json of lists.flat()) this.#closeMissed(parse(json));
+    const { publisher } = this.#parts;
+    const revoked = Promise.all(KINDS.map((by) => publisher.list(this.#keyOf(by))));
+    Promise.all([revoked, publisher.list(this.#refreshesKey)]).then(
+      ([lists, refreshes]) => {
+        if (this.#closed) return;
+        for (const json of lists.flat()) this.#closeMissed(parse(json));
+        for (const json of refreshes) this.#refreshHeard(parse(json));
       },
       (error: unknown) => {
         if (this.#closed) return;
@@ -197,6 +213,12 @@ export class Peers<Auth> {
     return this.#each(selection, (connection) => connection.identified && connection.refresh());
   }
 
+  /** Carries a refresh out that another server has told, unless that has been done. */
+  #refreshHeard(message: JsonObject): number {
+    const refresh = parseRefresh(message);
+    return refresh && this.#parts.refreshes.add(refresh) ? this.#refresh(refresh.selection) : 0;
+  }
+
   /** Carries a revocation out that another server has just told, unless that has been done. */
   #closeHeard(message: JsonObject): number {
     const revocation = parseRevocation(message);
@@ -240,6 +262,14 @@ function parse(json: string): JsonObject {
   } catch {
     return {};
   }
+}
+
+/** One without a time is of version 4.0.0, and of just now. */
+function parseRefresh({ command, data, id }: JsonObject): SelectionCommand | undefined {
+  const selection = isObject(data) ? parseSelection(data) : undefined;
+  if (command !== "refresh" || typeof id !== "string" || !isObject(data) || !selection) return undefined;
+  const now = steadyNow();
+  return { id, selection, at: typeof data.at === "number" ? Math.min(toSteady(data.at), now) : now };
 }
 
 function parseRevocation(message: JsonObject): Revocation | undefined {

@@ -3,16 +3,20 @@ import { steadyNow } from "./clock.js";
 import type { Presented } from "./identities.js";
 import type { Selection } from "./selectors.js";
 
-/** A revocation: sockets that must be closed, and why. */
-export interface Revocation {
+/** A command about the identities that a selection fits. */
+export interface SelectionCommand {
   readonly id: string;
   readonly selection: Selection;
+  /** When it was given, by the steady clock: it is about tokens that were asked for until then. */
+  readonly at: number;
+  /** Whether it is about tokens that are asked for later, too, since the session has ended for good. */
+  readonly isFinal?: boolean;
+}
+
+/** A revocation: sockets that must be closed, and why. */
+export interface Revocation extends SelectionCommand {
   readonly code: number;
   readonly reason: string;
-  /** When it was given, by the steady clock: tokens that were asked for until then are revoked. */
-  readonly at: number;
-  /** Whether tokens that are asked for later are revoked, too, since the session has ended for good. */
-  readonly isFinal?: boolean;
   /** Its text in Redis. */
   readonly entry?: string;
 }
@@ -20,7 +24,7 @@ export interface Revocation {
 /** Why an identity is revoked, and by which revocation where that is still known. */
 export type Revoked = Pick<Revocation, "code" | "reason"> & Partial<Pick<Revocation, "id">>;
 
-/** How many revocations of a kind are kept, here and in Redis, and how long, in milliseconds. */
+/** How many commands of a kind are kept, here and in Redis, and how long, in milliseconds. */
 export const MOST_REVOCATIONS = 10_000;
 export const REVOCATION_LIFE = 3_600_000;
 
@@ -31,79 +35,95 @@ export const MOST_HOLDING = 100_000;
 export const ON_ITS_WAY = 60_000;
 
 /**
- * The newest revocation for each selection, so that it holds for tokens that are on their way, too. Each kind of selection
- * is bounded by itself, so that a flood of one kind takes nothing from the others.
+ * The newest command for each selection, so that it holds for tokens that are on their way, too. Each kind of selection is
+ * bounded by itself, so that a flood of one kind takes nothing from the others.
  */
-export class Revocations {
-  readonly #kinds: Readonly<Record<Selection["by"], RevocationsOfKind>>;
+class SelectionCommands<Command extends SelectionCommand> {
+  readonly #kinds: Readonly<Record<Selection["by"], CommandsOfKind<Command>>>;
 
   /** `tokenTtl` is the life of a token in milliseconds. */
   constructor(tokenTtl: number) {
     const holding = tokenTtl + ON_ITS_WAY;
     this.#kinds = {
-      sid: new RevocationsOfKind(holding),
-      identity: new RevocationsOfKind(holding),
-      sessionId: new RevocationsOfKind(holding),
+      sid: new CommandsOfKind(holding),
+      identity: new CommandsOfKind(holding),
+      sessionId: new CommandsOfKind(holding),
     };
   }
 
   /** The newest one for a selection. */
-  of({ by, value }: Selection): Revocation | undefined {
+  of({ by, value }: Selection): Command | undefined {
     return this.#kinds[by].get(value);
   }
 
   /** Keeps one; says whether it is new. One that is so old that it may have been forgotten is not. */
-  add(revocation: Revocation): boolean {
-    const isKnown = this.of(revocation.selection)?.id === revocation.id;
-    if (isKnown || revocation.at <= steadyNow() - REVOCATION_LIFE) return false;
-    this.#kinds[revocation.selection.by].add(revocation);
+  add(command: Command): boolean {
+    const isKnown = this.of(command.selection)?.id === command.id;
+    if (isKnown || command.at <= steadyNow() - REVOCATION_LIFE) return false;
+    this.#kinds[command.selection.by].add(command);
     return true;
   }
 
-  /** Gives why an identity is revoked, which is so where its token was asked for before a revocation. */
-  find({
-    key,
-    sessionId,
-    issuedAt,
-  }: Pick<Presented<unknown>, "key" | "sessionId" | "issuedAt">): Revoked | undefined {
+  /** Gives the command that holds for an identity, whose token was asked for before it; or says that one may be forgotten. */
+  protected holding({ key, sessionId, issuedAt }: Issued): Command | "forgotten" | undefined {
     const { identity, sessionId: bySession } = this.#kinds;
     return identity.find(key, issuedAt) ?? bySession.find(sessionId, issuedAt);
   }
 }
 
-/** The newest revocations of one kind of selection. */
-class RevocationsOfKind {
+/** Whose a token is, and when it was asked for. */
+type Issued = Pick<Presented<unknown>, "key" | "sessionId" | "issuedAt">;
+
+/** Whose sockets have been closed. */
+export class Revocations extends SelectionCommands<Revocation> {
+  /** Gives why an identity is revoked. */
+  find(issued: Issued): Revoked | undefined {
+    const revocation = this.holding(issued);
+    return revocation === "forgotten" ? CLOSE.disconnected : revocation;
+  }
+}
+
+/** Whose identities have become others. */
+export class Refreshes extends SelectionCommands<SelectionCommand> {
+  /** Says whether an identity is one from before a refresh, so that its client has to be asked for a new one. */
+  concern(issued: Issued): boolean {
+    return this.holding(issued) !== undefined;
+  }
+}
+
+/** The newest commands of one kind of selection. */
+class CommandsOfKind<Command extends SelectionCommand> {
   readonly #holding: number;
   /** By the values of their selections, in the order in which they have come. */
-  readonly #newest = new Map<string, Revocation>();
+  readonly #newest = new Map<string, Command>();
   /** When the newest was given of those that had to make room although they might hold for a token. */
   #floor = Number.NEGATIVE_INFINITY;
 
-  /** `holding` is for how many milliseconds a revocation may hold for a token. */
+  /** `holding` is for how many milliseconds a command may hold for a token. */
   constructor(holding: number) {
     this.#holding = holding;
   }
 
-  get(value: string): Revocation | undefined {
+  get(value: string): Command | undefined {
     return this.#newest.get(value);
   }
 
-  add(revocation: Revocation): void {
-    const { value } = revocation.selection;
+  add(command: Command): void {
+    const { value } = command.selection;
     const before = this.#newest.get(value);
     // a session that has ended stays so, whatever is said of it later
-    if (before && !revocation.isFinal && (before.isFinal || revocation.at < before.at)) return;
+    if (before && !command.isFinal && (before.isFinal || command.at < before.at)) return;
     this.#newest.delete(value);
-    this.#newest.set(value, revocation);
+    this.#newest.set(value, command);
     this.#forget();
   }
 
-  find(value: string | undefined, issuedAt: number): Revoked | undefined {
+  find(value: string | undefined, issuedAt: number): Command | "forgotten" | undefined {
     if (value === undefined) return undefined;
-    const revocation = this.#newest.get(value);
-    if (revocation && (revocation.isFinal || issuedAt <= revocation.at)) return revocation;
+    const command = this.#newest.get(value);
+    if (command && (command.isFinal || issuedAt <= command.at)) return command;
     // it cannot be told any more whom those were for: whoever comes with so old a token has to ask for a new one
-    return issuedAt <= this.#floor ? CLOSE.disconnected : undefined;
+    return issuedAt <= this.#floor ? "forgotten" : undefined;
   }
 
   #forget(): void {

@@ -183,18 +183,28 @@ export class TokenRoute<Auth> {
       this.#warnOnce(reporter, "ip", () => NO_ADDRESS);
       return FORBIDDEN;
     }
-    // it counts from now on, since what is asked for at once would find room together
-    const place = outstanding.enter(sessionIdOf(req), req.ip, arrivals.of(req) ?? steadyNow());
-    if (!place) {
-      reporter.debug(() => "a token request was refused: its session or address has too many tokens");
-      return TOO_MANY;
+    let place: TokenPlace | undefined;
+    let answer: Answer;
+    try {
+      // it counts from now on, since what is asked for at once would find room together
+      place = outstanding.enter(sessionIdOf(req), req.ip, arrivals.of(req) ?? steadyNow());
+      if (!place) {
+        reporter.debug(() => "a token request was refused: its session or address has too many tokens");
+        return TOO_MANY;
+      }
+      answer = await this.#answerAt(place, parts, req, nonce);
+    } catch (error) {
+      reporter.error("the session of a token request cannot be read", error);
+      answer = {
+        status: 500,
+        body: { error: messageOf({ status: "failure", error }, options.exposeErrors) },
+      };
     }
-    const answer = await this.#answerAt(place, parts, req, nonce);
-    if (answer.status !== 200) outstanding.leave(place);
+    if (place && answer.status !== 200) outstanding.leave(place);
     return answer;
   }
 
-  /** Never rejects. */
+  /** Rejects where a session throws that is read. */
   async #answerAt(
     place: TokenPlace,
     parts: TokenRouteParts<Auth>,

@@ -57,7 +57,7 @@ import { isMemoryRedis } from "./redis/memory.js";
 import { Pulse } from "./redis/pulse.js";
 import type { Redis } from "./redis/redis.js";
 import { Reporter } from "./reporter.js";
-import { Revocations } from "./revocations.js";
+import { Refreshes, Revocations } from "./revocations.js";
 import { mount } from "./router.js";
 import {
   type DisconnectOptions,
@@ -176,12 +176,14 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       onHearing: () => this.#peers.catchUp(),
     });
     const revocations = new Revocations(rest.tokenTtl);
+    const refreshes = new Refreshes(rest.tokenTtl);
     this.#peers = new Peers({
       publisher,
       pubsub: this.#pubsub,
       key: `token-sockjs:${rest.channelPrefix}revocations`,
       redisTimeout: limits.redisTimeout,
       revocations,
+      refreshes,
       index: this.#index,
       reporter,
     });
@@ -222,6 +224,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       exposeErrors,
       limits,
       revocations,
+      refreshes,
       index: this.#index,
       identities: new Identities({
         ...rest,

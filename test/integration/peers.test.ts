@@ -209,6 +209,21 @@ for (const kind of [...CONNECTING_KINDS, embedded()]) {
       for (const { socket } of [one, other]) expect(Object.keys(socket.channels)).to.deep.equal(["kept"]);
     });
 
+    it("ask whoever comes with a token that was asked for before a refresh, and nobody who asks later", async () => {
+      const token = await other.application.token();
+      await one.tokenServer.refresh({ identity: "alice" });
+      const client = await other.application.open();
+      client.send({ rpc: "auth", token, protocol: 4, uuid: "a" });
+      expect(await client.take()).to.have.property("resp", "success");
+      expect(await client.take()).to.deep.equal({ internal: true, command: "refresh", data: {} });
+      const newer = await other.connect("alice");
+      await client.request({ rpc: "auth", token: await other.application.token(), protocol: 4 });
+      for (const each of [client, newer]) {
+        await answers(each);
+        expect(each.frames).to.deep.equal([]);
+      }
+    });
+
     it("count servers that share a client for subscriptions each", async () => {
       const prefix = `${randomUUID()}:`;
       const [redisClient, pubsubClient] = [kind.create(redis), kind.create(redis)];
@@ -421,6 +436,31 @@ for (const kind of CONNECTING_KINDS) {
       await service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
       await bob.closed;
       await answers(again);
+    });
+
+    it("asks those for a new token whom a refresh meant meanwhile, once, and nobody else", async () => {
+      const prefix = `${randomUUID()}:`;
+      const server = await Server.start(kind, prefix);
+      const [alice, bob] = [await server.connect("alice"), await server.connect("bob")];
+      const service = await connectNodeRedis(redis.url);
+      cleanups.push(() => service.close());
+      const data = { by: "identity", value: "alice", at: Date.now() };
+      const refresh = { command: "refresh", data, id: randomUUID(), origin: randomUUID() };
+      const key = `token-sockjs:${prefix}revocations:refreshes`;
+      for (const value of ["no JSON", "{}", JSON.stringify(refresh)]) await service.rPush(key, value);
+      await service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+      expect(await alice.take()).to.deep.equal({ internal: true, command: "refresh", data: {} });
+      // both lists are read again, and this one's word is carried out first
+      const carol = await server.connect("carol");
+      const revoked = { ...data, value: "carol", code: 4100, reason: "Logged out", at: Date.now() };
+      const disconnect = { ...refresh, command: "disconnect", data: revoked, id: randomUUID() };
+      await service.rPush(`token-sockjs:${prefix}revocations`, JSON.stringify(disconnect));
+      await service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+      await carol.closed;
+      for (const client of [alice, bob]) {
+        await answers(client);
+        expect(client.frames).to.deep.equal([]);
+      }
     });
 
     it("reads what was revoked of each kind, and by servers of version 4.0.0", async () => {

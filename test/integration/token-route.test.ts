@@ -3,11 +3,11 @@ import { EventEmitter } from "node:events";
 import { request as httpRequest } from "node:http";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
-import { json as expressJson } from "express";
+import { type Express, json as expressJson } from "express";
 import { RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
 import { memoryRedis } from "../../lib/memory.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
-import { until } from "../support/condition.js";
+import { reported, until } from "../support/condition.js";
 import { express4 } from "../support/express4.js";
 import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -619,6 +619,28 @@ for (const version of [5, 4]) {
     it("does not count requests that have got no token", async () => {
       await start({ session: null, options: { limits: { tokensPerIp: 1, tokensPerSession: 1 } } });
       for (let i = 0; i < 3; i++) expect((await ask()).status).to.equal(403);
+    });
+
+    it("answers 500 where the session cannot be read, and counts no token for it", async () => {
+      let isBroken = true;
+      const prepare = (app: Express) => {
+        app.use((req, _res, next) => {
+          Object.defineProperty(req.session, "auth", {
+            get: () => {
+              if (isBroken) throw new Error("secret");
+              return { name: "alice" };
+            },
+          });
+          next();
+        });
+      };
+      await start({ session: null, prepare, options: { limits: { tokensPerIp: 1 } } });
+      expect(await ask()).to.include({ status: 500, text: '{"error":"Internal error"}' });
+      await reported();
+      expect(application.errors.map(({ message }) => message)).to.deep.equal(["secret"]);
+      isBroken = false;
+      expect((await ask()).status).to.equal(200);
+      expect((await ask()).status).to.equal(429);
     });
 
     it("answers 408 to a body that does not come in time, and ends its connection", async () => {

@@ -35,7 +35,11 @@ const tokenServer = new TokenSocketServer(app, client, sockjs.createServer({ log
   socketController: Object.fromEntries(functionNames.map((name) => [name, echo])),
   routes: { route: (req: Request, res: Response) => res.json(req.body) },
   ...(setup.filter ? { filter: (_socket: unknown, _channel: string, message: unknown) => message } : {}),
-  limits: { framesPerSecond: Number.POSITIVE_INFINITY, frameBurst: Number.POSITIVE_INFINITY },
+  limits: {
+    framesPerSecond: Number.POSITIVE_INFINITY,
+    frameBurst: Number.POSITIVE_INFINITY,
+    bytesPerSecond: Number.POSITIVE_INFINITY,
+  },
 });
 tokenServer.attach(http);
 await tokenServer.ready();

@@ -328,7 +328,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   /** Counts frames without a message towards the rate. They cannot wait, so the socket owes for them, within a bound. */
   countFrames(frames: number): void {
     if (this.closed) return;
-    this.#usage?.rate?.charge(frames);
+    this.#usage?.charge(frames);
     if (!this.#rate.charge(frames, this.#parts.limits.framesWaiting)) this.close(CLOSE.tooManyFrames);
   }
 
@@ -344,13 +344,14 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   #receive(message: unknown): void {
     compareClocks();
     if (this.closed) return;
-    if (isLongerThan(this.#parts.limits.messageBytes, message)) return this.close(CLOSE.messageTooLarge);
+    const bytes = typeof message === "string" ? Buffer.byteLength(message) : 0;
+    if (bytes > this.#parts.limits.messageBytes) return this.close(CLOSE.messageTooLarge);
     const frame = parseClientFrame(message, this.#parts.limits);
     if (this.#state === "connecting") return this.#begin(frame);
     // the application may be waiting for just this answer before it accepts the client
     const mayPass = (this.#state === "open" && this.#waiting.length === 0) || frame.type === "answer";
-    if (mayPass && this.#mayServe()) return this.#handle(frame, lengthOf(message));
-    this.#wait(message, frame.type === "answer");
+    if (mayPass && this.#mayServe(bytes)) return this.#handle(frame, bytes);
+    this.#wait(message, bytes, frame.type === "answer");
     this.#serveWaiting();
   }
 
@@ -358,7 +359,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   #begin(frame: ClientFrame): void {
     if (frame.type === "auth") return this.#handle(frame, 0);
     if (frame.type !== "invalidMessage") return this.#forbid(frame.head);
-    if (!this.#rate.take()) return this.close(CLOSE.tooManyFrames);
+    if (!this.#rate.take(0)) return this.close(CLOSE.tooManyFrames);
     this.#handle(frame, 0);
   }
 
@@ -423,10 +424,9 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     letGo();
   }
 
-  #wait(message: unknown, isAnswer: boolean): void {
+  #wait(message: unknown, bytes: number, isAnswer: boolean): void {
     const { framesWaiting, bytesWaiting } = this.#parts.limits;
     const text = typeof message === "string" ? message : undefined;
-    const bytes = text === undefined ? 0 : Buffer.byteLength(text);
     this.#waitingBytes += bytes;
     if (this.#waiting.length >= framesWaiting || this.#waitingBytes > bytesWaiting) {
       return this.close(CLOSE.tooManyFrames);
@@ -534,7 +534,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
       const index = isOpen ? 0 : this.#waiting.findIndex(({ isAnswer }) => isAnswer);
       const next = this.#waiting[index];
       if (!next) return;
-      if (!this.#mayServe()) return this.#pauseWaiting();
+      if (!this.#mayServe(next.bytes)) return this.#pauseWaiting();
       this.#waiting.splice(index, 1);
       this.#waitingBytes -= next.bytes;
       this.#handle(parseClientFrame(next.text, this.#parts.limits), next.bytes);
@@ -542,10 +542,10 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   }
 
   /** Whether neither the socket nor its identity has sent too much for one frame more, which counts then. */
-  #mayServe(): boolean {
-    if (!this.#rate.take()) return false;
-    if (!this.#usage?.rate || this.#usage.rate.take()) return true;
-    this.#rate.giveBack();
+  #mayServe(bytes: number): boolean {
+    if (!this.#rate.take(bytes)) return false;
+    if (!this.#usage || this.#usage.take(bytes)) return true;
+    this.#rate.giveBack(bytes);
     return false;
   }
 
@@ -559,8 +559,8 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
       }
     };
     const { wait } = this.#rate;
-    if (wait === 0 && this.#usage?.rate) {
-      this.#endPause = this.#usage.rate.onRefill(resume);
+    if (wait === 0 && this.#usage) {
+      this.#endPause = this.#usage.onRefill(resume);
       return;
     }
     const timer = setTimeout(resume, wait);
@@ -769,15 +769,6 @@ interface WaitingMessage {
   readonly text: string | undefined;
   readonly bytes: number;
   readonly isAnswer: boolean;
-}
-
-function lengthOf(message: unknown): number {
-  return typeof message === "string" ? message.length : 0;
-}
-
-/** Says whether a message has more bytes than that. A UTF-16 code unit has three at most, so that most need no count. */
-function isLongerThan(bytes: number, message: unknown): boolean {
-  return typeof message === "string" && message.length * 3 > bytes && Buffer.byteLength(message) > bytes;
 }
 
 /** A request's name for the log; a client may send anything there, and as much as it likes. */

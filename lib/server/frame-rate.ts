@@ -1,50 +1,61 @@
 import type { Limits } from "./options.js";
 
-type RateLimits = Pick<Limits, "framesPerSecond" | "frameBurst">;
+type RateLimits = Pick<Limits, "framesPerSecond" | "frameBurst" | "bytesPerSecond" | "byteBurst">;
 
-/** How many frames a socket may send: a bucket of tokens that fills again with time. */
+/** How many frames, and bytes in them, a socket may send: two buckets of tokens that fill again with time. */
 export class FrameRate {
   readonly #limits: RateLimits;
-  #tokens: number;
+  #frames: number;
+  /** Below zero after a frame that was larger than what was left. */
+  #bytes: number;
   #since = performance.now();
 
   constructor(limits: RateLimits) {
     this.#limits = limits;
-    this.#tokens = limits.frameBurst;
+    this.#frames = limits.frameBurst;
+    this.#bytes = limits.byteBurst;
   }
 
-  /** Takes a token for a frame, where there is one. */
-  take(): boolean {
+  /** Takes what a frame of so many bytes costs, where there is anything left of both. */
+  take(bytes: number): boolean {
     this.#fill();
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
+    if (this.#frames < 1 || this.#bytes < 1) return false;
+    this.#frames--;
+    this.#bytes -= bytes;
     return true;
   }
 
-  /** Takes tokens also where there are none; returns whether no more than `debt` are owed. */
+  /** Takes for frames also where there is nothing left; returns whether no more than `debt` are owed. */
   charge(frames: number, debt: number): boolean {
     this.#fill();
-    this.#tokens -= frames;
-    return this.#tokens >= -debt;
+    this.#frames -= frames;
+    return this.#frames >= -debt;
   }
 
-  /** Gives one back that was of no use. */
-  giveBack(): void {
-    this.#tokens++;
+  /** Gives back what was taken for a frame of so many bytes to no use. */
+  giveBack(bytes: number): void {
+    this.#frames++;
+    this.#bytes += bytes;
   }
 
-  /** Milliseconds until there is a token; 0 where there is one. */
+  /** Milliseconds until there is something left of both; 0 where there is. */
   get wait(): number {
-    if (this.#tokens >= 1) return 0;
-    return Math.max(1, Math.ceil(((1 - this.#tokens) * 1000) / this.#limits.framesPerSecond));
+    const { framesPerSecond, bytesPerSecond } = this.#limits;
+    const seconds = Math.max((1 - this.#frames) / framesPerSecond, (1 - this.#bytes) / bytesPerSecond);
+    return seconds <= 0 ? 0 : Math.max(1, Math.ceil(seconds * 1000));
   }
 
   #fill(): void {
-    const { framesPerSecond, frameBurst } = this.#limits;
+    const { framesPerSecond, frameBurst, bytesPerSecond, byteBurst } = this.#limits;
     const now = performance.now();
-    // an endless rate times no time is no number
-    const more = framesPerSecond === Infinity ? frameBurst : ((now - this.#since) * framesPerSecond) / 1000;
-    this.#tokens = Math.min(frameBurst, this.#tokens + more);
+    const seconds = (now - this.#since) / 1000;
+    this.#frames = filled(this.#frames, seconds, framesPerSecond, frameBurst);
+    this.#bytes = filled(this.#bytes, seconds, bytesPerSecond, byteBurst);
     this.#since = now;
   }
+}
+
+function filled(tokens: number, seconds: number, perSecond: number, most: number): number {
+  // an endless rate times no time is no number
+  return perSecond === Infinity ? most : Math.min(most, tokens + seconds * perSecond);
 }

@@ -4,22 +4,22 @@ import type { RedisClient } from "./redis/adapt.js";
 import { localRateLimiter, sharedRateLimiter } from "./redis/rate-limiter.js";
 import type { Reporter } from "./reporter.js";
 
-/** How long Redis may take to grant frames, and for how long this server counts alone where it does not, in milliseconds. */
+/** How long Redis may take to grant more, and for how long this server counts alone where it does not, in milliseconds. */
 const PATIENCE = 500;
 const ALONE = 5_000;
 
-/** Frames are granted in portions, so that not each one is a question to Redis. */
+/** Frames and bytes are granted in portions, so that not each one is a question to Redis. */
 const PORTIONS_PER_SECOND = 20;
 
 export interface IdentityRatesParts {
   readonly client: RedisClient;
   readonly keyPrefix: string;
-  /** Frames that the sockets of one identity may send in each second, on all servers. */
+  /** Frames, or bytes, that the sockets of one identity may send in each second, on all servers. */
   readonly perSecond: number;
   readonly reporter: Reporter;
 }
 
-/** How many frames identities may send, over all servers. */
+/** How many frames, or bytes, identities may send, over all servers. */
 export class IdentityRates {
   readonly #shared: RateLimiterAbstract;
   readonly #local: RateLimiterAbstract;
@@ -48,7 +48,7 @@ export class IdentityRates {
       return await inTime(PATIENCE, this.#consume(this.#shared, key));
     } catch (error) {
       this.#aloneUntil = performance.now() + ALONE;
-      this.#reporter.outage("frames are counted on this server alone", error);
+      this.#reporter.outage("what identities send is counted on this server alone", error);
       return this.#consume(this.#local, key);
     }
   }
@@ -56,24 +56,24 @@ export class IdentityRates {
   async #consume(limiter: RateLimiterAbstract, key: string): Promise<Grant> {
     try {
       await limiter.consume(key, this.#portion);
-      return { frames: this.#portion, wait: 0 };
+      return { amount: this.#portion, wait: 0 };
     } catch (reason) {
       if (!isRefusal(reason)) throw reason;
       const { consumedPoints, msBeforeNext } = reason;
       const left = this.#perSecond - (consumedPoints - this.#portion);
-      return { frames: Math.max(0, left), wait: msBeforeNext };
+      return { amount: Math.max(0, left), wait: msBeforeNext };
     }
   }
 }
 
-/** What Redis has said to a question for more frames. */
+/** What Redis has said to a question for more. */
 interface Grant {
-  readonly frames: number;
+  readonly amount: number;
   /** When there may be more, in milliseconds. */
   readonly wait: number;
 }
 
-/** How many frames the sockets of one identity may send just now. */
+/** How many frames, or bytes, the sockets of one identity may send just now. */
 export class IdentityRate {
   readonly #ask: () => Promise<Grant>;
   readonly #waiting = new Set<() => void>();
@@ -89,22 +89,32 @@ export class IdentityRate {
     this.#refill();
   }
 
-  /** Takes one, where there is one. */
-  take(): boolean {
+  /** Takes as much as that, where there is anything; what is taken beyond that is owed. */
+  take(amount: number): boolean {
     const isThere = this.#granted >= 1;
-    if (isThere) this.#granted--;
+    if (isThere) this.#granted -= amount;
     // early enough that a steady sender need not wait for Redis
     if (this.#granted * 2 <= this.#portion) this.#refill();
     return isThere;
   }
 
-  /** Takes some also where there are none, so that later ones wait for longer. */
-  charge(frames: number): void {
-    this.#granted -= frames;
+  /** Takes as much as that in any case, so that what comes later waits for longer. */
+  charge(amount: number): void {
+    this.#granted -= amount;
     if (this.#granted * 2 <= this.#portion) this.#refill();
   }
 
-  /** Calls a function once when there are some again; gives the function that takes that back. */
+  /** Gives back what was taken to no use. */
+  giveBack(amount: number): void {
+    this.#granted += amount;
+  }
+
+  /** Whether there is anything left. */
+  get hasMore(): boolean {
+    return this.#granted >= 1;
+  }
+
+  /** Calls a function once when there is more again; gives the function that takes that back. */
   onRefill(listener: () => void): () => void {
     this.#waiting.add(listener);
     return () => this.#waiting.delete(listener);
@@ -119,9 +129,9 @@ export class IdentityRate {
   #refill(): void {
     if (this.#isAsking || this.#isClosed) return;
     this.#isAsking = true;
-    void this.#ask().then(({ frames, wait }) => {
-      this.#granted += frames;
-      this.#portion = frames;
+    void this.#ask().then(({ amount, wait }) => {
+      this.#granted += amount;
+      this.#portion = amount;
       if (this.#isClosed) return;
       if (wait <= 0) return this.#resume();
       this.#timer = setTimeout(() => this.#resume(), wait);

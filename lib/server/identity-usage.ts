@@ -5,16 +5,42 @@ import type { Limits } from "./options.js";
 /** What the connections of one identity use of this server together. */
 export class IdentityUsage {
   readonly key: string;
-  /** How many frames they may send; absent where that is not limited. */
-  readonly rate: IdentityRate | undefined;
+  /** How many frames and how many bytes they may send; absent where that is not limited. */
+  readonly #frames: IdentityRate | undefined;
+  readonly #bytes: IdentityRate | undefined;
   /** How many channels they have joined by their own doing, or are about to. */
   channels = 0;
   readonly #channelLimit: number;
 
-  constructor(key: string, channelLimit: number, rate: IdentityRate | undefined) {
+  constructor(key: string, channelLimit: number, { frames, bytes }: IdentityUsageRates) {
     this.key = key;
     this.#channelLimit = channelLimit;
-    this.rate = rate;
+    this.#frames = frames?.of(key);
+    this.#bytes = bytes?.of(key);
+  }
+
+  /** Takes what a frame of so many bytes costs, where they may send it. */
+  take(bytes: number): boolean {
+    if (this.#frames && !this.#frames.take(1)) return false;
+    if (!this.#bytes || this.#bytes.take(bytes)) return true;
+    this.#frames?.giveBack(1);
+    return false;
+  }
+
+  /** Takes for frames in any case. */
+  charge(frames: number): void {
+    this.#frames?.charge(frames);
+  }
+
+  /** Calls a function once when they may send more; gives the function that takes that back. */
+  onRefill(listener: () => void): () => void {
+    const short = this.#frames?.hasMore === false ? this.#frames : this.#bytes;
+    return short ? short.onRefill(listener) : () => {};
+  }
+
+  close(): void {
+    this.#frames?.close();
+    this.#bytes?.close();
   }
 
   /** Whether one of them may join one channel more. */
@@ -23,14 +49,20 @@ export class IdentityUsage {
   }
 }
 
+/** The rates of all identities; absent where they are not limited. */
+export interface IdentityUsageRates {
+  readonly frames: IdentityRates | undefined;
+  readonly bytes: IdentityRates | undefined;
+}
+
 /** What each identity uses, as long as it has a connection. */
 export class IdentityUsages {
   readonly #limits: Limits;
-  readonly #rates: IdentityRates | undefined;
+  readonly #rates: IdentityUsageRates;
   readonly #connections: Counts;
   readonly #usages = new Map<string, IdentityUsage>();
 
-  constructor(limits: Limits, rates: IdentityRates | undefined) {
+  constructor(limits: Limits, rates: IdentityUsageRates) {
     this.#limits = limits;
     this.#rates = rates;
     this.#connections = new Counts(limits.connectionsPerIdentity);
@@ -41,7 +73,7 @@ export class IdentityUsages {
     if (!this.#connections.add(key)) return undefined;
     let usage = this.#usages.get(key);
     if (!usage) {
-      usage = new IdentityUsage(key, this.#limits.channelsPerIdentity, this.#rates?.of(key));
+      usage = new IdentityUsage(key, this.#limits.channelsPerIdentity, this.#rates);
       this.#usages.set(key, usage);
     }
     return usage;
@@ -52,6 +84,6 @@ export class IdentityUsages {
     this.#connections.delete(usage.key);
     if (this.#connections.has(usage.key)) return;
     this.#usages.delete(usage.key);
-    usage.rate?.close();
+    usage.close();
   }
 }

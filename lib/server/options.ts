@@ -155,19 +155,28 @@ export interface Limits {
   /** Frames that a socket may send at once after a quiet time. Default 1000. `Infinity` likewise. */
   frameBurst: number;
   /**
+   * Bytes of frames that a socket may send each second, on average. More wait, likewise. Default 1,048,576. With a higher
+   * one, whoever may publish can have readers closed who read less than that. `Infinity`: as many as it likes.
+   */
+  bytesPerSecond: number;
+  /** Bytes of frames that a socket may send at once after a quiet time. Default 16,777,216. `Infinity` likewise. */
+  byteBurst: number;
+  /**
    * Frames that the sockets of one identity may send each second together, on all servers, as the option `identify` tells
    * identities apart. More wait, as with `framesPerSecond`. Default Infinity. Each server asks Redis for a twentieth of it
    * at a time, by a script (`EVAL`), so that a low one costs Redis a command for every frame; where Redis does not answer,
    * each server counts alone.
    */
   identityFramesPerSecond: number;
+  /** Bytes of frames that they may send each second together, likewise. Default Infinity. */
+  identityBytesPerSecond: number;
   /**
    * Calls of a socket that are under way, its streams among them, past which further ones are refused with "Too many
    * requests"; likewise the calls of one client that the server makes. Default 1000. `Infinity`: no limit.
    */
   callsInFlight: number;
   /**
-   * Characters in the requests of a socket's calls that are under way, its streams among them, past which further ones are
+   * Bytes of the frames of a socket's calls that are under way, its streams among them, past which further ones are
    * refused with "Too many requests". Default 4,194,304. What functions are called with stays in memory as long as they
    * use it, and takes several times that. `Infinity`: no limit.
    */
@@ -467,7 +476,10 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   redisTimeout: 4_000,
   framesPerSecond: 500,
   frameBurst: 1000,
+  bytesPerSecond: 1_048_576,
+  byteBurst: 16_777_216,
   identityFramesPerSecond: Number.POSITIVE_INFINITY,
+  identityBytesPerSecond: Number.POSITIVE_INFINITY,
   callsInFlight: 1000,
   callBytes: 4_194_304,
   channelsPerSocket: 1000,
@@ -491,7 +503,10 @@ const LEAST_SHARE = 16;
 const MAY_BE_OFF: ReadonlySet<string> = new Set<keyof Limits>([
   "framesPerSecond",
   "frameBurst",
+  "bytesPerSecond",
+  "byteBurst",
   "identityFramesPerSecond",
+  "identityBytesPerSecond",
   "callsInFlight",
   "callBytes",
   "channelsPerSocket",
@@ -506,7 +521,12 @@ const MAY_BE_OFF: ReadonlySet<string> = new Set<keyof Limits>([
 ]);
 
 /** The limits that need the option `identify`. */
-const BY_IDENTITY = ["connectionsPerIdentity", "channelsPerIdentity", "identityFramesPerSecond"] as const;
+const BY_IDENTITY = [
+  "connectionsPerIdentity",
+  "channelsPerIdentity",
+  "identityFramesPerSecond",
+  "identityBytesPerSecond",
+] as const;
 
 /** Checks the options and fills in the defaults. Throws a `TypeError` that names the option. */
 export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {

@@ -210,15 +210,15 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
       reporter,
     });
     this.#unauthenticated = new Deadlines(rest.authTimeout);
-    const rates =
-      limits.identityFramesPerSecond === Infinity
-        ? undefined
-        : new IdentityRates({
-            client: redisClient,
-            keyPrefix: `token-sockjs:${rest.channelPrefix}frames`,
-            perSecond: limits.identityFramesPerSecond,
-            reporter,
-          });
+    const rateOf = (name: string, perSecond: number) => {
+      const keyPrefix = `token-sockjs:${rest.channelPrefix}${name}`;
+      if (perSecond === Infinity) return undefined;
+      return new IdentityRates({ client: redisClient, keyPrefix, perSecond, reporter });
+    };
+    const rates = {
+      frames: rateOf("frames", limits.identityFramesPerSecond),
+      bytes: rateOf("bytes", limits.identityBytesPerSecond),
+    };
     this.#parts = {
       ping,
       exposeErrors,

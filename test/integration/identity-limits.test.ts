@@ -46,7 +46,12 @@ describe("Limits by identity", function () {
     return application;
   };
 
-  for (const name of ["connectionsPerIdentity", "channelsPerIdentity", "identityFramesPerSecond"] as const) {
+  for (const name of [
+    "connectionsPerIdentity",
+    "channelsPerIdentity",
+    "identityFramesPerSecond",
+    "identityBytesPerSecond",
+  ] as const) {
     it(`: ${name} is refused without identify, which it needs`, async () => {
       const application = await start({ [name]: 1 });
       const { app, sockjs } = application;
@@ -108,6 +113,36 @@ describe("Limits by identity", function () {
       );
       const client = await connect(application, "alice");
       expect(await join(client, "locked", "locked", "a")).to.deep.equal(["forbidden", "forbidden", "joined"]);
+    });
+  });
+
+  describe("identityBytesPerSecond", () => {
+    it("makes frames of all sockets of one user wait, and of nobody else", async () => {
+      const application = await start({ identityBytesPerSecond: 10_000 });
+      const [one, two, bob] = [
+        await connect(application, "alice"),
+        await connect(application, "alice"),
+        await connect(application, "bob"),
+      ];
+      const ended: string[] = [];
+      const send = async (client: WireClient, count: number, name: string) => {
+        const calls = Array.from({ length: count }, () =>
+          client.request({ rpc: "echo", req: "x".repeat(1000) }),
+        );
+        for (const { resp } of await Promise.all(calls)) expect(resp).to.have.length(1000);
+        ended.push(name);
+      };
+      await Promise.all([send(one, 15, "alice"), send(two, 15, "alice"), send(bob, 3, "bob")]);
+      expect(ended).to.deep.equal(["bob", "alice", "alice"]);
+    });
+
+    it("counts no frame where there are bytes too many", async () => {
+      const limits = { identityBytesPerSecond: 1000, identityFramesPerSecond: 20 };
+      const application = await start(limits);
+      const client = await connect(application, "alice");
+      for (let i = 0; i < 3; i++) {
+        expect(await client.request({ rpc: "echo", req: "x".repeat(500) })).to.have.property("resp");
+      }
     });
   });
 

@@ -303,6 +303,44 @@ describe("A limit", () => {
     });
   });
 
+  describe("bytesPerSecond and byteBurst", () => {
+    const echo = { socketController: { echo: (_auth: unknown, data: unknown) => data } };
+
+    it("let frames wait that bring too much, and serve all of them in order", async () => {
+      await start({ bytesPerSecond: 100_000, byteBurst: 10_000 }, echo);
+      const begin = performance.now();
+      const texts = Array.from({ length: 40 }, (_, index) => `${index}${"x".repeat(1000)}`);
+      for (const text of texts) client.send({ rpc: "echo", req: text });
+      const answers: unknown[] = [];
+      for (const _ of texts) answers.push((await client.take()).resp);
+      expect(answers).to.deep.equal(texts);
+      // 40 KB, of which 30 have to wait
+      expect(performance.now() - begin).to.be.above(250);
+    });
+
+    it("close a socket whose frames wait with too many bytes", async () => {
+      await start({ bytesPerSecond: 1, byteBurst: 1000, bytesWaiting: 5000 }, echo);
+      for (let number = 0; number < 20; number++) client.send({ rpc: "echo", req: "x".repeat(900) });
+      expect(await client.closed).to.deep.equal({ code: 4429, reason: "Too many frames" });
+    });
+
+    it("hold for what is published, so that a reader that takes as much is not closed", async () => {
+      await start({ bytesPerSecond: 50_000, byteBurst: 1000, bufferedBytes: 20_000 });
+      const reader = await application.connect();
+      await reader.subscribe("room");
+      for (let number = 0; number < 30; number++) {
+        client.send({ rpc: "_publish", req: { channel: "room", data: "x".repeat(1000) } });
+      }
+      for (let number = 0; number < 30; number++) expect(await reader.message("room")).to.have.length(1000);
+    });
+
+    it("may be turned off", async () => {
+      await start({ bytesPerSecond: Infinity, byteBurst: 1, bytesWaiting: 1 }, echo);
+      for (let number = 0; number < 100; number++) client.send({ rpc: "echo", req: "x".repeat(10_000) });
+      for (let number = 0; number < 100; number++) expect((await client.take()).resp).to.have.length(10_000);
+    });
+  });
+
   it("that is turned off by Infinity is none", async () => {
     const never = () => new Promise(() => {});
     await start(
@@ -316,6 +354,8 @@ describe("A limit", () => {
         authenticationTimeout: Infinity,
         framesPerSecond: Infinity,
         frameBurst: Infinity,
+        bytesPerSecond: Infinity,
+        byteBurst: Infinity,
       },
       {
         authentication: async () => ({ name: "alice" }),

@@ -157,7 +157,12 @@ for (const framing of [PLAIN, SOCKJS]) {
       application = await Application.start({
         options: {
           socketController: { echo: (_auth, data) => data },
-          limits: { messageBytes: MESSAGE_BYTES, framesPerSecond: Infinity, frameBurst: Infinity },
+          limits: {
+            messageBytes: MESSAGE_BYTES,
+            framesPerSecond: Infinity,
+            frameBurst: Infinity,
+            bytesPerSecond: Infinity,
+          },
         },
       });
     });

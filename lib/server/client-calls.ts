@@ -125,6 +125,7 @@ export class ClientCalls<Auth> {
   }
 
   readonly #expire = (call: Call): void => {
+    this.#parts.reporter.error("a call", notInTime(call));
     this.#settle(call, { status: "error", error: TIMED_OUT });
     abort(call);
   };
@@ -309,6 +310,17 @@ export class ClientCalls<Auth> {
     this.#parts.reporter.error(`${JSON.stringify(path)} failed when nobody waited for it any more`, error);
   }
 }
+
+/** The error of a call that has had its time, by what it waits for. */
+function notInTime({ path, running }: Call): Error {
+  const name = JSON.stringify(path.slice(0, LONGEST_NAME));
+  if (!running) return new Error(`The listeners for "rpc" have not decided on ${name} in time`);
+  const why = running.isSilent ? ": its promise gave nothing, and it has not called its callback" : "";
+  return new Error(`${name} has not answered in time${why}`);
+}
+
+/** How much of a path is told; a client may send any. */
+const LONGEST_NAME = 256;
 
 function isAbort(error: unknown): boolean {
   try {

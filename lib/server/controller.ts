@@ -9,8 +9,9 @@ export interface CallContext {
 }
 
 /**
- * A function that clients may call. It answers by `callback(error, value)` where it declares three parameters
- * or more, else by what it returns, a value or a promise.
+ * A function that clients may call. It answers by what it returns, a value or a promise; or, where it declares three
+ * parameters or more or none, by `callback(error, value)`, and then an answer of `undefined` or of an object of a class that
+ * is not in a promise is none. The first answer counts.
  */
 export type RpcFunction<Auth = Record<string, unknown>> = {
   // a method's parameters may be narrowed, so that a function may name the type of data that it expects

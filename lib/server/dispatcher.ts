@@ -8,6 +8,7 @@ import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "./ex
 import { guardListeners } from "./guarded-signal.js";
 import { Procedure } from "./procedure.js";
 import type { Reporter } from "./reporter.js";
+import { answeringByEither } from "./returned-answer.js";
 
 /** Where the functions are; read at each call, so that the application may change them at any time. */
 export interface Functions<Auth> {
@@ -32,6 +33,8 @@ export class Dispatcher<Auth> {
   readonly #routes: ExpressRoutes<Auth>;
   readonly #pathLength: number;
   readonly #reporter: Reporter;
+  /** The functions of which it was told that they end without an answer. */
+  readonly #silent = new WeakSet<Answering>();
 
   constructor(
     functions: Functions<Auth>,
@@ -64,7 +67,13 @@ export class Dispatcher<Auth> {
         const { fn, self } = found;
         const running = new RunningFunction(late);
         const args = [call.auth, call.data, call.socket, running];
-        ask({ fn, self, args, position: 2 }, settle, late);
+        const onSilence = () => {
+          running.isSilent = true;
+          this.#warn(path, fn);
+        };
+        const byEither = fn.length === 0 || fn.length > 2;
+        const question = byEither ? { fn: answeringByEither(fn, onSilence), declared: 0 } : { fn };
+        ask({ ...question, self, args, position: 2 }, settle, late);
         return running;
       }
     } catch (error) {
@@ -72,6 +81,15 @@ export class Dispatcher<Auth> {
       settle({ status: "failure", error });
     }
     return undefined;
+  }
+
+  /** Once for each function, which may yet call its callback. */
+  #warn(path: string, fn: Answering): void {
+    if (this.#silent.has(fn)) return;
+    this.#silent.add(fn);
+    this.#reporter.warn(
+      `${JSON.stringify(path)} has ended without an answer: its promise gave nothing, and it has not called its callback`,
+    );
   }
 
   #find(path: string): Target | undefined {
@@ -86,6 +104,7 @@ export class Dispatcher<Auth> {
 
 /** A call of a function; its signal is made when the function asks for it. */
 class RunningFunction implements CallContext, RunningRoute {
+  isSilent = false;
   readonly #late: (outcome: Outcome) => void;
   #controller: AbortController | undefined;
   #isAborted = false;

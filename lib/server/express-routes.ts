@@ -28,6 +28,8 @@ export interface ExpressApplicationLike {
 
 /** A route that was called. */
 export interface RunningRoute {
+  /** Whether it has ended without an answer, which may still come by a callback. */
+  readonly isSilent?: boolean;
   /**
    * Nobody waits any more: the request and the response emit `close`, and nothing is settled. Where that is since a guard
    * refuses the call by now, no further handler runs.

@@ -189,8 +189,8 @@ export interface Limits {
    */
   channelsPerIdentity: number;
   /**
-   * Milliseconds that a function, a procedure or a route may take to answer; then its signal fires, and the client gets
-   * the error `timeout`. A stream may last as long as it likes. Default 30,000. `Infinity`: no limit.
+   * Milliseconds that a function, a procedure or a route may take to answer; then its signal fires, the client gets the
+   * error `timeout`, and an `error` event has its path. A stream may last as long as it likes. Default 30,000. `Infinity`: no limit.
    */
   functionTimeout: number;
   /** Milliseconds that a listener, or the schema of a channel, may take to decide; then the request is refused. Default 10,000. `Infinity` likewise. */

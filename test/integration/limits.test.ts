@@ -1,5 +1,12 @@
 import { expect } from "chai";
-import { CallError, type Limits, RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
+import {
+  CallError,
+  type Limits,
+  procedure,
+  RpcError,
+  type StandardSchema,
+  type TokenSocketServerOptions,
+} from "../../lib/index.js";
 import { Application } from "../support/application.js";
 import { reported } from "../support/condition.js";
 import type { WireClient } from "../support/wire-client.js";
@@ -7,6 +14,11 @@ import type { WireClient } from "../support/wire-client.js";
 const BUSY = { message: "Too many requests", code: "busy", retryAfter: 1000 };
 const UNAVAILABLE = { message: "Service unavailable", code: "unavailable", retryAfter: 5000 };
 const TIMED_OUT = { message: "No answer in time", code: "timeout" };
+
+/** A schema that validates by a function. */
+function schemaOf(validate: StandardSchema["~standard"]["validate"]): StandardSchema {
+  return { "~standard": { version: 1, vendor: "test", validate } };
+}
 
 describe("A limit", () => {
   let application: Application;
@@ -144,6 +156,33 @@ describe("A limit", () => {
       expect(await client.request({ rpc: "hang" })).to.have.deep.property("error", TIMED_OUT);
       const old = await application.connect();
       expect(await old.request({ rpc: "never" })).to.have.property("error", "No answer in time");
+    });
+
+    it("is told of with the path of what has taken too long, and with why", async () => {
+      const routes = { hang: () => {} };
+      const input = schemaOf(() => new Promise<never>(() => {}));
+      await start(
+        { functionTimeout: 20 },
+        {
+          socketController: {
+            a: { never: (_auth: unknown, _data: unknown, _callback: unknown) => {} },
+            silent: async (_auth: unknown, _data: unknown, _callback: unknown, _socket: unknown) => {},
+            checked: procedure({ input, handler: () => 1 }),
+          },
+          routes,
+        },
+      );
+      for (const rpc of ["a.never", "silent", "checked", "hang"]) await client.request({ rpc });
+      application.tokenServer.on("rpc", (_socket, _request, _callback) => {});
+      await client.request({ rpc: "guarded" });
+      await reported();
+      expect(application.errors.map(({ message }) => message)).to.deep.equal([
+        '"a.never" has not answered in time',
+        '"silent" has not answered in time: its promise gave nothing, and it has not called its callback',
+        '"checked" has not answered in time',
+        '"hang" has not answered in time',
+        'The listeners for "rpc" have not decided on "guarded" in time',
+      ]);
     });
 
     it("does not hold for a stream that has begun", async () => {

@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { expect } from "chai";
 import sinon from "sinon";
 import { type Callback, type CallContext, type Controller, RpcError, type Socket } from "../../lib/index.js";
@@ -98,6 +98,51 @@ describe("a client's call", () => {
       uuid: 2,
       resp: null,
     });
+  });
+
+  it("is answered by what a function returns that declares more than it needs", async () => {
+    const client = await start({
+      value: (_auth: unknown, _data: unknown, _callback: Callback, socket: Socket) => [typeof socket.sid],
+      promise: async (
+        _auth: unknown,
+        _data: unknown,
+        _callback: Callback,
+        socket: Socket,
+        { signal }: CallContext,
+      ) => ({ sid: socket.sid, aborted: signal.aborted }),
+    });
+    expect((await client.request({ rpc: "value" })).resp).to.deep.equal(["string"]);
+    expect((await client.request({ rpc: "promise" })).resp).to.deep.equal({
+      sid: application.socket().sid,
+      aborted: false,
+    });
+    expect(application.errors).to.deep.equal([]);
+  });
+
+  it("is answered by the callback of a function that returns the timer or the request that calls it", async () => {
+    const client = await start({
+      timer: (_auth: unknown, _data: unknown, callback: Callback) => setTimeout(callback, 0, null, 1),
+      query: (_auth: unknown, _data: unknown, callback: Callback) =>
+        new EventEmitter().on("newListener", () => setImmediate(callback, null, 2)).on("row", () => {}),
+    });
+    expect((await client.request({ rpc: "timer" })).resp).to.equal(1);
+    expect((await client.request({ rpc: "query" })).resp).to.equal(2);
+  });
+
+  it("is told of by name where its function has ended without an answer, once for each function", async () => {
+    const client = await start({
+      a: {
+        none: async (_auth: unknown, _data: unknown, callback: Callback) =>
+          void setImmediate(callback, null, 1),
+      },
+    });
+    for (let times = 0; times < 2; times++) {
+      expect((await client.request({ rpc: "a.none" })).resp).to.equal(1);
+    }
+    expect(
+      application.log.filter((line) => line.includes('"a.none" has ended without an answer')),
+    ).to.have.length(1);
+    expect(application.errors).to.deep.equal([]);
   });
 
   it("gets an answer without a uuid where it sent none", async () => {

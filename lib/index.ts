@@ -4,7 +4,7 @@
 import "./shared/error-names.js";
 
 export type { Channels } from "./server/channel-schemas.js";
-export type { CallContext, Controller, RpcFunction } from "./server/controller.js";
+export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/controller.js";
 export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
 export { type ExpiresAt, type Expiring, expiring } from "./server/expiry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";

@@ -1,11 +1,18 @@
 import type { Callback } from "../shared/answer.js";
 import type { Procedure } from "./procedure.js";
 import type { Socket } from "./socket.js";
+import type { TokenSocketServer } from "./token-socket-server.js";
 
-/** What a function is told of its call, beside the rest. */
+/** What every function is told of its call. */
 export interface CallContext {
   /** Fires when nobody waits for the answer any more: the client has cancelled the call, or its socket has closed. */
   readonly signal: AbortSignal;
+}
+
+/** What a function is told of its call, beside the rest. */
+export interface FunctionContext<Auth = Record<string, unknown>> extends CallContext {
+  /** The server that was called. */
+  readonly server: TokenSocketServer<Auth>;
 }
 
 /**
@@ -20,7 +27,7 @@ export type RpcFunction<Auth = Record<string, unknown>> = {
     data: unknown,
     callback: Callback,
     socket: Socket<Auth>,
-    context: CallContext,
+    context: FunctionContext<Auth>,
   ): unknown;
 }["bivariant"];
 

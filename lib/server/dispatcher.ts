@@ -3,12 +3,13 @@ import type { Outcome } from "../shared/errors.js";
 import { lookUp } from "../shared/procedures.js";
 import { NOT_FOUND } from "../shared/refusals.js";
 import { lateError } from "./access.js";
-import type { CallContext, Controller } from "./controller.js";
+import type { Controller, FunctionContext } from "./controller.js";
 import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "./express-routes.js";
 import { guardListeners } from "./guarded-signal.js";
 import { Procedure } from "./procedure.js";
 import type { Reporter } from "./reporter.js";
 import { answeringByEither } from "./returned-answer.js";
+import type { TokenSocketServer } from "./token-socket-server.js";
 
 /** Where the functions are; read at each call, so that the application may change them at any time. */
 export interface Functions<Auth> {
@@ -33,6 +34,7 @@ export class Dispatcher<Auth> {
   readonly #routes: ExpressRoutes<Auth>;
   readonly #pathLength: number;
   readonly #reporter: Reporter;
+  readonly #server: TokenSocketServer<Auth>;
   /** The functions of which it was told that they end without an answer. */
   readonly #silent = new WeakSet<Answering>();
 
@@ -41,11 +43,13 @@ export class Dispatcher<Auth> {
     routes: ExpressRoutes<Auth>,
     pathLength: number,
     reporter: Reporter,
+    server: TokenSocketServer<Auth>,
   ) {
     this.#functions = functions;
     this.#routes = routes;
     this.#pathLength = pathLength;
     this.#reporter = reporter;
+    this.#server = server;
   }
 
   /** Runs what the path names, the controller's function before a route, and settles once. */
@@ -60,12 +64,12 @@ export class Dispatcher<Auth> {
       else if ("route" in found) {
         return this.#routes.call(found.route, call, settle, (error) => late({ status: "failure", error }));
       } else if ("procedure" in found) {
-        const running = new RunningFunction(late);
+        const running = new RunningFunction(this.#server, late);
         void found.procedure.run(call, running, settle);
         return running;
       } else {
         const { fn, self } = found;
-        const running = new RunningFunction(late);
+        const running = new RunningFunction(this.#server, late);
         const args = [call.auth, call.data, call.socket, running];
         const onSilence = () => {
           running.isSilent = true;
@@ -103,14 +107,16 @@ export class Dispatcher<Auth> {
 }
 
 /** A call of a function; its signal is made when the function asks for it. */
-class RunningFunction implements CallContext, RunningRoute {
+class RunningFunction<Auth> implements FunctionContext<Auth>, RunningRoute {
+  readonly server: TokenSocketServer<Auth>;
   isSilent = false;
   readonly #late: (outcome: Outcome) => void;
   #controller: AbortController | undefined;
   #isAborted = false;
 
   /** `late` gets what listeners of the signal throw. */
-  constructor(late: (outcome: Outcome) => void) {
+  constructor(server: TokenSocketServer<Auth>, late: (outcome: Outcome) => void) {
+    this.server = server;
     this.#late = late;
   }
 

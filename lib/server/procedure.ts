@@ -11,6 +11,7 @@ import {
 } from "../shared/standard-schema.js";
 import type { CallContext } from "./controller.js";
 import type { Socket } from "./socket.js";
+import type { TokenSocketServer } from "./token-socket-server.js";
 
 /** What a procedure's handler is given. */
 export interface ProcedureCall<Input = unknown, Auth = unknown> extends CallContext {
@@ -20,6 +21,8 @@ export interface ProcedureCall<Input = unknown, Auth = unknown> extends CallCont
   readonly auth: Auth;
   /** The caller's socket. */
   readonly socket: Socket<Auth>;
+  /** The server that was called. */
+  readonly server: TokenSocketServer<Auth>;
 }
 
 /** A procedure without an `output` schema. `Sent` is the data that a call takes. */
@@ -61,6 +64,9 @@ export interface StreamDefinition<Auth, Sent, Input, Returned, Result>
 
 /** `procedure` for one type of `auth`. */
 export interface ProcedureMaker<Auth> {
+  <Input, Returned>(
+    handler: (call: ProcedureCall<Input, Auth>) => Returned,
+  ): Procedure<Auth, Input, Awaited<Returned>>;
   <Sent, Input, Returned, Result>(
     definition: StreamDefinition<Auth, Sent, Input, Returned, Result>,
   ): Procedure<Auth, Sent, AsyncIterable<Result>>;
@@ -107,7 +113,8 @@ export class Procedure<Auth = unknown, Sent = unknown, Result = unknown> {
 
   readonly #definition: Definition;
 
-  constructor(definition: unknown) {
+  constructor(given: unknown) {
+    const definition = typeof given === "function" ? { handler: given } : given;
     checkDefinition(definition);
     const { input, output, handler } = definition;
     this.#definition = { input, output, handler };
@@ -143,6 +150,7 @@ export class Procedure<Auth = unknown, Sent = unknown, Result = unknown> {
       input: input as never,
       auth: auth as never,
       socket: socket as Socket<never>,
+      server: context.server as TokenSocketServer<never>,
       // made when the handler asks for it
       get signal() {
         return context.signal;
@@ -184,14 +192,17 @@ async function checkedOutput(value: unknown, schema: StandardSchema): Promise<un
 }
 
 /**
- * Makes a function that clients may call, with schemas of its input and its result, to put beside plain functions
- * into `socketController`.
+ * Makes a function that clients may call, to put into `socketController`: of a handler alone, or of a handler with schemas
+ * of its input and its result. The handler gets one object.
  *
  * The type of `auth` comes from where the procedure stands, `{ … } satisfies Controller<User>`, or from
  * `procedure<User>()`, which is `procedure` for that type. Elsewhere it is `unknown`, and the procedure is good for
  * every server.
  */
 export function procedure<Auth>(): ProcedureMaker<Auth>;
+export function procedure<Auth, Input, Returned>(
+  handler: (call: ProcedureCall<Input, Auth>) => Returned,
+): Procedure<Auth, Input, Awaited<Returned>>;
 export function procedure<Auth, Sent, Input, Returned, Result>(
   definition: StreamDefinition<Auth, Sent, Input, Returned, Result>,
 ): Procedure<Auth, Sent, AsyncIterable<Result>>;
@@ -215,6 +226,7 @@ interface Call {
 
 interface RunningCall extends CallContext {
   readonly isAborted: boolean;
+  readonly server: unknown;
 }
 
 /** How data that does not satisfy its schema is answered. */
@@ -223,7 +235,7 @@ export function invalidInput(issues: readonly Issue[]): Outcome {
 }
 
 function checkDefinition(definition: unknown): asserts definition is Definition {
-  if (!isObject(definition)) throw new TypeError("a procedure's definition must be an object");
+  if (!isObject(definition)) throw new TypeError("a procedure's definition must be a function or an object");
   for (const name of Object.keys(definition)) {
     if (!PARTS.has(name)) throw new TypeError(`${name} is no part of a procedure's definition`);
   }

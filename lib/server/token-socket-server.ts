@@ -239,6 +239,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         new ExpressRoutes(app, limits.routeResponseBytes),
         limits.pathLength,
         reporter,
+        this,
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels, limits.listenerTimeout, reporter),
       waitingOutboxes: new WaitingOutboxes(),

@@ -59,7 +59,7 @@ describe("a procedure", () => {
 
   afterEach(() => application?.stop());
 
-  it("hands its handler the input, the identity, the socket and a signal", async () => {
+  it("hands its handler the input, the identity, the socket, the server and a signal", async () => {
     const handler = sinon.spy(({ input }: ProcedureCall) => input);
     const client = await start({ user: { read: procedure({ handler }) } });
     expect(await client.request({ rpc: "user.read", req: [1], uuid: 1 })).to.deep.equal({
@@ -67,11 +67,40 @@ describe("a procedure", () => {
       uuid: 1,
       resp: [1],
     });
-    const { auth, socket, signal } = handler.firstCall.args[0];
+    const { auth, socket, server, signal } = handler.firstCall.args[0];
+    expect(server).to.equal(application.tokenServer);
     expect(auth).to.deep.equal({ name: "alice" });
     expect(socket).to.equal(application.socket());
     expect(signal).to.be.an.instanceOf(AbortSignal);
     expect(signal.aborted).to.equal(false);
+  });
+
+  it("is made of a function alone, too, which gets one object", async () => {
+    const client = await start({
+      echo: procedure(({ input, auth, socket, server, signal }) => [
+        input,
+        auth,
+        socket === application.socket(),
+        server === application.tokenServer,
+        signal.aborted,
+      ]),
+      add: procedure(async ({ input: { a, b } }: ProcedureCall<{ a: number; b: number }>) => a + b),
+      count: procedure(async function* ({ input }: { input: { to: number } }) {
+        for (let i = 1; i <= input.to; i++) yield i;
+      }),
+    });
+    expect((await client.request({ rpc: "echo", req: 7 })).resp).to.deep.equal([
+      7,
+      { name: "alice" },
+      true,
+      true,
+      false,
+    ]);
+    expect((await client.request({ rpc: "add", req: { a: 1, b: 2 } })).resp).to.equal(3);
+    expect(await client.request({ rpc: "count", req: { to: 1 }, uuid: "s" })).to.have.property(
+      "stream",
+      true,
+    );
   });
 
   it("stands beside plain functions", async () => {
@@ -274,7 +303,7 @@ describe("a procedure", () => {
     for (const definition of [
       undefined,
       null,
-      handler,
+      "handler",
       {},
       { handler: 5 },
       { handler, inptu: idSchema },
@@ -300,6 +329,12 @@ describe("a procedure", () => {
           handler: async ({ input, auth, socket }) => ({ sum: input.id + auth.id + socket.auth.id }),
         }),
         list: procedure({ handler: () => ["a"] }),
+        short: procedure(async ({ auth, server, input }) => ({
+          id: auth.id,
+          ids: server.sockets().map((socket) => socket.auth?.id),
+          input,
+        })),
+        typed: procedure(({ input, auth }: ProcedureCall<{ n: number }, User>) => input.n + auth.id),
       },
       bound: procedure<User>()({
         input: idSchema,
@@ -319,10 +354,17 @@ describe("a procedure", () => {
       Same<ProcedureResult<Api["user"]["read"]>, { sum: number }>,
       Same<ProcedureInput<Api["user"]["list"]>, unknown>,
       Same<ProcedureResult<Api["user"]["list"]>, string[]>,
+      Same<ProcedureInput<Api["user"]["short"]>, unknown>,
+      Same<
+        ProcedureResult<Api["user"]["short"]>,
+        { id: number; ids: (number | undefined)[]; input: unknown }
+      >,
+      Same<ProcedureInput<Api["user"]["typed"]>, { n: number }>,
+      Same<ProcedureResult<Api["user"]["typed"]>, number>,
       Same<ProcedureInput<Api["bound"]>, { id: string }>,
       Same<ProcedureResult<Api["bound"]>, { kind: "a" | "b" }>,
       Same<ProcedureInput<Api["plain"]>, never>,
-    ] = [true, true, true, true, true, true, true];
+    ] = [true, true, true, true, true, true, true, true, true, true, true];
     expect(inferred).to.not.include(false);
   });
 });

@@ -1,7 +1,14 @@
 import { EventEmitter, once } from "node:events";
 import { expect } from "chai";
 import sinon from "sinon";
-import { type Callback, type CallContext, type Controller, RpcError, type Socket } from "../../lib/index.js";
+import {
+  type Callback,
+  type CallContext,
+  type Controller,
+  type FunctionContext,
+  RpcError,
+  type Socket,
+} from "../../lib/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { WIRE_TRANSPORTS, type WireClient } from "../support/wire-client.js";
 
@@ -31,9 +38,10 @@ describe("a client's call", () => {
     });
   }
 
-  it("hands the function the identity, the data, a callback and the socket", async () => {
-    const read = sinon.spy((_auth: unknown, _data: unknown, callback: Callback, _socket: unknown) =>
-      callback(null, 1),
+  it("hands the function the identity, the data, a callback, the socket and the server", async () => {
+    const read = sinon.spy(
+      (_auth: unknown, _data: unknown, callback: Callback, _socket: unknown, _context: FunctionContext) =>
+        callback(null, 1),
     );
     const client = await start({ read });
     await client.request({ rpc: "read", req: { id: 7 } });
@@ -41,6 +49,7 @@ describe("a client's call", () => {
     expect(read.firstCall.args[1]).to.deep.equal({ id: 7 });
     expect(read.firstCall.args[2]).to.be.a("function");
     expect(read.firstCall.args[3]).to.equal(application.socket());
+    expect(read.firstCall.args[4].server).to.equal(application.tokenServer);
   });
 
   it("hands the function undefined where there is no data", async () => {

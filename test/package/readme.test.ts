@@ -408,6 +408,13 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
   },
   async "README.md: Client to server"({ connect }) {
     const client = await connect();
+    const call = async (rpc: string, req: unknown) => (await client.request({ rpc, req })).resp;
+    expect(await call("math.add", { a: 1, b: 2 })).to.equal(3);
+    expect(await call("rename", { name: "Ada" })).to.equal(null);
+    expect(await call("channels", {})).to.deep.equal([]);
+  },
+  async "README.md: Client to server (2)"({ connect }) {
+    const client = await connect();
     const call = async (rpc: string, req: unknown) => {
       const { resp, error } = await client.request({ rpc, req });
       return resp ?? error;

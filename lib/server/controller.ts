@@ -22,13 +22,14 @@ export interface FunctionContext<Auth = Record<string, unknown>> extends CallCon
  */
 export type RpcFunction<Auth = Record<string, unknown>> = {
   // a method's parameters may be narrowed, so that a function may name the type of data that it expects
+  // of what is void the compiler asks no function what it returns, so that this may depend on the server that it is given to
   bivariant(
     auth: Auth,
     data: unknown,
     callback: Callback,
     socket: Socket<Auth>,
     context: FunctionContext<Auth>,
-  ): unknown;
+  ): void;
 }["bivariant"];
 
 /** The functions and procedures that clients may call, nested; `{a: {b}}` is called as `a.b`. Own properties only. */

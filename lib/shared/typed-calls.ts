@@ -15,13 +15,28 @@ export type Json<T> = 0 extends 1 & T
           ? never
           : T extends readonly unknown[]
             ? { [Index in keyof T]: JsonItem<T[Index]> }
-            : {
-                [Key in keyof T as Key extends symbol
-                  ? never
-                  : [Json<T[Key]>] extends [never]
+            : T extends WithoutProperties
+              ? Record<never, never>
+              : {
+                  [Key in keyof T as Key extends symbol | ErrorKey<T>
                     ? never
-                    : Key]: Json<T[Key]>;
-              };
+                    : [Json<T[Key]>] extends [never]
+                      ? never
+                      : Key]: Json<T[Key]>;
+                };
+
+/** What becomes `{}`, since all that it has is its own business. */
+type WithoutProperties =
+  | ReadonlyMap<unknown, unknown>
+  | ReadonlySet<unknown>
+  | WeakMap<WeakKey, unknown>
+  | WeakSet<WeakKey>
+  | PromiseLike<unknown>
+  | RegExp
+  | ArrayBuffer;
+
+/** The properties of an error that do not become JSON. A text that has a name and a message is none. */
+type ErrorKey<T> = T extends Error ? ("stack" extends keyof T ? keyof Error : never) : never;
 
 /** In an array, what has no JSON form is null. */
 type JsonItem<T> = T extends undefined | symbol | ((...args: never[]) => unknown) ? null : Json<T>;
@@ -46,7 +61,7 @@ type ServerSignature<F> = "~types" extends keyof F
   : F extends (...args: infer Parameters) => infer Returned
     ? {
         readonly data: ParameterAt<Parameters, "1">;
-        readonly result: ResultOf<ParameterAt<Parameters, "2">, Returned>;
+        readonly result: ResultOf<ParameterAt<Parameters, "2">, Returned, AlwaysReturned<Returned>>;
       }
     : never;
 
@@ -71,14 +86,31 @@ type First<Parameters> = Parameters extends readonly []
     : unknown;
 type Rest<Parameters> = Parameters extends readonly [unknown?, ...infer Others] ? Others : [];
 
-/** A function that declares a callback answers by it, also with a value of which nothing is known. */
-type ResultOf<Callback, Returned> = unknown extends Callback
+/**
+ * A function that declares a callback answers by it, also with a value of which nothing is known; where it always answers by
+ * returning `Also`, then by that.
+ */
+type ResultOf<Callback, Returned, Also = never> = unknown extends Callback
   ? Awaited<Returned>
   : Awaited<Returned> extends AsyncIterable<unknown>
     ? Awaited<Returned>
     : Callback extends (error: never, ...values: infer Values) => unknown
-      ? Exclude<ParameterAt<Values, "0">, undefined>
+      ? [Also] extends [never]
+        ? ByCallback<Values>
+        : Also | (unknown extends ByCallback<Values> ? never : ByCallback<Values>)
       : unknown;
+
+type ByCallback<Values> = Exclude<ParameterAt<Values, "0">, undefined>;
+
+/**
+ * What a function of the server that declares a callback answers by returning it; never where that is not always an answer. An object that
+ * is in no promise may be a timer, which is none.
+ */
+type AlwaysReturned<Returned> = [Extract<Awaited<Returned>, void>] extends [never]
+  ? Returned extends PromiseLike<unknown> | string | number | boolean | null | readonly unknown[]
+    ? Awaited<Returned>
+    : never
+  : never;
 
 /** What a call gives: a promise, or of a function that streams what can be read by `for await`, at once. */
 export type Reply<Result> =

@@ -41,6 +41,27 @@ const controller = {
       data: { x: string },
       callback: (error: Error | null, value?: { y: string }) => void,
     ) => callback(null, { y: data.x }),
+    withSocket: async (_auth, _data: unknown, _callback, socket) => socket.channels,
+    eitherWay: async (
+      _auth: User,
+      data: { late: boolean },
+      callback: (error: Error | null, value?: string) => void,
+    ) => {
+      if (data.late) callback(null, "late");
+      return 1;
+    },
+    perhaps: async (_auth: User, data: { n?: number }, callback: Callback) => {
+      if (data.n === undefined) callback(null, "none");
+      return data.n;
+    },
+    odd: (_auth: User) => ({
+      map: new Map([["a", 1]]),
+      set: new Set([1]),
+      pattern: /a/,
+      promise: Promise.resolve(1),
+      error: Object.assign(new Error("gone"), { code: 7 }),
+      rows: [new Map<string, number>(), { name: "Ada", message: "hi" }] as const,
+    }),
     byAnyCallback: (_auth: User, _data: unknown, callback: Callback) => callback(null, 1),
     nothing: (_auth: User) => {},
     optional: (_auth: User, data?: { a?: number }) => data?.a ?? 0,
@@ -139,6 +160,18 @@ describe("A typed client", () => {
     same<typeof answered, { y: string }>(true);
     expect(answered).to.deep.equal({ y: "a" });
 
+    const channels = await socket.call.plain.withSocket();
+    same<typeof channels, Record<string, true>>(true);
+    expect(channels).to.deep.equal({});
+
+    const either = await socket.call.plain.eitherWay({ late: true });
+    same<typeof either, string | number>(true);
+    expect(either).to.equal("late");
+
+    const perhaps = await socket.call.plain.perhaps({ n: 2 });
+    same<typeof perhaps, unknown>(true);
+    expect(perhaps).to.equal(2);
+
     const something = await socket.call.plain.byAnyCallback();
     same<typeof something, unknown>(true);
     expect(something).to.equal(1);
@@ -150,6 +183,34 @@ describe("A typed client", () => {
     const optional = await socket.call.plain.optional();
     same<typeof optional, number>(true);
     expect(optional).to.equal(0);
+  });
+
+  it("gets maps, sets, promises and errors as JSON makes them", async () => {
+    const odd = await socket.call.plain.odd();
+    type Empty = Record<never, never>;
+    same<
+      typeof odd,
+      {
+        map: Empty;
+        set: Empty;
+        pattern: Empty;
+        promise: Empty;
+        error: { code: number };
+        rows: readonly [Empty, { readonly name: "Ada"; readonly message: "hi" }];
+      }
+    >(true);
+    expect(odd).to.deep.equal({
+      map: {},
+      set: {},
+      pattern: {},
+      promise: {},
+      error: { code: 7 },
+      rows: [{}, { name: "Ada", message: "hi" }],
+    });
+    // @ts-expect-error there is no size
+    void odd.map.size;
+    // @ts-expect-error there is no message
+    void odd.error.message;
   });
 
   it("reads streams, whose items are as JSON makes them", async () => {

@@ -50,8 +50,14 @@ type IfUnknown<Known, Then, Else> = keyof Known extends never ? Then : Else;
 /** What is not known of a server by its types may be called by any name. */
 type AnyName<Known> = IfUnknown<Known, string, never>;
 
-/** The paths that are known by their types. */
-type KnownPath<Server> = IfUnknown<Server, never, PathOf<Server>>;
+/** The paths that may be called. The last signature takes any where none is known, for TypeScript tells that one's mistake. */
+type Path<Server> = IfUnknown<Server, string, PathOf<Server>>;
+type Data<Server, Path> = IfUnknown<Server, unknown, CallData<Server, Path>>;
+type Arguments<Server, Path> = IfUnknown<
+  Server,
+  [data?: unknown, options?: RequestOptions | null],
+  CallArguments<Server, Path, RequestOptions>
+>;
 
 /** What a call of such a path gives, and what it resolves with. */
 type Answer<Server, Path> = IfUnknown<Server, unknown, CallReply<Server, Path>>;
@@ -166,16 +172,13 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
     callback: Callback<Result>,
     options?: RequestOptions | null,
   ): void;
-  rpc<Path extends KnownPath<Server>>(
-    name: Path,
-    data: CallData<Server, Path>,
-    callback: Callback<Result<Server, Path>>,
+  rpc<Name extends Path<Server>>(
+    name: Name,
+    data: Data<Server, Name>,
+    callback: Callback<Result<Server, Name>>,
     options?: RequestOptions | null,
   ): void;
-  rpc<Path extends KnownPath<Server>>(
-    name: Path,
-    ...args: CallArguments<Server, Path, RequestOptions>
-  ): Answer<Server, Path>;
+  rpc<Name extends Path<Server>>(name: Name, ...args: Arguments<Server, Name>): Answer<Server, Name>;
   rpc(
     name: string,
     data?: unknown,
@@ -190,8 +193,8 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
   }
 
   /** Joins a channel, and joins it again after each reconnect. Done when its messages come. */
-  subscribe(channel: Channel<Messages>, options?: RequestOptions | null): Promise<void>;
   subscribe(channel: Channel<Messages>, callback: Callback<void>, options?: RequestOptions | null): void;
+  subscribe(channel: Channel<Messages>, options?: RequestOptions | null): Promise<void>;
   subscribe(
     channel: string,
     second?: CallbackOrOptions<void>,
@@ -201,8 +204,8 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
   }
 
   /** Leaves a channel. */
-  unsubscribe(channel: Channel<Messages>, options?: RequestOptions | null): Promise<void>;
   unsubscribe(channel: Channel<Messages>, callback: Callback<void>, options?: RequestOptions | null): void;
+  unsubscribe(channel: Channel<Messages>, options?: RequestOptions | null): Promise<void>;
   unsubscribe(
     channel: string,
     second?: CallbackOrOptions<void>,
@@ -215,14 +218,14 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
   publish<Name extends Channel<Messages>>(
     channel: Name,
     data: Published<Messages, Name>,
-    options?: RequestOptions | null,
-  ): Promise<void>;
-  publish<Name extends Channel<Messages>>(
-    channel: Name,
-    data: Published<Messages, Name>,
     callback: Callback<void>,
     options?: RequestOptions | null,
   ): void;
+  publish<Name extends Channel<Messages>>(
+    channel: Name,
+    data: Published<Messages, Name>,
+    options?: RequestOptions | null,
+  ): Promise<void>;
   publish(
     channel: string,
     data: unknown,
@@ -236,8 +239,8 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
   }
 
   /** Publishes on every channel that anybody has joined. Done as `publish` is. */
-  broadcast(data: unknown, options?: RequestOptions | null): Promise<void>;
   broadcast(data: unknown, callback: Callback<void>, options?: RequestOptions | null): void;
+  broadcast(data: unknown, options?: RequestOptions | null): Promise<void>;
   broadcast(
     data: unknown,
     second?: CallbackOrOptions<void>,

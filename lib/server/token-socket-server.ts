@@ -372,14 +372,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
    * @throws (rejects with, or gives to the callback) `TimeoutError`, `AbortedError`, `DisconnectedError`,
    *   `RemoteError` with what the client answered, or `TypeError` for arguments that are no JSON
    */
-  rpc(socket: PendingSocket, command: string, args?: unknown, options?: CallOptions): Promise<unknown>;
-  rpc(
-    socket: PendingSocket,
-    command: string,
-    args: unknown,
-    callback: Callback,
-    options?: CallOptions,
-  ): undefined;
   rpc(
     socket: PendingSocket,
     command: string,
@@ -387,6 +379,15 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     callback: undefined,
     options?: CallOptions,
   ): Promise<unknown>;
+  rpc(
+    socket: PendingSocket,
+    command: string,
+    args: unknown,
+    callback: Callback,
+    options?: CallOptions,
+  ): undefined;
+  // the last one, whose mistake TypeScript tells
+  rpc(socket: PendingSocket, command: string, args?: unknown, options?: CallOptions): Promise<unknown>;
   rpc(
     socket: PendingSocket,
     command: string,

@@ -179,8 +179,8 @@ describe("the package as it is installed", () => {
       const folder = await write(files, how);
       const include = Object.keys(files);
       const complaints = (await compile(folder, ["-p", ".", "--pretty", "false"]))
-        .split("\n")
-        .filter((line) => /^\S.*error TS/.test(line));
+        .split(/\n(?=\S)/)
+        .filter((text) => /^\S.*error TS/.test(text));
       const belongs = (line: string, name: string) => line.startsWith(`${name}(`);
       const others = complaints.filter((line) => !include.some((name) => belongs(line, name)));
       expect(others).to.deep.equal([]);
@@ -559,6 +559,22 @@ const MISTAKES: Record<string, { code: string; complaint: RegExp }> = {
     code: "procedure({ input: idSchema, handler: ({ input }) => input.nmae });",
     complaint: /'nmae' does not exist on type '{ id: number; }'/,
   },
+  callOption: {
+    code: 'new TokenSocket().rpc("add", 1, { timout: 5 });',
+    complaint: /'timout' does not exist in type 'RequestOptions'/,
+  },
+  callOptionBehindCallback: {
+    code: 'new TokenSocket().rpc("add", 1, () => {}, { timout: 5 });',
+    complaint: /'timout' does not exist in type 'RequestOptions'/,
+  },
+  channelOption: {
+    code: 'new TokenSocket().subscribe("news", { timout: 5 });',
+    complaint: /'timout' does not exist in type 'RequestOptions'/,
+  },
+  publishOption: {
+    code: 'new TokenSocket().publish("news", 1, { timout: 5 });',
+    complaint: /'timout' does not exist in type 'RequestOptions'/,
+  },
   procedureOutput: {
     code: "procedure({ output: idSchema, handler: () => ({ id: 7 }) });",
     complaint: /No overload matches this call/,
@@ -605,6 +621,6 @@ const MISTAKES: Record<string, { code: string; complaint: RegExp }> = {
   },
   callOptions: {
     code: 'tokenServer.on("authenticated", (socket) => tokenServer.rpc(socket, "a", {}, { timeuot: 5 }));',
-    complaint: /No overload matches this call/,
+    complaint: /'timeuot' does not exist in type 'CallOptions'/,
   },
 };

@@ -5,7 +5,7 @@ import "./shared/error-names.js";
 
 export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/controller.js";
-export type { GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
+export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
 export { type ExpiresAt, type Expiring, expiring } from "./server/expiry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type { Health } from "./server/health.js";
@@ -36,6 +36,7 @@ export type { Logger } from "./server/reporter.js";
 export type { DisconnectOptions, Selector } from "./server/selectors.js";
 export type { SlowReaderPolicy } from "./server/slow-readers.js";
 export type {
+  AnySocket,
   Identity,
   PendingSocket,
   Socket,

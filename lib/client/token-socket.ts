@@ -8,6 +8,7 @@ import type {
   ChannelInput,
   ChannelMessage,
   ChannelName,
+  IfUnknown,
   PathOf,
   ServerCalls,
 } from "../shared/typed-calls.js";
@@ -40,12 +41,6 @@ export interface TokenSocketEvents {
 
 /** Hears how a call has ended. */
 export type Callback<Value = unknown> = (error: Error | null, value?: Value) => unknown;
-
-/**
- * One type where nothing is known of a server, or of channels, and another where something is. What is asked about comes
- * first in each condition: only so is a client of known types one of unknown types, too.
- */
-type IfUnknown<Known, Then, Else> = keyof Known extends never ? Then : Else;
 
 /** What is not known of a server by its types may be called by any name. */
 type AnyName<Known> = IfUnknown<Known, string, never>;

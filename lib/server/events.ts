@@ -1,12 +1,14 @@
+import { EventEmitter } from "node:events";
 import type { Callback } from "../shared/answer.js";
-import type { PendingSocket, Socket } from "./socket.js";
+import type { PublishedMessage, PublishRequest } from "./message-types.js";
+import type { AnySocket, PendingSocket, Socket } from "./socket.js";
 
 /**
  * The listeners that guard what a client asks for. Each gets `(socket, request, callback)` and answers by the
  * callback or by what it returns, as RPC functions do. An error or a falsy answer refuses; all must allow;
  * without a listener all is allowed.
  */
-export interface GuardEvents<Auth> {
+export interface GuardEvents<Auth, Messages = unknown> {
   /** Before an RPC function or route is looked up. */
   rpc: [socket: Socket<Auth>, request: { readonly rpc: string; req: unknown }, callback: Callback];
   /** Before a client joins a channel. */
@@ -14,13 +16,13 @@ export interface GuardEvents<Auth> {
   /** Before a client leaves a channel. */
   unsubscribe: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
   /** Before a client publishes. What a listener puts into `data` is what is published. */
-  publish: [socket: Socket<Auth>, request: { readonly channel: string; data: unknown }, callback: Callback];
+  publish: [socket: Socket<Auth>, request: PublishRequest<Messages>, callback: Callback];
   /** Before a client broadcasts. What a listener puts into `data` is what is broadcast. */
   broadcast: [socket: Socket<Auth>, request: { data: unknown }, callback: Callback];
 }
 
 /** Each event of the server with its listeners' arguments. */
-export interface ServerEvents<Auth> extends GuardEvents<Auth> {
+export interface ServerEvents<Auth, Messages = unknown> extends GuardEvents<Auth, Messages> {
   /**
    * Before a client is told that it is in. Unlike the other guards it accepts by an answer of nothing:
    * `callback()`, or a promise of `undefined`. Other falsy answers refuse.
@@ -31,14 +33,14 @@ export interface ServerEvents<Auth> extends GuardEvents<Auth> {
   connection: [socket: PendingSocket];
   /** A connection has authenticated, for the first time or with a new identity. */
   authenticated: [socket: Socket<Auth>];
-  /** A connection has closed, from either side. */
-  disconnect: [socket: PendingSocket];
+  /** A connection has closed, from either side. One that had not authenticated has no `auth`. */
+  disconnect: [socket: AnySocket<Auth>];
   /** A socket has joined a channel, by its own or the server's doing. */
   subscribed: [socket: Socket<Auth>, request: { readonly channel: string }];
   /** A socket has left a channel, by its own or the server's doing or because it has closed. */
   unsubscribed: [socket: Socket<Auth>, request: { readonly channel: string }];
   /** Redis has taken what a client published. */
-  published: [socket: Socket<Auth>, request: { readonly channel: string; readonly data: unknown }];
+  published: [socket: Socket<Auth>, request: PublishedMessage<Messages>];
   /** Redis has taken what a client broadcast. */
   broadcasted: [socket: Socket<Auth>, request: { readonly data: unknown }];
   /** The token route and the subscriptions serve. */
@@ -55,4 +57,65 @@ export interface ServerEvents<Auth> extends GuardEvents<Auth> {
 export type NoticeEvent = Exclude<
   keyof ServerEvents<unknown>,
   keyof GuardEvents<unknown> | "authentication" | "error"
+>;
+
+/** What a guard may answer by returning it: anything but nothing. */
+export type GuardAnswer = NonNullable<unknown> | null;
+
+/** A listener for an event, or for any of several. */
+type Listener<Args> = Args extends readonly unknown[] ? (...args: Args) => unknown : never;
+
+/**
+ * What a listener has to be beside {@link Listener}: a guard that does not declare the callback has to return its answer.
+ * One that declares it may return what it likes.
+ */
+type Answers<Event, L> = Event extends keyof GuardEvents<unknown>
+  ? L extends (...args: infer Args) => infer Returned
+    ? Args extends readonly [] | readonly [unknown] | readonly [unknown, unknown]
+      ? IsNothing<Awaited<Returned>> extends true
+        ? (...args: Args) => Returned extends PromiseLike<unknown> ? PromiseLike<GuardAnswer> : GuardAnswer
+        : unknown
+      : unknown
+    : unknown
+  : unknown;
+
+type IsNothing<T> = [T] extends [never] ? false : [Exclude<T, void>] extends [never] ? true : false;
+
+/** An event emitter whose events, and what their listeners return, are known. */
+export interface ServerEmitter<Auth, Messages> extends EventEmitter {
+  on<Event extends keyof ServerEvents<Auth>, L extends Listener<ServerEvents<Auth, Messages>[Event]>>(
+    event: Event,
+    listener: L & Answers<Event, L>,
+  ): this;
+  once<Event extends keyof ServerEvents<Auth>, L extends Listener<ServerEvents<Auth, Messages>[Event]>>(
+    event: Event,
+    listener: L & Answers<Event, L>,
+  ): this;
+  addListener<
+    Event extends keyof ServerEvents<Auth>,
+    L extends Listener<ServerEvents<Auth, Messages>[Event]>,
+  >(event: Event, listener: L & Answers<Event, L>): this;
+  prependListener<
+    Event extends keyof ServerEvents<Auth>,
+    L extends Listener<ServerEvents<Auth, Messages>[Event]>,
+  >(event: Event, listener: L & Answers<Event, L>): this;
+  prependOnceListener<
+    Event extends keyof ServerEvents<Auth>,
+    L extends Listener<ServerEvents<Auth, Messages>[Event]>,
+  >(event: Event, listener: L & Answers<Event, L>): this;
+  off<Event extends keyof ServerEvents<Auth>>(
+    event: Event,
+    listener: Listener<ServerEvents<Auth, Messages>[Event]>,
+  ): this;
+  removeListener<Event extends keyof ServerEvents<Auth>>(
+    event: Event,
+    listener: Listener<ServerEvents<Auth, Messages>[Event]>,
+  ): this;
+  removeAllListeners(event?: keyof ServerEvents<Auth>): this;
+  listenerCount(event: keyof ServerEvents<Auth>, listener?: (...args: never[]) => unknown): number;
+}
+
+export const ServerEmitter = EventEmitter as unknown as new <Auth, Messages>() => ServerEmitter<
+  Auth,
+  Messages
 >;

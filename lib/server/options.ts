@@ -6,6 +6,7 @@ import type { Channels } from "./channel-schemas.js";
 import type { Controller } from "./controller.js";
 import type { ExpiresAt } from "./expiry.js";
 import type { Routes } from "./express-routes.js";
+import type { FilterArguments } from "./message-types.js";
 import { isOrigin } from "./origins.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Logger } from "./reporter.js";
@@ -41,8 +42,8 @@ export type VerifyToken<Auth> = {
 }["bivariant"];
 
 /** Decides what of a message one socket gets; see `TokenSocketServerOptions.filter`. */
-export type Filter<Auth> = {
-  bivariant(socket: Socket<Auth>, channel: string, message: unknown): unknown;
+export type Filter<Auth, Messages = unknown> = {
+  bivariant(...args: FilterArguments<Socket<Auth>, Messages>): unknown;
 }["bivariant"];
 
 /** Says whether pages of another origin may connect; see `TokenSocketServerOptions.allowedOrigins`. */
@@ -216,7 +217,7 @@ export interface Limits {
 }
 
 /** The options of a `TokenSocketServer`. All may be absent; all times are in milliseconds. */
-export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
+export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messages = unknown> {
   /** The route prefix that the SockJS server is bound to. Default `"/sockets"`. */
   prefix?: string | null | undefined;
   /** The path of the token route, not below `prefix`. Default `"/socket/token"`. */
@@ -270,7 +271,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>> {
    * that socket, and a falsy value sends nothing. A throw withholds the message from that socket and is
    * reported. Default none. With one, a message is encoded for each socket instead of once for all.
    */
-  filter?: Filter<Auth> | null | undefined;
+  filter?: Filter<Auth, Messages> | null | undefined;
   /**
    * What becomes of a channel's messages to a socket that reads too slowly, by the channels' names; a `*` at the end of
    * a name stands for anything: `"close"`, `"dropOldest"`, `"latest"` or `{ latest: (message) => key }`. Default `{}`:

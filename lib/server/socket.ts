@@ -60,3 +60,6 @@ export interface Identity<Auth = Record<string, unknown>> {
 
 /** A connection with an identity: a SockJS connection, decorated. */
 export interface Socket<Auth = Record<string, unknown>> extends PendingSocket, Identity<Auth> {}
+
+/** A connection that may have an identity or not. */
+export type AnySocket<Auth = Record<string, unknown>> = PendingSocket & Partial<Identity<Auth>>;

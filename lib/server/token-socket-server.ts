@@ -1,4 +1,3 @@
-import { EventEmitter } from "node:events";
 import type { Express, Request, RequestHandler } from "express";
 import type { Callback } from "../shared/answer.js";
 import {
@@ -29,7 +28,7 @@ import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
 import { Door } from "./door.js";
 import { drain } from "./drain.js";
-import type { NoticeEvent, ServerEvents } from "./events.js";
+import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events.js";
 import { expiring } from "./expiry.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { type Health, healthHandler } from "./health.js";
@@ -39,6 +38,7 @@ import { Identities } from "./identities.js";
 import { IdentityRates } from "./identity-rate.js";
 import { IdentityUsages } from "./identity-usage.js";
 import { endSession, type LogoutOptions, sessionIdOf } from "./logout.js";
+import type { Channel, Published } from "./message-types.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -67,7 +67,7 @@ import {
   toSelection,
 } from "./selectors.js";
 import { SlowReaders } from "./slow-readers.js";
-import type { Identity, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./socket.js";
+import type { AnySocket, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./socket.js";
 import { isBoundTo } from "./token-binding.js";
 import { TokenRoute } from "./token-route.js";
 import { TokenStore } from "./token-store.js";
@@ -93,9 +93,19 @@ const UNATTACHED =
  * Authenticated real-time for an Express application: a token route, and SockJS connections that present such
  * a token and then call functions, are called, and share channels through Redis.
  *
- * `Auth` is the type of what identifies a user, as `authentication` gives it.
+ * `Auth` is the type of what identifies a user, as `authentication` gives it; `Messages` that of the option `channels`, or of
+ * the messages themselves by the channels' names.
  */
-export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmitter<ServerEvents<Auth>> {
+export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknown> extends ServerEmitter<
+  Auth,
+  Messages
+> {
+  /**
+   * Not there at run time: so that a server of some channels is none of others, but any is one without types. A type that is
+   * worked out key by key lets TypeScript up to 5 compare what the methods take, too.
+   */
+  declare readonly "~types"?: { readonly [Name in keyof Messages]: Messages[Name] };
+
   // for `const { RpcError } = require("node-token-sockjs")`, which gets the class itself
   static readonly TokenSocketServer: typeof TokenSocketServer = TokenSocketServer;
   static readonly RpcError = RpcError;
@@ -146,7 +156,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
     app: Express,
     redisClient: RedisClient,
     socketServer: SockJSServer,
-    options?: TokenSocketServerOptions<Auth> | null,
+    options?: TokenSocketServerOptions<Auth, Messages> | null,
   ) {
     super();
     checkApp(app);
@@ -239,7 +249,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
         new ExpressRoutes(app, limits.routeResponseBytes),
         limits.pathLength,
         reporter,
-        this,
+        this as unknown as TokenSocketServer<Auth>,
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels, limits.listenerTimeout, reporter),
       waitingOutboxes: new WaitingOutboxes(),
@@ -348,7 +358,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /** This server's connections; those that have not authenticated have no `auth`. */
-  sockets(): (PendingSocket & Partial<Identity<Auth>>)[] {
+  sockets(): AnySocket<Auth>[] {
     return [...this.#connections.values()].map(({ socket }) => socket);
   }
 
@@ -358,7 +368,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /** This server's sockets in a channel. */
-  channelSockets(channel: string): Socket<Auth>[] {
+  channelSockets(channel: Channel<Messages>): Socket<Auth>[] {
     return [...this.#pubsub.members(channel)].map(({ socket }) => socket);
   }
 
@@ -424,7 +434,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
    * @throws (rejects with) `TypeError` for a channel that is reserved or no channel's name, or data that is no
    *   JSON; else what the Redis client says. A failure is reported as an `error` event, too.
    */
-  publish(channel: string, data: unknown): Promise<void> {
+  publish<Name extends Channel<Messages>>(channel: Name, data: Published<Messages, Name>): Promise<void> {
     return this.#watched(`publishing on ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
       await this.#pubsub.publish(channel, data);
@@ -443,7 +453,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
    * @throws (rejects with) `TypeError` for a wrong channel, `DisconnectedError` for a socket that is not, or no
    *   longer, one of this server's, else what the Redis client says
    */
-  subscribe(socket: PendingSocket, channel: string): Promise<void> {
+  subscribe(socket: PendingSocket, channel: Channel<Messages>): Promise<void> {
     return this.#watched(`subscribing to ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
       await this.#pubsub.join(this.#identified(socket), channel);
@@ -451,7 +461,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /** Lets a socket leave a channel, without asking the listeners; resolves when it has. */
-  unsubscribe(socket: PendingSocket, channel: string): Promise<void> {
+  unsubscribe(socket: PendingSocket, channel: Channel<Messages>): Promise<void> {
     return this.#watched(`unsubscribing from ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
       await this.#pubsub.expel(this.#identified(socket), channel);
@@ -459,7 +469,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
   }
 
   /** Lets all sockets of all servers leave a channel; resolves when this server's have and Redis has told the others. */
-  unsubscribeAll(channel: string): Promise<void> {
+  unsubscribeAll(channel: Channel<Messages>): Promise<void> {
     return this.#watched(`unsubscribing all from ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
       await this.#pubsub.empty(channel);
@@ -472,7 +482,11 @@ export class TokenSocketServer<Auth = Record<string, unknown>> extends EventEmit
    * @returns whether it was sent: not where the socket has closed or the filter gave nothing
    * @throws TypeError for a channel that is reserved or no channel's name, or a message that is no JSON
    */
-  send(socket: PendingSocket, channel: string, message: unknown): boolean {
+  send<Name extends Channel<Messages>>(
+    socket: PendingSocket,
+    channel: Name,
+    message: Published<Messages, Name>,
+  ): boolean {
     checkChannel(channel, this.#options.limits);
     const connection = this.#connections.get(socket);
     return connection?.identified === true && this.#pubsub.send(connection, channel, message);

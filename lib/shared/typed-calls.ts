@@ -188,13 +188,24 @@ export type CallItem<Functions, Path> =
 /** The arguments of a call by path. */
 export type CallArguments<Functions, Path, Options> = Arguments<CallData<Functions, Path>, Options>;
 
+/**
+ * One type where nothing is known of a server, or of channels, and another where something is. What is asked about comes
+ * first in each condition: only so is a client of known types one of unknown types, too.
+ */
+export type IfUnknown<Known, Then, Else> = keyof Known extends never ? Then : Else;
+
 /** The names of channels that were declared; a `*` at the end of a name stands for anything. */
 export type ChannelName<Channels> = NameLike<keyof Channels & string>;
 
-type NameLike<Pattern extends string> = Pattern extends `${infer Start}*` ? `${Start}${string}` : Pattern;
+export type NameLike<Pattern extends string> = Pattern extends `${infer Start}*`
+  ? `${Start}${string}`
+  : Pattern;
 
 /** What may be published on a channel. */
 export type ChannelInput<Channels, Name extends string> = InputOf<Declared<Channels, Name>>;
+
+/** What a channel's schema makes of what is published. */
+export type ChannelOutput<Channels, Name extends string> = OutputOf<Declared<Channels, Name>>;
 
 /** What comes on a channel. */
 export type ChannelMessage<Channels, Name extends string> = Json<OutputOf<Declared<Channels, Name>>>;

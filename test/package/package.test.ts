@@ -529,7 +529,11 @@ const MISTAKES: Record<string, { code: string; complaint: RegExp }> = {
   },
   eventName: {
     code: 'tokenServer.on("subscripted", () => {});',
-    complaint: /parameter of type 'never'/,
+    complaint: /parameter of type 'keyof ServerEvents/,
+  },
+  guardWithoutAnswer: {
+    code: 'tokenServer.on("publish", (_socket, request) => { request.data = 1; });',
+    complaint: /'void' is not assignable to type 'GuardAnswer'/,
   },
   eventArgument: {
     code: 'tokenServer.on("subscribed", (_socket, request) => request.data);',

@@ -1,0 +1,56 @@
+/** Types of what goes over a server's channels; nothing here is there at run time. */
+
+import type {
+  ChannelMessage,
+  ChannelName,
+  ChannelOutput,
+  IfUnknown,
+  NameLike,
+} from "../shared/typed-calls.js";
+
+/** The names of a server's channels. */
+export type Channel<Messages> = IfUnknown<Messages, string, ChannelName<Messages>>;
+
+/** What the server may publish on a channel, which no schema checks. */
+export type Published<Messages, Name extends string> = IfUnknown<
+  Messages,
+  unknown,
+  ChannelOutput<Messages, Name>
+>;
+
+/** What a client is about to publish, as the channel's schema has made it: a union by the channels' names. */
+export type PublishRequest<Messages> = IfUnknown<
+  Messages,
+  { readonly channel: string; data: unknown },
+  {
+    [Name in keyof Messages & string]: {
+      readonly channel: NameLike<Name>;
+      data: ChannelOutput<Messages, Name>;
+    };
+  }[keyof Messages & string]
+>;
+
+/** What a client has published, likewise, as its readers get it. */
+export type PublishedMessage<Messages> = IfUnknown<
+  Messages,
+  { readonly channel: string; readonly data: unknown },
+  {
+    [Name in keyof Messages & string]: {
+      readonly channel: NameLike<Name>;
+      readonly data: ChannelMessage<Messages, Name>;
+    };
+  }[keyof Messages & string]
+>;
+
+/** What a filter gets, likewise. */
+export type FilterArguments<Socket, Messages> = IfUnknown<
+  Messages,
+  [socket: Socket, channel: string, message: unknown],
+  {
+    [Name in keyof Messages & string]: [
+      socket: Socket,
+      channel: NameLike<Name>,
+      message: ChannelMessage<Messages, Name>,
+    ];
+  }[keyof Messages & string]
+>;

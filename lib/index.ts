@@ -13,6 +13,7 @@ export type { HttpServer } from "./server/http-interception.js";
 export type { LogoutOptions } from "./server/logout.js";
 export type {
   AuthenticationFunction,
+  AuthenticationResult,
   Filter,
   Identify,
   Limits,

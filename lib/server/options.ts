@@ -4,7 +4,7 @@ import { isStandardSchema } from "../shared/standard-schema.js";
 import { isByChannel } from "./by-channel.js";
 import type { Channels } from "./channel-schemas.js";
 import type { Controller } from "./controller.js";
-import type { ExpiresAt } from "./expiry.js";
+import type { ExpiresAt, Expiring } from "./expiry.js";
 import type { Routes } from "./express-routes.js";
 import type { FilterArguments } from "./message-types.js";
 import { isOrigin } from "./origins.js";
@@ -15,17 +15,26 @@ import type { PendingSocket, Socket } from "./socket.js";
 import type { TokenBinding } from "./token-binding.js";
 import type { VerifyFunction } from "./verification.js";
 
+/**
+ * What `authentication` answers: an identity; another value that is true, which stands for the session's data; or one that is
+ * not, which refuses. Where `Auth` may have any keys nothing is known of it.
+ */
+export type AuthenticationResult<Auth> = string extends keyof Auth
+  ? unknown
+  : Auth | Expiring<Auth> | string | number | boolean | null | undefined;
+
 /** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
-export type AuthenticationFunction = {
+export type AuthenticationFunction<Auth = Record<string, unknown>> = {
   // a method's parameters may be narrowed, so that handlers may name a request type of their own
   bivariant(
     req: Request,
     callback: (
       error?: unknown,
-      auth?: unknown,
+      auth?: AuthenticationResult<Auth>,
       options?: { expiresAt?: ExpiresAt | null | undefined } | null,
     ) => void,
-  ): unknown;
+    // biome-ignore lint/suspicious/noConfusingVoidType: one that answers by the callback returns nothing
+  ): AuthenticationResult<Auth> | PromiseLike<AuthenticationResult<Auth>> | void;
 }["bivariant"];
 
 /** Gives an identity's key; see `TokenSocketServerOptions.identify`. */
@@ -254,7 +263,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
    * is the session's ends with the session otherwise.
    * Default `"auth"`. Also a live property of the server.
    */
-  authentication?: string | AuthenticationFunction | null | undefined;
+  authentication?: string | AuthenticationFunction<NoInfer<Auth>> | null | undefined;
   /**
    * Gives the key of an identity, a string or a number: a socket may get a new token of the same identity only, and
    * `disconnect` and `refresh` find it by that. What it throws keeps the socket out. Default none: any new token

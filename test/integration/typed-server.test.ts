@@ -1,8 +1,8 @@
 import { expect } from "chai";
-import express from "express";
+import express, { type Request } from "express";
 import sockjs from "sockjs";
 import { z } from "zod";
-import { type Callback, type Controller, procedure, TokenSocketServer } from "../../lib/index.js";
+import { type Callback, type Controller, expiring, procedure, TokenSocketServer } from "../../lib/index.js";
 import { memoryRedis } from "../../lib/memory.js";
 import { Application } from "../support/application.js";
 
@@ -104,6 +104,11 @@ function accepted(
   server.on("disconnect", (socket) => {
     same<typeof socket.auth, User | undefined>(true);
   });
+  server.authentication = async (req) => (req.query.id ? { id: 1, name: "Ada" } : undefined);
+  server.authentication = (req: Request & { user?: User }, callback) => callback(null, req.user);
+  server.authentication = () => expiring({ id: 1, name: "Ada" }, Date.now() + 1000);
+  server.authentication = () => true;
+  untyped.authentication = (req): unknown => req.query;
   for (const event of ["subscribe", "publish"] as const) server.on(event, (_socket: unknown) => true);
   new TokenSocketServer<User, typeof channels>(...parts(), {
     channels,
@@ -149,6 +154,12 @@ async function mistakes(
   void (server satisfies TokenSocketServer<User, { other: number }>);
   // @ts-expect-error a server of no known channels is none of some
   void (untyped satisfies typeof server);
+  // @ts-expect-error no such user
+  server.authentication = async (req) => ({ id: req.query.id, name: "Ada" });
+  // @ts-expect-error no such user
+  server.authentication = (_req, callback) => callback(null, { id: 1 });
+  // @ts-expect-error no such user
+  server.authentication = () => expiring({ id: 1 }, 1);
   server.on("publish", (_socket, request) => {
     // @ts-expect-error no such message
     if (request.channel === "news") request.data = { text: "" };

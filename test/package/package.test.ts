@@ -379,8 +379,8 @@ export const input: ProcedureInput<typeof read> = { id: "7" };
 export const result: ProcedureResult<typeof read> = 7;
 const controller: Controller<User> = { math: { add }, later, refuse, read, checked: procedure(checked) };
 
-const authenticate: AuthenticationFunction = async (req) => ({ id: Number(req.query.id), name: "x" });
-const authenticateBack: AuthenticationFunction = (req: Request & { user?: User }, callback) => {
+const authenticate: AuthenticationFunction<User> = async (req) => ({ id: Number(req.query.id), name: "x" });
+const authenticateBack: AuthenticationFunction<User> = (req: Request & { user?: User }, callback) => {
   callback(null, req.user);
 };
 const filter: Filter<User> = (socket, channel, message: { secret?: string }) =>
@@ -530,6 +530,11 @@ const MISTAKES: Record<string, { code: string; complaint: RegExp }> = {
   eventName: {
     code: 'tokenServer.on("subscripted", () => {});',
     complaint: /parameter of type 'keyof ServerEvents/,
+  },
+  authentication: {
+    code: "tokenServer.authentication = async () => ({ id: 1, name: 7 });",
+    complaint:
+      /'number' is not assignable to type 'string'|is not assignable to type 'AuthenticationFunction<User>/,
   },
   guardWithoutAnswer: {
     code: 'tokenServer.on("publish", (_socket, request) => { request.data = 1; });',

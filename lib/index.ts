@@ -67,3 +67,14 @@ export {
 export { RpcError, type RpcErrorOptions } from "./shared/errors.js";
 export type { CallOptions } from "./shared/pending-calls.js";
 export type { StandardIssue, StandardResult, StandardSchema } from "./shared/standard-schema.js";
+export type {
+  CallData,
+  CallItem,
+  CallResult,
+  ChannelInput,
+  ChannelMessage,
+  ChannelName,
+  Json,
+  PathOf,
+  RouteFunctions,
+} from "./shared/typed-calls.js";

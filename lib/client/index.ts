@@ -1,6 +1,17 @@
 import "./error-names.js";
 import "./packages.js";
 
+export type {
+  CallData,
+  CallItem,
+  CallResult,
+  ChannelInput,
+  ChannelMessage,
+  ChannelName,
+  Json,
+  PathOf,
+  RouteFunctions,
+} from "../shared/typed-calls.js";
 export type { Action, Actions } from "./actions.js";
 export type { BackoffOptions } from "./backoff.js";
 export type { State } from "./connection.js";

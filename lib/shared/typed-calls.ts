@@ -154,6 +154,64 @@ type Call<Called extends Signature, Options> = (
   ...args: Arguments<Called["data"], Options>
 ) => Reply<Called["result"]>;
 
+/**
+ * Express handlers as functions that clients call: `TokenSocket<typeof controller & RouteFunctions<typeof routes>>`. The types
+ * of the request's and the response's body are those that the handlers name, `Request<P, ResBody, ReqBody>` and
+ * `Response<ResBody>`.
+ */
+export type RouteFunctions<Routes> = {
+  readonly [Name in keyof Routes]: Routes[Name] extends RouteLike
+    ? RouteFunction<HandlerIn<Routes[Name]>>
+    : RouteFunctions<Routes[Name]>;
+};
+
+type RouteLike = ((...args: never[]) => unknown) | readonly unknown[];
+
+interface RouteFunction<Handler> {
+  readonly "~types": {
+    readonly input: KnownOf<RequestBody<Handler>>;
+    readonly result: RouteResult<KnownOf<ResponseBody<Handler>>>;
+  };
+}
+
+/** The handlers of a route, apart from those of errors, which declare four parameters. */
+type HandlerIn<Route> = Route extends readonly (infer Item)[]
+  ? HandlerIn<Item>
+  : Route extends (...args: infer Parameters) => unknown
+    ? Parameters["length"] extends 4
+      ? never
+      : Route
+    : never;
+
+type RequestBody<Handler> = Handler extends (req: infer Request, ...others: never[]) => unknown
+  ? Request extends { readonly body: infer Body }
+    ? NotAny<Body>
+    : never
+  : never;
+
+type ResponseBody<Handler> = Handler extends (req: never, res: infer Response, ...others: never[]) => unknown
+  ? Response extends { json(body?: infer Body): unknown }
+    ? NotAny<Exclude<Body, undefined>>
+    : never
+  : never;
+
+/** A handler that names no type has `any`, which would hide what another one of its route names. */
+type NotAny<T> = 0 extends 1 & T ? never : T;
+type KnownOf<T> = [T] extends [never] ? unknown : T;
+
+/** A body that is an object has the headers and the status beside its fields; bytes are base64. */
+type RouteResult<Body> = unknown extends Body
+  ? unknown
+  : Body extends Uint8Array
+    ? string
+    : Body extends string | number | boolean | null | readonly unknown[]
+      ? Body
+      : Body & { readonly _headers: RouteHeaders; readonly _code: number };
+
+interface RouteHeaders {
+  readonly [name: string]: string | number | string[] | undefined;
+}
+
 /** The dotted paths of nested functions. */
 export type PathOf<Functions> = string extends keyof Functions
   ? string

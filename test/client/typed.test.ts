@@ -1,9 +1,20 @@
 import { type } from "arktype";
 import { expect } from "chai";
+import type { NextFunction, Request, Response } from "express";
 import * as v from "valibot";
 import { z } from "zod";
-import { InvalidRequestError, NotFoundError, type TokenSocket } from "../../lib/client/index.js";
-import { type Callback, type Controller, procedure } from "../../lib/index.js";
+import {
+  type CallData,
+  type CallItem,
+  type CallResult,
+  type ChannelInput,
+  type ChannelMessage,
+  InvalidRequestError,
+  NotFoundError,
+  type RouteFunctions,
+  type TokenSocket,
+} from "../../lib/client/index.js";
+import { type Callback, type Controller, procedure, type Routes } from "../../lib/index.js";
 import { failure, type Place, Stage } from "./support.js";
 
 /** True where two types are the same; what is wrong here does not compile. */
@@ -213,6 +224,39 @@ describe("A typed client", () => {
     void odd.error.message;
   });
 
+  it("calls routes, by the bodies that their handlers name", async () => {
+    const routes = {
+      notes: {
+        add: (req: Request<unknown, { id: number }, { text: string }>, res: Response<{ id: number }>) =>
+          void res.status(201).json({ id: req.body.text.length }),
+        list: [
+          (_req, _res, next) => next(),
+          (_req: Request, res: Response<{ at: Date }[]>) => void res.json([{ at: new Date(0) }]),
+          (_error: unknown, _req: Request, _res: Response, next: NextFunction) => next(),
+        ] as const,
+      },
+      any: (req, res) => void res.json(req.body),
+    } satisfies Routes;
+    place.tokenServer.routes = routes;
+    const calling = stage.client(place) as unknown as TokenSocket<
+      typeof controller & RouteFunctions<typeof routes>
+    >;
+    const added = await calling.call.notes.add({ text: "hello" });
+    same<(typeof added)["id" | "_code"], number>(true);
+    expect(added).to.include({ id: 5, _code: 201 });
+    const type: unknown = added._headers["content-type"];
+    expect(type).to.match(/json/);
+    const list = await calling.rpc("notes.list");
+    same<typeof list, { at: string }[]>(true);
+    expect(list).to.deep.equal([{ at: "1970-01-01T00:00:00.000Z" }]);
+    const any = await calling.call.any(1);
+    same<typeof any, unknown>(true);
+    expect(any).to.equal(1);
+    // @ts-expect-error wrong data
+    calling.call.notes.add({ txt: "" }).catch(() => {});
+    expect(await calling.call.plain.twice({ n: 2 })).to.equal(4);
+  });
+
   it("reads streams, whose items are as JSON makes them", async () => {
     const all: unknown[] = [];
     for await (const tick of socket.call.feed.ticks({ to: 2 })) {
@@ -274,6 +318,17 @@ describe("A typed client", () => {
     expect(await (await (async () => user)()).rename({ name: "Ada" })).to.equal(3);
   });
 });
+
+/** What the exported types say of the server's. */
+const told: [
+  Same<CallData<typeof controller, "plain.twice">, { n: number }>,
+  Same<CallResult<typeof controller, "user.read">, { name: string; born: string }>,
+  Same<CallItem<typeof controller, "feed.ticks">, number>,
+  Same<ChannelInput<typeof channels, "news">, { n: number }>,
+  Same<ChannelMessage<typeof channels, "room:1">, { text: string }>,
+] = [true, true, true, true, true];
+
+void told;
 
 /** What must compile; it is never run either. */
 function anyClient(

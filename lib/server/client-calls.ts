@@ -60,7 +60,7 @@ class Call {
   readonly path: string;
   /** How long its request was. */
   readonly bytes: number;
-  /** What it was called with, as JSON; undefined where there are no guards. */
+  /** What it was called with, as JSON, empty where that is nothing; undefined where there are no guards. */
   json: string | undefined;
   isSettled = false;
   /** Absent while the guards decide. */
@@ -84,7 +84,7 @@ class Call {
 
   /** What it was called with, anew. */
   get data(): unknown {
-    return this.json === undefined ? undefined : JSON.parse(this.json);
+    return this.json ? JSON.parse(this.json) : undefined;
   }
 }
 
@@ -136,7 +136,7 @@ export class ClientCalls<Auth> {
     // one call has one identity, whatever becomes of the socket's
     const { auth } = socket;
     const request = { rpc: call.path, req: data };
-    if (this.#parts.access.guards("rpc")) call.json ??= JSON.stringify(data);
+    if (this.#parts.access.guards("rpc")) call.json ??= JSON.stringify(data) ?? "";
     const verdict = this.#parts.access.decide("rpc", socket, request);
     const isCurrent = () => this.#caller.rights === rights;
     const askAgain = () => {

@@ -11,6 +11,7 @@ export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/ex
 export type { Health } from "./server/health.js";
 export type { HttpServer } from "./server/http-interception.js";
 export type { LogoutOptions } from "./server/logout.js";
+export type { Middleware, MiddlewareCall, Next, Passed } from "./server/middleware.js";
 export type {
   AuthenticationFunction,
   AuthenticationResult,
@@ -23,6 +24,7 @@ export type {
 } from "./server/options.js";
 export {
   type CheckedProcedureDefinition,
+  call,
   type Procedure,
   type ProcedureCall,
   type ProcedureDefinition,
@@ -31,6 +33,7 @@ export {
   type ProcedureResult,
   procedure,
   type StreamDefinition,
+  type TestCall,
 } from "./server/procedure.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Logger } from "./server/reporter.js";

@@ -50,7 +50,7 @@ import { Origins } from "./origins.js";
 import { WaitingOutboxes } from "./outbox.js";
 import { OutstandingTokens } from "./outstanding-tokens.js";
 import { Peers } from "./peers.js";
-import { procedure } from "./procedure.js";
+import { call, procedure } from "./procedure.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
@@ -119,6 +119,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
   static readonly InvalidRequestError = InvalidRequestError;
   static readonly UnauthorizedError = UnauthorizedError;
   static readonly procedure = procedure;
+  static override readonly call = call;
   static readonly expiring = expiring;
 
   readonly #options: ResolvedOptions<Auth>;

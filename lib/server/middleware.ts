@@ -1,0 +1,74 @@
+import { isObject } from "../shared/protocol.js";
+import type { ProcedureCall } from "./procedure.js";
+
+/** What a middleware returns: what `next` has given, which says how the procedure has ended. */
+export class Passed<Added = unknown> {
+  /** For the compiler alone. */
+  declare readonly "~added": Added;
+  /** Nobody else's: a middleware decides on a call, and does not answer it. */
+  readonly #result: unknown;
+
+  constructor(result: unknown) {
+    this.#result = result;
+  }
+
+  /** What the procedure has answered. Throws a `TypeError` for what is not of `next`. */
+  static resultOf(passed: unknown): unknown {
+    if (typeof passed === "object" && passed !== null && #result in passed) return passed.#result;
+    throw new TypeError("a procedure's middleware must return what next() gives, or throw");
+  }
+}
+
+/** Goes on with the next middleware, and at last with the procedure itself. Rejects with what these throw. */
+export interface Next {
+  (): Promise<Passed>;
+  /** Adds to what they are given. An `auth` takes the place of the one that is there. */
+  <Added extends object>(added: Added): Promise<Passed<Added>>;
+}
+
+/** What a middleware is given; `Context` is what those before it have added. Its `input` is the data as the client sent it. */
+export type MiddlewareCall<Auth = unknown, Context = unknown> = ProcedureCall<unknown, Auth> &
+  Context & { readonly next: Next };
+
+/** A function that runs before procedures: it lets a call go on by `next`, or refuses it by a throw. */
+export type Middleware<Auth = unknown, Context = unknown, Added = unknown> = (
+  call: MiddlewareCall<Auth, Context>,
+) => Passed<Added> | PromiseLike<Passed<Added>>;
+
+/**
+ * Runs middlewares, one in the other, and `end` in the innermost. Both get what was added by then. Gives what `end` gives;
+ * rejects with what they throw.
+ */
+export async function pass(
+  middlewares: readonly Middleware<never, never>[],
+  callOf: (added: object) => object,
+  end: (added: object) => Promise<unknown>,
+): Promise<unknown> {
+  const step = async (index: number, added: object): Promise<Passed> => {
+    const middleware = middlewares[index];
+    if (!middleware) return new Passed(await end(added));
+    let hasPassed = false;
+    const next = (more: unknown = {}): Promise<Passed> => {
+      if (hasPassed) throw new TypeError("a procedure's middleware may call next() once");
+      hasPassed = true;
+      checkAdded(more);
+      const passing = step(index + 1, { ...added, ...more });
+      // a middleware that does not wait for it fails by what it returns instead
+      passing.catch(() => {});
+      return passing;
+    };
+    const call = Object.defineProperty(callOf(added), "next", { value: next, enumerable: true });
+    const passed: unknown = await middleware(call as never);
+    return new Passed(Passed.resultOf(passed));
+  };
+  return Passed.resultOf(await step(0, {}));
+}
+
+/** What is known of a call by itself. */
+const RESERVED = ["input", "socket", "server", "signal", "next"];
+
+function checkAdded(added: unknown): asserts added is object {
+  if (!isObject(added)) throw new TypeError("next() must be given an object, or nothing");
+  const name = RESERVED.find((reserved) => reserved in added);
+  if (name !== undefined) throw new TypeError(`next() must not be given ${name}, which is the call's own`);
+}

@@ -20,6 +20,7 @@ export type {
   Limits,
   OriginFunction,
   TokenSocketServerOptions,
+  VerifiedToken,
   VerifyToken,
 } from "./server/options.js";
 export {

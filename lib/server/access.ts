@@ -5,6 +5,7 @@ import { FORBIDDEN, TIMED_OUT } from "../shared/refusals.js";
 import { Deadlines } from "./deadlines.js";
 import type { GuardEvents } from "./events.js";
 import type { Limits } from "./options.js";
+import { whenSettled } from "./promises.js";
 import type { Reporter } from "./reporter.js";
 
 /** How often guards are asked about one request whose rights become others again and again. */
@@ -130,10 +131,11 @@ export class Access {
           position: 2,
           nothingAnswers: nothingAllows,
         },
-        (outcome) => {
-          deadlines.delete(asked);
-          settle(outcome);
-        },
+        (outcome) =>
+          whenSettled(outcome, (settled) => {
+            deadlines.delete(asked);
+            settle(settled);
+          }),
         (outcome) => this.#reporter.error(`a listener for "${event}" answered again`, lateError(outcome)),
       );
     });

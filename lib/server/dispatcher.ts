@@ -7,6 +7,7 @@ import type { Controller, FunctionContext } from "./controller.js";
 import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "./express-routes.js";
 import { guardListeners } from "./guarded-signal.js";
 import { Procedure } from "./procedure.js";
+import { whenSettled } from "./promises.js";
 import type { Reporter } from "./reporter.js";
 import { answeringByEither } from "./returned-answer.js";
 import type { TokenSocketServer } from "./token-socket-server.js";
@@ -77,7 +78,7 @@ export class Dispatcher<Auth> {
         };
         const byEither = fn.length === 0 || fn.length > 2;
         const question = byEither ? { fn: answeringByEither(fn, onSilence), declared: 0 } : { fn };
-        ask({ ...question, self, args, position: 2 }, settle, late);
+        ask({ ...question, self, args, position: 2 }, (outcome) => whenSettled(outcome, settle), late);
         return running;
       }
     } catch (error) {

@@ -1,3 +1,5 @@
+import { watchPromise } from "./promises.js";
+
 type Listener = Parameters<AbortSignal["addEventListener"]>[1];
 
 /**
@@ -36,7 +38,7 @@ function guard(
     try {
       const returned: unknown =
         typeof listener === "function" ? listener.call(signal, event) : listener.handleEvent(event);
-      if (returned instanceof Promise) returned.catch(failed);
+      watchPromise(returned, failed);
     } catch (error) {
       failed(error);
     }

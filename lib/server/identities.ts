@@ -1,3 +1,4 @@
+import { isThenable } from "../shared/answer.js";
 import { isObject } from "../shared/protocol.js";
 import { steadyNow } from "./clock.js";
 import { Deadlines } from "./deadlines.js";
@@ -67,9 +68,19 @@ export class Identities<Auth> {
       : await this.#verify(token, socket);
     if (!record) return undefined;
     const { auth, host, ip, ips, expiresAt, issuedAt, sessionId } = record;
-    const key = identify && toKey(identify(auth));
+    const key = identify && toKey(await this.#keyOf(identify, auth));
     // a copy by { ...record } would have a hidden class of its own, which takes more than the copy itself
     return { auth, host, ip, ips, expiresAt, issuedAt: issuedAt ?? begin, sessionId, key };
+  }
+
+  /** Gives what `identify` makes of an identity; a promise of it where that is one. */
+  #keyOf(identify: Identify<Auth>, auth: Auth): unknown {
+    const key: unknown = identify(auth);
+    if (!isThenable(key)) return key;
+    return this.#deadlines.within(
+      new Promise((resolve) => resolve(key)),
+      () => new Error("identify has not answered in time"),
+    );
   }
 
   async #redeem(

@@ -39,15 +39,18 @@ export type AuthenticationFunction<Auth = Record<string, unknown>> = {
 
 /** Gives an identity's key; see `TokenSocketServerOptions.identify`. */
 export type Identify<Auth> = {
-  bivariant(auth: Auth): string | number;
+  bivariant(auth: Auth): string | number | PromiseLike<string | number>;
 }["bivariant"];
+
+/** The identity that a token stands for. */
+export interface VerifiedToken<Auth> {
+  auth: Auth;
+  expiresAt?: ExpiresAt | null | undefined;
+}
 
 /** Whom a token that is not of the token route lets in; see `TokenSocketServerOptions.verifyToken`. */
 export type VerifyToken<Auth> = {
-  bivariant(
-    token: string,
-    socket: PendingSocket,
-  ): Promise<{ auth: Auth; expiresAt?: ExpiresAt | null | undefined }>;
+  bivariant(token: string, socket: PendingSocket): VerifiedToken<Auth> | PromiseLike<VerifiedToken<Auth>>;
 }["bivariant"];
 
 /** Decides what of a message one socket gets; see `TokenSocketServerOptions.filter`. */
@@ -206,7 +209,7 @@ export interface Limits {
   /** Milliseconds that a listener, or the schema of a channel, may take to decide; then the request is refused. Default 10,000. `Infinity` likewise. */
   listenerTimeout: number;
   /**
-   * Milliseconds that the `authentication` function, a listener of that name, or `verifyToken` may take; then the token route
+   * Milliseconds that the `authentication` function, a listener of that name, `verifyToken` or `identify` may take; then the token route
    * answers 503, or the socket is closed with 4503, and the client comes back. Default 10,000. `Infinity` likewise.
    */
   authenticationTimeout: number;
@@ -265,7 +268,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
    */
   authentication?: string | AuthenticationFunction<NoInfer<Auth>> | null | undefined;
   /**
-   * Gives the key of an identity, a string or a number: a socket may get a new token of the same identity only, and
+   * Gives the key of an identity, a string or a number, or a promise of one, which `limits.authenticationTimeout` bounds: a socket may get a new token of the same identity only, and
    * `disconnect` and `refresh` find it by that. What it throws keeps the socket out. Default none: any new token
    * replaces the identity.
    */

@@ -1,5 +1,6 @@
 import type { Request } from "express";
 import type { ResolvedOptions } from "./options.js";
+import { watchPromise } from "./promises.js";
 import type { Reporter } from "./reporter.js";
 
 /** What is known of the page that has sent a request. */
@@ -44,6 +45,7 @@ export class Origins {
       const answer = this.#allows(origin, req);
       // a promise would be as good as a yes
       if (typeof answer === "boolean") return answer;
+      watchPromise(answer, () => {});
       throw new TypeError("allowedOrigins must return true or false");
     } catch (error) {
       this.#reporter.error("allowedOrigins failed", error);

@@ -1,4 +1,5 @@
 import { isError } from "../shared/errors.js";
+import { watchPromise } from "./promises.js";
 import { ReportRate } from "./report-rate.js";
 
 /** Any console-like logger: the console, pino, winston. Each call gets one string. */
@@ -93,7 +94,7 @@ export class Reporter {
   #write(level: "error" | "warn" | "info" | "debug", message: string): void {
     try {
       const written: unknown = this.#logger[level]?.(`${NAME}: ${message.replace(UNPRINTABLE, printable)}`);
-      if (written instanceof Promise) written.catch(() => {});
+      watchPromise(written, () => {});
     } catch {
       // there is nowhere left to tell
     }

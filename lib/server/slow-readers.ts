@@ -1,4 +1,6 @@
+import { isThenable } from "../shared/answer.js";
 import type { ByChannel } from "./by-channel.js";
+import { watchPromise } from "./promises.js";
 import type { Reporter } from "./reporter.js";
 
 /**
@@ -33,8 +35,13 @@ export class SlowReaders {
     if (policy === "dropOldest") return { key: undefined };
     if (policy === "latest") return { key: channel };
     try {
+      const key = policy.latest(JSON.parse(json));
+      if (isThenable(key)) {
+        watchPromise(key, () => {});
+        throw new TypeError("latest must be synchronous; it returned a promise");
+      }
       // a channel's name holds no line break, so keys of two channels never meet
-      return { key: `${channel}\n${String(policy.latest(JSON.parse(json)))}` };
+      return { key: `${channel}\n${String(key)}` };
     } catch (error) {
       this.#reporter.error(`the key of a message on ${JSON.stringify(channel)} could not be told`, error);
       return { key: undefined };

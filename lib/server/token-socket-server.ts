@@ -51,6 +51,7 @@ import { WaitingOutboxes } from "./outbox.js";
 import { OutstandingTokens } from "./outstanding-tokens.js";
 import { Peers } from "./peers.js";
 import { call, procedure } from "./procedure.js";
+import { watchPromise } from "./promises.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
@@ -75,6 +76,7 @@ import { onConnection } from "./transport/connections.js";
 import type { Transport } from "./transport/transport.js";
 import { Turns } from "./turns.js";
 import { UnfinishedBytes } from "./unfinished-bytes.js";
+import { withOwnPromise } from "./verification.js";
 
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
@@ -211,9 +213,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     this.#socketServer = socketServer;
     const bundles = new Bundles((error) => reporter.error("a socket could not be written to", error));
     const heartbeats = rest.heartbeat === false ? undefined : new Heartbeats(rest.heartbeat);
+    const verifyConnection = rest.verifyConnection && withOwnPromise(rest.verifyConnection);
     this.#door = new Door({
       app,
-      options: this.#options,
+      options: { ...this.#options, verifyConnection },
       origins,
       unfinishedBytes,
       bundles,
@@ -783,19 +786,14 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     const listeners = this.rawListeners("error");
     for (const listener of listeners) {
       const returned: unknown = Reflect.apply(listener, this, [error, context]);
-      if (returned instanceof Promise) {
-        returned.catch(() => this.#reporter.warn('an "error" listener has rejected'));
-      }
+      watchPromise(returned, () => this.#reporter.warn('an "error" listener has rejected'));
     }
     return listeners.length > 0;
   }
 
   #guarded(context: string, act: () => unknown): void {
     try {
-      const returned = act();
-      if (returned instanceof Promise) {
-        returned.catch((error: unknown) => this.#reporter.error(context, error));
-      }
+      watchPromise(act(), (error) => this.#reporter.error(context, error));
     } catch (error) {
       this.#reporter.error(context, error);
     }

@@ -1,4 +1,5 @@
 import type { Request } from "express";
+import { isThenable } from "../shared/answer.js";
 import type { HttpRefusal } from "./http-refusal.js";
 
 /**
@@ -12,8 +13,16 @@ export type Verification =
 
 /** Decides on a connection by the request for it, an Express request without body and session. */
 export type VerifyFunction = {
-  bivariant(req: Request): Verification | Promise<Verification>;
+  bivariant(req: Request): Verification | PromiseLike<Verification>;
 }["bivariant"];
+
+/** The same function, whose promise, of whatever make, is one of JavaScript's own. */
+export function withOwnPromise(verify: VerifyFunction): VerifyFunction {
+  return (req) => {
+    const answer = verify(req);
+    return isThenable(answer) ? Promise.resolve(answer) : answer;
+  };
+}
 
 /** What is made of an answer. */
 export type Verdict = HttpRefusal | { readonly data: unknown };

@@ -1,0 +1,30 @@
+import { isThenable } from "../shared/answer.js";
+import type { Outcome } from "../shared/errors.js";
+
+/** A promise of JavaScript's own for one of any make. Reading that may throw; then it rejects. */
+function ownPromise(thenable: unknown): Promise<unknown> {
+  return new Promise((resolve) => resolve(thenable));
+}
+
+/**
+ * Hands what a promise, of whatever make, is rejected with to `failed`, for a function whose result nobody waits for. So too
+ * what is thrown by looking whether it is a promise. `failed` may not throw.
+ */
+export function watchPromise(returned: unknown, failed: (error: unknown) => void): void {
+  try {
+    if (isThenable(returned)) ownPromise(returned).catch(failed);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** Hands an outcome on; where its value is a promise, since a callback was given one, then what becomes of that. */
+export function whenSettled(outcome: Outcome, settle: (outcome: Outcome) => void): void {
+  const failed = (error: unknown) => settle({ status: "failure", error });
+  try {
+    if (outcome.status !== "result" || !isThenable(outcome.value)) return settle(outcome);
+  } catch (error) {
+    return failed(error);
+  }
+  ownPromise(outcome.value).then((value) => settle({ status: "result", value }), failed);
+}

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { EventEmitter } from "node:events";
 import { once } from "node:events";
@@ -629,6 +630,32 @@ describe("Redis adapters", () => {
       await redis.publish("room", "start");
       while (rounds < 100) await delay(1);
       await redis.unsubscribe("room", listener);
+    });
+
+    it("call listeners in the context of the subscriber's server, and never in a publisher's", async () => {
+      const context = new AsyncLocalStorage<string>();
+      const store = memoryRedis();
+      const servers = ["first", "second"].map((name) =>
+        context.run(name, () => adaptRedis(store, "redisClient")),
+      );
+      const inboxes = servers.map(() => new Inbox());
+      const contexts: unknown[][] = [[], []];
+      for (const [index, server] of servers.entries()) {
+        const listener = (payload: string) => {
+          contexts[index]?.push(context.getStore());
+          inboxes[index]?.listener(payload);
+        };
+        await context.run("a subscription", () => server.subscribe("room", listener));
+      }
+      const publishing = ["Ada", "Bob"].map((name) =>
+        context.run(name, async () => {
+          await Promise.all(servers.map((server) => server.publish("room", name)));
+          return context.getStore();
+        }),
+      );
+      expect(await Promise.all(publishing)).to.deep.equal(["Ada", "Bob"]);
+      await Promise.all(inboxes.map((inbox) => inbox.until(4)));
+      expect(contexts).to.deep.equal([Array(4).fill("first"), Array(4).fill("second")]);
     });
 
     it("keep no expired key, and no timer that keeps the process alive", async () => {

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { released } from "./client-redis.js";
 import { MemoryStore, type Subscriber } from "./memory-store.js";
 import type { PayloadListener, Redis } from "./redis.js";
@@ -34,6 +35,8 @@ export function connectMemoryRedis(memory: MemoryRedis): Redis {
 /** {@link Redis} on a store in this process. */
 class MemoryAdapter implements Redis {
   readonly #store: MemoryStore;
+  /** Where listeners run, as with Redis where the connection was made: not where a message happens to be published. */
+  readonly #context = new AsyncResource("MemoryRedis");
   readonly #subscribers = new Map<string, Map<PayloadListener, Subscriber>>();
   readonly #errorListeners = new Set<{ readonly listener: (error: unknown) => void }>();
   #released = false;
@@ -132,7 +135,7 @@ class MemoryAdapter implements Redis {
     if (!subscriber) {
       subscriber = {
         channel,
-        listener: (payload) => this.#deliver(listener, payload, channel),
+        listener: (payload) => this.#context.runInAsyncScope(this.#deliver, this, listener, payload, channel),
         active: true,
       };
       listeners.set(listener, subscriber);

@@ -15,22 +15,28 @@ export interface FunctionContext<Auth = Record<string, unknown>> extends CallCon
   readonly server: TokenSocketServer<Auth>;
 }
 
-/**
- * A function that clients may call. It answers by what it returns, a value or a promise; or, where it declares three
- * parameters or more or none, by `callback(error, value)`, and then an answer of `undefined` or of an object of a class that
- * is not in a promise is none. The first answer counts.
- */
-export type RpcFunction<Auth = Record<string, unknown>> = {
+/** A function that clients may call, which returns something. */
+type Returning<Auth, Returned> = {
   // a method's parameters may be narrowed, so that a function may name the type of data that it expects
-  // of what is void the compiler asks no function what it returns, so that this may depend on the server that it is given to
   bivariant(
     auth: Auth,
     data: unknown,
     callback: Callback,
     socket: Socket<Auth>,
     context: FunctionContext<Auth>,
-  ): void;
+  ): Returned;
 }["bivariant"];
+
+/**
+ * A function that clients may call. It answers by what it returns, a value or a promise; or, where it declares three
+ * parameters or more or none, by `callback(error, value)`, and then an answer of `undefined` or of an object of a class that
+ * is not in a promise is none. The first answer counts.
+ */
+// of what is void the compiler asks no function what it returns, so that this may depend on the server that it is given to;
+// the promise is for linters, to which an async function in place of one that returns nothing is a mistake
+export type RpcFunction<Auth = Record<string, unknown>> =
+  | Returning<Auth, void>
+  | Returning<Auth, PromiseLike<unknown>>;
 
 /** The functions and procedures that clients may call, nested; `{a: {b}}` is called as `a.b`. Own properties only. */
 export interface Controller<Auth = Record<string, unknown>> {

@@ -312,6 +312,7 @@ import sockjs from "sockjs";
 import byDefault, {
   AbortedError,
   CallError,
+  call,
   DisconnectedError,
   procedure,
   RemoteError,
@@ -320,16 +321,26 @@ import byDefault, {
   TokenSocketServer,
 } from "node-token-sockjs";
 import type {
+  AnySocket,
   AuthenticationFunction,
+  AuthenticationResult,
   Callback,
+  CallContext,
+  CallData,
   CallOptions,
+  CallResult,
+  ChannelMessage,
   CheckedProcedureDefinition,
   Controller,
   Filter,
+  FunctionContext,
+  GuardAnswer,
   GuardEvents,
   Identity,
   Limits,
   Logger,
+  Middleware,
+  MiddlewareCall,
   PendingSocket,
   Procedure,
   ProcedureCall,
@@ -339,6 +350,7 @@ import type {
   ProcedureResult,
   RedisClient,
   Route,
+  RouteFunctions,
   RouteHandler,
   Routes,
   RpcErrorOptions,
@@ -350,7 +362,9 @@ import type {
   StandardIssue,
   StandardResult,
   StandardSchema,
+  TestCall,
   TokenSocketServerOptions,
+  VerifiedToken,
 } from "node-token-sockjs";
 import { type MemoryRedis, memoryRedis } from "node-token-sockjs/memory";
 
@@ -377,7 +391,20 @@ const checked: CheckedProcedureDefinition<User, { id: string }, { id: number }, 
 const read: Procedure<User, { id: string }, number> = maker(definition);
 export const input: ProcedureInput<typeof read> = { id: "7" };
 export const result: ProcedureResult<typeof read> = 7;
-const controller: Controller<User> = { math: { add }, later, refuse, read, checked: procedure(checked) };
+const context = (auth: User, _data: unknown, _callback: Callback, _socket: Socket<User>, context: FunctionContext<User>) => {
+  const { signal }: CallContext = context;
+  return [signal.aborted, auth.id, context.server.sockets().length];
+};
+const numbered: Middleware<User, unknown, { n: number }> = ({ next }: MiddlewareCall<User>) => next({ n: 1 });
+const answered = maker.use(numbered)({ handler: ({ n, auth }) => n + auth.id });
+const test: TestCall<User, unknown> = { auth: { id: 1, name: "x" } };
+export const tested: Promise<number> = call(answered, test);
+export const aliases: [CallData<{ read: typeof read }, "read">, CallResult<{ read: typeof read }, "read">] = [input, result];
+export const heard: ChannelMessage<{ "room:*": { at: Date } }, "room:1"> = { at: "" };
+export const verified: VerifiedToken<User> = { auth: { id: 1, name: "x" }, expiresAt: 1 };
+export const authenticated: AuthenticationResult<User> = false;
+export const guardAnswer: GuardAnswer = 1;
+const controller: Controller<User> = { context, answered, math: { add }, later, refuse, read, checked: procedure(checked) };
 
 const authenticate: AuthenticationFunction<User> = async (req) => ({ id: Number(req.query.id), name: "x" });
 const authenticateBack: AuthenticationFunction<User> = (req: Request & { user?: User }, callback) => {
@@ -412,6 +439,9 @@ export const tokenServer = new TokenSocketServer<User>(app, clients[2] ?? memory
 export const sameServer: byDefault<User> = tokenServer;
 export const untyped = new TokenSocketServer(app, memory, sockjsServer);
 untyped.on("authenticated", (socket) => socket.auth.anything);
+export const typed = new TokenSocketServer<User, { "room:*": { at: Date } }>(app, memory, sockjsServer);
+typed.on("disconnect", (socket: AnySocket<User>) => socket.auth?.id);
+export const routeCalls: RouteFunctions<typeof routes> | undefined = undefined;
 
 tokenServer.authentication = authenticateBack;
 tokenServer.socketController.more = { add };

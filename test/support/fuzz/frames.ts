@@ -35,6 +35,12 @@ const paths = fc.oneof(
     "rejects",
     "broken",
     "noJson",
+    "stream",
+    "iterator",
+    "thenable",
+    "revoked",
+    "nameless",
+    "failing",
     "nested.echo",
     "handler",
     "handlers",
@@ -60,11 +66,16 @@ const channels = fc.oneof(
   { weight: 1, arbitrary: anyJson },
 );
 
+/** A list of as many values as few bytes can be, fewer than a frame may have. */
+const wide = (item: string): unknown => JSON.parse(`[${Array(600).fill(item).join()}]`);
+
 const ids: fc.Arbitrary<Id | undefined> = fc.oneof(
-  { weight: 4, arbitrary: fc.constantFrom<Id>({ kind: "text" }, { kind: "number" }) },
+  { weight: 8, arbitrary: fc.constantFrom<Id>({ kind: "text" }, { kind: "number" }) },
+  // no id at all: it is longer than one may be
+  { weight: 1, arbitrary: fc.constant<Id>({ kind: "junk", value: "x".repeat(257) }) },
   { weight: 1, arbitrary: fc.constant(undefined) },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc
       .oneof(fc.array(anyJson), fc.dictionary(fc.string(), anyJson), fc.boolean(), fc.constant(null))
       .map((value): Id => ({ kind: "junk", value })),
@@ -82,6 +93,7 @@ const frames: fc.Arbitrary<Action> = fc.record({
         { weight: 1, arbitrary: anyJson.filter((value) => value !== "auth") },
       ),
       req: fc.oneof(
+        fc.constantFrom("{}", "[]", "0", '"",""').map((item) => wide(item)),
         fc.record({ channel: channels, data: anyJson }, { requiredKeys: [] }),
         fc.record({ channel: fc.constantFrom("a", "b"), data: anyJson }),
         anyJson,
@@ -192,7 +204,8 @@ export class FrameMaker {
       case "frame": {
         const { fields, id } = action;
         const uuid = id && this.#idOf(id);
-        if (typeof uuid === "string" || typeof uuid === "number") this.requests.push({ uuid, fields });
+        if (id?.kind !== "junk" && (typeof uuid === "string" || typeof uuid === "number"))
+          this.requests.push({ uuid, fields });
         return [JSON.stringify({ ...fields, uuid })];
       }
       case "auth": {

@@ -7,6 +7,21 @@ import type {
   TokenSocketServerOptions,
 } from "../../../lib/index.js";
 
+/** An object that throws when one of its properties is read. */
+const throwing = (name: string | symbol) =>
+  Object.defineProperty({}, name, {
+    get() {
+      throw new Error("read on purpose");
+    },
+  });
+
+/** An object that throws whatever is done with it. */
+const revoked = () => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+};
+
 const socketController = Object.defineProperty(
   {
     echo: (_auth: unknown, data: unknown) => data,
@@ -28,6 +43,21 @@ const socketController = Object.defineProperty(
     },
     noJson: (_auth: unknown) => 1n,
     guarded: (_auth: unknown) => "never",
+    stream: async function* (_auth: unknown, data: unknown) {
+      yield data;
+      yield data;
+    },
+    // with three parameters the result is not looked at, unless it promises something
+    iterator: (_auth: unknown, data: unknown, _callback: Callback) => {
+      setImmediate(_callback, null, data);
+      return throwing(Symbol.asyncIterator);
+    },
+    thenable: (_auth: unknown, data: unknown, _callback: Callback) => {
+      setImmediate(_callback, null, data);
+      return throwing("then");
+    },
+    revoked: (_auth: unknown) => revoked(),
+    nameless: (_auth: unknown) => Promise.reject(throwing("name")),
     nested: { echo: (_auth: unknown, data: unknown) => data },
   },
   "broken",
@@ -50,6 +80,9 @@ const routes: Routes = {
       res.send(String(req.body));
     },
   ],
+  failing: (req: Request, _res: Response, next: (error: unknown) => void) => {
+    setImmediate(next, typeof req.body === "string" ? revoked() : throwing("status"));
+  },
   silent: (_req: Request, _res: Response, next: () => void) => next(),
 };
 

@@ -1,5 +1,5 @@
 import type { EventEmitter } from "node:events";
-import { type Answering, ask } from "../shared/answer.js";
+import { type Answering, ask, isThenable } from "../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
 import { FORBIDDEN, TIMED_OUT } from "../shared/refusals.js";
 import { Deadlines } from "./deadlines.js";
@@ -16,6 +16,9 @@ export type Verdict = { readonly allowed: true } | { readonly allowed: false; re
 
 const ALLOWED: Verdict = { allowed: true };
 const REFUSED: Verdict = { allowed: false, error: FORBIDDEN };
+
+/** Where among a listener's arguments the callback stands. */
+const POSITION = 2;
 
 type Listener = Answering & { readonly listener?: Answering };
 
@@ -75,10 +78,7 @@ export class Access {
         if (!listener) return ALLOWED;
         asked.push(listener);
         const outcome = await this.#askOne(event, listener, args, nothingAllows);
-        if (outcome === undefined) {
-          this.#reporter.error("access", new Error(`A listener for "${event}" has not answered in time`));
-          return { allowed: false, error: TIMED_OUT };
-        }
+        if (outcome === undefined) return { allowed: false, error: TIMED_OUT };
         if (outcome.status === "failure") return this.#failed(event, outcome.error);
         if (outcome.status === "error") {
           return { allowed: false, error: errorForWire(outcome.error) };
@@ -109,7 +109,7 @@ export class Access {
     });
   }
 
-  /** Resolves with nothing where the listener takes too long. */
+  /** Resolves with nothing where the listener takes too long, and reports that. */
   #askOne(
     event: string,
     listener: Listener,
@@ -119,16 +119,33 @@ export class Access {
     const deadlines = nothingAllows ? this.#authenticationDeadlines : this.#deadlines;
     // `once` wraps a listener; the wrapper removes it when called, and keeps the parameters' count to itself
     const declared = (listener.listener ?? listener).length;
+    let hasEnded = false;
+    const ending = function (this: unknown, ...given: never[]): unknown {
+      const returned: unknown = Reflect.apply(listener, this, given);
+      if (!isThenable(returned)) return returned;
+      return Promise.resolve(returned).then(() => {
+        hasEnded = true;
+      });
+    };
+    const declaresCallback = declared > POSITION;
     return new Promise((settle) => {
-      const asked = { expire: () => settle(undefined) };
+      const expire = () => {
+        const why = hasEnded
+          ? ": its promise has ended, and it has not called the callback that it declares"
+          : "";
+        this.#reporter.error("access", new Error(`A listener for "${event}" has not answered in time${why}`));
+        settle(undefined);
+      };
+      const asked = { expire };
       deadlines.add(asked);
       ask(
         {
-          fn: listener,
+          // what one returns that declares the callback does not count
+          fn: declaresCallback ? ending : listener,
           declared,
           self: this.#emitter,
           args,
-          position: 2,
+          position: POSITION,
           nothingAnswers: nothingAllows,
         },
         (outcome) =>

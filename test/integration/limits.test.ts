@@ -227,6 +227,17 @@ describe("A limit", () => {
       });
     }
 
+    it("says so of a listener that declares the callback and answers by what it returns", async () => {
+      await start({ listenerTimeout: 20 });
+      application.tokenServer.on("publish", async (_socket, _request, _callback) => true);
+      const frame = { rpc: "_publish", req: { channel: "a", data: 1 } };
+      expect(await client.request(frame)).to.have.deep.property("error", TIMED_OUT);
+      await reported();
+      expect(application.errors.map(({ message }) => message)).to.deep.equal([
+        'A listener for "publish" has not answered in time: its promise has ended, and it has not called the callback that it declares',
+      ]);
+    });
+
     it("refuses a message for which its channel's schema does not answer, and goes on with the next", async () => {
       const validate = (value: unknown) => (value === "slow" ? new Promise<never>(() => {}) : { value });
       const room = { "~standard": { version: 1, vendor: "test", validate } } as const;

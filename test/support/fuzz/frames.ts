@@ -40,6 +40,7 @@ const paths = fc.oneof(
     "thenable",
     "revoked",
     "nameless",
+    "reason",
     "failing",
     "nested.echo",
     "handler",

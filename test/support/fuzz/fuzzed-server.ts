@@ -47,17 +47,17 @@ const socketController = Object.defineProperty(
       yield data;
       yield data;
     },
-    // with three parameters the result is not looked at, unless it promises something
-    iterator: (_auth: unknown, data: unknown, _callback: Callback) => {
-      setImmediate(_callback, null, data);
+    iterator: async (_auth: unknown, data: unknown, callback: Callback) => {
+      setImmediate(callback, null, data);
       return throwing(Symbol.asyncIterator);
     },
-    thenable: (_auth: unknown, data: unknown, _callback: Callback) => {
-      setImmediate(_callback, null, data);
+    thenable: (_auth: unknown, data: unknown, callback: Callback) => {
+      setImmediate(callback, null, data);
       return throwing("then");
     },
     revoked: (_auth: unknown) => revoked(),
     nameless: (_auth: unknown) => Promise.reject(throwing("name")),
+    reason: (_auth: unknown) => Promise.reject(revoked()),
     nested: { echo: (_auth: unknown, data: unknown) => data },
   },
   "broken",

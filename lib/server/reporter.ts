@@ -55,7 +55,7 @@ export class Reporter {
   outage(context: string, cause: unknown): void {
     this.#inTurn(context, cause, () => {
       const message = messageOf(cause);
-      const now = Date.now();
+      const now = performance.now();
       const isRepeated = this.#lastOutage?.message === message && now - this.#lastOutage.time < REPEAT_AFTER;
       if (this.#tell(isError(cause) ? cause : new Error(message, { cause }), context) || isRepeated) return;
       this.#lastOutage = { message, time: now };

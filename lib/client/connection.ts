@@ -10,7 +10,7 @@ import {
 } from "./errors.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Requests } from "./requests.js";
-import { unlessAborted } from "./time-limit.js";
+import { within } from "./time-limit.js";
 import { type Credentials, requestToken } from "./token-request.js";
 import { availableTransports, type Link, openLink } from "./transport.js";
 import { TransportChoice, type TransportName } from "./transport-choice.js";
@@ -151,7 +151,8 @@ export class Connection {
     const options = this.#options;
     const { authentication } = options;
     if (typeof authentication !== "function") return requestToken(options, authentication, signal);
-    const data = await unlessAborted(signal, Promise.resolve(authentication()));
+    const ask = async () => authentication();
+    const data = await within(options.connectTimeout, "The option authentication", signal, ask);
     const json = JSON.stringify(data) ?? "";
     if (json === this.#refused) throw new UnauthorizedError("Forbidden");
     try {

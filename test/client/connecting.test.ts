@@ -151,6 +151,22 @@ describe("A client that connects", () => {
     expect(await inState(other, "waiting")).to.have.property("code", "timeout");
   });
 
+  it("asks its authentication again where that does not answer in time", async () => {
+    const place = await stage.application();
+    let asked = 0;
+    const client = stage.client(place, {
+      connectTimeout: 100,
+      authentication: () => (++asked === 2 ? {} : new Promise(() => {})),
+    });
+    const reason = await inState(client, "waiting");
+    expect(reason).to.be.instanceOf(ConnectionError);
+    expect(reason?.message).to.equal("The option authentication took over 100 ms");
+    await client.ready();
+    // on a live connection it is that request's trouble alone
+    expect(await failure(client.reauthenticate())).to.have.property("code", "connection");
+    expect(client.state).to.equal("open");
+  });
+
   it("is closed for good by a close code that says so, and by no other", async () => {
     const place = await stage.application();
     place.tokenServer.on("authentication", (_socket, _auth, callback) => callback(new Error("no")));

@@ -1,6 +1,9 @@
+import { onAbort } from "../shared/abort.js";
+import { after } from "../shared/times.js";
 import { DisconnectedError, isLost, isPassing, QueueError, RemoteError } from "./errors.js";
 import type { RequestOptions, Requests } from "./requests.js";
 import { Stream } from "./stream.js";
+import { within } from "./time-limit.js";
 
 /** Hears of joins and leaves. */
 export interface ChannelListener {
@@ -9,8 +12,8 @@ export interface ChannelListener {
   onLeft(channel: string, error?: Error): void;
 }
 
-/** How many channels are joined at once after a reconnect; servers bound what waits there. */
-const BATCH = 500;
+/** How many channels are joined at once after a reconnect; servers bound what waits there, and say so. */
+const AT_ONCE = 500;
 
 /** The channels that the client has joined, and what reads them. */
 export class Channels {
@@ -91,12 +94,40 @@ export class Channels {
     for (const stream of this.#streams.get(channel) ?? []) stream.push(message);
   }
 
-  /** Joins all channels again, on a new connection. Rejects where that may work on another one. */
-  async restore(timeout: number): Promise<void> {
-    const channels = this.names();
-    while (channels.length > 0) {
-      await Promise.all(channels.splice(0, BATCH).map((channel) => this.#rejoin(channel, timeout)));
-    }
+  /**
+   * Joins all channels again, on a new connection. Resolves when each is answered for, or when `timeout` has passed; what
+   * takes longer is joined meanwhile, until `signal` fires.
+   */
+  async restore(timeout: number, signal: AbortSignal): Promise<void> {
+    const waiting = this.names();
+    let unanswered = waiting.length;
+    let running = 0;
+    let stop: (() => void) | undefined;
+    const all = new Promise<void>((resolve) => {
+      const work = async () => {
+        running++;
+        for (let channel = waiting.shift(); channel !== undefined; channel = waiting.shift()) {
+          const wait = this.#joined.has(channel) ? await this.#rejoin(channel) : 0;
+          if (signal.aborted) return;
+          if (wait > 0) {
+            // the others that run now are as many as the server takes
+            waiting.push(channel);
+            stop ??= after(wait, start);
+            break;
+          }
+          if (--unanswered === 0) resolve();
+        }
+        running--;
+      };
+      const start = () => {
+        stop = undefined;
+        while (running < AT_ONCE && waiting.length > 0) void work();
+      };
+      start();
+      if (unanswered === 0) resolve();
+    });
+    onAbort(signal, () => stop?.());
+    await within(timeout, "Joining channels again", signal, () => all).catch(() => {});
   }
 
   /** Forgets all channels; their streams end, with an error where there is one. */
@@ -152,12 +183,15 @@ export class Channels {
     }
   }
 
-  async #rejoin(channel: string, timeout: number): Promise<void> {
+  /** Joins a channel again; gives how long to wait before the next attempt where the server cannot do it now, else 0. */
+  async #rejoin(channel: string): Promise<number> {
     try {
-      await this.#requests.urgent("_subscribe", `"req":${JSON.stringify({ channel })},`, timeout, channel);
+      await this.#requests.urgent("_subscribe", `"req":${JSON.stringify({ channel })},`, Infinity, channel);
     } catch (error) {
-      if (!(error instanceof RemoteError) || isPassing(error)) throw error;
+      if (!(error instanceof RemoteError)) return 0;
+      if (isPassing(error)) return (1 + Math.random()) * (error.retryAfter ?? 1000);
       this.left(channel, error);
     }
+    return 0;
   }
 }

@@ -28,8 +28,8 @@ export type State = "connecting" | "open" | "waiting" | "closed";
 export interface ConnectionListener {
   /** Takes what came over a link. */
   readonly onMessage: (data: unknown, link: Link) => void;
-  /** Brings back what the last connection had, before anything that waits is sent. */
-  restore(): Promise<void>;
+  /** Brings back what the last connection had, before anything that waits is sent. `signal` fires when this one ends. */
+  restore(signal: AbortSignal): Promise<void>;
   /** `reason` says why it is not open. */
   onState(state: State, previous: State, reason: Error | undefined): void;
 }
@@ -139,7 +139,7 @@ export class Connection {
     }
     this.#choice.worked(name);
     this.#refused = undefined;
-    await this.#listener.restore();
+    await this.#listener.restore(signal);
     signal.throwIfAborted();
     this.#openedAt = Date.now();
     this.#requests.open();

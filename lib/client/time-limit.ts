@@ -1,4 +1,5 @@
 import { onAbort } from "../shared/abort.js";
+import { after } from "../shared/times.js";
 import { ConnectionError } from "./errors.js";
 
 /** Waits for what `run` does until a time has passed or `signal` fires; `run` gets a signal that says so. */
@@ -10,12 +11,12 @@ export async function within<T>(
 ): Promise<T> {
   signal.throwIfAborted();
   const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(new ConnectionError(`${what} took over ${time} ms`)), time);
+  const stop = after(time, () => limit.abort(new ConnectionError(`${what} took over ${time} ms`)));
   const forget = onAbort(signal, () => limit.abort(signal.reason));
   try {
     return await unlessAborted(limit.signal, run(limit.signal));
   } finally {
-    clearTimeout(timer);
+    stop();
     forget();
   }
 }

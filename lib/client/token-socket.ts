@@ -97,7 +97,7 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
     });
     this.#connection = new Connection(resolved, this.#requests, {
       onMessage: (data, link) => this.#receive(data, link),
-      restore: () => this.#channels.restore(resolved.connectTimeout),
+      restore: (signal) => this.#channels.restore(resolved.connectTimeout, signal),
       onState: (...change) => this.#onState(...change),
     });
     if (actions) this.register(actions);

@@ -135,6 +135,45 @@ describe("A client's channels", () => {
     expect(names.map(members).every((count) => count === 1)).to.equal(true);
   });
 
+  it("that take long to be joined again keep neither the client nor the others away", async () => {
+    const patient = stage.client(place, { connectTimeout: 200 });
+    await patient.subscribe("slow");
+    await patient.subscribe("fast");
+    const slow = deferred();
+    place.tokenServer.on("subscribe", async (_socket, { channel }) => {
+      if (channel === "slow") await slow.promise;
+      return true;
+    });
+    const states: string[] = [];
+    patient.on("state", (state) => states.push(state));
+    place.cut();
+    await happened(patient, "reconnect");
+    expect(states).to.deep.equal(["waiting", "connecting", "open"]);
+    expect(members("fast")).to.equal(1);
+    expect(members("slow")).to.equal(0);
+    const joined = new Promise((resolve) => place.tokenServer.once("subscribed", resolve));
+    slow.resolve();
+    await joined;
+    expect(patient.channels()).to.deep.equal(["slow", "fast"]);
+    expect(members("slow")).to.equal(1);
+  });
+
+  it("are joined again also where there are more than the server takes at once", async () => {
+    const small = await stage.application({ options: { limits: { framesWaiting: 20 } } });
+    // while it decides, the requests wait
+    small.tokenServer.on("subscribe", async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return true;
+    });
+    const names = Array.from({ length: 50 }, (_, index) => `room ${index}`);
+    const many = stage.client(small);
+    for (const name of names) await many.subscribe(name);
+    small.cut();
+    await happened(many, "reconnect");
+    expect(many.channels()).to.deep.equal(names);
+    expect(small.application.socket().channels).to.have.all.keys(names);
+  });
+
   it("to which the server does not let the client in again are left, and only these", async () => {
     await client.subscribe("secret");
     await client.subscribe("room");

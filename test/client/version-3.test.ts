@@ -94,19 +94,21 @@ describe("A client of a version 3 server", () => {
     expect(server.tokenRequests).to.have.length(2);
   });
 
-  it("tries again where a channel does not come back just then", async () => {
+  it("asks again, on the same connection, for a channel that does not come back just then", async () => {
     await client.subscribe("room");
     let refusals = 0;
     server.intercept = (frame, socket) => {
       if (frame.rpc !== "_subscribe" || refusals === 2) return false;
       refusals++;
-      socket.send(JSON.stringify({ ...frame, error: "Service unavailable" }));
+      const error = { message: "Service unavailable", code: "unavailable", retryAfter: 10 };
+      socket.send(JSON.stringify({ ...frame, error }));
       return true;
     };
     place.cut();
     await inState(client, "waiting");
     await happened(client, "reconnect");
     expect(refusals).to.equal(2);
+    expect(server.tokenRequests).to.have.length(2);
     expect(client.channels()).to.deep.equal(["room"]);
   });
 

@@ -57,6 +57,10 @@ export class Connection {
   /** Who waits for the connection to be open. */
   readonly #waiters: (() => void)[] = [];
   #reauthentication: Promise<void> = Promise.resolve();
+  /** The one that has not asked for its token yet. */
+  #next: Promise<void> | undefined;
+  /** The attempt or the connection whose token was asked for before the user may have become another. */
+  #outdated: AbortController | undefined;
 
   constructor(options: ResolvedOptions, requests: Requests, listener: ConnectionListener) {
     this.#options = options;
@@ -103,15 +107,18 @@ export class Connection {
       this.begin();
       return this.opened();
     }
-    const done = this.#reauthentication
+    this.#outdated = this.#life;
+    // one request does for all that are asked for before it is made
+    this.#next ??= this.#reauthentication
       .catch(() => {})
-      .then(async () => {
-        // an attempt that is under way may have its token already
-        await this.opened();
-        await this.#authenticateAgain(this.#life);
-      });
-    this.#reauthentication = done;
-    return done;
+      .then(() => this.opened())
+      .finally(() => {
+        this.#next = undefined;
+      })
+      // an attempt that has begun since has asked for a token of its own
+      .then(() => (this.#outdated === this.#life ? this.#authenticateAgain(this.#life) : undefined));
+    this.#reauthentication = this.#next;
+    return this.#next;
   }
 
   /** Goes when what was sent is answered, since the server asks for it, and comes back as after a loss. */
@@ -216,12 +223,14 @@ export class Connection {
 
   async #authenticateAgain(life: AbortController): Promise<void> {
     const { signal } = life;
+    this.#outdated = undefined;
+    this.#refused = undefined;
     try {
       await this.#present(await this.#token(signal), signal);
     } catch (error) {
-      const isRefused =
-        error instanceof UnauthorizedError || (error instanceof ConnectionError && error.status === 403);
-      // who may not come in is not to stay in, and a connection without an answer to this is of no use
+      // who may not come in is not to stay in, unless a newer request decides on that; and a connection without an
+      // answer to this is of no use
+      const isRefused = isRefusal(error) && this.#outdated !== life;
       if (isRefused || error instanceof TimeoutError) this.#fail(life, error);
       throw error;
     }
@@ -247,6 +256,12 @@ export class Connection {
     if (life.signal.aborted || life !== this.#life) return;
     const reason = error instanceof Error ? error : new ConnectionError("No connection", undefined, error);
     const { reconnect, backoff: waits, logger } = this.#options;
+    if (life === this.#outdated && isRefusal(reason)) {
+      // of the user as it was before
+      this.#refused = undefined;
+      void this.#drop(reason);
+      return this.begin();
+    }
     const isHopeless = reason instanceof NoTransportError;
     if (isHopeless) logger.error("The client cannot connect", reason);
     if (!reconnect || isHopeless || reason instanceof UnauthorizedError) {
@@ -296,6 +311,11 @@ export class Connection {
     for (const look of this.#waiters.splice(0)) look();
     if (state !== previous) this.#listener.onState(state, previous, reason);
   }
+}
+
+/** Says whether the server refuses the user. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof UnauthorizedError || (error instanceof ConnectionError && error.status === 403);
 }
 
 /** Why a connection was closed; a reason that says not to come back is an `UnauthorizedError`. */

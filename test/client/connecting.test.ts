@@ -294,6 +294,61 @@ describe("A client that connects", () => {
     expect(await client.rpc("who")).to.equal("carol");
   });
 
+  it("is not closed by a refusal of the user that it had before a login", async () => {
+    for (const authentication of [undefined, () => ({ same: true })]) {
+      const answers: ((name: string) => void)[] = [];
+      let came = deferred();
+      const place = await stage.application({
+        options: {
+          authentication: (_req, callback) => {
+            answers.push((name) => callback(null, name !== "" && { name }));
+            came.resolve();
+          },
+          socketController: { who: (auth: { name?: string }) => auth.name },
+        },
+      });
+      const asked = () => {
+        came = deferred();
+        return came.promise;
+      };
+      const client = stage.client(place, { backoff: SLOW, authentication });
+      await came.promise;
+      const login = client.reauthenticate();
+      const next = asked();
+      answers[0]?.("");
+      await next;
+      answers[1]?.("alice");
+      await login;
+      expect(await client.rpc("who")).to.equal("alice");
+      // on the live connection, too
+      const first = asked();
+      const logout = failure(client.reauthenticate());
+      await first;
+      const again = client.reauthenticate();
+      const last = asked();
+      answers[2]?.("");
+      expect(await logout).to.have.property("message", "Forbidden");
+      await last;
+      answers[3]?.("bob");
+      await again;
+      expect(await client.rpc("who")).to.equal("bob");
+      expect(answers).to.have.length(4);
+    }
+  });
+
+  it("asks for one token where it is told several times at once to ask for another", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    const client = stage.client(place);
+    await client.ready();
+    const refresh = '{"internal":true,"command":"refresh","data":{}}';
+    for (const socket of server.connections) for (let i = 0; i < 20; i++) socket.send(refresh);
+    await client.rpc("echo", 1);
+    await client.reauthenticate();
+    // at the start, and while one is under way those that are asked for become one more
+    expect(server.tokenRequests.length).to.be.within(2, 3);
+  });
+
   it("lets go of everything when it ends while it waits", async () => {
     const place = await stage.server(createServer((_req, res) => res.writeHead(500).end()));
     const client = stage.client(place, { backoff: SLOW });

@@ -15,6 +15,12 @@ export interface ChannelListener {
 /** How many channels are joined at once after a reconnect; servers bound what waits there, and say so. */
 const AT_ONCE = 500;
 
+/** A join under way. */
+interface Join {
+  readonly channel: string;
+  isWanted: boolean;
+}
+
 /** The channels that the client has joined, and what reads them. */
 export class Channels {
   readonly #requests: Requests;
@@ -26,7 +32,9 @@ export class Channels {
   /** Leaves under way, of streams that have ended. */
   readonly #leaving = new Map<string, Promise<void>>();
   /** Joins under way. They are made again on the next connection, unless the channel was left meanwhile. */
-  readonly #joining = new Set<{ readonly channel: string; isWanted: boolean }>();
+  readonly #joining = new Set<Join>();
+  /** Those under way by which the client comes back; they fire where the channel is left meanwhile. */
+  readonly #rejoining = new Map<string, AbortController>();
 
   constructor(requests: Requests, listener: ChannelListener) {
     this.#requests = requests;
@@ -43,6 +51,8 @@ export class Channels {
     this.#held.add(channel);
     try {
       await this.#join(channel, options);
+      // an earlier leave may have been answered, or an earlier join given up, meanwhile
+      if (this.#joined.has(channel)) this.#held.add(channel);
     } catch (error) {
       if (!this.#joined.has(channel)) this.#held.delete(channel);
       throw error;
@@ -53,7 +63,10 @@ export class Channels {
   async unsubscribe(channel: string, options?: RequestOptions): Promise<void> {
     for (const join of this.#joining) if (join.channel === channel) join.isWanted = false;
     // without a connection there is no subscription; the request still goes after a join that waits
-    if (!this.#requests.isOpen) this.left(channel);
+    if (!this.#requests.isOpen) {
+      this.left(channel);
+      this.#rejoining.get(channel)?.abort();
+    }
     try {
       await this.#requests.request("_unsubscribe", JSON.stringify({ channel }), options, channel);
     } catch (error) {
@@ -166,12 +179,13 @@ export class Channels {
   }
 
   async #join(channel: string, options?: RequestOptions): Promise<void> {
-    const join = { channel, isWanted: true };
+    const join: Join = { channel, isWanted: true };
     this.#joining.add(join);
     try {
       for (;;) {
         try {
-          await this.#requests.request("_subscribe", JSON.stringify({ channel }), options, channel);
+          const json = JSON.stringify({ channel });
+          await this.#requests.request("_subscribe", json, options, channel, () => this.#undo(join));
           return;
         } catch (error) {
           // joining twice does no harm, so this may be tried again
@@ -185,13 +199,30 @@ export class Channels {
 
   /** Joins a channel again; gives how long to wait before the next attempt where the server cannot do it now, else 0. */
   async #rejoin(channel: string): Promise<number> {
+    const left = new AbortController();
+    this.#rejoining.set(channel, left);
+    const fields = `"req":${JSON.stringify({ channel })},`;
+    const undo = () => this.#leave(channel);
     try {
-      await this.#requests.urgent("_subscribe", `"req":${JSON.stringify({ channel })},`, Infinity, channel);
+      await this.#requests.urgent("_subscribe", fields, Infinity, channel, left.signal, undo);
     } catch (error) {
       if (!(error instanceof RemoteError)) return 0;
       if (isPassing(error)) return (1 + Math.random()) * (error.retryAfter ?? 1000);
       this.left(channel, error);
+    } finally {
+      if (this.#rejoining.get(channel) === left) this.#rejoining.delete(channel);
     }
     return 0;
+  }
+
+  /** Leaves a channel whose join was given up, since the server may still join it; unless something else wants it. */
+  #undo(given: Join): void {
+    const { channel } = given;
+    const isWanted = [...this.#joining].some((join) => join !== given && join.channel === channel);
+    if (!isWanted && !this.#joined.has(channel)) this.#leave(channel);
+  }
+
+  #leave(channel: string): void {
+    this.#requests.tell("_unsubscribe", `"channel":${JSON.stringify(channel)}`);
   }
 }

@@ -57,10 +57,10 @@ export class Connection {
   /** Who waits for the connection to be open. */
   readonly #waiters: (() => void)[] = [];
   #reauthentication: Promise<void> = Promise.resolve();
-  /** The one that has not asked for its token yet. */
-  #next: Promise<void> | undefined;
-  /** The attempt or the connection whose token was asked for before the user may have become another. */
-  #outdated: AbortController | undefined;
+  /** How many new tokens were asked for by `reauthenticate()`. */
+  #asked = 0;
+  /** The last one of these that a token request was made for. */
+  #made = 0;
 
   constructor(options: ResolvedOptions, requests: Requests, listener: ConnectionListener) {
     this.#options = options;
@@ -81,6 +81,7 @@ export class Connection {
   /** Makes an attempt at once. */
   begin(): void {
     this.#stopWaiting();
+    this.#made = this.#asked;
     const life = new AbortController();
     this.#life = life;
     this.#change("connecting");
@@ -107,18 +108,19 @@ export class Connection {
       this.begin();
       return this.opened();
     }
-    this.#outdated = this.#life;
-    // one request does for all that are asked for before it is made
-    this.#next ??= this.#reauthentication
+    const number = ++this.#asked;
+    const done = this.#reauthentication
       .catch(() => {})
       .then(() => this.opened())
-      .finally(() => {
-        this.#next = undefined;
-      })
       // an attempt that has begun since has asked for a token of its own
-      .then(() => (this.#outdated === this.#life ? this.#authenticateAgain(this.#life) : undefined));
-    this.#reauthentication = this.#next;
-    return this.#next;
+      .then(() => (number > this.#made ? this.#authenticateAgain(this.#life, number) : undefined));
+    this.#reauthentication = done;
+    return done;
+  }
+
+  /** Presents a new token since the server asks for it; a request that is still to be made does for that. */
+  refresh(): void {
+    if (this.#asked === this.#made) this.reauthenticate().catch(() => {});
   }
 
   /** Goes when what was sent is answered, since the server asks for it, and comes back as after a loss. */
@@ -221,16 +223,16 @@ export class Connection {
     if (expiresIn > 0) this.#refreshTimer = setTimeout(refresh, wait);
   }
 
-  async #authenticateAgain(life: AbortController): Promise<void> {
+  async #authenticateAgain(life: AbortController, number: number): Promise<void> {
     const { signal } = life;
-    this.#outdated = undefined;
+    this.#made = number;
     this.#refused = undefined;
     try {
       await this.#present(await this.#token(signal), signal);
     } catch (error) {
       // who may not come in is not to stay in, unless a newer request decides on that; and a connection without an
       // answer to this is of no use
-      const isRefused = isRefusal(error) && this.#outdated !== life;
+      const isRefused = isRefusal(error) && this.#asked === number;
       if (isRefused || error instanceof TimeoutError) this.#fail(life, error);
       throw error;
     }
@@ -256,7 +258,7 @@ export class Connection {
     if (life.signal.aborted || life !== this.#life) return;
     const reason = error instanceof Error ? error : new ConnectionError("No connection", undefined, error);
     const { reconnect, backoff: waits, logger } = this.#options;
-    if (life === this.#outdated && isRefusal(reason)) {
+    if (this.#asked > this.#made && isRefusal(reason)) {
       // of the user as it was before
       this.#refused = undefined;
       void this.#drop(reason);

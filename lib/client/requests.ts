@@ -25,6 +25,8 @@ interface Request extends Partial<StreamLimits> {
   readonly fields: string;
   /** The channel that is joined or left. */
   readonly channel?: string | undefined;
+  /** Called when it is given up after it was sent, so that it may still be carried out. */
+  readonly onGivenUp?: (() => void) | undefined;
 }
 
 /** What the client asks of the server: what awaits its answer, and what waits for a connection. */
@@ -35,7 +37,7 @@ export class Requests {
   /** What was sent on the link that is there, by id. */
   readonly #sent = new Map<string, Request>();
   /** The streams that calls were answered with. */
-  readonly streams = new IncomingStreams((rpc, fields) => this.#tell(rpc, fields));
+  readonly streams = new IncomingStreams((rpc, fields) => this.tell(rpc, fields));
   #link: Link | undefined;
   #protocol: unknown;
   #isOpen = false;
@@ -56,9 +58,15 @@ export class Requests {
   }
 
   /** Makes a request, or lets it wait for a connection. `json` is its `req`. */
-  request(rpc: string, json: string, options: RequestOptions = {}, channel?: string): Promise<unknown> {
+  request(
+    rpc: string,
+    json: string,
+    options: RequestOptions = {},
+    channel?: string,
+    onGivenUp?: () => void,
+  ): Promise<unknown> {
     const { timeout = this.#callTimeout, signal, queue = true, window = 128 } = options;
-    const request: Request = { rpc, fields: `"req":${json},`, channel, window, signal };
+    const request: Request = { rpc, fields: `"req":${json},`, channel, onGivenUp, window, signal };
     return this.#add({ timeout, signal }, (id) => {
       if (this.#closed) throw this.#closed;
       if (this.#isOpen && !this.#leave) return this.#send(id, request);
@@ -68,8 +76,25 @@ export class Requests {
   }
 
   /** Makes a request before all that waits, as connecting needs it; `fields` are JSON with a comma at the end. */
-  urgent(rpc: string, fields: string, timeout: number, channel?: string): Promise<unknown> {
-    return this.#add({ timeout }, (id) => this.#send(id, { rpc, fields, channel }));
+  urgent(
+    rpc: string,
+    fields: string,
+    timeout: number,
+    channel?: string,
+    signal?: AbortSignal,
+    onGivenUp?: () => void,
+  ): Promise<unknown> {
+    return this.#add({ timeout, signal }, (id) => this.#send(id, { rpc, fields, channel, onGivenUp }));
+  }
+
+  /** Makes a request that nobody awaits an answer to; `fields` are those of its `req`. */
+  tell(rpc: string, fields: string): void {
+    this.#link?.send(`{"rpc":"${rpc}","req":{${fields}}}`);
+  }
+
+  /** Says whether a request was sent that awaits its answer. */
+  awaits(id: unknown): boolean {
+    return this.#sent.has(id as string);
   }
 
   /** Takes a link into use; what waits goes on waiting. */
@@ -154,7 +179,10 @@ export class Requests {
     const forget = () => {
       this.#queue?.delete(id);
       // one that still counts as sent has taken too long or was aborted, so that nobody waits for it any more
-      if (this.#sent.delete(id) && this.#protocol === PROTOCOL) this.#tell("_cancel", `"uuid":"${id}"`);
+      const request = this.#sent.get(id);
+      this.#sent.delete(id);
+      if (request && this.#protocol === PROTOCOL) this.tell("_cancel", `"uuid":"${id}"`);
+      request?.onGivenUp?.();
       this.#leaveIfDone();
     };
     answer.then(forget, forget);
@@ -163,11 +191,6 @@ export class Requests {
 
   #leaveIfDone(): void {
     if (this.#sent.size === 0) this.#leave?.();
-  }
-
-  /** Makes a request that gets no reply. */
-  #tell(rpc: string, fields: string): void {
-    this.#link?.send(`{"rpc":"${rpc}","req":{${fields}}}`);
   }
 
   #send(id: string, request: Request): void {

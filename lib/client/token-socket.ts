@@ -324,14 +324,14 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
           link.send(`{"rpc":"_rpc","fid":${JSON.stringify(frame.fid)},"resp":${json}}`),
         );
       case "subscribed":
-        this.#channels.joined(frame.channel);
+        // a join that was given up is none
+        if (frame.id === undefined || this.#requests.awaits(frame.id)) this.#channels.joined(frame.channel);
         return this.#requests.acknowledge("_subscribe", frame.channel, frame.id);
       case "unsubscribed":
         this.#channels.left(frame.channel, frame.error);
         return this.#requests.acknowledge("_unsubscribe", frame.channel, frame.id);
       case "refresh":
-        void this.reauthenticate();
-        return;
+        return this.#connection.refresh();
       case "leave":
         return this.#connection.leave();
       case "message":

@@ -203,6 +203,75 @@ describe("A client's channels", () => {
     expect(members("room")).to.equal(1);
   });
 
+  it("are not joined by a join that was given up", async () => {
+    const asked = [deferred(), deferred()] as const;
+    const decide = deferred();
+    let guards = 0;
+    place.tokenServer.on("subscribe", async () => {
+      asked[guards++]?.resolve();
+      await decide.promise;
+      return true;
+    });
+    const heard: unknown[] = [];
+    client.on("subscribed", (channel) => heard.push(channel));
+    client.on("unsubscribed", (channel) => heard.push(channel));
+    await client.ready();
+    const abort = new AbortController();
+    const aborted = failure(client.subscribe("aborted", { signal: abort.signal }));
+    const late = failure(client.subscribe("late", { timeout: 100 }));
+    await Promise.all(asked.map(({ promise }) => promise));
+    abort.abort();
+    expect(await aborted).to.have.property("code", "aborted");
+    expect(await late).to.have.property("code", "timeout");
+    const left = deferred();
+    let leaves = 0;
+    place.tokenServer.on("unsubscribed", () => ++leaves === 2 && left.resolve());
+    decide.resolve();
+    await left.promise;
+    await failure(client.rpc("any"));
+    expect(client.channels()).to.deep.equal([]);
+    expect(heard).to.deep.equal([]);
+    expect(members("aborted") + members("late")).to.equal(0);
+    // one that is wanted otherwise stays
+    await client.subscribe("both");
+    const again = new AbortController();
+    const second = failure(client.subscribe("both", { signal: again.signal }));
+    again.abort();
+    await second;
+    await failure(client.rpc("any"));
+    expect(members("both")).to.equal(1);
+  });
+
+  it("that are left while they are joined again stay left", async () => {
+    for (const queue of [false, true]) {
+      await client.subscribe("room");
+      const asked = deferred();
+      const decide = deferred();
+      place.tokenServer.once("subscribe", async () => {
+        asked.resolve();
+        await decide.promise;
+        return true;
+      });
+      const heard: unknown[] = [];
+      const note = (channel: string) => heard.push(channel);
+      client.on("subscribed", note);
+      const back = happened(client, "reconnect");
+      place.cut();
+      await asked.promise;
+      const left = client.unsubscribe("room", { queue });
+      if (!queue) await left;
+      expect(client.channels()).to.deep.equal([]);
+      const gone = new Promise((resolve) => place.tokenServer.once("unsubscribed", resolve));
+      decide.resolve();
+      await Promise.all([back, left, gone]);
+      await failure(client.rpc("any"));
+      expect(client.channels()).to.deep.equal([]);
+      expect(heard).to.deep.equal([]);
+      expect(members("room")).to.equal(0);
+      client.off("subscribed", note);
+    }
+  });
+
   it("that are left without a connection are not joined again", async () => {
     await client.subscribe("room");
     place.cut();

@@ -336,7 +336,7 @@ describe("A client that connects", () => {
     }
   });
 
-  it("asks for one token where it is told several times at once to ask for another", async () => {
+  it("asks for one token where the server asks for another several times at once", async () => {
     const server = new Version3Server();
     const place = await stage.server(server.http);
     const client = stage.client(place);

@@ -1,5 +1,5 @@
 import { onAbort } from "../shared/abort.js";
-import { after } from "../shared/times.js";
+import { startTimer } from "../shared/times.js";
 import { DisconnectedError, isLost, isPassing, QueueError, RemoteError } from "./errors.js";
 import type { RequestOptions, Requests } from "./requests.js";
 import { Stream } from "./stream.js";
@@ -125,7 +125,7 @@ export class Channels {
           if (wait > 0) {
             // the others that run now are as many as the server takes
             waiting.push(channel);
-            stop ??= after(wait, start);
+            stop ??= startTimer(wait, start);
             break;
           }
           if (--unanswered === 0) resolve();

@@ -1,5 +1,6 @@
 import { FINAL_CLOSE_CODES } from "../shared/close-codes.js";
 import { type JsonObject, PROTOCOL } from "../shared/protocol.js";
+import { startTimer } from "../shared/times.js";
 import { backoff } from "./backoff.js";
 import {
   ConnectionError,
@@ -48,10 +49,12 @@ export class Connection {
   #isEnded = false;
   #failures = 0;
   #openedAt = 0;
-  #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
-  #pingTimer: ReturnType<typeof setTimeout> | undefined;
-  #stopWaking: (() => void) | undefined;
+  #stopRetry = () => {};
+  #stopRefresh = () => {};
+  #stopPing = () => {};
+  #stopWaking = () => {};
+  /** Whether anything has come since the last ping was sent. */
+  #isHeard = false;
   /** The authentication data that the token route has refused. */
   #refused: string | undefined;
   /** Who waits for the connection to be open. */
@@ -181,7 +184,10 @@ export class Connection {
     for (const name of this.#choice.candidates()) {
       try {
         const link = await openLink(name, options, signal, {
-          onMessage: this.#listener.onMessage,
+          onMessage: (data, from) => {
+            this.#isHeard = true;
+            this.#listener.onMessage(data, from);
+          },
           onClose: (code, reason) => this.#fail(life, closeError(code, reason)),
         });
         if (signal.aborted) void link.close();
@@ -216,11 +222,11 @@ export class Connection {
    * expire in one moment; where that fails, once more in the time that is left.
    */
   #scheduleRefresh(expiresIn: number): void {
-    clearTimeout(this.#refreshTimer);
+    this.#stopRefresh();
     const wait = Math.max(this.#options.backoff.min, expiresIn * (0.7 + Math.random() / 5));
     const refresh = () =>
       this.reauthenticate().catch(() => this.#state === "open" && this.#scheduleRefresh(expiresIn - wait));
-    if (expiresIn > 0) this.#refreshTimer = setTimeout(refresh, wait);
+    if (expiresIn > 0) this.#stopRefresh = startTimer(wait, refresh);
   }
 
   async #authenticateAgain(life: AbortController, number: number): Promise<void> {
@@ -240,17 +246,18 @@ export class Connection {
 
   #schedulePing(life: AbortController, interval: number): void {
     const ping = async () => {
+      this.#isHeard = false;
       try {
         await this.#requests.urgent("_ping", '"req":{},', this.#options.pingTimeout);
       } catch (error) {
-        // a refusal is a sign of life, too
-        if (error instanceof TimeoutError) {
+        // a refusal is a sign of life, too, and so is whatever else comes, behind which the answer may have to wait
+        if (error instanceof TimeoutError && !this.#isHeard) {
           this.#fail(life, new ConnectionError("The server does not answer"));
         }
       }
       if (!life.signal.aborted) this.#schedulePing(life, interval);
     };
-    this.#pingTimer = setTimeout(ping, interval);
+    this.#stopPing = startTimer(interval, ping);
   }
 
   /** Ends an attempt or a connection; one that has ended already changes nothing. */
@@ -275,9 +282,14 @@ export class Connection {
     this.#failures++;
     void this.#drop(reason);
     const asked = reason instanceof ConnectionError ? reason.retryAfter : 0;
-    const begin = () => this.begin();
-    this.#retryTimer = setTimeout(begin, Math.max(asked, backoff(this.#failures, waits)));
-    this.#stopWaking = onWake(begin);
+    const until = Date.now() + asked;
+    const wait = (time: number) => {
+      this.#stopRetry();
+      this.#stopRetry = startTimer(time, () => this.begin());
+    };
+    wait(Math.max(asked, backoff(this.#failures, waits)));
+    // what the server has asked for is waited for all the same
+    this.#stopWaking = onWake(() => wait(Math.max(0, until - Date.now())));
     this.#change("waiting", reason);
   }
 
@@ -290,16 +302,16 @@ export class Connection {
   }
 
   #stopWaiting(): void {
-    clearTimeout(this.#retryTimer);
-    this.#stopWaking?.();
+    this.#stopRetry();
+    this.#stopWaking();
   }
 
   /** Lets go of the attempt or the connection. */
   #drop(reason: Error): Promise<void> | undefined {
     const gone = this.#link?.close();
     this.#link = undefined;
-    clearTimeout(this.#pingTimer);
-    clearTimeout(this.#refreshTimer);
+    this.#stopPing();
+    this.#stopRefresh();
     this.#stopWaiting();
     this.#life.abort(reason);
     this.#requests.disconnect(reason);

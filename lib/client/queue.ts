@@ -1,3 +1,4 @@
+import { startTimer } from "../shared/times.js";
 import { QueueError } from "./errors.js";
 
 /** Bounds on what waits for a connection. */
@@ -13,7 +14,7 @@ export interface QueueOptions {
 interface Waiting<Item> {
   readonly item: Item;
   readonly bytes: number;
-  readonly timer: ReturnType<typeof setTimeout>;
+  readonly stop: () => void;
 }
 
 /** What waits for a connection, in order, within bounds. */
@@ -34,18 +35,18 @@ export class Queue<Item> {
     const { count, bytes: most, age } = this.#limits;
     const bytes = new TextEncoder().encode(text).length;
     if (this.#waiting.size >= count || this.#bytes + bytes > most) throw new QueueError("queue_full");
-    const timer = setTimeout(() => {
+    const stop = startTimer(age, () => {
       this.delete(id);
       this.#onExpired(id);
-    }, age);
-    this.#waiting.set(id, { item, bytes, timer });
+    });
+    this.#waiting.set(id, { item, bytes, stop });
     this.#bytes += bytes;
   }
 
   delete(id: string): void {
     const waiting = this.#waiting.get(id);
     if (!waiting) return;
-    clearTimeout(waiting.timer);
+    waiting.stop();
     this.#bytes -= waiting.bytes;
     this.#waiting.delete(id);
   }

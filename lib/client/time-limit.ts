@@ -1,5 +1,5 @@
 import { onAbort } from "../shared/abort.js";
-import { after } from "../shared/times.js";
+import { startTimer } from "../shared/times.js";
 import { ConnectionError } from "./errors.js";
 
 /** Waits for what `run` does until a time has passed or `signal` fires; `run` gets a signal that says so. */
@@ -11,7 +11,7 @@ export async function within<T>(
 ): Promise<T> {
   signal.throwIfAborted();
   const limit = new AbortController();
-  const stop = after(time, () => limit.abort(new ConnectionError(`${what} took over ${time} ms`)));
+  const stop = startTimer(time, () => limit.abort(new ConnectionError(`${what} took over ${time} ms`)));
   const forget = onAbort(signal, () => limit.abort(signal.reason));
   try {
     return await unlessAborted(limit.signal, run(limit.signal));

@@ -4,8 +4,8 @@ import type { AuthenticationData, ResolvedOptions } from "./options.js";
 import { encodeQuery } from "./query.js";
 import { within } from "./time-limit.js";
 
-/** The longest that a server can make a client wait, in seconds. */
-const LONGEST_WAIT = 60;
+/** The longest that a server can make a client wait, in milliseconds. */
+const LONGEST_WAIT = 60_000;
 
 /** What an `auth` frame presents. */
 export interface Credentials {
@@ -39,12 +39,14 @@ export function requestToken(
     const message = typeof error === "string" ? error : undefined;
     if (status === 403) throw new UnauthorizedError(message ?? "Forbidden");
     if (status === 200 && typeof token === "string") return { token, nonce };
-    const seconds = Number(response.headers.get("retry-after"));
-    throw new ConnectionError(
-      message ?? `No token, status ${status}`,
-      status,
-      undefined,
-      Math.min(seconds || 0, LONGEST_WAIT) * 1000,
-    );
+    const wait = retryAfter(response.headers.get("retry-after"));
+    throw new ConnectionError(message ?? `No token, status ${status}`, status, undefined, wait);
   });
+}
+
+/** How many milliseconds to wait by a `Retry-After`, which has seconds or a date; at most a minute. */
+export function retryAfter(value: string | null, now = Date.now()): number {
+  const time = Number(value) * 1000;
+  const wait = Number.isNaN(time) ? Date.parse(`${value}`) - now : time;
+  return Math.min(Math.max(wait, 0) || 0, LONGEST_WAIT);
 }

@@ -1,4 +1,4 @@
-import { LATE } from "../shared/pending-calls.js";
+import { TOLERANCE } from "../shared/times.js";
 
 /** Something that has to be done in time. */
 interface Timed {
@@ -58,7 +58,7 @@ export class DeadlineQueue<Due> {
 
   #expire(due: number): void {
     const now = performance.now();
-    if (now < due + LATE) return this.#endAll(now);
+    if (now < due + TOLERANCE) return this.#endAll(now);
     this.#timer = undefined;
     this.#reading = setImmediate(() => this.#endAll(now));
   }

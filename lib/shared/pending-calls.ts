@@ -1,5 +1,8 @@
 import { onAbort } from "./abort.js";
 import { AbortedError, TimeoutError } from "./call-errors.js";
+import { startTimer } from "./times.js";
+
+export { LONGEST_TIMER } from "./times.js";
 
 /** How long a call may take. */
 export interface CallOptions {
@@ -10,19 +13,6 @@ export interface CallOptions {
 }
 
 export const DEFAULT_CALL_TIMEOUT = 30_000;
-
-/** The longest time a Node.js timer can wait for. */
-export const LONGEST_TIMER = 2 ** 31 - 1;
-
-/** From how many milliseconds on a timer is late, because the event loop was blocked or the machine was suspended. */
-export const LATE = 5;
-
-/** Calls back at once, or, where it is late, when what has come by now has been read: the answer may be there. */
-function whenRead(due: number, act: () => void): void {
-  if (performance.now() < due + LATE) act();
-  // browsers have no setImmediate
-  else (globalThis.setImmediate ?? setTimeout)(act);
-}
 
 interface PendingCall {
   resolve(value: unknown): void;
@@ -43,14 +33,10 @@ export class PendingCalls {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) throw new AbortedError(signal.reason);
       const id = (++this.#made).toString(36);
-      const due = performance.now() + timeout;
-      const timer =
-        timeout <= LONGEST_TIMER
-          ? setTimeout(() => whenRead(due, () => this.reject(id, new TimeoutError(timeout))), timeout)
-          : undefined;
+      const stop = startTimer(timeout, () => this.reject(id, new TimeoutError(timeout)));
       const end = () => {
         this.#calls.delete(id);
-        clearTimeout(timer);
+        stop();
         forget();
       };
       this.#calls.set(id, {

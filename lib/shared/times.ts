@@ -7,7 +7,7 @@ export const LONGEST_TIMER = 2 ** 31 - 1;
  * Where the time was over long ago, since the process was busy or the machine slept, what has arrived meanwhile is
  * read first: an answer that is already here counts as in time.
  */
-export function after(time: number, act: () => void): () => void {
+export function startTimer(time: number, act: () => void): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let isStopped = false;
   const run = () => {
@@ -31,4 +31,4 @@ export function after(time: number, act: () => void): () => void {
 }
 
 /** By how many milliseconds a timer may be late without anything being wrong. */
-const TOLERANCE = 10;
+export const TOLERANCE = 10;

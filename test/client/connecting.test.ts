@@ -10,7 +10,7 @@ import {
   UnauthorizedError,
 } from "../../lib/client/index.js";
 import { overhear } from "../support/http-events.js";
-import { deferred, failure, happened, inState, SLOW, Stage, Version3Server } from "./support.js";
+import { deferred, failure, happened, inState, QUICK, SLOW, Stage, Version3Server } from "./support.js";
 
 describe("A client that connects", () => {
   let stage: Stage;
@@ -242,6 +242,31 @@ describe("A client that connects", () => {
     }
   });
 
+  it("waits as long as the server has asked it to also when its page is seen again", async () => {
+    const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    server.token = { status: 503, body: {}, headers: { "Retry-After": "1" } };
+    Object.assign(globalThis, { document });
+    try {
+      const client = stage.client(place, { backoff: SLOW });
+      await inState(client, "waiting");
+      const since = performance.now();
+      server.token = { status: 200, body: { token: "token" } };
+      for (let i = 0; i < 3; i++) {
+        document.dispatchEvent(new Event("visibilitychange"));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(client.state).to.equal("waiting");
+      // but no longer, whatever the client would have waited itself
+      await client.ready();
+      expect(performance.now() - since).to.be.within(900, 10_000);
+      expect(server.tokenRequests).to.have.length(2);
+    } finally {
+      Reflect.deleteProperty(globalThis, "document");
+    }
+  });
+
   it("closes a connection on which its ping is not answered", async () => {
     const server = new Version3Server();
     const place = await stage.server(server.http);
@@ -265,6 +290,73 @@ describe("A client that connects", () => {
     const client = stage.client(place, { ping: 5, pingTimeout: 1000 });
     await pings.promise;
     expect(client.state).to.equal("open");
+  });
+
+  it("takes whatever comes for a sign of life", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    let pings = 0;
+    const enough = deferred();
+    const chatter = setInterval(() => {
+      for (const socket of server.connections) socket.send('{"channel":"room","message":1}');
+    }, 5);
+    server.intercept = ({ rpc }) => {
+      if (rpc === "_ping" && ++pings === 3) enough.resolve();
+      return rpc === "_ping";
+    };
+    const client = stage.client(place, { ping: 10, pingTimeout: 100 });
+    const states: State[] = [];
+    client.on("state", (state) => states.push(state));
+    await enough.promise;
+    expect(states).to.deep.equal(["open"]);
+    clearInterval(chatter);
+    expect((await inState(client, "waiting"))?.message).to.equal("The server does not answer");
+  });
+
+  it("finds an answer that came while the process was busy in time", async () => {
+    const place = await stage.application({
+      options: {
+        socketController: {
+          busy: (_auth, _data, callback) => {
+            callback(null, "done");
+            const end = performance.now() + 150;
+            while (performance.now() < end);
+          },
+        },
+      },
+    });
+    const client = stage.client(place);
+    await client.ready();
+    expect(await client.rpc("busy", null, { timeout: 100 })).to.equal("done");
+  });
+
+  it("takes times of any length", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    const long = 2 ** 31;
+    server.intercept = (frame, socket) => {
+      if (frame.rpc !== "auth") return false;
+      socket.send(
+        JSON.stringify({ ...frame, resp: "success", server: { protocol: 4, expiresIn: 2 * long } }),
+      );
+      return true;
+    };
+    for (const time of [long, Infinity]) {
+      const client = stage.client(place, {
+        ping: time,
+        pingTimeout: time,
+        connectTimeout: time,
+        webSocketTimeout: time,
+        callTimeout: time,
+        queue: { age: time },
+      });
+      expect(await client.rpc("echo", 1)).to.equal(1);
+      const asked = server.tokenRequests.length;
+      await new Promise((resolve) => setTimeout(resolve, 2 * QUICK.max));
+      expect(await client.rpc("echo", 1)).to.equal(1);
+      expect(server.tokenRequests).to.have.length(asked);
+      expect(server.frames.filter(({ rpc }) => rpc === "_ping")).to.deep.equal([]);
+    }
   });
 
   it("gets another identity on the live connection", async () => {

@@ -6,6 +6,7 @@ import { baseUrl, resolveOptions } from "../../lib/client/options.js";
 import { encodeQuery } from "../../lib/client/query.js";
 import { Queue } from "../../lib/client/queue.js";
 import { parseServerFrame } from "../../lib/client/server-frames.js";
+import { retryAfter } from "../../lib/client/token-request.js";
 import { TransportChoice } from "../../lib/client/transport-choice.js";
 import { onWake } from "../../lib/client/wake.js";
 import { remoteError } from "../../lib/shared/call-errors.js";
@@ -64,6 +65,24 @@ describe("The client's options", () => {
     expect(options).to.include({ ping: 25_000, tokenUrl: "http://x/socket/token" });
     expect(options.queue).to.deep.equal({ count: 5, bytes: 262_144, age: 25_000 });
     expect(resolveOptions({ host: "x", queue: false }).queue).to.equal(false);
+  });
+});
+
+describe("A Retry-After", () => {
+  it("has seconds or a date, and is a minute at most", () => {
+    const now = Date.parse("Sat, 28 Nov 2026 06:00:00 GMT");
+    const cases: [string | null, number][] = [
+      [null, 0],
+      ["5", 5000],
+      ["0.5", 500],
+      ["600", 60_000],
+      ["-5", 0],
+      ["Sat, 28 Nov 2026 06:00:20 GMT", 20_000],
+      ["Sat, 28 Nov 2026 07:00:00 GMT", 60_000],
+      ["Sat, 28 Nov 2026 05:00:00 GMT", 0],
+      ["soon", 0],
+    ];
+    for (const [value, wait] of cases) expect(retryAfter(value, now), `${value}`).to.equal(wait);
   });
 });
 

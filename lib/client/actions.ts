@@ -1,6 +1,7 @@
 import { type Answering, ask } from "../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
 import { lookUp } from "../shared/procedures.js";
+import { isObject } from "../shared/protocol.js";
 import { NOT_FOUND } from "../shared/refusals.js";
 import type { Logger } from "./options.js";
 
@@ -24,8 +25,9 @@ export class ActionTable {
     this.#logger = logger;
   }
 
-  /** Adds functions; one of a name that is there takes its place. */
+  /** Adds functions; one of a name that is there takes its place. Throws a `TypeError` for what is no function. */
   register(actions: Actions): void {
+    check(actions);
     this.#actions = { ...this.#actions, ...actions };
   }
 
@@ -64,5 +66,16 @@ export class ActionTable {
       // no JSON, or none this time
       return this.#encode(path, { status: "failure", error });
     }
+  }
+}
+
+/** Throws a `TypeError` for an action that is neither a function nor an object of functions. */
+function check(actions: unknown, path: string[] = [], seen = new Set<unknown>()): void {
+  if (!isObject(actions)) throw new TypeError(`The action ${path.join(".")} is no function`);
+  // an object may hold itself
+  if (seen.has(actions)) return;
+  seen.add(actions);
+  for (const [name, value] of Object.entries(actions)) {
+    if (typeof value !== "function") check(value, [...path, name], seen);
   }
 }

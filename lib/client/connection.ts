@@ -9,7 +9,7 @@ import {
   TimeoutError,
   UnauthorizedError,
 } from "./errors.js";
-import type { ResolvedOptions } from "./options.js";
+import { checkAuthentication, type ResolvedOptions } from "./options.js";
 import type { Requests } from "./requests.js";
 import { within } from "./time-limit.js";
 import { type Credentials, requestToken } from "./token-request.js";
@@ -165,6 +165,7 @@ export class Connection {
     if (typeof authentication !== "function") return requestToken(options, authentication, signal);
     const ask = async () => authentication();
     const data = await within(options.connectTimeout, "The option authentication", signal, ask);
+    checkAuthentication(data);
     const json = JSON.stringify(data) ?? "";
     if (json === this.#refused) throw new UnauthorizedError("Forbidden");
     try {

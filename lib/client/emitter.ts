@@ -62,6 +62,9 @@ export class Emitter<Events extends EventMap<Events>> {
   }
 
   #add(entry: Entry<Events>): this {
+    if (typeof entry.listener !== "function") {
+      throw new TypeError(`The listener of ${String(entry.event)} is no function`);
+    }
     this.#entries = [...this.#entries, entry];
     return this;
   }

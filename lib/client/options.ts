@@ -1,4 +1,5 @@
 import { DEFAULT_CALL_TIMEOUT } from "../shared/pending-calls.js";
+import { isObject } from "../shared/protocol.js";
 import type { BackoffOptions } from "./backoff.js";
 import type { QueueOptions } from "./queue.js";
 import type { SocketConstructor } from "./transport.js";
@@ -149,16 +150,15 @@ const SWITCHES = "ping queue WebSocket";
 
 /** Checks options and fills in the defaults. Throws a `TypeError` that names what is wrong. */
 export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
+  checkNames(given, OPTIONS);
   const options: Record<string, unknown> = { ...given };
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(OPTIONS, name)) throw new TypeError(`There is no option ${name}`);
-  }
   for (const [name, [normal, types = typeof normal]] of Object.entries(OPTIONS)) {
     const value = options[name] ?? normal;
-    if (value !== normal && !types.includes(typeof value) && !(value === false && SWITCHES.includes(name))) {
-      throw new TypeError(`The option ${name} must be: ${types}`);
-    }
-    options[name] = name === "backoff" || name === "queue" ? fill(normal, value as object) : value;
+    const isFit =
+      value === normal || types.includes(typeof value) || (value === false && SWITCHES.includes(name));
+    demand(isFit && !isNoAmount(value), name, types);
+    options[name] =
+      name === "backoff" || name === "queue" ? fill(name, normal as object, value as object) : value;
   }
   const { tokenPath, socketPrefix, debug, logger } = options as unknown as {
     tokenPath: string;
@@ -166,19 +166,67 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
     debug: boolean;
     logger: Logger;
   };
+  demand(/^(GET|POST)$/.test(`${options.tokenMethod}`), "tokenMethod", "GET or POST");
+  const port = `${options.port}`;
+  demand(!port || (/^\d+$/.test(port) && +port > 0 && +port < 65_536), "port", "1 to 65535");
+  checkAuthentication(options.authentication);
+  checkHeaders(options.headers);
   const base = baseUrl(given);
-  options.tokenUrl = base + tokenPath;
-  options.socketUrl = base + socketPrefix;
+  options.tokenUrl = below(base, tokenPath);
+  options.socketUrl = below(base, socketPrefix);
   if (!debug) options.logger = { error: logger.error.bind(logger), debug() {} };
   return options as unknown as ResolvedOptions;
 }
 
 /** Bounds of which only some are given; false stays. */
-function fill(normal: unknown, given: object | false): unknown {
+function fill(name: string, normal: object, given: object | false): unknown {
   if (!given) return given;
+  checkNames(given, normal);
   const filled: Record<string, unknown> = { ...given };
-  for (const [key, value] of Object.entries(normal as object)) filled[key] ??= value;
+  for (const [key, value] of Object.entries(normal)) {
+    filled[key] ??= value;
+    demand(typeof filled[key] === "number" && !isNoAmount(filled[key]), `${name}.${key}`, "number");
+  }
   return filled;
+}
+
+/** Throws a `TypeError` that names an option, and says what it must be, unless it is that. */
+export function demand(isFit: boolean, name: string, what: string): void {
+  if (!isFit) throw new TypeError(`The option ${name} must be: ${what}`);
+}
+
+/** Throws a `TypeError` for what is no object of options, or has one that is not known. */
+export function checkNames(given: unknown, known: object): void {
+  if (!isObject(given)) throw new TypeError(`Options must be an object: ${given}`);
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(known, name)) throw new TypeError(`There is no option ${name}`);
+  }
+}
+
+/** Says whether a value is a number that can be neither a time nor a count, as `Infinity` can. */
+export function isNoAmount(value: unknown): boolean {
+  return typeof value === "number" && !(value >= 0);
+}
+
+/** Throws a `TypeError` for authentication data that JSON would lose, such as a form or a promise. */
+export function checkAuthentication(data: unknown): void {
+  const isPlain = (data ?? undefined) === undefined || typeof data === "function" || isRecord(data);
+  demand(isPlain, "authentication", "plain object");
+  // throws where there is no JSON of it
+  JSON.stringify(data);
+}
+
+/** Throws a `TypeError` for headers that cannot be sent. */
+export function checkHeaders(headers: unknown): void {
+  if (typeof headers !== "object") return;
+  demand(isRecord(headers), "headers", "plain object");
+  // throws for a wrong one, and names it
+  new Headers(headers as Record<string, string>);
+}
+
+/** Says whether a value is an object whose fields are all that it has. */
+function isRecord(value: unknown): boolean {
+  return Object.prototype.toString.call(value) === "[object Object]";
 }
 
 /** Where the server is, without a slash at the end. */
@@ -189,8 +237,13 @@ export function baseUrl(
   const place = host || page?.host;
   if (!place) throw new TypeError("The option host is required");
   const [rest, scheme = page?.protocol] = place.split("://").reverse();
-  const isSecure = secure ?? /s:?$/.test(`${scheme}`);
+  const isSecure = secure ?? /^(http|ws)s:?$/.test(`${scheme}`);
   const url = new URL(`http${isSecure ? "s" : ""}://${rest}`);
   if (port) url.port = `${port}`;
   return url.origin + url.pathname.replace(/\/+$/, "");
+}
+
+/** A path below where the server is, also where the slash at its beginning is missing. */
+function below(base: string, path: string): string {
+  return base + (path.startsWith("/") ? path : `/${path}`);
 }

@@ -17,8 +17,8 @@ import { Channels } from "./channels.js";
 import { Connection, type State } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
-import { type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
-import { type RequestOptions, Requests } from "./requests.js";
+import { demand, isNoAmount, type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
+import { checkRequestOptions, type RequestOptions, Requests } from "./requests.js";
 import { parseServerFrame } from "./server-frames.js";
 import { Stream } from "./stream.js";
 import type { Link } from "./transport.js";
@@ -62,6 +62,9 @@ type Channel<Channels> = IfUnknown<Channels, string, ChannelName<Channels>>;
 type Published<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelInput<Channels, Name>>;
 type Received<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelMessage<Channels, Name>>;
 
+/** What the listeners to `state` get. */
+type Change = TokenSocketEvents["state"];
+
 /** Without a callback a method returns a promise. */
 type CallbackOrOptions<Value> = Callback<Value> | RequestOptions | null | undefined;
 
@@ -82,6 +85,8 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
   readonly #channels: Channels;
   readonly #connection: Connection;
   #hasBeenReady = false;
+  /** Changes of the state that the listeners have not all heard of. */
+  readonly #changes: Change[] = [];
 
   /** Throws a `TypeError` for options that are wrong. `actions` are functions that the server may call. */
   constructor(options?: TokenSocketOptions | null, actions?: Actions | null) {
@@ -264,6 +269,7 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
     channel: string,
     { limit = 1000 }: { limit?: number } = {},
   ): AsyncIterableIterator<never, undefined> {
+    demand(typeof limit === "number" && !isNoAmount(limit), "limit", "number");
     return this.#channels.stream(channel, limit) as AsyncIterableIterator<never, undefined>;
   }
 
@@ -291,7 +297,8 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
   ): Promise<Value> | undefined {
     const hasCallback = typeof second === "function";
     const options = hasCallback ? third : second;
-    return this.#answer(run(options ?? {}), hasCallback ? second : undefined);
+    const checked = async () => run(checkRequestOptions(options ?? {}));
+    return this.#answer(checked(), hasCallback ? second : undefined);
   }
 
   #answer<Value>(
@@ -347,12 +354,20 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
     this.#logger.debug("Unexpected frame", data);
   }
 
-  #onState(state: State, previous: State, reason: Error | undefined): void {
-    if (state === "closed") this.#channels.close(reason instanceof DisconnectedError ? undefined : reason);
-    this.emit("state", state, previous, reason);
-    if (state !== "open") return;
-    this.emit(this.#hasBeenReady ? "reconnect" : "ready");
-    this.#hasBeenReady = true;
+  /** Tells the listeners; a change that one of them makes comes after all have heard of this one. */
+  #onState(...change: Change): void {
+    if (this.#changes.push(change) > 1) return;
+    for (let next: Change | undefined = change; next; next = this.#changes[0]) {
+      const [state, , reason] = next;
+      if (state === "closed") this.#channels.close(reason instanceof DisconnectedError ? undefined : reason);
+      this.emit("state", ...next);
+      // a listener may have ended it
+      if (state === "open" && this.state === "open") {
+        this.emit(this.#hasBeenReady ? "reconnect" : "ready");
+        this.#hasBeenReady = true;
+      }
+      this.#changes.shift();
+    }
   }
 }
 

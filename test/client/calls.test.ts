@@ -38,6 +38,42 @@ describe("A client's calls", () => {
     never: () => new Promise(() => {}),
   };
 
+  it("fail at once, and leave nothing behind, where an option is wrong", async () => {
+    const place = await stage.application({ options: { socketController: controller } });
+    const client = stage.client(place);
+    await client.subscribe("room");
+    const wrong: [object, string][] = [
+      [{ signal: new AbortController() }, "signal"],
+      [{ signal: 5 }, "signal"],
+      [{ timeout: "1000" }, "timeout"],
+      [{ timeout: Number.NaN }, "timeout"],
+      [{ timeout: -1 }, "timeout"],
+      [{ queue: 1 }, "queue"],
+      [{ window: "1" }, "window"],
+      [{ timeOut: 1 }, "timeOut"],
+      ["fast" as unknown as object, "object"],
+    ];
+    for (const [options, name] of wrong) {
+      const calls = [
+        client.rpc("echo", 1, options as never),
+        client.subscribe("other", options),
+        client.unsubscribe("room", options),
+        client.publish("room", 1, options),
+        client.broadcast(1, options),
+      ];
+      for (const call of calls) {
+        const error = await failure(call);
+        expect(error, name).to.be.instanceOf(TypeError);
+        expect(error.message).to.include(name);
+      }
+    }
+    expect(await client.rpc("echo", 2, { timeout: null, signal: null } as never)).to.equal(2);
+    expect(client.channels()).to.deep.equal(["room"]);
+    expect(() => client.channel("room", { limit: Number.NaN })).to.throw(TypeError, "limit");
+    await client.end();
+    expect(client.state).to.equal("closed");
+  });
+
   it("are answered, any JSON both ways, by promise and by callback", async () => {
     const place = await stage.application({ options: { socketController: controller } });
     const client = stage.client(place);
@@ -323,6 +359,27 @@ describe("A client's actions", () => {
       "The action crashes failed",
       "The action cycle failed",
     ]);
+  });
+
+  it("are functions, which is said at once", async () => {
+    const place = await stage.application();
+    const wrong: [unknown, string][] = [
+      ["x", "no function"],
+      [{ greet: "hello" }, "greet"],
+      [{ ui: { ask: undefined } }, "ui.ask"],
+      [{ list: [() => {}] }, "list"],
+    ];
+    const client = stage.client(place);
+    for (const [actions, name] of wrong) {
+      expect(() => stage.client(place, {}, actions as never), name).to.throw(TypeError, name);
+      expect(() => client.register(actions as never), name).to.throw(TypeError, name);
+    }
+    const own: Record<string, unknown> = { version: () => 7 };
+    own.own = own;
+    client.register(own as never);
+    await client.ready();
+    expect(place.tokenServer.sockets()).to.have.length(1);
+    expect(await place.tokenServer.rpc(place.application.socket(), "own.own.version")).to.equal(7);
   });
 
   it("answer also while the client is being let in", async () => {

@@ -38,6 +38,27 @@ describe("A client that connects", () => {
     await new Promise<void>((resolve) => again.ready(() => resolve()));
   });
 
+  it("that one of its listeners ends says so to all of them, in order, and last", async () => {
+    const place = await stage.application();
+    const client = stage.client(place);
+    const heard: string[] = [];
+    client.on("state", (state) => {
+      if (state === "open") void client.end();
+    });
+    client.on("state", (state) => heard.push(state));
+    client.on("ready", () => heard.push("ready"));
+    await inState(client, "closed");
+    await client.end();
+    expect(heard).to.deep.equal(["open", "closed"]);
+  });
+
+  it("fails with what its authentication gives where that cannot be sent", async () => {
+    const place = await stage.application();
+    const client = stage.client(place, { backoff: SLOW, authentication: () => new FormData() });
+    const reason = await inState(client, "waiting");
+    expect(reason).to.be.instanceOf(TypeError).with.property("message").that.includes("authentication");
+  });
+
   it("needs a host outside of a page", () => {
     expect(() => new TokenSocket()).to.throw(TypeError, "host");
   });

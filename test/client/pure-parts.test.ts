@@ -35,6 +35,7 @@ describe("The client's options", () => {
       [{ host: "other.example:81", port: 82 }, "https://other.example:82"],
       [{ host: "http://other.example", port: "8080" }, "http://other.example:8080"],
       [{ host: "wss://other.example/below/" }, "https://other.example/below"],
+      [{ host: "ws://other.example" }, "http://other.example"],
       [{ host: "[::1]:3000" }, "https://[::1]:3000"],
       [{ port: 3000 }, "https://page.example:3000"],
     ];
@@ -51,13 +52,40 @@ describe("The client's options", () => {
       { queue: true },
       { fetch: {} },
       { ping: "1" },
+      { port: -1 },
+      { port: 0 },
+      { port: 65_536 },
+      { port: "http" },
+      { port: 1.5 },
+      { callTimeout: Number.NaN },
+      { connectTimeout: -1 },
+      { backoff: { min: "1" } },
+      { backoff: { mim: 1 } },
+      { queue: { age: -1 } },
+      { tokenMethod: "post" },
+      { authentication: new FormData() },
+      { authentication: new Map([["a", 1]]) },
+      { authentication: Promise.resolve({}) },
+      { authentication: new URLSearchParams("a=1") },
+      { authentication: ["a"] },
+      { headers: new Map([["a", "b"]]) },
+      { headers: new Headers({ a: "b" }) },
     ];
     for (const options of wrong) {
       expect(() => resolveOptions({ host: "x", ...options } as object), JSON.stringify(options)).to.throw(
         TypeError,
-        Object.keys(options)[0] ?? "",
+        "mim" in Object(Object.values(options)[0]) ? "mim" : (Object.keys(options)[0] ?? ""),
       );
     }
+    expect(() => resolveOptions({ host: "x", headers: { "a b": "c" } })).to.throw(TypeError, "a b");
+    for (const options of ["http://x", ["http://x"], 5]) {
+      expect(() => resolveOptions(options as object)).to.throw(TypeError, "must be an object");
+    }
+  });
+
+  it("have paths below the host, with or without a slash at their beginning", () => {
+    const options = resolveOptions({ host: "x", tokenPath: "a/token", socketPrefix: "@y" });
+    expect(options).to.include({ tokenUrl: "http://x/a/token", socketUrl: "http://x/@y" });
   });
 
   it("take null and undefined for absent, and keep the bounds that are not given", () => {
@@ -168,6 +196,14 @@ describe("The client's emitter", () => {
     emitter.on("a", listener).removeAllListeners();
     emitter.fire(6);
     expect(heard).to.deep.equal(["on 1", "once 1", "on 2", "on 4"]);
+  });
+
+  it("takes functions alone", () => {
+    const emitter = new Sample(() => {});
+    for (const listener of [undefined, null, {}, "f"]) {
+      expect(() => emitter.on("a", listener as never)).to.throw(TypeError, "listener of a");
+    }
+    emitter.fire(1);
   });
 
   it("reports what a listener throws or rejects with, and calls the others", async () => {

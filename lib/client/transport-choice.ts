@@ -4,23 +4,44 @@ export type TransportName = "websocket" | "sockjs";
 /** How often in a row the transport that has worked may fail before another one gets a chance, too. */
 const PATIENCE = 3;
 
-/** Which transport to try: one after the other until one has worked, then that one. */
+/** The most connections that a fallback carries before the best transport is tried again. */
+const LONGEST_REST = 16;
+
+/**
+ * Which transport to try: one after the other until one has worked, then that one. Where it is not the best, the best is
+ * tried again on later connections, ever more seldom, since it may have failed just once.
+ */
 export class TransportChoice {
+  readonly #best: TransportName | undefined;
   #order: readonly TransportName[];
   #hasWorked = false;
   #failures = 0;
+  /** Connections by a fallback until the best transport is tried again, and the next such number. */
+  #rest = 0;
+  #nextRest = 1;
+  /** Whether the best one has failed since a transport has worked. */
+  #hasBestFailed = false;
 
   constructor(available: readonly TransportName[]) {
+    this.#best = available[0];
     this.#order = available;
   }
 
   /** What to try in an attempt, the first one first. */
   candidates(): readonly TransportName[] {
-    const isSettled = this.#hasWorked && this.#failures < PATIENCE;
-    return isSettled ? this.#order.slice(0, 1) : this.#order;
+    if (!this.#hasWorked || this.#failures >= PATIENCE) return this.#order;
+    const last = this.#order.slice(0, 1);
+    const isDue = this.#rest === 0 && !this.#hasBestFailed;
+    return this.#best && isDue && !last.includes(this.#best) ? [this.#best, ...last] : last;
   }
 
   worked(name: TransportName): void {
+    if (name === this.#best) this.#nextRest = 1;
+    else if (this.#hasBestFailed) {
+      this.#rest = this.#nextRest;
+      this.#nextRest = Math.min(2 * this.#nextRest, LONGEST_REST);
+    } else if (this.#rest > 0) this.#rest--;
+    this.#hasBestFailed = false;
     this.#order = [name, ...this.#order.filter((other) => other !== name)];
     this.#hasWorked = true;
     this.#failures = 0;
@@ -28,6 +49,7 @@ export class TransportChoice {
 
   /** Notes that a transport has not opened. */
   failed(name: TransportName): void {
+    if (name === this.#best) this.#hasBestFailed = true;
     if (name === this.#order[0]) this.#failures++;
   }
 

@@ -245,6 +245,35 @@ describe("The client's choice of a transport", () => {
     expect(choice.candidates()).to.deep.equal(["websocket"]);
   });
 
+  it("tries the best one again on later connections, ever more seldom, until it works", () => {
+    const choice = new TransportChoice(["websocket", "sockjs"]);
+    const tried: number[] = [];
+    for (let connection = 1; connection <= 40; connection++) {
+      const candidates = choice.candidates();
+      if (candidates[0] === "websocket") {
+        tried.push(connection);
+        choice.failed("websocket");
+      }
+      // an attempt that fails otherwise changes nothing
+      if (connection === 3) expect(choice.candidates()).to.deep.equal(["sockjs"]);
+      choice.worked("sockjs");
+    }
+    expect(tried).to.deep.equal([1, 3, 6, 11, 20, 37]);
+    while (choice.candidates()[0] !== "websocket") choice.worked("sockjs");
+    choice.worked("websocket");
+    expect(choice.candidates()).to.deep.equal(["websocket"]);
+  });
+
+  it("goes on with the fallback where the best one is stuck when it is tried again", () => {
+    const choice = new TransportChoice(["websocket", "sockjs"]);
+    choice.failed("websocket");
+    choice.worked("sockjs");
+    choice.worked("sockjs");
+    expect(choice.candidates()).to.deep.equal(["websocket", "sockjs"]);
+    choice.stuck("websocket");
+    expect(choice.candidates()).to.deep.equal(["sockjs"]);
+  });
+
   it("puts one last that opens but lets nothing pass", () => {
     const choice = new TransportChoice(["websocket", "sockjs"]);
     choice.stuck("websocket");

@@ -82,6 +82,26 @@ describe("A client's transport", () => {
     expect(urls).to.deep.equal([plain, fallback, fallback]);
   });
 
+  it("is WebSocket again on a later connection where just one upgrade was refused", async () => {
+    const place = await stage.application();
+    let isRefused = false;
+    const urls: string[] = [];
+    const WebSocketOnce = new Proxy(WebSocket as SocketConstructor, {
+      construct(target, args: ConstructorParameters<SocketConstructor>) {
+        const url = isRefused ? args[0] : `${args[0]}/nowhere`;
+        isRefused = true;
+        return new target(url);
+      },
+    });
+    const client = stage.client(place, { WebSocket: WebSocketOnce, SockJS: noting(SockJS, urls) });
+    await client.ready();
+    for (let i = 0; i < 3; i++) {
+      place.application.socket().close(4999, "Come back");
+      await happened(client, "reconnect");
+    }
+    expect(urls).to.have.length(2);
+  });
+
   it("is SockJS where WebSocket does not open in time", async () => {
     const place = await stage.application({ options: { socketController: controller } });
     // a proxy that takes the upgrade and does nothing

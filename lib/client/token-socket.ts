@@ -151,11 +151,9 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
    * The server's functions as functions: `socket.call.user.read({ id })` is `socket.rpc("user.read", { id })`. One
    * that is named `then` has to be called by `rpc`. In TypeScript it takes the type of the server.
    */
-  get call(): IfUnknown<Server, unknown, ServerCalls<Server, RequestOptions>> {
-    return callable((path, [data, options]) =>
-      this.rpc(path as AnyName<Server>, data, options as RequestOptions),
-    ) as never;
-  }
+  readonly call = callable((path, [data, options]) =>
+    this.rpc(path as AnyName<Server>, data, options as RequestOptions),
+  ) as IfUnknown<Server, unknown, ServerCalls<Server, RequestOptions>>;
 
   /**
    * Calls a function of the server. Without `data` it gets an empty object. Where the function streams, the answer

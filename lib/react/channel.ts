@@ -95,6 +95,8 @@ class ChannelStore extends Store<ChannelStatus> {
 
   readonly #onJoined = (channel: string): void => {
     if (channel !== this.#name) return;
+    // it was left elsewhere, and joined again
+    if (!this.#messages) void this.#read();
     this.#show();
   };
 
@@ -116,7 +118,13 @@ class ChannelStore extends Store<ChannelStatus> {
     // it was let go of
     if (this.#messages !== messages) return;
     this.#messages = undefined;
+    // it may have been joined again before this loop has heard that it was left
+    if (!failure && this.#isJoined) return this.#read();
     this.#show(failure as Error | undefined);
+  }
+
+  get #isJoined(): boolean {
+    return this.#socket.state === "open" && this.#socket.channels().includes(this.#name);
   }
 
   #deliver(message: unknown): void {
@@ -130,8 +138,7 @@ class ChannelStore extends Store<ChannelStatus> {
   }
 
   #show(error?: Error): void {
-    const { state } = this.#socket;
-    const isJoined = state === "open" && this.#socket.channels().includes(this.#name);
+    const isJoined = this.#isJoined;
     const last = this.get();
     if (last.isJoined !== isJoined || last.error !== error) this.set({ isJoined, error });
   }

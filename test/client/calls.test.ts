@@ -38,6 +38,17 @@ describe("A client's calls", () => {
     never: () => new Promise(() => {}),
   };
 
+  it("by name are the same functions each time", async () => {
+    const place = await stage.application({ options: { socketController: controller } });
+    const client = stage.client(place);
+    const call = () => client.call as { deep: { add(data: unknown): Promise<number> } };
+    expect(call()).to.equal(call());
+    expect(call().deep).to.equal(call().deep);
+    const { add } = call().deep;
+    expect(add).to.equal(call().deep.add);
+    expect(await add({ a: 1, b: 2 })).to.equal(3);
+  });
+
   it("fail at once, and leave nothing behind, where an option is wrong", async () => {
     const place = await stage.application({ options: { socketController: controller } });
     const client = stage.client(place);

@@ -226,6 +226,25 @@ for (const version of REACT_VERSIONS) {
         expect(channelEvents).to.deep.equal(["+room", "-room", "+room"]);
       });
 
+      it("hears again what was left elsewhere and joined again", async () => {
+        await open();
+        await page.render(room("a"));
+        await page.shows("a", JOINED);
+        await page.run((lab) => lab.socket.unsubscribe("room"));
+        await page.shows("a", NOT_JOINED);
+        await page.run((lab) => lab.socket.subscribe("room"));
+        await page.shows("a", JOINED);
+        await publish("room", 1);
+        expect(await page.heard(1)).to.deep.equal(["a:1"]);
+        // in one go, too
+        await page.run((lab) => Promise.all([lab.socket.unsubscribe("room"), lab.socket.subscribe("room")]));
+        await page.shows("a", JOINED);
+        await publish("room", 2);
+        expect(await page.heard(1)).to.deep.equal(["a:2"]);
+        await page.render();
+        await page.run((lab) => lab.socket.unsubscribe("room"));
+      });
+
       it("does nothing without a name", async () => {
         await open();
         await page.render(room("a", { name: null }), room("b", { name: "" }));

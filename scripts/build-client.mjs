@@ -15,6 +15,7 @@ const LIMIT = 9728;
 /** Properties that only the client's own parts use among themselves, so that they may have shorter names. */
 const OWN_NAMES = [
   "acknowledge",
+  "awaits",
   "begin",
   "candidates",
   "connect",
@@ -35,6 +36,7 @@ const OWN_NAMES = [
   "names",
   "nothingAnswers",
   "onClose",
+  "onGivenUp",
   "onJoined",
   "onLeft",
   "onMessage",
@@ -45,7 +47,7 @@ const OWN_NAMES = [
   "options",
   "parent",
   "position",
-  "read",
+  "refresh",
   "rejectAll",
   "reopen",
   "request",
@@ -59,7 +61,7 @@ const OWN_NAMES = [
   "stop",
   "streams",
   "stuck",
-  "timer",
+  "tell",
   "tokenUrl",
   "urgent",
   "worked",

@@ -9,7 +9,7 @@ import {
   TimeoutError,
   UnauthorizedError,
 } from "./errors.js";
-import { checkAuthentication, type ResolvedOptions } from "./options.js";
+import { checkAuthentication, demand, type ResolvedOptions } from "./options.js";
 import type { Requests } from "./requests.js";
 import { within } from "./time-limit.js";
 import { type Credentials, requestToken } from "./token-request.js";
@@ -161,20 +161,27 @@ export class Connection {
 
   async #token(signal: AbortSignal): Promise<Credentials> {
     const options = this.#options;
-    const { authentication } = options;
-    if (typeof authentication !== "function") return requestToken(options, authentication, signal);
-    const ask = async () => authentication();
-    const data = await within(options.connectTimeout, "The option authentication", signal, ask);
+    const { authentication, token: give, connectTimeout } = options;
+    if (give) {
+      const token = await within(connectTimeout, "The option token", signal, async () => give());
+      demand(typeof token === "string", "token", "function that gives a string");
+      return { token, nonce: undefined };
+    }
+    const isAsked = typeof authentication === "function";
+    const data = isAsked
+      ? await within(connectTimeout, "The option authentication", signal, async () => authentication())
+      : authentication;
     checkAuthentication(data);
     const json = JSON.stringify(data) ?? "";
-    if (json === this.#refused) throw new UnauthorizedError("Forbidden");
+    if (isAsked && json === this.#refused) throw new UnauthorizedError("Forbidden");
     try {
       return await requestToken(options, data, signal);
     } catch (error) {
-      if (!(error instanceof UnauthorizedError)) throw error;
+      if (!isRefusal(error)) throw error;
+      if (!isAsked) throw new UnauthorizedError(error.message);
       // the function may have something better the next time
       this.#refused = json;
-      throw new ConnectionError(error.message, 403, error);
+      throw error;
     }
   }
 
@@ -329,8 +336,9 @@ export class Connection {
 }
 
 /** Says whether the server refuses the user. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof UnauthorizedError || (error instanceof ConnectionError && error.status === 403);
+function isRefusal(error: unknown): error is Error {
+  const isForbidden = error instanceof ConnectionError && (error.status === 401 || error.status === 403);
+  return isForbidden || error instanceof UnauthorizedError;
 }
 
 /** Why a connection was closed; a reason that says not to come back is an `UnauthorizedError`. */

@@ -31,7 +31,7 @@ export {
   TimeoutError,
   UnauthorizedError,
 } from "./errors.js";
-export type { AuthenticationData, Fetch, Logger, TokenSocketOptions } from "./options.js";
+export type { AuthenticationData, Fetch, HeadersData, Logger, TokenSocketOptions } from "./options.js";
 export type { QueueOptions } from "./queue.js";
 export type { RequestOptions } from "./requests.js";
 export { type Callback, TokenSocket, type TokenSocketEvents } from "./token-socket.js";

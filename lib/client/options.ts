@@ -7,6 +7,9 @@ import type { SocketConstructor } from "./transport.js";
 /** Data that goes with the token request; it may be nested. */
 export type AuthenticationData = object | null | undefined;
 
+/** Headers, by name. */
+export type HeadersData = Record<string, string>;
+
 /** What the client needs of `fetch`. */
 export type Fetch = (
   url: string,
@@ -15,12 +18,16 @@ export type Fetch = (
     headers: Record<string, string>;
     credentials: "omit" | "same-origin" | "include";
     cache: "no-store";
+    mode: "same-origin" | "cors";
+    redirect: "follow" | "error";
     signal: AbortSignal;
     body?: string;
   },
 ) => Promise<{
   readonly status: number;
   readonly headers: { get(name: string): string | null };
+  /** A stream of the web's, where there is one; else `json` is called. */
+  readonly body?: unknown;
   json(): Promise<unknown>;
 }>;
 
@@ -56,8 +63,20 @@ export interface TokenSocketOptions {
    * is presented, with the `auth` frame. For servers with `tokenBinding: "nonce"`. Default false.
    */
   nonce?: boolean | null | undefined;
-  /** Headers of the token request and, in Node.js, of the WebSocket. Default none. */
-  headers?: Record<string, string> | null | undefined;
+  /**
+   * Gives the token itself, which is asked for before each attempt, instead of the token route. For a client that has one, such
+   * as a service with a token that the server's `verifyToken` takes. Default: the token route is asked.
+   */
+  token?: (() => string | Promise<string>) | null | undefined;
+  /**
+   * Headers of the token request and, in Node.js, of the WebSocket: an object, or a function, also an async one, that gives it
+   * for each of them. Default none.
+   */
+  headers?:
+    | HeadersData
+    | (() => HeadersData | undefined | Promise<HeadersData | undefined>)
+    | null
+    | undefined;
   /** Whether the token request carries cookies, as for `fetch`. Default `"same-origin"`. */
   credentials?: "omit" | "same-origin" | "include" | null | undefined;
   /**
@@ -99,7 +118,8 @@ export interface ResolvedOptions {
   readonly reconnect: boolean;
   readonly authentication: TokenSocketOptions["authentication"];
   readonly nonce: boolean;
-  readonly headers: Record<string, string> | undefined;
+  readonly token: TokenSocketOptions["token"];
+  readonly headers: TokenSocketOptions["headers"];
   readonly credentials: "omit" | "same-origin" | "include";
   readonly ping: number | false;
   readonly pingTimeout: number;
@@ -127,7 +147,8 @@ export const OPTIONS: Readonly<Record<keyof TokenSocketOptions, readonly [value?
     reconnect: [true],
     authentication: [undefined, "object function"],
     nonce: [false],
-    headers: [undefined, "object"],
+    token: [undefined, "function"],
+    headers: [undefined, "object function"],
     credentials: ["same-origin"],
     ping: [25_000, "number"],
     pingTimeout: [10_000],
@@ -150,15 +171,9 @@ const SWITCHES = "ping queue WebSocket";
 
 /** Checks options and fills in the defaults. Throws a `TypeError` that names what is wrong. */
 export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
-  checkNames(given, OPTIONS);
-  const options: Record<string, unknown> = { ...given };
-  for (const [name, [normal, types = typeof normal]] of Object.entries(OPTIONS)) {
-    const value = options[name] ?? normal;
-    const isFit =
-      value === normal || types.includes(typeof value) || (value === false && SWITCHES.includes(name));
-    demand(isFit && !isNoAmount(value), name, types);
-    options[name] =
-      name === "backoff" || name === "queue" ? fill(name, normal as object, value as object) : value;
+  const options = fill(given, OPTIONS);
+  for (const name of ["backoff", "queue"] as const) {
+    if (options[name]) options[name] = fill(options[name], OPTIONS[name][0] as object);
   }
   const { tokenPath, socketPrefix, debug, logger } = options as unknown as {
     tokenPath: string;
@@ -170,7 +185,7 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
   const port = `${options.port}`;
   demand(!port || (/^\d+$/.test(port) && +port > 0 && +port < 65_536), "port", "1 to 65535");
   checkAuthentication(options.authentication);
-  checkHeaders(options.headers);
+  if (typeof options.headers !== "function") checkHeaders(options.headers);
   const base = baseUrl(given);
   options.tokenUrl = below(base, tokenPath);
   options.socketUrl = below(base, socketPrefix);
@@ -178,14 +193,24 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
   return options as unknown as ResolvedOptions;
 }
 
-/** Bounds of which only some are given; false stays. */
-function fill(name: string, normal: object, given: object | false): unknown {
-  if (!given) return given;
-  checkNames(given, normal);
-  const filled: Record<string, unknown> = { ...given };
-  for (const [key, value] of Object.entries(normal)) {
-    filled[key] ??= value;
-    demand(typeof filled[key] === "number" && !isNoAmount(filled[key]), `${name}.${key}`, "number");
+/**
+ * Checks options against those that are known, each with its default or as in `OPTIONS`, and fills in the defaults. Throws a
+ * `TypeError` that names what is wrong.
+ */
+export function fill(given: unknown, known: object): Record<string, unknown> {
+  if (!isObject(given)) throw new TypeError(`Options must be an object: ${given}`);
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(known, name)) throw new TypeError(`There is no option ${name}`);
+  }
+  const filled: Record<string, unknown> = {};
+  for (const [name, entry] of Object.entries(known)) {
+    const [normal, types = typeof normal] = [entry].flat() as [unknown, string?];
+    const value = given[name] ?? normal;
+    const isFit =
+      value === normal || types.includes(typeof value) || (value === false && SWITCHES.includes(name));
+    // a server says itself what a window may be
+    demand(isFit && (name === "window" || !isNoAmount(value)), name, types);
+    filled[name] = value;
   }
   return filled;
 }
@@ -193,14 +218,6 @@ function fill(name: string, normal: object, given: object | false): unknown {
 /** Throws a `TypeError` that names an option, and says what it must be, unless it is that. */
 export function demand(isFit: boolean, name: string, what: string): void {
   if (!isFit) throw new TypeError(`The option ${name} must be: ${what}`);
-}
-
-/** Throws a `TypeError` for what is no object of options, or has one that is not known. */
-export function checkNames(given: unknown, known: object): void {
-  if (!isObject(given)) throw new TypeError(`Options must be an object: ${given}`);
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(known, name)) throw new TypeError(`There is no option ${name}`);
-  }
 }
 
 /** Says whether a value is a number that can be neither a time nor a count, as `Infinity` can. */
@@ -218,10 +235,17 @@ export function checkAuthentication(data: unknown): void {
 
 /** Throws a `TypeError` for headers that cannot be sent. */
 export function checkHeaders(headers: unknown): void {
-  if (typeof headers !== "object") return;
+  if (headers === undefined) return;
   demand(isRecord(headers), "headers", "plain object");
   // throws for a wrong one, and names it
   new Headers(headers as Record<string, string>);
+}
+
+/** The headers that are given, or that the function given gives. */
+export async function headersOf({ headers }: ResolvedOptions): Promise<HeadersData | undefined> {
+  const given = (typeof headers === "function" ? await headers() : headers) ?? undefined;
+  checkHeaders(given);
+  return given;
 }
 
 /** Says whether a value is an object whose fields are all that it has. */

@@ -2,7 +2,7 @@ import { PendingCalls } from "../shared/pending-calls.js";
 import { PROTOCOL } from "../shared/protocol.js";
 import { DisconnectedError, QueueError } from "./errors.js";
 import { IncomingStreams, type StreamLimits } from "./incoming-streams.js";
-import { checkNames, demand, isNoAmount, type ResolvedOptions } from "./options.js";
+import { demand, fill, type ResolvedOptions } from "./options.js";
 import { Queue } from "./queue.js";
 import type { Link } from "./transport.js";
 
@@ -18,19 +18,21 @@ export interface RequestOptions {
   window?: number | undefined;
 }
 
-const OPTIONS: Required<RequestOptions> = { timeout: 0, signal: {} as AbortSignal, queue: true, window: 0 };
+/** Each option of a call and its type; the defaults are those of the client. */
+const OPTIONS: Readonly<Record<keyof RequestOptions, readonly [normal: undefined, type: string]>> = {
+  timeout: [undefined, "number"],
+  signal: [undefined, "object"],
+  queue: [undefined, "boolean"],
+  window: [undefined, "number"],
+};
 
-/** Checks the options of a call; those that are null are left out. Throws a `TypeError` that names what is wrong. */
+/** Checks the options of a call. Throws a `TypeError` that names what is wrong. */
 export function checkRequestOptions(given: RequestOptions): RequestOptions {
-  checkNames(given, OPTIONS);
-  const options = Object.entries(given).filter(([, value]) => value !== undefined && value !== null);
-  for (const [name, value] of options) {
-    const type = typeof OPTIONS[name as keyof RequestOptions];
-    demand(typeof value === type && !(name === "timeout" && isNoAmount(value)), name, type);
-    // of whatever make
-    if (name === "signal") demand("aborted" in value && "addEventListener" in value, name, "AbortSignal");
-  }
-  return Object.fromEntries(options);
+  const options = fill(given, OPTIONS) as RequestOptions;
+  const { signal } = options;
+  // of whatever make
+  demand(!signal || ("aborted" in signal && "addEventListener" in signal), "signal", "AbortSignal");
+  return options;
 }
 
 /** A request but for its id. */

@@ -1,11 +1,24 @@
 import type { JsonObject } from "../shared/protocol.js";
-import { ConnectionError, UnauthorizedError } from "./errors.js";
-import type { AuthenticationData, ResolvedOptions } from "./options.js";
+import { ConnectionError } from "./errors.js";
+import { type AuthenticationData, type Fetch, headersOf, type ResolvedOptions } from "./options.js";
 import { encodeQuery } from "./query.js";
 import { within } from "./time-limit.js";
 
 /** The longest that a server can make a client wait, in milliseconds. */
 const LONGEST_WAIT = 60_000;
+
+/** Characters of a token route's answer. */
+const LONGEST_ANSWER = 65_536;
+
+const { location } = globalThis as { location?: { readonly origin: string } };
+
+/** What is read of an answer's body. */
+interface Body {
+  getReader?(): {
+    read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array }>;
+    cancel(): Promise<unknown>;
+  };
+}
 
 /** What an `auth` frame presents. */
 export interface Credentials {
@@ -14,34 +27,60 @@ export interface Credentials {
   readonly nonce: string | undefined;
 }
 
-/** Asks the token route. Rejects with an `UnauthorizedError` where the user is refused. */
+/** Asks the token route. */
 export function requestToken(
-  { tokenUrl, tokenMethod, headers, credentials, connectTimeout, fetch, nonce: isBound }: ResolvedOptions,
+  options: ResolvedOptions,
   given: AuthenticationData,
   signal: AbortSignal,
 ): Promise<Credentials> {
-  const nonce = isBound ? crypto.getRandomValues(new Uint8Array(16)).join("-") : undefined;
+  const { tokenUrl, tokenMethod, credentials, connectTimeout, fetch } = options;
+  const nonce = options.nonce ? crypto.getRandomValues(new Uint8Array(16)).join("-") : undefined;
   const data = nonce ? { ...given, nonce } : (given ?? {});
   const isPost = tokenMethod === "POST";
   const query = isPost ? "" : encodeQuery(data);
   const url = query ? `${tokenUrl}${tokenUrl.includes("?") ? "&" : "?"}${query}` : tokenUrl;
+  // what goes with the request is for this server alone: only to its own origin may it be sent on
+  const isOwn = location === undefined || url.startsWith(`${location.origin}/`);
   return within(connectTimeout, "The token request", signal, async (limit) => {
     const response = await fetch(url, {
       method: tokenMethod,
-      headers: { ...(isPost && { "Content-Type": "application/json" }), ...headers },
+      headers: { ...(isPost && { "Content-Type": "application/json" }), ...(await headersOf(options)) },
       credentials,
       cache: "no-store",
+      mode: isOwn ? "same-origin" : "cors",
+      redirect: isOwn ? "follow" : "error",
       signal: limit,
       ...(isPost && { body: JSON.stringify(data) }),
     });
-    const { token, error } = Object(await response.json().catch(() => {})) as JsonObject;
+    const { token, error } = Object(await readJson(response)) as JsonObject;
     const { status } = response;
-    const message = typeof error === "string" ? error : undefined;
-    if (status === 403) throw new UnauthorizedError(message ?? "Forbidden");
     if (status === 200 && typeof token === "string") return { token, nonce };
+    const message = typeof error === "string" ? error : `No token, status ${status}`;
     const wait = retryAfter(response.headers.get("retry-after"));
-    throw new ConnectionError(message ?? `No token, status ${status}`, status, undefined, wait);
+    throw new ConnectionError(message, status, undefined, wait);
   });
+}
+
+/** Reads the answer, or rejects where it is longer than any token route's; gives undefined for what is no JSON. */
+async function readJson(response: Awaited<ReturnType<Fetch>>): Promise<unknown> {
+  const reader = (response.body as Body | null | undefined)?.getReader?.();
+  if (!reader) return response.json().catch(() => {});
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    text += decoder.decode(value, { stream: true });
+    if (text.length > LONGEST_ANSWER) {
+      reader.cancel().catch(() => {});
+      throw new ConnectionError("The answer to the token request is too long");
+    }
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** How many milliseconds to wait by a `Retry-After`, which has seconds or a date; at most a minute. */

@@ -1,7 +1,7 @@
 import { onAbort } from "../shared/abort.js";
 import { ConnectionError } from "./errors.js";
 import { loaders } from "./loaders.js";
-import type { ResolvedOptions } from "./options.js";
+import { headersOf, type ResolvedOptions } from "./options.js";
 import { within } from "./time-limit.js";
 import type { TransportName } from "./transport-choice.js";
 
@@ -78,7 +78,9 @@ export function openLink(
   });
 }
 
-async function plainSocket({ socketUrl, headers, WebSocket: given }: ResolvedOptions): Promise<SocketLike> {
+async function plainSocket(options: ResolvedOptions): Promise<SocketLike> {
+  const { socketUrl, WebSocket: given } = options;
+  const headers = await headersOf(options);
   // in Node.js the global one takes no headers
   const isFit = !headers || globals.location !== undefined;
   const Socket: SocketConstructor = given || (isFit && globals.WebSocket) || (await loaders.webSocket());

@@ -91,6 +91,113 @@ describe("A client that connects", () => {
     ]);
   });
 
+  it("presents the token that it is given, without a token request", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    let tokens = 0;
+    const client = stage.client(place, { token: async () => `token ${++tokens}` });
+    await client.ready();
+    await client.reauthenticate();
+    expect(server.frames.map(({ token }) => token)).to.deep.equal(["token 1", "token 2"]);
+    expect(server.tokenRequests).to.deep.equal([]);
+    const refused = stage.client(place, { token: () => Promise.reject(new UnauthorizedError("Log in")) });
+    expect(await inState(refused, "closed")).to.have.property("message", "Log in");
+    const silent = stage.client(place, {
+      connectTimeout: 50,
+      backoff: SLOW,
+      token: () => new Promise(() => {}),
+    });
+    expect((await inState(silent, "waiting"))?.message).to.equal("The option token took over 50 ms");
+    const none = stage.client(place, { backoff: SLOW, token: () => 5 as never });
+    expect(await inState(none, "waiting")).to.be.instanceOf(TypeError);
+  });
+
+  it("asks for its headers each time where they are a function", async () => {
+    const place = await stage.application();
+    const seen: unknown[] = [];
+    for (const event of ["request", "upgrade"])
+      overhear(place.http).on(event, (req) => seen.push(req.headers["x-sample"]));
+    let asked = 0;
+    const client = stage.client(place, { headers: async () => ({ "X-Sample": `${++asked}` }) });
+    await client.ready();
+    await client.reauthenticate();
+    expect(seen).to.deep.equal(["1", "2", "3"]);
+    const wrong = stage.client(place, { backoff: SLOW, headers: () => ({ "a b": "c" }) });
+    expect(await inState(wrong, "waiting")).to.be.instanceOf(TypeError);
+  });
+
+  it("sends nothing on to another origin, but follows a redirect to its own", async () => {
+    const elsewhere: unknown[] = [];
+    const other = await stage.server(
+      createServer((req, res) => {
+        elsewhere.push(req.url);
+        res.end('{"token":"stolen"}');
+      }),
+    );
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    const redirect = (to: string) => {
+      server.token = { status: 307, body: {}, headers: { Location: to } };
+    };
+    for (const tokenMethod of ["GET", "POST"] as const) {
+      redirect(`${other.url}/token`);
+      const client = stage.client(place, {
+        tokenMethod,
+        headers: { "X-Key": "secret" },
+        authentication: { password: "secret" },
+        backoff: SLOW,
+      });
+      const reason = await inState(client, "waiting");
+      expect(reason).to.be.instanceOf(Error);
+      expect(elsewhere).to.deep.equal([]);
+    }
+    const moved = await stage.server(
+      createServer((req, res) => {
+        if (req.url === "/socket/token") res.writeHead(307, { Location: "/socket/moved" }).end();
+        else res.end('{"token":"token"}');
+      }),
+    );
+    const states: State[] = [];
+    const client = stage.client(moved, { sockjs: false, backoff: SLOW });
+    client.on("state", (state) => states.push(state));
+    // there is no WebSocket, which is what it comes to after the token
+    expect((await inState(client, "waiting"))?.message).not.to.include("token");
+  });
+
+  it("reads no more of an answer to its token request than a token route gives", async () => {
+    let sent = 0;
+    const place = await stage.server(
+      createServer((_req, res) => {
+        res.on("error", () => {});
+        const write = () => {
+          if (res.destroyed || sent > 50_000_000) return void res.end();
+          sent += 100_000;
+          if (res.write(" ".repeat(100_000))) setImmediate(write);
+          else res.once("drain", write);
+        };
+        write();
+      }),
+    );
+    const client = stage.client(place, { backoff: SLOW });
+    expect((await inState(client, "waiting"))?.message).to.equal(
+      "The answer to the token request is too long",
+    );
+    expect(sent).to.be.below(50_000_000);
+  });
+
+  it("takes 401 for a refusal, as 403", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    server.token = { status: 401, body: { error: "Log in" } };
+    const client = stage.client(place);
+    expect(await inState(client, "closed"))
+      .to.be.instanceOf(UnauthorizedError)
+      .with.property("message", "Log in");
+    const asking = stage.client(place, { authentication: () => ({}) });
+    expect(await inState(asking, "waiting")).to.include({ code: "connection", status: 401 });
+    expect(await inState(asking, "closed")).to.be.instanceOf(UnauthorizedError);
+  });
+
   it("sends its headers with the token request and the WebSocket", async () => {
     const place = await stage.application();
     const seen: unknown[] = [];

@@ -18,6 +18,8 @@ const OWN_NAMES = [
   "awaits",
   "begin",
   "candidates",
+  "causeOfTimeout",
+  "check",
   "connect",
   "declared",
   "disconnect",
@@ -31,6 +33,7 @@ const OWN_NAMES = [
   "isStream",
   "isWanted",
   "joined",
+  "leave",
   "left",
   "listener",
   "names",
@@ -83,7 +86,14 @@ const { outputFiles } = await build({
 const { code } = await minify(outputFiles[0].text, {
   ecma: 2020,
   module: true,
-  compress: { hoist_funs: true, passes: 3, pure_getters: true, inline: 1, unsafe_methods: true },
+  compress: {
+    hoist_funs: true,
+    passes: 3,
+    pure_getters: true,
+    inline: 1,
+    unsafe_methods: true,
+    unsafe_arrows: true,
+  },
   mangle: {
     properties: {
       // objects of the browser have some of these names, too, but none whose properties of these names are used here

@@ -3,7 +3,7 @@ import { errorForWire, failureForWire, isRpcError, type Outcome } from "../share
 import { lookUp } from "../shared/procedures.js";
 import { isObject } from "../shared/protocol.js";
 import { NOT_FOUND } from "../shared/refusals.js";
-import type { Logger } from "./options.js";
+import { demand, type Logger } from "./options.js";
 
 /**
  * A function that the server may call. With two parameters or more it answers by the callback, else by what it
@@ -31,9 +31,16 @@ export class ActionTable {
     this.#actions = { ...this.#actions, ...actions };
   }
 
-  /** Calls a function and hands its answer to `send` as an object with `data` or `error`, encoded. Never throws. */
+  /** Calls a function and hands its answer to `send` as an object with `data` or `error`, encoded. Where `send` throws, that is the answer. */
   call(path: string, args: unknown, send: (json: string) => void): void {
-    const settle = (outcome: Outcome) => send(this.#encode(path, outcome));
+    const settle = (outcome: Outcome) => {
+      try {
+        send(this.#encode(path, outcome));
+      } catch (error) {
+        // too much for the server
+        send(this.#encode(path, { status: "error", error }));
+      }
+    };
     try {
       const found = lookUp(this.#actions, path);
       if (typeof found?.value !== "function") return settle({ status: "error", error: NOT_FOUND });
@@ -71,11 +78,11 @@ export class ActionTable {
 
 /** Throws a `TypeError` for an action that is neither a function nor an object of functions. */
 function check(actions: unknown, path: string[] = [], seen = new Set<unknown>()): void {
-  if (!isObject(actions)) throw new TypeError(`The action ${path.join(".")} is no function`);
+  demand(isObject(actions), `action ${path.join(".")}`, "function");
   // an object may hold itself
   if (seen.has(actions)) return;
   seen.add(actions);
-  for (const [name, value] of Object.entries(actions)) {
+  for (const [name, value] of Object.entries(actions as object)) {
     if (typeof value !== "function") check(value, [...path, name], seen);
   }
 }

@@ -114,11 +114,10 @@ export class Channels {
   async restore(timeout: number, signal: AbortSignal): Promise<void> {
     const waiting = this.names();
     let unanswered = waiting.length;
-    let running = 0;
+    if (unanswered === 0) return;
     let stop: (() => void) | undefined;
     const all = new Promise<void>((resolve) => {
       const work = async () => {
-        running++;
         for (let channel = waiting.shift(); channel !== undefined; channel = waiting.shift()) {
           const wait = this.#joined.has(channel) ? await this.#rejoin(channel) : 0;
           if (signal.aborted) return;
@@ -126,21 +125,19 @@ export class Channels {
             // the others that run now are as many as the server takes
             waiting.push(channel);
             stop ??= startTimer(wait, start);
-            break;
+            return;
           }
           if (--unanswered === 0) resolve();
         }
-        running--;
       };
       const start = () => {
         stop = undefined;
-        while (running < AT_ONCE && waiting.length > 0) void work();
+        for (let i = Math.min(waiting.length, AT_ONCE); i > 0; i--) void work();
       };
       start();
-      if (unanswered === 0) resolve();
     });
     onAbort(signal, () => stop?.());
-    await within(timeout, "Joining channels again", signal, () => all).catch(() => {});
+    await within(timeout, "", signal, () => all).catch(() => {});
   }
 
   /** Forgets all channels; their streams end, with an error where there is one. */
@@ -210,7 +207,7 @@ export class Channels {
       if (isPassing(error)) return (1 + Math.random()) * (error.retryAfter ?? 1000);
       this.left(channel, error);
     } finally {
-      if (this.#rejoining.get(channel) === left) this.#rejoining.delete(channel);
+      this.#rejoining.delete(channel);
     }
     return 0;
   }

@@ -163,13 +163,13 @@ export class Connection {
     const options = this.#options;
     const { authentication, token: give, connectTimeout } = options;
     if (give) {
-      const token = await within(connectTimeout, "The option token", signal, async () => give());
-      demand(typeof token === "string", "token", "function that gives a string");
+      const token = await within(connectTimeout, "token", signal, async () => give());
+      demand(typeof token === "string", "token", "string");
       return { token, nonce: undefined };
     }
     const isAsked = typeof authentication === "function";
     const data = isAsked
-      ? await within(connectTimeout, "The option authentication", signal, async () => authentication())
+      ? await within(connectTimeout, "authentication", signal, async () => authentication())
       : authentication;
     checkAuthentication(data);
     const json = JSON.stringify(data) ?? "";
@@ -188,7 +188,9 @@ export class Connection {
   async #open(life: AbortController): Promise<TransportName> {
     const options = this.#options;
     const { signal } = life;
-    let failure: unknown;
+    const failures: string[] = [];
+    let first: unknown;
+    let isHopeless = true;
     for (const name of this.#choice.candidates()) {
       try {
         const link = await openLink(name, options, signal, {
@@ -207,21 +209,24 @@ export class Connection {
         signal.throwIfAborted();
         options.logger.debug(`${name} has not opened`, error);
         this.#choice.failed(name);
+        first ??= error;
+        failures.push(`${name}: ${(error as Error).message}`);
         // that a fallback is missing says less than why there has to be one
-        if (!failure || !(error instanceof NoTransportError)) failure = error;
+        isHopeless &&= error instanceof NoTransportError;
       }
     }
-    throw failure ?? new NoTransportError("All transports are turned off");
+    if (isHopeless) throw first ?? new NoTransportError("All transports are turned off");
+    throw new ConnectionError(failures.join("; "), (first as Partial<ConnectionError>).status, first);
   }
 
   async #present(credentials: Credentials, signal: AbortSignal): Promise<void> {
-    const fields = `${JSON.stringify({ ...credentials, protocol: PROTOCOL }).slice(1, -1)},`;
+    const fields = `${JSON.stringify({ ...credentials, protocol: PROTOCOL, limits: true }).slice(1, -1)},`;
     const server = Object(
       await this.#requests.urgent("auth", fields, this.#options.connectTimeout),
     ) as JsonObject;
     // the connection may have ended right behind the answer
     signal.throwIfAborted();
-    this.#requests.speak(server.protocol);
+    this.#requests.speak(server);
     this.#scheduleRefresh(Number(server.expiresIn));
   }
 
@@ -337,8 +342,9 @@ export class Connection {
 
 /** Says whether the server refuses the user. */
 function isRefusal(error: unknown): error is Error {
-  const isForbidden = error instanceof ConnectionError && (error.status === 401 || error.status === 403);
-  return isForbidden || error instanceof UnauthorizedError;
+  return (
+    error instanceof UnauthorizedError || [401, 403].includes((error as { status?: number })?.status ?? 0)
+  );
 }
 
 /** Why a connection was closed; a reason that says not to come back is an `UnauthorizedError`. */

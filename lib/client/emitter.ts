@@ -1,3 +1,5 @@
+import { demand } from "./options.js";
+
 /** Events by name, and the arguments that their listeners get. */
 export type EventMap<Events> = Record<keyof Events, unknown[]>;
 
@@ -62,9 +64,7 @@ export class Emitter<Events extends EventMap<Events>> {
   }
 
   #add(entry: Entry<Events>): this {
-    if (typeof entry.listener !== "function") {
-      throw new TypeError(`The listener of ${String(entry.event)} is no function`);
-    }
+    demand(typeof entry.listener === "function", "listener", "function");
     this.#entries = [...this.#entries, entry];
     return this;
   }

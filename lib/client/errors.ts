@@ -13,12 +13,12 @@ export {
 } from "../shared/call-errors.js";
 export { RpcError } from "../shared/errors.js";
 
-/** A call that waited for a connection was given up; it has not been sent. */
+/** A call that waited for a connection was given up; it has not been sent. `cause` says why there was none, if it is known. */
 export class QueueError extends CallError {
   readonly sent = false;
 
-  constructor(code: "queue_full" | "queue_expired") {
-    super(code === "queue_full" ? "The queue is full" : "No connection in time", code);
+  constructor(code: "queue_full" | "queue_expired", cause?: unknown) {
+    super(code === "queue_full" ? "The queue is full" : "No connection in time", code, cause);
   }
 }
 

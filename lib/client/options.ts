@@ -18,8 +18,8 @@ export type Fetch = (
     headers: Record<string, string>;
     credentials: "omit" | "same-origin" | "include";
     cache: "no-store";
-    mode: "same-origin" | "cors";
-    redirect: "follow" | "error";
+    mode?: "same-origin";
+    redirect?: "error";
     signal: AbortSignal;
     body?: string;
   },
@@ -173,7 +173,7 @@ const SWITCHES = "ping queue WebSocket";
 export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
   const options = fill(given, OPTIONS);
   for (const name of ["backoff", "queue"] as const) {
-    if (options[name]) options[name] = fill(options[name], OPTIONS[name][0] as object);
+    if (options[name]) options[name] = fill(options[name] as object, OPTIONS[name][0] as object);
   }
   const { tokenPath, socketPrefix, debug, logger } = options as unknown as {
     tokenPath: string;
@@ -183,9 +183,9 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
   };
   demand(/^(GET|POST)$/.test(`${options.tokenMethod}`), "tokenMethod", "GET or POST");
   const port = `${options.port}`;
-  demand(!port || (/^\d+$/.test(port) && +port > 0 && +port < 65_536), "port", "1 to 65535");
+  demand(!port || (/^[1-9]\d*$/.test(port) && +port < 65_536), "port", "1 to 65535");
   checkAuthentication(options.authentication);
-  if (typeof options.headers !== "function") checkHeaders(options.headers);
+  if (typeof options.headers !== "function") checkHeaders(options.headers ?? {});
   const base = baseUrl(given);
   options.tokenUrl = below(base, tokenPath);
   options.socketUrl = below(base, socketPrefix);
@@ -197,15 +197,15 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
  * Checks options against those that are known, each with its default or as in `OPTIONS`, and fills in the defaults. Throws a
  * `TypeError` that names what is wrong.
  */
-export function fill(given: unknown, known: object): Record<string, unknown> {
-  if (!isObject(given)) throw new TypeError(`Options must be an object: ${given}`);
+export function fill(given: object, known: object): Record<string, unknown> {
+  demand(isObject(given), "options", "object");
   for (const name of Object.keys(given)) {
     if (!Object.hasOwn(known, name)) throw new TypeError(`There is no option ${name}`);
   }
   const filled: Record<string, unknown> = {};
   for (const [name, entry] of Object.entries(known)) {
     const [normal, types = typeof normal] = [entry].flat() as [unknown, string?];
-    const value = given[name] ?? normal;
+    const value = (given as Record<string, unknown>)[name] ?? normal;
     const isFit =
       value === normal || types.includes(typeof value) || (value === false && SWITCHES.includes(name));
     // a server says itself what a window may be
@@ -215,37 +215,35 @@ export function fill(given: unknown, known: object): Record<string, unknown> {
   return filled;
 }
 
-/** Throws a `TypeError` that names an option, and says what it must be, unless it is that. */
-export function demand(isFit: boolean, name: string, what: string): void {
-  if (!isFit) throw new TypeError(`The option ${name} must be: ${what}`);
+/** Throws a `TypeError` that names what was given, and says what it must be, unless it is that. */
+export function demand(isFit: boolean, name: string, what: string): asserts isFit {
+  if (!isFit) throw new TypeError(`${name} must be: ${what}`);
 }
 
 /** Says whether a value is a number that can be neither a time nor a count, as `Infinity` can. */
-export function isNoAmount(value: unknown): boolean {
+function isNoAmount(value: unknown): boolean {
   return typeof value === "number" && !(value >= 0);
 }
 
 /** Throws a `TypeError` for authentication data that JSON would lose, such as a form or a promise. */
 export function checkAuthentication(data: unknown): void {
-  const isPlain = (data ?? undefined) === undefined || typeof data === "function" || isRecord(data);
-  demand(isPlain, "authentication", "plain object");
+  demand(typeof data === "function" || isRecord(data ?? {}), "authentication", "plain object");
   // throws where there is no JSON of it
   JSON.stringify(data);
 }
 
 /** Throws a `TypeError` for headers that cannot be sent. */
 export function checkHeaders(headers: unknown): void {
-  if (headers === undefined) return;
   demand(isRecord(headers), "headers", "plain object");
   // throws for a wrong one, and names it
-  new Headers(headers as Record<string, string>);
+  new Headers(headers as HeadersData);
 }
 
 /** The headers that are given, or that the function given gives. */
 export async function headersOf({ headers }: ResolvedOptions): Promise<HeadersData | undefined> {
-  const given = (typeof headers === "function" ? await headers() : headers) ?? undefined;
-  checkHeaders(given);
-  return given;
+  const given = typeof headers === "function" ? await headers() : headers;
+  checkHeaders(given ?? {});
+  return given ?? undefined;
 }
 
 /** Says whether a value is an object whose fields are all that it has. */
@@ -258,8 +256,8 @@ export function baseUrl(
   { host, port, secure }: Pick<TokenSocketOptions, "host" | "port" | "secure">,
   page = (globalThis as { location?: { readonly protocol: string; readonly host: string } }).location,
 ): string {
-  const place = host || page?.host;
-  if (!place) throw new TypeError("The option host is required");
+  const place = host || page?.host || undefined;
+  demand(place !== undefined, "host", "given");
   const [rest, scheme = page?.protocol] = place.split("://").reverse();
   const isSecure = secure ?? /^(http|ws)s:?$/.test(`${scheme}`);
   const url = new URL(`http${isSecure ? "s" : ""}://${rest}`);

@@ -33,7 +33,7 @@ export class Queue<Item> {
   /** Throws a `QueueError` where there is no room for it. */
   add(id: string, text: string, item: Item): void {
     const { count, bytes: most, age } = this.#limits;
-    const bytes = new TextEncoder().encode(text).length;
+    const bytes = byteLength(text);
     if (this.#waiting.size >= count || this.#bytes + bytes > most) throw new QueueError("queue_full");
     const stop = startTimer(age, () => {
       this.delete(id);
@@ -58,4 +58,9 @@ export class Queue<Item> {
       return [id, item];
     });
   }
+}
+
+/** Bytes of a text as it is sent. */
+export function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
 }

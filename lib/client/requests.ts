@@ -1,9 +1,9 @@
 import { PendingCalls } from "../shared/pending-calls.js";
-import { PROTOCOL } from "../shared/protocol.js";
-import { DisconnectedError, QueueError } from "./errors.js";
+import { type JsonObject, PROTOCOL } from "../shared/protocol.js";
+import { CallError, DisconnectedError, QueueError } from "./errors.js";
 import { IncomingStreams, type StreamLimits } from "./incoming-streams.js";
 import { demand, fill, type ResolvedOptions } from "./options.js";
-import { Queue } from "./queue.js";
+import { byteLength, Queue } from "./queue.js";
 import type { Link } from "./transport.js";
 
 /** How one call is made. */
@@ -31,7 +31,7 @@ export function checkRequestOptions(given: RequestOptions): RequestOptions {
   const options = fill(given, OPTIONS) as RequestOptions;
   const { signal } = options;
   // of whatever make
-  demand(!signal || ("aborted" in signal && "addEventListener" in signal), "signal", "AbortSignal");
+  demand(!signal || "aborted" in signal, "signal", "AbortSignal");
   return options;
 }
 
@@ -57,16 +57,22 @@ export class Requests {
   readonly streams = new IncomingStreams((rpc, fields) => this.tell(rpc, fields));
   #link: Link | undefined;
   #protocol: unknown;
+  /** Bytes that a message may have; NaN where the server does not say. */
+  #messageBytes = Infinity;
   #isOpen = false;
   /** Set when the link is to be left, to be called when what was sent on it is answered. */
   #leave: (() => void) | undefined;
+  /** Why there is no connection, where it is known. */
+  #lost: unknown;
   /** Why nothing can be asked any more. */
   #closed: Error | undefined;
 
   constructor({ callTimeout, queue }: Pick<ResolvedOptions, "callTimeout" | "queue">) {
     this.#callTimeout = callTimeout;
     if (queue)
-      this.#queue = new Queue(queue, (id) => this.#calls.reject(id, new QueueError("queue_expired")));
+      this.#queue = new Queue(queue, (id) =>
+        this.#calls.reject(id, new QueueError("queue_expired", this.#lost)),
+      );
   }
 
   /** Whether the link is in use. */
@@ -120,15 +126,30 @@ export class Requests {
     this.#protocol = undefined;
   }
 
-  /** Notes what the server says that it speaks; whatever is not protocol 4 is version 3. */
-  speak(protocol: unknown): void {
+  /** Notes what the server says of itself; whatever is not protocol 4 is version 3. */
+  speak({ protocol, messageBytes }: JsonObject): void {
     this.#protocol = protocol;
+    this.#messageBytes = Number(messageBytes);
+  }
+
+  /** Throws for a message that is so long that the server would close the connection. */
+  check(text: string): void {
+    // most need not be counted
+    const bytes = text.length * 3 > this.#messageBytes ? byteLength(text) : 0;
+    if (bytes > this.#messageBytes) throw new CallError(`${bytes} bytes are too many`, "too_large");
   }
 
   /** Sends what has waited, and from now on all requests at once. */
   open(): void {
     this.#isOpen = true;
-    for (const [id, request] of this.#queue?.drain() ?? []) this.#send(id, request);
+    this.#lost = undefined;
+    for (const [id, request] of this.#queue?.drain() ?? []) {
+      try {
+        this.#send(id, request);
+      } catch (error) {
+        this.#calls.reject(id, error as Error);
+      }
+    }
   }
 
   /** Lets further requests wait, and calls `leave` when what was sent is answered. */
@@ -139,6 +160,7 @@ export class Requests {
 
   /** Gives up what was sent on a link that is lost; the rest goes on waiting. */
   disconnect(cause: unknown): void {
+    this.#lost = cause;
     this.#link = undefined;
     this.#isOpen = false;
     this.#leave = undefined;
@@ -189,7 +211,9 @@ export class Requests {
     start: (id: string) => void,
   ): Promise<unknown> {
     let id = "";
-    const answer = this.#calls.add(limits, (given) => {
+    // what was not sent has waited for a connection
+    const causeOfTimeout = () => (this.#sent.has(id) ? undefined : (this.#lost ?? new DisconnectedError()));
+    const answer = this.#calls.add({ ...limits, causeOfTimeout }, (given) => {
       id = given;
       start(id);
     });
@@ -212,8 +236,10 @@ export class Requests {
 
   #send(id: string, request: Request): void {
     if (!this.#link) throw new DisconnectedError();
+    const text = encode(id, request);
+    this.check(text);
     this.#sent.set(id, request);
-    this.#link.send(encode(id, request));
+    this.#link.send(text);
     // a server of version 3 does not say that it has published
     if (this.#protocol !== PROTOCOL && (request.rpc === "_publish" || request.rpc === "_broadcast")) {
       this.settle(id);

@@ -2,7 +2,10 @@ import { onAbort } from "../shared/abort.js";
 import { startTimer } from "../shared/times.js";
 import { ConnectionError } from "./errors.js";
 
-/** Waits for what `run` does until a time has passed or `signal` fires; `run` gets a signal that says so. */
+/**
+ * Waits for what `run` does until a time has passed or `signal` fires. The signal that `run` gets fires then, and at the end,
+ * so that nothing of it goes on.
+ */
 export async function within<T>(
   time: number,
   what: string,
@@ -18,6 +21,7 @@ export async function within<T>(
   } finally {
     stop();
     forget();
+    limit.abort();
   }
 }
 

@@ -16,7 +16,6 @@ const { location } = globalThis as { location?: { readonly origin: string } };
 interface Body {
   getReader?(): {
     read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array }>;
-    cancel(): Promise<unknown>;
   };
 }
 
@@ -47,12 +46,11 @@ export function requestToken(
       headers: { ...(isPost && { "Content-Type": "application/json" }), ...(await headersOf(options)) },
       credentials,
       cache: "no-store",
-      mode: isOwn ? "same-origin" : "cors",
-      redirect: isOwn ? "follow" : "error",
+      ...(isOwn ? { mode: "same-origin" } : { redirect: "error" }),
       signal: limit,
       ...(isPost && { body: JSON.stringify(data) }),
     });
-    const { token, error } = Object(await readJson(response)) as JsonObject;
+    const { token, error } = Object(await readJson(response).catch(() => {})) as JsonObject;
     const { status } = response;
     if (status === 200 && typeof token === "string") return { token, nonce };
     const message = typeof error === "string" ? error : `No token, status ${status}`;
@@ -61,25 +59,17 @@ export function requestToken(
   });
 }
 
-/** Reads the answer, or rejects where it is longer than any token route's; gives undefined for what is no JSON. */
+/** Reads the answer, but no more than a token route gives. Rejects for what is no JSON. */
 async function readJson(response: Awaited<ReturnType<Fetch>>): Promise<unknown> {
   const reader = (response.body as Body | null | undefined)?.getReader?.();
-  if (!reader) return response.json().catch(() => {});
+  if (!reader) return response.json();
   const decoder = new TextDecoder();
   let text = "";
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) break;
+    if (done) return JSON.parse(text);
     text += decoder.decode(value, { stream: true });
-    if (text.length > LONGEST_ANSWER) {
-      reader.cancel().catch(() => {});
-      throw new ConnectionError("The answer to the token request is too long");
-    }
-  }
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+    if (text.length > LONGEST_ANSWER) return { error: "Answer too long" };
   }
 }
 

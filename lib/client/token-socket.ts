@@ -17,7 +17,7 @@ import { Channels } from "./channels.js";
 import { Connection, type State } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
-import { demand, isNoAmount, type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
+import { demand, type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
 import { checkRequestOptions, type RequestOptions, Requests } from "./requests.js";
 import { parseServerFrame } from "./server-frames.js";
 import { Stream } from "./stream.js";
@@ -267,7 +267,7 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
     channel: string,
     { limit = 1000 }: { limit?: number } = {},
   ): AsyncIterableIterator<never, undefined> {
-    demand(typeof limit === "number" && !isNoAmount(limit), "limit", "number");
+    demand(limit >= 0, "limit", "number");
     return this.#channels.stream(channel, limit) as AsyncIterableIterator<never, undefined>;
   }
 
@@ -325,9 +325,11 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
       case "end":
         return this.#requests.streams.end(frame.id, frame.error);
       case "call":
-        return this.#actions.call(frame.command, frame.args, (json) =>
-          link.send(`{"rpc":"_rpc","fid":${JSON.stringify(frame.fid)},"resp":${json}}`),
-        );
+        return this.#actions.call(frame.command, frame.args, (json) => {
+          const text = `{"rpc":"_rpc","fid":${JSON.stringify(frame.fid)},"resp":${json}}`;
+          this.#requests.check(text);
+          link.send(text);
+        });
       case "subscribed":
         // a join that was given up is none
         if (frame.id === undefined || this.#requests.awaits(frame.id)) this.#channels.joined(frame.channel);

@@ -4,15 +4,12 @@ export type TransportName = "websocket" | "sockjs";
 /** How often in a row the transport that has worked may fail before another one gets a chance, too. */
 const PATIENCE = 3;
 
-/** The most connections that a fallback carries before the best transport is tried again. */
-const LONGEST_REST = 16;
-
 /**
  * Which transport to try: one after the other until one has worked, then that one. Where it is not the best, the best is
  * tried again on later connections, ever more seldom, since it may have failed just once.
  */
 export class TransportChoice {
-  readonly #best: TransportName | undefined;
+  readonly #best: TransportName;
   #order: readonly TransportName[];
   #hasWorked = false;
   #failures = 0;
@@ -23,7 +20,8 @@ export class TransportChoice {
   #hasBestFailed = false;
 
   constructor(available: readonly TransportName[]) {
-    this.#best = available[0];
+    // without any, none ever works
+    this.#best = available[0] as TransportName;
     this.#order = available;
   }
 
@@ -32,14 +30,14 @@ export class TransportChoice {
     if (!this.#hasWorked || this.#failures >= PATIENCE) return this.#order;
     const last = this.#order.slice(0, 1);
     const isDue = this.#rest === 0 && !this.#hasBestFailed;
-    return this.#best && isDue && !last.includes(this.#best) ? [this.#best, ...last] : last;
+    return isDue && !last.includes(this.#best) ? [this.#best, ...last] : last;
   }
 
   worked(name: TransportName): void {
     if (name === this.#best) this.#nextRest = 1;
     else if (this.#hasBestFailed) {
       this.#rest = this.#nextRest;
-      this.#nextRest = Math.min(2 * this.#nextRest, LONGEST_REST);
+      this.#nextRest *= 2;
     } else if (this.#rest > 0) this.#rest--;
     this.#hasBestFailed = false;
     this.#order = [name, ...this.#order.filter((other) => other !== name)];

@@ -97,10 +97,15 @@ async function sockjsSocket(resolved: ResolvedOptions): Promise<SocketLike> {
 
 function opened(socket: SocketLike, signal: AbortSignal, listener: LinkListener): Promise<Link> {
   return new Promise((resolve, reject) => {
-    socket.onerror = ignore;
+    let failure: { message?: string; error?: unknown } = {};
+    socket.onerror = (event: typeof failure) => {
+      failure = event;
+    };
     socket.onclose = ({ code }: { code: number }) => {
       discard(socket);
-      reject(new ConnectionError("Not opened", code));
+      // browsers do not say what it was
+      const why = failure.message ? `: ${failure.message}` : "";
+      reject(new ConnectionError(`Not opened${why}`, code, failure.error));
     };
     socket.onopen = () => {
       forget();

@@ -434,7 +434,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     this.#waiting.push({ text, bytes, isAnswer });
   }
 
-  async #authenticate({ head, token, nonce, protocol }: AuthFrame): Promise<void> {
+  async #authenticate({ head, token, nonce, protocol, limits }: AuthFrame): Promise<void> {
     const { identities, access, reporter } = this.#parts;
     const isFirst = !this.#identity;
     this.#state = "authenticating";
@@ -469,7 +469,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
       if (this.closed || this.#isRevoked(identity)) return;
       this.#identify(identity);
     }
-    this.#open(head, protocol);
+    this.#open(head, protocol, limits ? this.#parts.limits.messageBytes : undefined);
     if (!isFirst) this.#reviewRights();
     this.#serveWaiting();
   }
@@ -510,13 +510,14 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
         : onExpired(expiresAt, this.#parts.limits.expiryGrace, () => this.close(CLOSE.expired));
   }
 
-  #open(head: RequestHead, protocol: Protocol): void {
+  #open(head: RequestHead, protocol: Protocol, messageBytes: number | undefined): void {
     this.#state = "open";
     this.#transport.authenticated();
     // what was asked for once stays, since streams may be open
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     const expiresAt = this.#identity?.expiresAt;
-    this.send(encodeAccepted(head, protocol, expiresAt === undefined ? undefined : timeLeft(expiresAt)));
+    const expiresIn = expiresAt === undefined ? undefined : timeLeft(expiresAt);
+    this.send(encodeAccepted(head, protocol, expiresIn, messageBytes));
     const isOutdated =
       this.#isOutdated || (this.#identity !== undefined && this.#parts.refreshes.concern(this.#identity));
     if (isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);

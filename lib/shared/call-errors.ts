@@ -15,10 +15,10 @@ export class CallError extends Error {
   }
 }
 
-/** No answer came in time; whether the function has run is unknown. */
+/** No answer came in time; whether the function has run is unknown, unless `cause` says why it could not be asked. */
 export class TimeoutError extends CallError {
-  constructor(timeout: number) {
-    super(`No answer within ${timeout} ms`, "timeout");
+  constructor(timeout: number, cause?: unknown) {
+    super(`No answer within ${timeout} ms`, "timeout", cause);
   }
 }
 

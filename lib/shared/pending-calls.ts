@@ -12,6 +12,12 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** A call's options, and what only this side sets. */
+export interface PendingCallOptions extends CallOptions {
+  /** Gives the cause of the `TimeoutError`, where there is one. */
+  causeOfTimeout?: (() => unknown) | undefined;
+}
+
 export const DEFAULT_CALL_TIMEOUT = 30_000;
 
 interface PendingCall {
@@ -29,11 +35,14 @@ export class PendingCalls {
   }
 
   /** Adds a call and hands its id to `send`; what `send` throws rejects the call. */
-  add({ timeout = DEFAULT_CALL_TIMEOUT, signal }: CallOptions, send: (id: string) => void): Promise<unknown> {
+  add(
+    { timeout = DEFAULT_CALL_TIMEOUT, signal, causeOfTimeout }: PendingCallOptions,
+    send: (id: string) => void,
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) throw new AbortedError(signal.reason);
       const id = (++this.#made).toString(36);
-      const stop = startTimer(timeout, () => this.reject(id, new TimeoutError(timeout)));
+      const stop = startTimer(timeout, () => this.reject(id, new TimeoutError(timeout, causeOfTimeout?.())));
       const end = () => {
         this.#calls.delete(id);
         stop();

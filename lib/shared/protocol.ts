@@ -35,6 +35,8 @@ export type ClientFrame =
       /** What the client has given with its token request, where the server binds tokens to that. */
       readonly nonce?: unknown;
       readonly protocol: Protocol;
+      /** Whether the client asks for the limits that concern it. */
+      readonly limits?: true;
     }
   | { readonly type: "call"; readonly head: RequestHead; readonly path: string; readonly data: unknown }
   | { readonly type: "ping"; readonly head: RequestHead }
@@ -105,6 +107,7 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
         token: frame.token,
         ...(frame.nonce !== undefined && { nonce: frame.nonce }),
         protocol: frame.protocol === PROTOCOL ? PROTOCOL : 3,
+        ...(frame.limits === true && { limits: true }),
       };
     case "_ping":
       return { type: "ping", head };
@@ -200,12 +203,17 @@ export function encodeStreamError(stream: string | number, error: unknown): stri
 }
 
 /**
- * The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`, and after how
- * many milliseconds its identity expires, if ever.
+ * The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`, after how many
+ * milliseconds its identity expires, if ever, and how many bytes a message may have, where it has asked for that.
  */
-export function encodeAccepted(head: RequestHead, protocol: Protocol, expiresIn?: number): string {
+export function encodeAccepted(
+  head: RequestHead,
+  protocol: Protocol,
+  expiresIn?: number,
+  messageBytes?: number,
+): string {
   const { rpc, uuid } = head;
-  const server = protocol === PROTOCOL ? { protocol, expiresIn } : undefined;
+  const server = protocol === PROTOCOL ? { protocol, expiresIn, messageBytes } : undefined;
   return JSON.stringify({ rpc, uuid, resp: "success", server });
 }
 

@@ -1,6 +1,9 @@
 /** The longest time a timer can wait for, in Node.js and in browsers; a longer one fires at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
 
+/** By how many milliseconds a timer may be late without anything being wrong. */
+export const TOLERANCE = 10;
+
 /**
  * Calls a function after a number of milliseconds, however many, until the function returned is called. `Infinity`: never.
  *
@@ -29,6 +32,3 @@ export function startTimer(time: number, act: () => void): () => void {
     clearTimeout(timer);
   };
 }
-
-/** By how many milliseconds a timer may be late without anything being wrong. */
-export const TOLERANCE = 10;

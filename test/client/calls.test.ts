@@ -1,7 +1,9 @@
+import { createServer } from "node:http";
 import { expect } from "chai";
 import { useFakeTimers } from "sinon";
 import {
   AbortedError,
+  CallError,
   DisconnectedError,
   ForbiddenError,
   InvalidRequestError,
@@ -37,6 +39,28 @@ describe("A client's calls", () => {
     },
     never: () => new Promise(() => {}),
   };
+
+  it("that are longer than the server takes are refused, and leave the connection as it is", async () => {
+    const place = await stage.application({
+      options: { socketController: controller, limits: { messageBytes: 1000 } },
+    });
+    const client = stage.client(place, {}, { long: () => "ü".repeat(600), short: () => "short" });
+    const waiting = failure(client.rpc("echo", "x".repeat(2000)));
+    const states: string[] = [];
+    client.on("state", (state) => states.push(state));
+    expect(await client.rpc("echo", "ü".repeat(400))).to.have.length(400);
+    for (const call of [waiting, failure(client.rpc("echo", "ü".repeat(600)))]) {
+      expect(await call)
+        .to.be.instanceOf(CallError)
+        .with.property("code", "too_large");
+    }
+    expect(await failure(client.publish("room", "x".repeat(1000)))).to.have.property("code", "too_large");
+    const socket = place.application.socket();
+    expect(await failure(place.tokenServer.rpc(socket, "long"))).to.have.property("code", "too_large");
+    expect(await place.tokenServer.rpc(socket, "short")).to.equal("short");
+    expect(await client.rpc("echo", 1)).to.equal(1);
+    expect(states).to.deep.equal(["open"]);
+  });
 
   it("by name are the same functions each time", async () => {
     const place = await stage.application({ options: { socketController: controller } });
@@ -311,6 +335,27 @@ describe("A client's calls", () => {
   });
 });
 
+describe("A call that waits for a connection in vain", () => {
+  it("says why there was none", async () => {
+    const stage = new Stage();
+    const place = await stage.server(
+      createServer((_req, res) => res.writeHead(500).end('{"error":"Broken"}')),
+    );
+    const client = stage.client(place, { backoff: SLOW, queue: { age: 50 } });
+    await inState(client, "waiting");
+    const late = await failure(client.rpc("f", {}, { timeout: 20 }));
+    expect(late).to.have.property("code", "timeout");
+    expect(late.cause).to.have.property("message", "Broken");
+    const expired = await failure(client.rpc("f"));
+    expect(expired).to.have.property("code", "queue_expired");
+    expect(expired.cause).to.have.property("message", "Broken");
+    // before the first attempt has come to anything
+    const early = await failure(stage.client(place).rpc("f", {}, { timeout: 0 }));
+    expect(early.cause).to.be.instanceOf(DisconnectedError);
+    await stage.clear();
+  });
+});
+
 describe("A client's actions", () => {
   let stage: Stage;
 
@@ -375,7 +420,7 @@ describe("A client's actions", () => {
   it("are functions, which is said at once", async () => {
     const place = await stage.application();
     const wrong: [unknown, string][] = [
-      ["x", "no function"],
+      ["x", "must be: function"],
       [{ greet: "hello" }, "greet"],
       [{ ui: { ask: undefined } }, "ui.ask"],
       [{ list: [() => {}] }, "list"],

@@ -82,7 +82,7 @@ describe("The client's options", () => {
     }
     expect(() => resolveOptions({ host: "x", headers: { "a b": "c" } })).to.throw(TypeError, "a b");
     for (const options of ["http://x", ["http://x"], 5]) {
-      expect(() => resolveOptions(options as object)).to.throw(TypeError, "must be an object");
+      expect(() => resolveOptions(options as object)).to.throw(TypeError, "options must be: object");
     }
   });
 
@@ -204,7 +204,7 @@ describe("The client's emitter", () => {
   it("takes functions alone", () => {
     const emitter = new Sample(() => {});
     for (const listener of [undefined, null, {}, "f"]) {
-      expect(() => emitter.on("a", listener as never)).to.throw(TypeError, "listener of a");
+      expect(() => emitter.on("a", listener as never)).to.throw(TypeError, "listener");
     }
     emitter.fire(1);
   });

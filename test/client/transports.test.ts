@@ -110,6 +110,28 @@ describe("A client's transport", () => {
     expect(await client.rpc("echo", 1)).to.equal(1);
   });
 
+  it("says how each has failed where none opens", async () => {
+    const place = await stage.application(blocking);
+    divert(place.http, "upgrade", (_req: unknown, socket: Duplex) => {
+      socket.end("HTTP/1.1 418 I'm a teapot\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    });
+    class Missing {
+      constructor() {
+        throw new Error("Cannot find sockjs-client");
+      }
+    }
+    const client = stage.client(place, {
+      WebSocket,
+      SockJS: Missing as unknown as SocketConstructor,
+      backoff: SLOW,
+    });
+    const reason = await inState(client, "waiting");
+    expect(reason?.message).to.equal(
+      "websocket: Not opened: Unexpected server response: 418; sockjs: Cannot find sockjs-client",
+    );
+    expect(reason?.cause).to.have.property("status", 1006);
+  });
+
   it("loads nothing of SockJS where WebSocket works, and tries it in vain where it is turned off", async () => {
     const place = await stage.application();
     const urls: string[] = [];

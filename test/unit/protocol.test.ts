@@ -446,6 +446,16 @@ describe("the encoders", () => {
     });
   });
 
+  it("encodeAccepted shows the limit of a message to whoever asked for protocol 4 and for that", () => {
+    const head = { rpc: "auth", uuid: "x" };
+    expect(JSON.parse(encodeAccepted(head, PROTOCOL, undefined, 100))).to.deep.equal({
+      ...head,
+      resp: "success",
+      server: { protocol: 4, messageBytes: 100 },
+    });
+    expect(JSON.parse(encodeAccepted(head, 3, undefined, 100))).to.deep.equal({ ...head, resp: "success" });
+  });
+
   it("encodeAccepted shows the protocol to whoever asked for it, and to nobody else", () => {
     const head = { rpc: "auth", uuid: "u" };
     expect(JSON.parse(encodeAccepted(head, 3))).to.deep.equal({ ...head, resp: "success" });

@@ -248,7 +248,7 @@ export async function headersOf({ headers }: ResolvedOptions): Promise<HeadersDa
 
 /** Says whether a value is an object whose fields are all that it has. */
 function isRecord(value: unknown): boolean {
-  return Object.prototype.toString.call(value) === "[object Object]";
+  return {}.toString.call(value) === "[object Object]";
 }
 
 /** Where the server is, without a slash at the end. */

@@ -19,12 +19,12 @@ export function setLoaders(given: Loaders): void {
 export function browserLoaders(sockJS: Loaders["sockJS"]): Loaders {
   return {
     async webSocket() {
-      throw new NoTransportError("There is no WebSocket here");
+      throw new NoTransportError("No WebSocket");
     },
     async sockJS(options) {
       // a service worker has none
       if ("XMLHttpRequest" in globalThis) return sockJS(options);
-      throw new NoTransportError("SockJS needs XMLHttpRequest, which is not here");
+      throw new NoTransportError("No XMLHttpRequest for SockJS");
     },
   };
 }

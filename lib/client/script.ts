@@ -47,7 +47,7 @@ function loadScript(page: NonNullable<Scope["document"]>, url: string): Promise<
     // a content security policy may ask for it
     script.nonce = nonce;
     script.onload = resolve;
-    script.onerror = () => reject(new Error("SockJS is not there"));
+    script.onerror = () => reject(new Error("No SockJS"));
     page.head.append(script);
   });
 }

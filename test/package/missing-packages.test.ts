@@ -79,7 +79,8 @@ describe("the client where packages are missing", () => {
     const failing = "class { constructor() { setTimeout(() => this.onclose({ code: 1006 })); } close() {} }";
     expect(await connect(`{ WebSocket: ${failing} }`)).to.deep.equal({
       state: "waiting",
-      message: "Not opened",
+      message:
+        "websocket: Not opened; sockjs: The client needs the package sockjs-client here, which cannot be loaded",
       logged: [],
     });
   });

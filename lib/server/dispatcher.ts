@@ -76,9 +76,12 @@ export class Dispatcher<Auth> {
           running.isSilent = true;
           this.#warn(path, fn);
         };
-        const byEither = fn.length === 0 || fn.length > 2;
-        const question = byEither ? { fn: answeringByEither(fn, onSilence), declared: 0 } : { fn };
-        ask({ ...question, self, args, position: 2 }, (outcome) => whenSettled(outcome, settle), late);
+        const { length } = fn;
+        const byEither = length === 0 || length > 2;
+        const asked = byEither ? answeringByEither(fn, onSilence) : fn;
+        // all of one shape: this is done for each call
+        const question = { fn: asked, declared: byEither ? 0 : length, self, args, position: 2 };
+        ask(question, (outcome) => whenSettled(outcome, settle), late);
         return running;
       }
     } catch (error) {

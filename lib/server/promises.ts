@@ -20,11 +20,15 @@ export function watchPromise(returned: unknown, failed: (error: unknown) => void
 
 /** Hands an outcome on; where its value is a promise, since a callback was given one, then what becomes of that. */
 export function whenSettled(outcome: Outcome, settle: (outcome: Outcome) => void): void {
-  const failed = (error: unknown) => settle({ status: "failure", error });
+  let isPromise = false;
   try {
-    if (outcome.status !== "result" || !isThenable(outcome.value)) return settle(outcome);
+    isPromise = outcome.status === "result" && isThenable(outcome.value);
   } catch (error) {
-    return failed(error);
+    return settle({ status: "failure", error });
   }
-  ownPromise(outcome.value).then((value) => settle({ status: "result", value }), failed);
+  if (outcome.status !== "result" || !isPromise) return settle(outcome);
+  ownPromise(outcome.value).then(
+    (value) => settle({ status: "result", value }),
+    (error: unknown) => settle({ status: "failure", error }),
+  );
 }

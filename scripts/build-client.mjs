@@ -51,7 +51,6 @@ const OWN_NAMES = [
   "parent",
   "position",
   "refresh",
-  "register",
   "rejectAll",
   "reopen",
   "request",

@@ -39,12 +39,22 @@ export function toTime(expiresAt: unknown): number | undefined {
   return time;
 }
 
-/** When a session ends, as its cookie says; undefined where it lasts as long as the browser. */
+/**
+ * When a session ends, as its cookie says; undefined where it lasts as long as the browser, which express-session says by
+ * `false` or `null`. One of express-session begins its time anew with each response, the token route's as well
+ * (`session.touch()`), whatever its cookie has from the request before.
+ */
 export function expiryOfSession(
-  session: { readonly cookie?: unknown } | null | undefined,
+  session: { readonly cookie?: unknown; readonly touch?: unknown } | null | undefined,
 ): number | undefined {
-  const { expires, maxAge } = Object(session?.cookie) as { expires?: unknown; maxAge?: unknown };
-  const end = expires instanceof Date ? expires.getTime() : Date.now() + Number(maxAge ?? Number.NaN);
+  const cookie = Object(session?.cookie) as { expires?: unknown; maxAge?: unknown; originalMaxAge?: unknown };
+  const { expires, maxAge, originalMaxAge } = cookie;
+  const isTouched = typeof session?.touch === "function" && typeof originalMaxAge === "number";
+  const left = isTouched ? originalMaxAge : maxAge;
+  const end =
+    expires instanceof Date && !isTouched
+      ? expires.getTime()
+      : Date.now() + (typeof left === "number" ? left : Number.NaN);
   return Number.isFinite(end) ? end : undefined;
 }
 

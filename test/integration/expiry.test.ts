@@ -1,9 +1,11 @@
 import { once } from "node:events";
 import { expect } from "chai";
-import type { Request } from "express";
+import express, { type Request } from "express";
+import session from "express-session";
 import sinon from "sinon";
 import { type AuthenticationFunction, expiring } from "../../lib/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
+import { express4 } from "../support/express4.js";
 
 const HOUR = 3_600_000;
 
@@ -61,6 +63,56 @@ describe("an identity that ends", () => {
       }
     }
   });
+
+  for (const version of [5, 4] as const) {
+    describe(`of a session of express-session, on Express ${version}`, () => {
+      /** An application whose sessions have such a cookie, and a cookie of one in which alice has logged in. */
+      const logIn = async (cookie: session.CookieOptions | object, store = new session.MemoryStore()) => {
+        const app = version === 4 ? express4() : express();
+        app.use(
+          session({ secret: "s", resave: false, saveUninitialized: false, store, rolling: true, cookie }),
+        );
+        app.get("/login", (req, res) => {
+          Object.assign(req.session, { auth: { name: "alice" } });
+          res.end();
+        });
+        await start({ express: () => app, session: null });
+        const [given = ""] = (await fetch(`${application.url}/login`)).headers.getSetCookie();
+        return given.split(";")[0] ?? "";
+      };
+      const ask = async (cookie: string) => {
+        const response = await fetch(`${application.url}/socket/token`, { headers: { cookie } });
+        const { token } = (await response.json()) as { token?: string };
+        if (!token) return response.status;
+        const client = await application.open();
+        const { server } = await client.request({ rpc: "auth", token, protocol: 4 });
+        return (server as { expiresIn?: unknown }).expiresIn;
+      };
+
+      for (const cookie of [{ expires: false }, { maxAge: false }, { maxAge: null }, { expires: null }, {}]) {
+        it(`has no end where the cookie is ${JSON.stringify(cookie)}`, async () => {
+          expect(await ask(await logIn(cookie))).to.equal(undefined);
+        });
+      }
+
+      it("ends as long after the token request as the session's cookie lasts, since that begins anew", async () => {
+        const store = new session.MemoryStore();
+        const cookie = await logIn({ maxAge: HOUR }, store);
+        const sessions = (store as unknown as { sessions: Record<string, string> }).sessions;
+        for (const [id, json] of Object.entries(sessions)) {
+          const kept = JSON.parse(json);
+          // of a request half an hour ago
+          kept.cookie.expires = new Date(Date.now() + HOUR / 2);
+          sessions[id] = JSON.stringify(kept);
+        }
+        expect(await ask(cookie)).to.be.within(HOUR - 5000, HOUR);
+      });
+
+      it("has ended where the session has", async () => {
+        expect(await ask(await logIn({ maxAge: -1 }))).to.equal(403);
+      });
+    });
+  }
 
   it("does not end with a session that it is not of, nor with one that has no end", async () => {
     await start({

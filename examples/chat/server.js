@@ -193,10 +193,11 @@ server.listen(Number(PORT), HOST, () => {
   console.log(`The chat is on http://${HOST}:${server.address().port}`);
 });
 
+const closed = once(server, "close");
+
 async function stop() {
   setTimeout(() => process.exit(1), SHUTDOWN_TIMEOUT).unref();
   people.close();
-  const closed = once(server, "close");
   server.close();
   await tokenServer.shutdown();
   // a browser keeps connections for further requests, also those that are busy just now
@@ -205,8 +206,10 @@ async function stop() {
   clearInterval(closing);
   await store.close();
 }
-// whoever replaces this process leaves it the time to send its users to the others, one after the other
+// whoever replaces this process leaves it the time to send its users to the others, one after the other, and sends
+// nobody back to it, since it listens no more
 process.once("SIGTERM", async () => {
+  server.close();
   await tokenServer.drain({ timeout: DRAIN_TIME });
   await stop();
 });

@@ -81,8 +81,8 @@ import { withOwnPromise } from "./verification.js";
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
 
-/** How long `drain()` takes at most, in milliseconds. */
-const DRAIN_TIME = 30_000;
+/** How long `drain()` takes at most, in milliseconds: less than the 30 s after which Kubernetes and Heroku kill. */
+const DRAIN_TIME = 20_000;
 
 /** After how long the server tries Redis again that could not be used, at first and at most, in milliseconds. */
 const FIRST_RETRY = 500;
@@ -582,9 +582,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
    * Ends the server in a way that loses no call: it takes on no more clients, and asks those that it has to go, one after
    * the other, spread over most of `timeout`, so that the other servers are not stormed. They go when their calls have
    * ended, and come back to those. The sockets of clients that cannot be asked it closes then. Then it does what
-   * `shutdown()` does.
+   * `shutdown()` does. Close the HTTP server before: as long as it listens, a proxy sends those clients back to it.
    *
-   * @param timeout milliseconds after which what is still there is closed; default 30,000
+   * @param timeout milliseconds after which what is still there is closed; default 20,000, which is less than the 30 s
+   *   after which Kubernetes, Heroku and others kill a process that was told to end
    * @returns when that is done
    */
   drain({ timeout = DRAIN_TIME }: { timeout?: number } = {}): Promise<void> {

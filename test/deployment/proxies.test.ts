@@ -53,11 +53,16 @@ class Site {
   readonly proxy: ProxyProcess;
   #clients: TokenSocket[] = [];
 
-  static async start(kind: ProxyKind, { url }: RedisServer): Promise<Site> {
-    const [configuration, more] = blocksOf(DOCUMENT).filter(({ language }) => language === kind.language);
-    if (!configuration || more) throw new Error(`The document needs one configuration for ${kind.name}`);
+  static async start(
+    kind: ProxyKind,
+    { url }: RedisServer,
+    more: Record<string, string> = {},
+  ): Promise<Site> {
+    const [configuration, another] = blocksOf(DOCUMENT).filter(({ language }) => language === kind.language);
+    if (!configuration || another) throw new Error(`The document needs one configuration for ${kind.name}`);
     const environment = {
       REDIS_URL: url,
+      ...more,
       NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ""} --import=${TSX}`,
     };
     const script = join(import.meta.dirname, "server.ts");
@@ -320,6 +325,28 @@ for (const kind of [NGINX, HAPROXY]) {
       expect(ended).to.deep.equal({ code: 0, signal: null });
       const [, , reason] = await told;
       expect(reason).to.have.property("status", 4000);
+      for (const client of all) expect(await placeOf(client)).to.have.property("port", other.port);
+      await publish(all);
+      expect(states).to.deep.equal([]);
+    });
+
+    it("has none of its clients away for two seconds when it drains as the document has it", async function () {
+      this.timeout(STARTING);
+      await site.stop();
+      site = await Site.start(kind, redis, { DRAIN: "3000" });
+      const { ending, other, gone, staying, all } = await connect({ backoff: {} });
+      const states: string[] = [];
+      for (const client of staying) client.on("state", (state) => states.push(state));
+      const away = gone.map(async (client) => {
+        await new Promise<void>((resolve) => {
+          client.on("state", (state) => state !== "open" && resolve());
+        });
+        const begin = performance.now();
+        await happened(client, "reconnect");
+        return performance.now() - begin;
+      });
+      await ending.stop();
+      for (const time of await Promise.all(away)) expect(time).to.be.below(2000);
       for (const client of all) expect(await placeOf(client)).to.have.property("port", other.port);
       await publish(all);
       expect(states).to.deep.equal([]);

@@ -7,7 +7,7 @@ import { connectNodeRedis } from "../support/node-redis.js";
 /** The requests of SockJS that have come here, as `method path`. */
 const requests: string[] = [];
 
-const { REDIS_URL = "" } = process.env;
+const { REDIS_URL = "", DRAIN = "0" } = process.env;
 const [redisClient, pubsubClient] = [await connectNodeRedis(REDIS_URL), await connectNodeRedis(REDIS_URL)];
 
 const application = new Application({
@@ -41,7 +41,8 @@ http.listen(Number(process.env.PORT), "127.0.0.1", () => console.log(application
 
 process.once("SIGTERM", async () => {
   http.close();
-  await tokenServer.shutdown();
+  if (Number(DRAIN) > 0) await tokenServer.drain({ timeout: Number(DRAIN) });
+  else await tokenServer.shutdown();
   http.closeIdleConnections();
   await Promise.all([redisClient.close(), pubsubClient.close()]);
 });

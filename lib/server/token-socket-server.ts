@@ -78,6 +78,11 @@ import { Turns } from "./turns.js";
 import { UnfinishedBytes } from "./unfinished-bytes.js";
 import { withOwnPromise } from "./verification.js";
 
+/** When it is warned that the server is not ready, in milliseconds. */
+const READY_PATIENCE = 5_000;
+const NOT_READY =
+  "Redis cannot be used yet, so nobody gets a token: is each client connected, `await client.connect()`, and can it reach Redis?";
+
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
 
@@ -663,12 +668,14 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       this.#rejectReady = reject;
       this.#subscribeForever(publisher, FIRST_RETRY, resolve);
     });
+    const warning = setTimeout(() => this.#reporter.warn(NOT_READY), READY_PATIENCE).unref();
     ready.then(
       () => {
+        clearTimeout(warning);
         this.#isReady = true;
         this.#notify("ready");
       },
-      () => {},
+      () => clearTimeout(warning),
     );
     return ready;
   }

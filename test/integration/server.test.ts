@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import express, { type Express } from "express";
+import { Redis as IORedis } from "ioredis";
 import { createClient } from "redis";
 import sinon from "sinon";
 import sockjs from "sockjs";
@@ -191,6 +192,32 @@ describe("the server", () => {
       const inspector = await connectNodeRedis(redis.url);
       cleanups.push(() => inspector.close());
       expect(await inspector.pubSubChannels("___*")).to.have.members(["___all___", "___sync___"]);
+    });
+
+    it("resolves with a client of ioredis that waits to be asked, and lets its owner ask before", async () => {
+      const redis = await startRedis();
+      cleanups.push(() => redis.stop());
+      const make = () => new IORedis({ host: redis.host, port: redis.port, lazyConnect: true });
+      const [redisClient, pubsubClient] = [make(), make()];
+      const { tokenServer } = await start({ redisClient, pubsubClient });
+      cleanups.push(() => Promise.all([redisClient.quit(), pubsubClient.quit()]));
+      await redisClient.connect();
+      await tokenServer.ready();
+      expect(pubsubClient.status).to.equal("ready");
+    });
+
+    it("is waited for in silence for a while, and then there is a warning that says what to do", async () => {
+      const sandbox = sinon.createSandbox();
+      cleanups.push(() => sandbox.restore());
+      const clock = sandbox.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+      const client = createClient();
+      client.on("error", () => {});
+      const application = new Application({ redisClient: client });
+      clock.tick(4999);
+      expect(application.log).to.deep.equal([]);
+      clock.tick(1);
+      expect(application.log.join("\n")).to.include("await client.connect()");
+      await application.tokenServer.shutdown();
     });
 
     if (canStartRedis) {

@@ -21,15 +21,20 @@ export interface IORedisClient {
   publish(channel: string, message: string): Promise<unknown>;
   subscribe(...channels: string[]): Promise<unknown>;
   unsubscribe(...channels: string[]): Promise<unknown>;
+  connect?(): Promise<unknown>;
   on(event: string, listener: (...args: unknown[]) => void): unknown;
   off(event: string, listener: (...args: unknown[]) => void): unknown;
 }
+
+/** How long the owner of a client that waits to be asked has to connect it, in milliseconds. */
+const OWNERS_TIME = 1_000;
 
 /** Drives a client of ioredis. */
 export class IORedisDriver implements ClientDriver {
   readonly #client: IORedisClient;
   readonly #events: ClientEvents;
   #stopWatching = () => {};
+  #asking: NodeJS.Timeout | undefined;
   /** Commands that wait for the client to be ready, or not to be connected any more. */
   readonly #held: (() => void)[] = [];
 
@@ -38,7 +43,7 @@ export class IORedisDriver implements ClientDriver {
     this.#events = events;
   }
 
-  /** In each other state the client is on its way, or, with `lazyConnect`, would connect at the first command. */
+  /** In each other state the client is on its way. */
   state(): ClientState {
     const { status } = this.#client;
     return status === "ready" ? "ready" : status === "end" ? "ended" : "waiting";
@@ -47,9 +52,19 @@ export class IORedisDriver implements ClientDriver {
   attach(): void {
     for (const [event, listener] of this.#listeners) this.#client.on(event, listener);
     this.#stopWatching = watchSubscribe(this.#client);
+    this.#asking = setTimeout(() => this.#askToConnect(), OWNERS_TIME).unref();
+  }
+
+  /**
+   * With `lazyConnect` a client waits for its first command, and here the first command waits for the client. Its owner may
+   * have connected it by now; it tells of its errors itself.
+   */
+  #askToConnect(): void {
+    if (this.#client.status === "wait") void this.#client.connect?.().catch(() => {});
   }
 
   detach(): void {
+    clearTimeout(this.#asking);
     for (const [event, listener] of this.#listeners) this.#client.off(event, listener);
     this.#stopWatching();
     this.#letGo();

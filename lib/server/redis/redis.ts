@@ -1,6 +1,7 @@
 /**
  * What the rest of the server needs of Redis, whoever's client it is. An adapter holds no protocol of ours.
- * Commands that are given before the client is connected wait for it; the adapter never connects or closes it.
+ * Commands that are given before the client is connected wait for it; the adapter neither connects nor closes it, but for a
+ * client that connects by itself at its first command (`lazyConnect` of ioredis).
  * Once the client has been connected, its own queue and its own errors apply.
  */
 export interface Redis {

@@ -336,8 +336,11 @@ describe("A client's calls", () => {
 });
 
 describe("A call that waits for a connection in vain", () => {
+  const stage = new Stage();
+
+  afterEach(() => stage.clear());
+
   it("says why there was none", async () => {
-    const stage = new Stage();
     const place = await stage.server(
       createServer((_req, res) => res.writeHead(500).end('{"error":"Broken"}')),
     );
@@ -350,9 +353,9 @@ describe("A call that waits for a connection in vain", () => {
     expect(expired).to.have.property("code", "queue_expired");
     expect(expired.cause).to.have.property("message", "Broken");
     // before the first attempt has come to anything
-    const early = await failure(stage.client(place).rpc("f", {}, { timeout: 0 }));
+    const silent = await stage.server(createServer(() => {}));
+    const early = await failure(stage.client(silent).rpc("f", {}, { timeout: 0 }));
     expect(early.cause).to.be.instanceOf(DisconnectedError);
-    await stage.clear();
   });
 });
 

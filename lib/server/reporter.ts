@@ -105,7 +105,7 @@ export class Reporter {
 function messageOf(cause: unknown): string {
   if (!isError(cause)) return describe(cause);
   try {
-    return String(cause.message || cause.name);
+    return String(cause.message || innerErrors(cause).map(ownMessage).join("; ") || cause.name);
   } catch {
     return UNREADABLE;
   }
@@ -120,14 +120,28 @@ function describe(cause: unknown, depth = 0): string {
   try {
     const own = String(cause.stack ?? `${cause.name}: ${cause.message}`);
     // an error may be behind itself
-    const hasCause = isError(cause.cause) && depth < MOST_CAUSES;
-    return hasCause ? `${own}\ncaused by ${describe(cause.cause, depth + 1)}` : own;
+    const behind = [
+      ...(depth < MOST_CAUSES ? [cause.cause] : []),
+      ...(depth === 0 ? innerErrors(cause) : []),
+    ].filter(isError);
+    return [own, ...behind.map((error) => `caused by ${describe(error, depth + 1)}`)].join("\n");
   } catch {
     return UNREADABLE;
   }
 }
 
+/** Those of an `AggregateError`, as of a host with several addresses of which none can be reached: it has no message itself. */
+function innerErrors(error: Error): unknown[] {
+  const { errors } = error as { errors?: unknown };
+  return Array.isArray(errors) ? errors.slice(0, MOST_INNER) : [];
+}
+
+function ownMessage(error: unknown): string {
+  return isError(error) ? String(error.message) : describe(error);
+}
+
 const MOST_CAUSES = 8;
+const MOST_INNER = 4;
 
 /** What ends a line, commands a terminal or turns the direction of text. A client may get it into an error's message. */
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;

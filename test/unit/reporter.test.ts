@@ -47,6 +47,24 @@ describe("Reporter", () => {
     expect(stores).to.deep.equal(["one", "two"]);
   });
 
+  it("logs the errors within one that has no message, with host and code", async () => {
+    listens = false;
+    const refused = ["::1", "127.0.0.1"].map((host) =>
+      Object.assign(new Error(`connect ECONNREFUSED ${host}:6379`), { code: "ECONNREFUSED" }),
+    );
+    const all = new AggregateError(refused);
+    all.errors.push(all);
+    reporter.outage("a Redis client's error", all);
+    await reported();
+    expect(log.join("\n")).to.include(
+      "a Redis client's error: connect ECONNREFUSED ::1:6379; connect ECONNREFUSED 127.0.0.1:6379",
+    );
+    log.length = 0;
+    reporter.error("publishing failed", all);
+    await reported();
+    for (const host of ["::1", "127.0.0.1"]) expect(log.join("\n")).to.include(`ECONNREFUSED ${host}:6379`);
+  });
+
   it("keeps nobody waiting who is told of an error that comes of telling", async () => {
     let count = 0;
     const failing = new Reporter({ error() {}, warn() {}, info() {} }, false, () => {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import type { Express, RequestHandler } from "express";
-import { unmount } from "./router.js";
+import { mountPath, unmount } from "./router.js";
 
 /** Where the build puts the scripts for pages without a bundler. */
 const FOLDER = new URL("../../dist/browser/", import.meta.url);
@@ -12,17 +12,22 @@ const A_YEAR = 31_536_000;
 export class ClientFiles {
   readonly #app: Express;
   readonly #routes: object[] = [];
-  /** The path of the client under the name that holds its hash; undefined where the build has made none. */
-  readonly url: string | undefined;
-  /** The path of SockJS's client; undefined likewise. */
+  /** The client's path in the application, under the name that holds its hash; undefined where the build has made none. */
+  readonly #path: string | undefined;
+  /** The path of SockJS's client in the application; undefined likewise. */
   readonly sockjsPath: string | undefined;
 
   /** `path` is that of the client, and ends with ".js". */
   constructor(app: Express, path: string) {
     this.#app = app;
     const folder = path.slice(0, path.lastIndexOf("/") + 1);
-    this.url = this.#serve(path, "client.js");
+    this.#path = this.#serve(path, "client.js");
     this.sockjsPath = this.#serve(`${folder}sockjs.js`, "sockjs.js") && `${folder}sockjs.js`;
+  }
+
+  /** The client's path for pages, below that at which the application is mounted by now. */
+  get url(): string | undefined {
+    return this.#path && mountPath(this.#app) + this.#path;
   }
 
   /** Takes the files out of service. */

@@ -12,6 +12,13 @@ export function unmount(app: Express, route: object): void {
   if (index !== -1) layers.splice(index, 1);
 }
 
+/** The path at which an application is mounted in others, the first of several; empty where it is not. */
+export function mountPath(app: Express): string {
+  const { parent, mountpath } = app as unknown as { parent?: Express; mountpath: string | string[] };
+  const [own = ""] = [mountpath].flat();
+  return parent ? mountPath(parent) + own.replace(/\/+$/, "") : "";
+}
+
 /** Mounts routes; where that throws, because the application cannot serve one, none of them stays. */
 export function mount<Mounted>(app: Express, make: () => Mounted): Mounted {
   const before = new Set(layersOf(app));

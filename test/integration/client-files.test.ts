@@ -1,13 +1,14 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { expect } from "chai";
+import express, { type Express } from "express";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { express4 } from "../support/express4.js";
 
 for (const [version, options] of [
-  ["5", {}],
+  ["5", { express }],
   ["4", { express: express4 }],
-] as const) {
+] as readonly [string, { express: () => Express }][]) {
   describe(`the client's script on Express ${version}`, () => {
     let application: Application;
 
@@ -32,6 +33,16 @@ for (const [version, options] of [
         expect(answer.headers.get("x-content-type-options")).to.equal("nosniff");
         expect(await answer.text()).to.contain(content);
       }
+    });
+
+    it("has its address below the path at which the application is mounted", async () => {
+      const outer = options.express();
+      const inner = options.express();
+      const { clientUrl: before } = await start({ express: () => inner });
+      outer.use("/app/", inner);
+      expect(application.tokenServer.clientUrl).to.equal(`/app${before}`);
+      application.http.removeAllListeners("request").on("request", outer);
+      expect((await get(application.tokenServer.clientUrl ?? "")).status).to.equal(200);
     });
 
     it("is not sent again to a browser that has it", async () => {

@@ -350,13 +350,28 @@ function readBody(limit: number, all: UnfinishedBytes): RequestHandler {
     parseBody(req, res, (error?: unknown) => {
       if (isOver) return;
       end();
-      if (error === undefined) return next();
-      const { status = 400 } = error as { status?: number };
-      refuse(status, "Invalid request");
+      if (error !== undefined) {
+        const { status = 400 } = error as { status?: number };
+        return refuse(status, "Invalid request");
+      }
+      if (takeRead(req)) next();
+      else refuse(400, "Invalid request");
     });
     // it reads by itself from now on, unless there is nothing to read
     if (!isOver) req.on("data", count);
   };
+}
+
+/** Takes JSON that the application has read as text or bytes, by `express.text()` or `express.raw()`; says whether it is some. */
+function takeRead(req: Request): boolean {
+  const { body } = req as { body?: unknown };
+  if (!(typeof body === "string" || Buffer.isBuffer(body)) || !req.is("json")) return true;
+  try {
+    req.body = JSON.parse(String(body));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The same function, whose callback takes what else there is to say of an identity. */

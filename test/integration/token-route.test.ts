@@ -3,7 +3,13 @@ import { EventEmitter } from "node:events";
 import { request as httpRequest } from "node:http";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
-import { type Express, json as expressJson } from "express";
+import {
+  type Express,
+  json as expressJson,
+  raw as expressRaw,
+  text as expressText,
+  type Request,
+} from "express";
 import { RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
 import { memoryRedis } from "../../lib/memory.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
@@ -351,6 +357,21 @@ for (const version of [5, 4]) {
         });
         expect((await post('{"id":1}')).status).to.equal(200);
       });
+
+      for (const [how, parse] of [
+        ["text", expressText({ type: "*/*" })],
+        ["bytes", expressRaw({ type: "*/*" })],
+      ] as const) {
+        it(`reads a body that the application has read as ${how}`, async () => {
+          const options = { authentication: async (req: Request) => req.body };
+          await start({ prepare: (app) => app.use(parse), options });
+          const answer = await post('{"name":"alice"}');
+          const { token } = (await answer.json()) as { token: string };
+          await (await application.open()).request({ rpc: "auth", token });
+          expect(application.socket().auth).to.deep.equal({ name: "alice" });
+          expect((await post("{")).status).to.equal(400);
+        });
+      }
 
       for (const [what, body, status] of [
         ["is no JSON", "{", 400],

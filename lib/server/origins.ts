@@ -22,6 +22,8 @@ export class Origins {
   readonly #allows: (origin: string, req: Request) => unknown;
   readonly #allowsMissing: boolean;
   readonly #reporter: Reporter;
+  /** The origins that have been warned of. */
+  readonly #warned = new Set<string>();
 
   constructor({ allowedOrigins, allowMissingOrigin }: Options, reporter: Reporter) {
     this.#allows = matcherOf(allowedOrigins);
@@ -33,11 +35,26 @@ export class Origins {
   of(req: Request, isUpgrade = false): Origin {
     const origin = req.get("origin");
     if (origin === undefined) {
-      if (req.get("sec-fetch-site") === "cross-site") return "refused";
-      return this.#allowsMissing || !(isUpgrade || req.method === "POST") ? "own" : "refused";
+      if (req.get("sec-fetch-site") === "cross-site") return this.#refuse(req, "another site");
+      if (this.#allowsMissing || !(isUpgrade || req.method === "POST")) return "own";
+      return this.#refuse(req, undefined);
     }
     if (isOwn(origin, req)) return "own";
-    return this.#allowsForeign(origin, req) ? { foreign: origin } : "refused";
+    return this.#allowsForeign(origin, req) ? { foreign: origin } : this.#refuse(req, origin);
+  }
+
+  /** Warns once of each origin, of so many that strangers cannot fill the log. */
+  #refuse(req: Request, origin: string | undefined): "refused" {
+    const name = JSON.stringify(origin?.slice(0, LONGEST_ORIGIN)) ?? "";
+    if (this.#warned.has(name) || this.#warned.size >= MOST_WARNED) return "refused";
+    this.#warned.add(name);
+    const own = JSON.stringify(hostOf(req).slice(0, LONGEST_ORIGIN));
+    this.#reporter.warn(
+      origin === undefined
+        ? "a request that names no origin was refused, as options.allowMissingOrigin has it"
+        : `a page of ${name} was refused: this server is ${own} to it, and options.allowedOrigins does not allow others`,
+    );
+    return "refused";
   }
 
   #allowsForeign(origin: string, req: Request): boolean {
@@ -53,6 +70,9 @@ export class Origins {
     }
   }
 }
+
+const MOST_WARNED = 20;
+const LONGEST_ORIGIN = 200;
 
 /** Says whether a value is an origin as browsers write it. */
 export function isOrigin(value: unknown): value is string {

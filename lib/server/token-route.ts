@@ -126,13 +126,6 @@ export class TokenRoute<Auth> {
     if (origin === "own") return true;
     if (origin === "refused") {
       reporter.debug(() => `a token request of a page of ${nameOf(req)} was refused`);
-      // what the application itself allows has to be said here, too
-      if (res.hasHeader("Access-Control-Allow-Origin")) {
-        this.#warnOnce(reporter, "origin", () => {
-          const page = `a token request of a page of ${nameOf(req)} was refused`;
-          return `${page}, although the application sends CORS headers: name the origins in options.allowedOrigins`;
-        });
-      }
       answerJson(res, FORBIDDEN);
       return false;
     }

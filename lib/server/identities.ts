@@ -32,6 +32,8 @@ export interface IdentitiesParts<Auth> {
 /** Finds out whom a token stands for: in Redis, or by the application's own `verifyToken`. */
 export class Identities<Auth> {
   readonly #parts: IdentitiesParts<Auth>;
+  /** Whether it was warned of a token that `verifyToken` has refused. */
+  #hasWarned = false;
   readonly #deadlines: Deadlines;
 
   constructor(parts: IdentitiesParts<Auth>) {
@@ -121,11 +123,14 @@ export class Identities<Auth> {
     try {
       return await verifyToken?.(token, socket);
     } catch (error) {
-      // that a token is not good is nothing to report: anybody may send one
-      reporter.debug(() => {
+      const why = () => {
         const harmless = withoutSecret(error, token);
         return `verifyToken has refused ${socket.sid}: ${harmless instanceof Error ? harmless.message : ""}`;
-      });
+      };
+      // that a token is not good is nothing to report: anybody may send one; but where none is good, somebody looks here
+      if (this.#hasWarned) reporter.debug(why);
+      else reporter.warn(`${why()} (further ones are told with options.debug alone)`);
+      this.#hasWarned = true;
       return undefined;
     }
   }

@@ -278,6 +278,22 @@ describe("a token that the application verifies", () => {
     expect((await client.closed).code).to.equal(4409);
   });
 
+  it("is warned of once where it is refused, and told of with debug alone after that", async () => {
+    await start({
+      verifyToken: async (token) => {
+        throw new Error(`no such key for ${token}`);
+      },
+    });
+    for (let i = 0; i < 3; i++) {
+      const client = await application.open();
+      client.send({ rpc: "auth", token: `a.secret.${i}` });
+      await client.closed;
+    }
+    expect(application.log).to.have.length(1);
+    expect(application.log[0]).to.include("verifyToken has refused").and.not.include("secret");
+    expect(application.log[0]).to.include("no such key");
+  });
+
   it("is refused for the moment, and reported, where what verifyToken gives is no identity", async () => {
     for (const given of [{}, { auth: "alice" }, { auth: {}, expiresAt: "soon" }, "alice"]) {
       await start({ verifyToken: async () => given as never });

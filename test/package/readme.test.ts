@@ -138,6 +138,11 @@ describe("the documents", () => {
     };
   }
 
+  /** What a block's check has the server warn of. */
+  const WARNINGS: Record<string, RegExp> = {
+    "README.md: verifyToken": /verifyToken has refused \S+: signature verification failed/,
+  };
+
   for (const block of BLOCKS) {
     it(`runs ${block.name}`, async () => {
       const running = await run(block);
@@ -145,7 +150,7 @@ describe("the documents", () => {
       if (expected.length > 0) expect(await running.printed(expected.length)).to.deep.equal(expected);
       await CHECKS[block.name]?.(running);
       const { failed } = await tell<{ failed: string[] }>("state");
-      expect(failed).to.deep.equal([]);
+      expect(failed.filter((line) => !WARNINGS[block.name]?.test(line))).to.deep.equal([]);
     });
   }
 

@@ -304,7 +304,7 @@ export class Door {
         const expire = () => setImmediate(() => resolve(LATE));
         timer = setTimeout(expire, Math.min(authTimeout, LONGEST_TIMER)).unref();
       });
-      return Promise.race([answer.then(verdictOf, failed), late]).finally(() => clearTimeout(timer));
+      return Promise.race([answer.then(verdictOf).catch(failed), late]).finally(() => clearTimeout(timer));
     } catch (error) {
       return failed(error);
     }

@@ -99,12 +99,20 @@ for (const version of [5, 4]) {
         });
       }
 
-      it("are answered 500 where it fails, and that is reported", async () => {
+      it("are answered 500 where it fails, or its answer does, and that is reported", async () => {
+        const unreadable = {
+          data: 0,
+          get status(): number {
+            throw new Error("secret");
+          },
+        };
         const failures = [
           () => {
             throw new Error("secret");
           },
           () => Promise.reject(new Error("secret")),
+          () => unreadable,
+          async () => unreadable,
         ];
         for (const verifyConnection of failures) {
           await start({ verifyConnection });

@@ -296,6 +296,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       prefix: rest.prefix,
       bundles,
       heartbeats,
+      onError: (context, error) => reporter.error(context, error),
       claim: (connection) => this.#door.claim(connection),
       accept: (transport) => this.#accept(transport),
       onUnattached: once(() => reporter.warn(UNATTACHED)),

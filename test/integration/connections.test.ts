@@ -52,6 +52,34 @@ for (const version of [5, 4]) {
       return [response.status, await response.text()];
     };
 
+    describe("whose listeners throw", () => {
+      for (const transport of WIRE_TRANSPORTS) {
+        it(`go on, and that is reported, over ${transport}`, async () => {
+          await start({ socketController: { three: () => 3 }, limits: { connectionsPerIp: 1 } });
+          const thrown: string[] = [];
+          // before the server's own
+          application.sockjs.prependListener("connection", (connection) => {
+            for (const event of ["data", "end", "close"] as const) {
+              (connection as NodeJS.EventEmitter).on(event, () => {
+                thrown.push(event);
+                throw new Error(event);
+              });
+            }
+          });
+          const client = await application.connect(transport);
+          const { resp } = await client.request({ rpc: "three" });
+          expect(resp).to.equal(3);
+          await client.end();
+          await until(() => thrown.includes("close"));
+          await until(() => application.errors.length === thrown.length);
+          expect(application.errors.map(({ message }) => message)).to.have.members(thrown);
+          expect(thrown).to.include.members(["data", "end"]);
+          // it has given its place back
+          await until(async () => (await poll())[0] === 200);
+        });
+      }
+    });
+
     describe("that the application verifies", () => {
       for (const transport of WIRE_TRANSPORTS) {
         it(`hand on what it has found, and are asked about once, over ${transport}`, async () => {

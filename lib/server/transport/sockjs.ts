@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import type { CloseReason } from "../../shared/close-codes.js";
 import type { Bundle, Bundles } from "../bundles.js";
 import type { Beating, Heartbeats } from "../heartbeats.js";
@@ -18,6 +19,8 @@ export interface SockJSParts {
   readonly bundles: Bundles;
   /** Absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;
+  /** Told what a listener of the application has thrown. */
+  readonly onError: (context: string, error: unknown) => void;
 }
 
 /**
@@ -34,6 +37,7 @@ export class SockJSTransport implements Transport, Beating {
   // what SockJS has for it, or what an application has put around that
   readonly #write: SockJSConnection["write"];
   readonly #close: SockJSConnection["close"];
+  readonly #emit: EventEmitter["emit"];
   readonly #isWrapped: boolean;
   /** What has come and has not been handed over yet. */
   #coming: unknown[] | undefined;
@@ -49,7 +53,8 @@ export class SockJSTransport implements Transport, Beating {
     this.#isWrapped = Object.hasOwn(connection, "write");
     this.#write = connection.write;
     this.#close = connection.close;
-    const own: OwnMethods = { [TRANSPORT]: this, write, close, destroy };
+    this.#emit = (connection as unknown as EventEmitter).emit;
+    const own: OwnMethods = { [TRANSPORT]: this, write, close, destroy, emit };
     this.socket = Object.assign(connection, own, {
       sid: newId(),
       created: Date.now(),
@@ -83,6 +88,24 @@ export class SockJSTransport implements Transport, Beating {
       this.#coming = undefined;
       for (const one of messages) this.#listener?.receive(one);
     });
+  }
+
+  /**
+   * Tells each listener of an event. SockJS tells of its own from timers and from requests that have ended, where what a
+   * listener throws would end the process, and keep the event from the listeners after it.
+   */
+  emit(event: string | symbol, args: unknown[]): boolean {
+    const connection = this.#connection as unknown as EventEmitter;
+    if (!TOLD_BY_SOCKJS.has(event)) return Reflect.apply(this.#emit, connection, [event, ...args]);
+    const listeners = connection.rawListeners(event);
+    for (const listener of listeners) {
+      try {
+        Reflect.apply(listener, connection, args);
+      } catch (error) {
+        this.#parts.onError(`a listener for "${String(event)}" of a connection failed`, error);
+      }
+    }
+    return listeners.length > 0;
   }
 
   /** Called when SockJS has closed it. */
@@ -170,7 +193,11 @@ export class SockJSTransport implements Transport, Beating {
 type OwnMethods = Pick<SockJSConnection, "write" | "close"> & {
   readonly [TRANSPORT]: SockJSTransport;
   destroy(): void;
+  emit(event: string | symbol, ...args: unknown[]): boolean;
 };
+
+/** The events of a connection that SockJS emits. */
+const TOLD_BY_SOCKJS: ReadonlySet<string | symbol> = new Set(["data", "end", "close"]);
 
 function onData(this: unknown, message: unknown): void {
   transportOf(this).receive(message);
@@ -186,6 +213,10 @@ function write(this: unknown, message: string): boolean {
 
 function close(this: unknown, ...reason: Parameters<SockJSConnection["close"]>): boolean {
   return transportOf(this).end(...reason);
+}
+
+function emit(this: unknown, event: string | symbol, ...args: unknown[]): boolean {
+  return transportOf(this).emit(event, args);
 }
 
 /** SockJS's own takes all listeners off, also those by which connections are counted. */

@@ -1,0 +1,106 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { Redis as IORedis } from "ioredis";
+import { createClient } from "redis";
+import type { RedisClient } from "../../lib/index.js";
+import { ROOT } from "../package/installed-package.js";
+import { blocksOf } from "../package/markdown.js";
+import { Application } from "../support/application.js";
+import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
+import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
+
+/** The command by which the document makes the user. */
+const [block] = blocksOf(readFileSync(join(ROOT, "docs/deployment.md"), "utf8")).filter(
+  ({ language }) => language === "acl",
+);
+const COMMAND = block?.code.trim().split(" ") ?? [];
+
+interface Pair {
+  readonly clients: readonly [RedisClient, RedisClient];
+  close(): unknown;
+}
+
+(canStartRedis ? describe : describe.skip)("A user of Redis with the rights of the document", () => {
+  let redis: RedisServer;
+  let operator: NodeRedis;
+  let application: Application | undefined;
+  let pair: Pair | undefined;
+
+  before(async () => {
+    redis = await startRedis({ own: true });
+    operator = await connectNodeRedis(redis.url);
+  });
+  beforeEach(() => operator.sendCommand(COMMAND));
+  afterEach(async () => {
+    await application?.stop();
+    await pair?.close();
+  });
+  after(async () => {
+    operator.destroy();
+    await redis.stop();
+  });
+
+  const KINDS: Record<string, () => Promise<Pair>> = {
+    "node-redis": async () => {
+      const make = () => createClient({ url: redis.url, username: "app", password: "password" });
+      const clients = [make(), make()] as const;
+      for (const client of clients) client.on("error", () => {});
+      await Promise.all(clients.map((client) => client.connect()));
+      return { clients, close: () => clients.map((client) => client.destroy()) };
+    },
+    ioredis: async () => {
+      const { host, port } = redis;
+      const make = () => new IORedis({ host, port, username: "app", password: "password" });
+      const clients = [make(), make()] as const;
+      return { clients, close: () => clients.map((client) => client.disconnect()) };
+    },
+  };
+  const start = async (kind: () => Promise<Pair>) => {
+    pair = await kind();
+    const [redisClient, pubsubClient] = pair.clients;
+    application = await Application.start({
+      redisClient,
+      pubsubClient,
+      options: {
+        identify: ({ name }) => name as string,
+        limits: { identityFramesPerSecond: 100 },
+        socketController: { echo: (_auth, data) => data },
+      },
+    });
+    return application;
+  };
+
+  for (const [name, kind] of Object.entries(KINDS)) {
+    it(`is enough for all that the server does, with ${name}`, async () => {
+      const { tokenServer, errors, log } = await start(kind);
+      await tokenServer.ready();
+      const client = await application?.connect("websocket", { protocol: 4 });
+      if (!client) throw new Error("there is one");
+      await client.subscribe("room");
+      client.send({ rpc: "_publish", req: { channel: "room", data: 1 } });
+      expect(await client.message("room")).to.equal(1);
+      await tokenServer.broadcast(2);
+      expect(await client.message("room")).to.equal(2);
+      await tokenServer.unsubscribeAll("room");
+      expect(await tokenServer.refresh({ identity: "alice" })).to.equal(1);
+      for (let i = 0; i < 30; i++) await client.request({ rpc: "echo", req: i });
+      expect(await tokenServer.disconnect({ identity: "alice" })).to.equal(1);
+      expect(await tokenServer.disconnect({ identity: "alice" })).to.equal(0);
+      await client.closed;
+      expect([errors, log]).to.deep.equal([[], []]);
+    });
+  }
+
+  for (const right of ["set", "getdel", "publish", "subscribe"]) {
+    it(`without ${right} is told so by an error that names it`, async () => {
+      await operator.sendCommand(["ACL", "SETUSER", "app", `-${right}`]);
+      const { errors, tokenServer } = await start(KINDS["node-redis"] as () => Promise<Pair>);
+      const told = new Promise<void>((resolve) => tokenServer.once("error", () => resolve()));
+      void application?.connect().catch(() => {});
+      void tokenServer.publish("room", 1).catch(() => {});
+      await told;
+      expect(errors.map(({ message }) => message).join()).to.match(new RegExp(`NOPERM.*'${right}'`));
+    });
+  }
+});

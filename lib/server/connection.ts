@@ -344,10 +344,11 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   #receive(message: unknown): void {
     compareClocks();
     if (this.closed) return;
-    const bytes = typeof message === "string" ? Buffer.byteLength(message) : 0;
-    if (bytes > this.#parts.limits.messageBytes) return this.close(CLOSE.messageTooLarge);
+    const { messageBytes } = this.#parts.limits;
+    const bytes = bytesOf(message, messageBytes);
+    if (bytes > messageBytes) return this.close(CLOSE.messageTooLarge);
     const frame = parseClientFrame(message, this.#parts.limits);
-    if (this.#state === "connecting") return this.#begin(frame);
+    if (this.#state === "connecting") return this.#begin(frame, bytes);
     // the application may be waiting for just this answer before it accepts the client
     const mayPass = (this.#state === "open" && this.#waiting.length === 0) || frame.type === "answer";
     if (mayPass && this.#mayServe(bytes)) return this.#handle(frame, bytes);
@@ -356,10 +357,10 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   }
 
   /** The first frame has to authenticate; what is no frame at all gets another chance. */
-  #begin(frame: ClientFrame): void {
+  #begin(frame: ClientFrame, bytes: number): void {
     if (frame.type === "auth") return this.#handle(frame, 0);
     if (frame.type !== "invalidMessage") return this.#forbid(frame.head);
-    if (!this.#rate.take(0)) return this.close(CLOSE.tooManyFrames);
+    if (!this.#rate.take(bytes)) return this.close(CLOSE.tooManyFrames);
     this.#handle(frame, 0);
   }
 
@@ -770,6 +771,25 @@ interface WaitingMessage {
   readonly text: string | undefined;
   readonly bytes: number;
   readonly isAnswer: boolean;
+}
+
+/** How long a message was; more than `most` where it was longer than that. */
+function bytesOf(message: unknown, most: number): number {
+  if (typeof message === "string") return Buffer.byteLength(message);
+  if (message instanceof Uint8Array) return message.length;
+  // a value of JSON that SockJS has read, which is none of the protocol's: about as long as its text was, at any depth
+  let bytes = 0;
+  const values = [message];
+  while (values.length > 0 && bytes <= most) {
+    const value = values.pop();
+    bytes += typeof value === "string" ? Buffer.byteLength(value) + 2 : 2;
+    if (typeof value !== "object" || value === null) continue;
+    for (const [name, inner] of Object.entries(value)) {
+      if (!Array.isArray(value)) values.push(name);
+      values.push(inner);
+    }
+  }
+  return bytes;
 }
 
 /** A request's name for the log; a client may send anything there, and as much as it likes. */

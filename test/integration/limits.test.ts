@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { expect } from "chai";
+import { WebSocket } from "ws";
 import {
   CallError,
   type Limits,
@@ -372,6 +374,30 @@ describe("A limit", () => {
       await start({ bytesPerSecond: 1, byteBurst: 1000, bytesWaiting: 5000 }, echo);
       for (let number = 0; number < 20; number++) client.send({ rpc: "echo", req: "x".repeat(900) });
       expect(await client.closed).to.deep.equal({ code: 4429, reason: "Too many frames" });
+    });
+
+    it("count what is no text, too, of sockets that have authenticated or not", async () => {
+      await start({ bytesPerSecond: 1, byteBurst: 5000, bytesWaiting: 5000 });
+      const nested = JSON.stringify([Array.from({ length: 450 }, () => [])]);
+      const url = `${application.url.replace("http", "ws")}/sockets`;
+      for (const path of ["/websocket", "/1/a/websocket"]) {
+        for (const isStranger of [true, false]) {
+          const socket = new WebSocket(url + path);
+          await once(socket, "open");
+          const auth = JSON.stringify({ rpc: "auth", token: await application.token() });
+          if (!isStranger) {
+            const authenticated = once(application.tokenServer, "authenticated");
+            socket.send(path === "/websocket" ? auth : JSON.stringify([auth]));
+            await authenticated;
+          }
+          const closed = once(application.tokenServer, "disconnect");
+          for (let number = 0; number < 20; number++) {
+            socket.send(path === "/websocket" ? Buffer.alloc(900) : nested);
+          }
+          await closed;
+          socket.terminate();
+        }
+      }
     });
 
     it("hold for what is published, so that a reader that takes as much is not closed", async () => {

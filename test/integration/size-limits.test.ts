@@ -57,6 +57,21 @@ describe("A client's messages", () => {
     });
   }
 
+  it("may be no larger where they are no text", async () => {
+    await start();
+    const values = [Array.from({ length: LIMIT }, () => 0), { a: "x".repeat(LIMIT) }];
+    const frames = values.map((value) => ["1/a/websocket", JSON.stringify([value])] as const);
+    for (const [path, frame] of [["websocket", Buffer.alloc(LIMIT + 1)] as const, ...frames]) {
+      const socket = new WebSocket(`${application.url.replace("http", "ws")}/sockets/${path}`);
+      await once(socket, "open");
+      const closed = once(application.tokenServer, "disconnect");
+      socket.send(frame);
+      await closed;
+      expect(application.log.at(-2)).to.include("4413 Message too large");
+      socket.terminate();
+    }
+  });
+
   it("may come many in one body, whose answers are all there", async () => {
     await start();
     const client = await application.connect("xhr-polling");

@@ -335,11 +335,10 @@ export class PubSub<Auth> {
     await Promise.allSettled(members.map((connection) => this.leave(connection, channel)));
   }
 
-  #deliver(channel: string, payload: string): void {
+  #deliver(channel: string, json: string): void {
     compareClocks();
     const members = this.#hub.members(channel);
     if (members.size === 0) return;
-    const json = toJson(payload);
     if (this.#parts.filter) {
       for (const connection of members) this.#deliverTo(connection, channel, json);
       return;
@@ -373,11 +372,12 @@ export class PubSub<Auth> {
 
   /** The listener of all channels, of which there may be a hundred thousand. */
   readonly #onPayload = (payload: string, nameInRedis: string): void => {
-    this.#deliver(nameInRedis.slice(this.#parts.channelPrefix.length), payload);
+    this.#deliver(nameInRedis.slice(this.#parts.channelPrefix.length), toJson(payload));
   };
 
   readonly #onBroadcast = (payload: string): void => {
-    for (const channel of this.#hub.channels()) this.#deliver(channel, payload);
+    const json = toJson(payload);
+    for (const channel of this.#hub.channels()) this.#deliver(channel, json);
   };
 
   readonly #onSync = (payload: string): void => {

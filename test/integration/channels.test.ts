@@ -239,6 +239,19 @@ for (const kind of [...CONNECTING_KINDS, embedded()]) {
       });
     }
 
+    it("have a broadcast read once, however many of them there are", async () => {
+      const application = await start(kind);
+      const client = await application.connect("raw-websocket");
+      const names = Array.from({ length: 10 }, channelName);
+      for (const name of names) await client.subscribe(name);
+      const message = { wide: [[], []], id: randomUUID() };
+      const parse = sinon.spy(JSON, "parse");
+      cleanups.push(() => parse.restore());
+      await application.tokenServer.broadcast(message);
+      for (const name of names) expect(await client.message(name)).to.deep.equal(message);
+      expect(parse.args.filter(([text]) => text === JSON.stringify(message))).to.have.length(1);
+    });
+
     it("of several applications on one Redis are parted by channelPrefix, broadcasts and commands, too", async () => {
       const [one, other] = [
         await start(kind, { channelPrefix: "a:" }),

@@ -140,10 +140,13 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
   }
 }
 
-/** Says whether a channel is kept for the servers: its name begins and ends with three underscores. */
+/** Says whether a channel is kept for the servers, as its name begins and ends with three underscores, or for Redis. */
 export function isReservedChannel(channel: string): boolean {
-  return channel.startsWith("___") && channel.endsWith("___");
+  return (channel.startsWith("___") && channel.endsWith("___")) || OF_REDIS.test(channel);
 }
+
+/** How channels begin on which Redis itself speaks: it tells of keys there, so of tokens, and Sentinels heed each other. */
+const OF_REDIS = /^__[a-z]+(?:@|__:)/;
 
 /** Says whether a value can be a channel's name: well-formed text (it is UTF-8 in Redis) within the limit. */
 export function isChannelName(

@@ -271,6 +271,8 @@ describe("An attack", () => {
       "an escape": '"channel":"\\u005f__sync\\u005f__"',
       "a second name": '"channel":"room","channel":"___all___"',
       "a longer name": '"channel":"___sync___x___"',
+      "the name on which Redis tells of keys": '"channel":"__keyevent@0__:set"',
+      "the name on which Sentinels talk": '"channel":"__sentinel__:hello"',
     };
     for (const [spelling, name] of Object.entries(SPELLINGS)) {
       it(`by ${spelling} is forbidden`, async () => {

@@ -10,6 +10,9 @@ import { type RedisServer, startRedis } from "../support/redis-server.js";
 import type { WireClient } from "../support/wire-client.js";
 
 let redis: RedisServer;
+/** The channels on which Redis itself speaks, of keys and among Sentinels. */
+const OF_REDIS = ["__keyspace@0__:key", "__keyevent@0__:set", "__sentinel__:hello", "__redis__:invalidate"];
+
 const cleanups: (() => unknown)[] = [];
 
 before(async () => {
@@ -393,7 +396,7 @@ describe("a channel", () => {
     await begin();
     const { tokenServer } = application;
     const socket = socketOf(application);
-    for (const channel of ["___all___", "___sync___", "___", "______", "___mine___"]) {
+    for (const channel of ["___all___", "___sync___", "___", "______", "___mine___", ...OF_REDIS]) {
       for (const rpc of ["_subscribe", "_unsubscribe", "_publish"]) {
         expect(await client.request({ rpc, req: { channel, data: 1 }, uuid: 1 })).to.deep.equal({
           rpc,

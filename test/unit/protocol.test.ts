@@ -357,6 +357,20 @@ describe("isReservedChannel", () => {
       expect(isReservedChannel(name), name).to.equal(false);
     }
   });
+
+  it("knows those on which Redis itself speaks", () => {
+    for (const name of [
+      "__keyspace@0__:a",
+      "__keyevent@15__:set",
+      "__sentinel__:hello",
+      "__redis__:invalidate",
+    ]) {
+      expect(isReservedChannel(name), name).to.equal(true);
+    }
+    for (const name of ["__keyspace__", "_keyevent@0__:set", "a__keyevent@0__:set", "__room__", "__a b@c"]) {
+      expect(isReservedChannel(name), name).to.equal(false);
+    }
+  });
 });
 
 describe("isChannelName", () => {

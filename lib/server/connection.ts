@@ -98,6 +98,8 @@ type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
 export class Connection<Auth> implements TransportListener, OutboxOwner {
   readonly #parts: ConnectionParts<Auth>;
   readonly #transport: Transport;
+  /** As the application sees them, too, but may not replace them: they are what has to be left. */
+  readonly channels: Record<string, true>;
   #state: State = "connecting";
   #protocol: Protocol = 3;
   #identity: Presented<Auth> | undefined;
@@ -137,6 +139,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
 
   constructor(transport: Transport, parts: ConnectionParts<Auth>) {
     this.#transport = transport;
+    this.channels = transport.socket.channels as Record<string, true>;
     this.#parts = parts;
     this.#outbox = new Outbox(this.#transport, parts.limits.bufferedBytes, parts.waitingOutboxes, this);
     this.#rate = new FrameRate(parts.limits);
@@ -146,10 +149,6 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   /** What the application knows the connection as. Its identity is there once a token has been redeemed. */
   get socket(): Socket<Auth> {
     return this.#transport.socket as Socket<Auth>;
-  }
-
-  get channels(): Record<string, true> {
-    return this.#transport.socket.channels as Record<string, true>;
   }
 
   /** What it speaks. */

@@ -355,6 +355,19 @@ describe("a channel", () => {
     expect(client.frames).to.deep.equal([]);
   });
 
+  it("is left by a socket that closes whose list the application has replaced", async () => {
+    await begin();
+    const { tokenServer } = application;
+    tokenServer.on("publish", (socket) => Reflect.set(socket, "channels", null));
+    await client.subscribe("a");
+    client.send({ rpc: "_publish", req: { channel: "a", data: 1 } });
+    expect((await client.take()).message).to.equal(1);
+    const gone = once(tokenServer, "disconnect");
+    await client.end();
+    await gone;
+    expect([tokenServer.channels(), tokenServer.sockets()]).to.deep.equal([[], []]);
+  });
+
   it("is listed with its sockets while they are there", async () => {
     await begin();
     const { tokenServer } = application;

@@ -100,6 +100,8 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   readonly #transport: Transport;
   /** As the application sees them, too, but may not replace them: they are what has to be left. */
   readonly channels: Record<string, true>;
+  /** It is found, and taken out again, by the one that it was made with, whatever the application puts there. */
+  readonly #sid: string;
   #state: State = "connecting";
   #protocol: Protocol = 3;
   #identity: Presented<Auth> | undefined;
@@ -139,6 +141,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
 
   constructor(transport: Transport, parts: ConnectionParts<Auth>) {
     this.#transport = transport;
+    this.#sid = transport.socket.sid;
     this.channels = transport.socket.channels as Record<string, true>;
     this.#parts = parts;
     this.#outbox = new Outbox(this.#transport, parts.limits.bufferedBytes, parts.waitingOutboxes, this);
@@ -168,7 +171,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   /** What it is known by among all servers. */
   get marks(): Marks {
     const { key, sessionId } = this.#identity ?? {};
-    return { sid: this.socket.sid, identity: key, sessionId };
+    return { sid: this.#sid, identity: key, sessionId };
   }
 
   /** Since when its identity is known, by the steady clock. Without one it is known by its `sid` alone, which is never new. */

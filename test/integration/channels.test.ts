@@ -368,6 +368,20 @@ describe("a channel", () => {
     expect([tokenServer.channels(), tokenServer.sockets()]).to.deep.equal([[], []]);
   });
 
+  it("is left for good by a socket whose sid the application has replaced", async () => {
+    await begin();
+    const { tokenServer } = application;
+    const { sid } = socketOf(application);
+    tokenServer.on("publish", (socket) => Reflect.set(socket, "sid", "another"));
+    await client.subscribe("a");
+    client.send({ rpc: "_publish", req: { channel: "a", data: 1 } });
+    expect((await client.take()).message).to.equal(1);
+    const gone = once(tokenServer, "disconnect");
+    await client.end();
+    await gone;
+    expect(await tokenServer.disconnect({ sid })).to.equal(0);
+  });
+
   it("is listed with its sockets while they are there", async () => {
     await begin();
     const { tokenServer } = application;

@@ -3,7 +3,7 @@ import { isError, type Outcome } from "../shared/errors.js";
 import { TIMED_OUT } from "../shared/refusals.js";
 import { check, type StandardSchema } from "../shared/standard-schema.js";
 import { ByChannel } from "./by-channel.js";
-import { Deadlines } from "./deadlines.js";
+import { Deadlines } from "./limits/deadlines.js";
 import { invalidInput } from "./procedure.js";
 import type { Reporter } from "./reporter.js";
 

@@ -12,9 +12,9 @@ import {
 } from "../shared/protocol.js";
 import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, TIMED_OUT } from "../shared/refusals.js";
 import { type Access, MOST_DECISIONS, type Verdict } from "./access.js";
-import type { Deadlines } from "./deadlines.js";
 import type { Dispatcher } from "./dispatcher.js";
 import type { RunningRoute } from "./express-routes.js";
+import type { Deadlines } from "./limits/deadlines.js";
 import type { Limits } from "./options.js";
 import { dispose, OutgoingStream } from "./outgoing-stream.js";
 import type { Reporter } from "./reporter.js";

@@ -9,15 +9,15 @@ import { expressRequest } from "./door-request.js";
 import type { Heartbeats } from "./heartbeats.js";
 import { type HttpServer, intercept } from "./http-interception.js";
 import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./http-refusal.js";
+import { type PendingConnection, PendingConnections } from "./limits/pending-connections.js";
+import type { UnfinishedBytes } from "./limits/unfinished-bytes.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Origins } from "./origins.js";
-import { type PendingConnection, PendingConnections } from "./pending-connections.js";
 import type { Reporter } from "./reporter.js";
 import type { SockJSConnection, SockJSOptions, SockJSServer } from "./socket.js";
 import { SockJSHandlers } from "./sockjs-handlers.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";
 import { WebSockets } from "./transport/websockets.js";
-import type { UnfinishedBytes } from "./unfinished-bytes.js";
 import { type Verdict, verdictOf } from "./verification.js";
 
 /** What the door needs of the server that it belongs to. */

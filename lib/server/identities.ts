@@ -1,8 +1,8 @@
 import { isThenable } from "../shared/answer.js";
 import { isObject } from "../shared/protocol.js";
-import { steadyNow } from "./clock.js";
-import { Deadlines } from "./deadlines.js";
 import { toTime } from "./expiry.js";
+import { steadyNow } from "./limits/clock.js";
+import { Deadlines } from "./limits/deadlines.js";
 import type { Identify, VerifyToken } from "./options.js";
 import type { Reporter } from "./reporter.js";
 import type { PendingSocket } from "./socket.js";

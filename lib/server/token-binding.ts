@@ -1,5 +1,5 @@
 import type { Express, Request } from "express";
-import { plainAddress } from "./address.js";
+import { plainAddress } from "./limits/address.js";
 import type { SockJSConnection } from "./socket.js";
 import type { TokenRecord } from "./token-store.js";
 

@@ -6,12 +6,13 @@ import { errorForWire, failureForWire, isRpcError, type Outcome } from "../share
 import { LONGEST_TIMER } from "../shared/pending-calls.js";
 import { TIMED_OUT } from "../shared/refusals.js";
 import { lateError } from "./access.js";
-import { plainAddress } from "./address.js";
 import * as arrivals from "./arrivals.js";
 import { TOO_MUCH } from "./body.js";
-import { steadyNow } from "./clock.js";
-import { Deadlines } from "./deadlines.js";
 import { Expiring, expiryOfSession, toTime } from "./expiry.js";
+import { plainAddress } from "./limits/address.js";
+import { steadyNow } from "./limits/clock.js";
+import { Deadlines } from "./limits/deadlines.js";
+import type { UnfinishedBytes } from "./limits/unfinished-bytes.js";
 import type { AuthenticationFunction, ResolvedOptions } from "./options.js";
 import { hostOf, type Origins } from "./origins.js";
 import type { OutstandingTokens, TokenPlace } from "./outstanding-tokens.js";
@@ -19,7 +20,6 @@ import type { Reporter } from "./reporter.js";
 import { unmount } from "./router.js";
 import { nonceOf } from "./token-binding.js";
 import type { TokenRecord, TokenStore } from "./token-store.js";
-import type { UnfinishedBytes } from "./unfinished-bytes.js";
 
 /** What the token route needs. */
 export interface TokenRouteParts<Auth> {

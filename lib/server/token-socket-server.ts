@@ -24,7 +24,6 @@ import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import { ConnectionIndex } from "./connection-index.js";
 import type { Controller } from "./controller.js";
-import { Deadlines } from "./deadlines.js";
 import { Dispatcher } from "./dispatcher.js";
 import { Door } from "./door.js";
 import { drain } from "./drain.js";
@@ -35,8 +34,10 @@ import { type Health, healthHandler } from "./health.js";
 import { Heartbeats } from "./heartbeats.js";
 import type { HttpServer } from "./http-interception.js";
 import { Identities } from "./identities.js";
-import { IdentityRates } from "./identity-rate.js";
-import { IdentityUsages } from "./identity-usage.js";
+import { Deadlines } from "./limits/deadlines.js";
+import { IdentityRates } from "./limits/identity-rate.js";
+import { IdentityUsages } from "./limits/identity-usage.js";
+import { UnfinishedBytes } from "./limits/unfinished-bytes.js";
 import { endSession, type LogoutOptions, sessionIdOf } from "./logout.js";
 import type { Channel, Published } from "./message-types.js";
 import {
@@ -75,7 +76,6 @@ import { TokenStore } from "./token-store.js";
 import { onConnection } from "./transport/connections.js";
 import type { Transport } from "./transport/transport.js";
 import { Turns } from "./turns.js";
-import { UnfinishedBytes } from "./unfinished-bytes.js";
 import { withOwnPromise } from "./verification.js";
 
 /** When it is warned that the server is not ready, in milliseconds. */

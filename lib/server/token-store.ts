@@ -1,7 +1,7 @@
 import { v4 as uuid, validate, version } from "uuid";
 import { isObject } from "../shared/protocol.js";
-import { toSteady, toWall } from "./clock.js";
-import { inTime } from "./in-time.js";
+import { toSteady, toWall } from "./limits/clock.js";
+import { inTime } from "./limits/in-time.js";
 import type { OutstandingTokens, TokenPlace } from "./outstanding-tokens.js";
 import type { Redis } from "./redis/redis.js";
 import type { Identity } from "./socket.js";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { addressKey, plainAddress } from "../../lib/server/address.js";
+import { addressKey, plainAddress } from "../../lib/server/limits/address.js";
 
 describe("an address", () => {
   const NONE = [

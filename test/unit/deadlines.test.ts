@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { Deadlines } from "../../lib/server/deadlines.js";
+import { Deadlines } from "../../lib/server/limits/deadlines.js";
 
 describe("a time limit", () => {
   /** Runs a test in one turn, so that its clock counts no timer of anybody else. */

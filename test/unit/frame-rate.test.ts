@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { FrameRate } from "../../lib/server/frame-rate.js";
+import { FrameRate } from "../../lib/server/limits/frame-rate.js";
 
 describe("the rate of frames", () => {
   let clock: sinon.SinonFakeTimers;

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { UnfinishedBytes } from "../../lib/server/limits/unfinished-bytes.js";
 import { IncomingFrames, isOneMessage } from "../../lib/server/transport/incoming-frames.js";
-import { UnfinishedBytes } from "../../lib/server/unfinished-bytes.js";
 
 interface Frame {
   readonly opcode: number;

@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import { expect } from "chai";
 import sinon from "sinon";
 import { readBody } from "../../lib/server/body.js";
-import { inTime } from "../../lib/server/in-time.js";
+import { inTime } from "../../lib/server/limits/in-time.js";
 
 describe("a time that is longer than a timer can wait", () => {
   const LONG = 2 ** 31;

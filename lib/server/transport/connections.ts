@@ -1,4 +1,4 @@
-import type { PendingConnection } from "../pending-connections.js";
+import type { PendingConnection } from "../limits/pending-connections.js";
 import type { SockJSConnection, SockJSServer } from "../socket.js";
 import { type SockJSParts, SockJSTransport } from "./sockjs.js";
 import { TRANSPORT, type Transport } from "./transport.js";

@@ -2,7 +2,7 @@ import type { EventEmitter } from "node:events";
 import type { CloseReason } from "../../shared/close-codes.js";
 import type { Bundle, Bundles } from "../bundles.js";
 import type { Beating, Heartbeats } from "../heartbeats.js";
-import type { PendingConnection } from "../pending-connections.js";
+import type { PendingConnection } from "../limits/pending-connections.js";
 import type { PendingSocket, SockJSConnection } from "../socket.js";
 import {
   endResponse,

@@ -1,7 +1,7 @@
+import type { HttpRefusal } from "../http-refusal.js";
+import type { Limits } from "../options.js";
 import { addressKey } from "./address.js";
 import { Counts } from "./counts.js";
-import type { HttpRefusal } from "./http-refusal.js";
-import type { Limits } from "./options.js";
 
 const TOO_MANY: HttpRefusal = { status: 429, reason: "Too many connections", retryAfter: 5 };
 const FULL: HttpRefusal = { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 };

@@ -1,8 +1,8 @@
 import type { RateLimiterAbstract, RateLimiterRes } from "rate-limiter-flexible";
+import type { RedisClient } from "../redis/adapt.js";
+import { localRateLimiter, sharedRateLimiter } from "../redis/rate-limiter.js";
+import type { Reporter } from "../reporter.js";
 import { inTime } from "./in-time.js";
-import type { RedisClient } from "./redis/adapt.js";
-import { localRateLimiter, sharedRateLimiter } from "./redis/rate-limiter.js";
-import type { Reporter } from "./reporter.js";
 
 /** How long Redis may take to grant more, and for how long this server counts alone where it does not, in milliseconds. */
 const PATIENCE = 500;

@@ -1,4 +1,4 @@
-import { LONGEST_TIMER } from "../shared/pending-calls.js";
+import { LONGEST_TIMER } from "../../shared/pending-calls.js";
 
 /**
  * Waits for Redis, but not for ever: its clients keep commands for as long as it is away. Where the event loop was blocked,

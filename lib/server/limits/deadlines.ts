@@ -1,4 +1,4 @@
-import { TOLERANCE } from "../shared/times.js";
+import { TOLERANCE } from "../../shared/times.js";
 
 /** Something that has to be done in time. */
 interface Timed {

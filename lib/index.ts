@@ -5,7 +5,8 @@ import "./shared/error-names.js";
 
 export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/controller.js";
-export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events.js";
+export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events/events.js";
+export type { Logger } from "./server/events/reporter.js";
 export { type ExpiresAt, type Expiring, expiring } from "./server/expiry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type { Health } from "./server/health.js";
@@ -37,7 +38,6 @@ export {
   type TestCall,
 } from "./server/procedure.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
-export type { Logger } from "./server/reporter.js";
 export type { DisconnectOptions, Selector } from "./server/selectors.js";
 export type { SlowReaderPolicy } from "./server/slow-readers.js";
 export type {

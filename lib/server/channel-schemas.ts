@@ -3,9 +3,9 @@ import { isError, type Outcome } from "../shared/errors.js";
 import { TIMED_OUT } from "../shared/refusals.js";
 import { check, type StandardSchema } from "../shared/standard-schema.js";
 import { ByChannel } from "./by-channel.js";
+import type { Reporter } from "./events/reporter.js";
 import { Deadlines } from "./limits/deadlines.js";
 import { invalidInput } from "./procedure.js";
-import type { Reporter } from "./reporter.js";
 
 /** Schemas of channels' messages, by the channels' names; a `*` at the end of one stands for anything. */
 export interface Channels {

@@ -11,14 +11,14 @@ import {
   type RequestHead,
 } from "../shared/protocol.js";
 import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, TIMED_OUT } from "../shared/refusals.js";
-import { type Access, MOST_DECISIONS, type Verdict } from "./access.js";
 import type { Dispatcher } from "./dispatcher.js";
+import { type Access, MOST_DECISIONS, type Verdict } from "./events/guards.js";
+import type { Reporter } from "./events/reporter.js";
+import { Review } from "./events/reviews.js";
 import type { RunningRoute } from "./express-routes.js";
 import type { Deadlines } from "./limits/deadlines.js";
 import type { Limits } from "./options.js";
 import { dispose, OutgoingStream } from "./outgoing-stream.js";
-import type { Reporter } from "./reporter.js";
-import { Review } from "./review.js";
 import type { Socket } from "./socket.js";
 import type { Turns } from "./turns.js";
 

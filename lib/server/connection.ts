@@ -32,11 +32,12 @@ import {
   TOO_MANY_CHANNELS,
   UNAVAILABLE,
 } from "../shared/refusals.js";
-import { MOST_DECISIONS, type Verdict } from "./access.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ConnectionIndex } from "./connection-index.js";
-import type { GuardEvents, ServerEvents } from "./events.js";
+import type { GuardEvents, ServerEvents } from "./events/events.js";
+import { MOST_DECISIONS, type Verdict } from "./events/guards.js";
+import { Review } from "./events/reviews.js";
 import { compareClocks, onExpired, timeLeft } from "./expiry.js";
 import type { Identities, Presented } from "./identities.js";
 import type { JoinDecision } from "./join-decisions.js";
@@ -45,7 +46,6 @@ import { FrameRate } from "./limits/frame-rate.js";
 import type { IdentityUsage, IdentityUsages } from "./limits/identity-usage.js";
 import { Outbox, type OutboxOwner, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
-import { Review } from "./review.js";
 import type { Refreshes, Revocations } from "./revocations.js";
 import type { Marks } from "./selectors.js";
 import type { Droppable } from "./slow-readers.js";

@@ -2,13 +2,13 @@ import { type Answering, ask } from "../shared/answer.js";
 import type { Outcome } from "../shared/errors.js";
 import { lookUp } from "../shared/procedures.js";
 import { NOT_FOUND } from "../shared/refusals.js";
-import { lateError } from "./access.js";
 import type { Controller, FunctionContext } from "./controller.js";
+import { lateError } from "./events/guards.js";
+import type { Reporter } from "./events/reporter.js";
 import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "./express-routes.js";
 import { guardListeners } from "./guarded-signal.js";
 import { Procedure } from "./procedure.js";
 import { whenSettled } from "./promises.js";
-import type { Reporter } from "./reporter.js";
 import { answeringByEither } from "./returned-answer.js";
 import type { TokenSocketServer } from "./token-socket-server.js";
 

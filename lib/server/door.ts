@@ -6,6 +6,7 @@ import { LONGEST_TIMER } from "../shared/pending-calls.js";
 import { readBody } from "./body.js";
 import type { Bundles } from "./bundles.js";
 import { expressRequest } from "./door-request.js";
+import type { Reporter } from "./events/reporter.js";
 import type { Heartbeats } from "./heartbeats.js";
 import { type HttpServer, intercept } from "./http-interception.js";
 import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./http-refusal.js";
@@ -13,7 +14,6 @@ import { type PendingConnection, PendingConnections } from "./limits/pending-con
 import type { UnfinishedBytes } from "./limits/unfinished-bytes.js";
 import type { ResolvedOptions } from "./options.js";
 import type { Origins } from "./origins.js";
-import type { Reporter } from "./reporter.js";
 import type { SockJSConnection, SockJSOptions, SockJSServer } from "./socket.js";
 import { SockJSHandlers } from "./sockjs-handlers.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";

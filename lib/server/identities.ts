@@ -1,10 +1,10 @@
 import { isThenable } from "../shared/answer.js";
 import { isObject } from "../shared/protocol.js";
+import type { Reporter } from "./events/reporter.js";
 import { toTime } from "./expiry.js";
 import { steadyNow } from "./limits/clock.js";
 import { Deadlines } from "./limits/deadlines.js";
 import type { Identify, VerifyToken } from "./options.js";
-import type { Reporter } from "./reporter.js";
 import type { PendingSocket } from "./socket.js";
 import { isToken, type TokenRecord, type TokenStore, withoutSecret } from "./token-store.js";
 

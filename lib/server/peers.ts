@@ -2,11 +2,11 @@ import { v4 as uuid } from "uuid";
 import { isObject, type JsonObject } from "../shared/protocol.js";
 import type { Connection } from "./connection.js";
 import type { ConnectionIndex } from "./connection-index.js";
+import type { Reporter } from "./events/reporter.js";
 import { CLOCK_SKEW, steadyNow, toSteady } from "./limits/clock.js";
 import { inTime } from "./limits/in-time.js";
 import type { PubSub } from "./pubsub.js";
 import type { Redis } from "./redis/redis.js";
-import type { Reporter } from "./reporter.js";
 import {
   MOST_REVOCATIONS,
   ON_ITS_WAY,

@@ -15,12 +15,12 @@ import {
   SYNC_CHANNEL,
 } from "../shared/protocol.js";
 import type { Connection } from "./connection.js";
+import type { Reporter } from "./events/reporter.js";
 import { compareClocks } from "./expiry.js";
 import { Hub } from "./hub.js";
 import { type JoinDecision, JoinDecisions } from "./join-decisions.js";
 import type { Filter, Limits } from "./options.js";
 import type { PayloadListener, Redis } from "./redis/redis.js";
-import type { Reporter } from "./reporter.js";
 import type { SlowReaders } from "./slow-readers.js";
 
 /** What a server needs to take part in pub/sub. */

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Reporter } from "./events/reporter.js";
 import type { HttpServer } from "./http-interception.js";
-import type { Reporter } from "./reporter.js";
 import type { SockJSOptions, SockJSServer } from "./socket.js";
 
 /** SockJS's own default, in milliseconds. */

@@ -16,7 +16,6 @@ import { CLOSE } from "../shared/close-codes.js";
 import { isError, RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
-import { Access } from "./access.js";
 import { Bundles } from "./bundles.js";
 import { ByChannel } from "./by-channel.js";
 import { ChannelSchemas } from "./channel-schemas.js";
@@ -27,7 +26,10 @@ import type { Controller } from "./controller.js";
 import { Dispatcher } from "./dispatcher.js";
 import { Door } from "./door.js";
 import { drain } from "./drain.js";
-import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events.js";
+import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events/events.js";
+import { Access } from "./events/guards.js";
+import type { Channel, Published } from "./events/message-types.js";
+import { Reporter } from "./events/reporter.js";
 import { expiring } from "./expiry.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { type Health, healthHandler } from "./health.js";
@@ -39,7 +41,6 @@ import { IdentityRates } from "./limits/identity-rate.js";
 import { IdentityUsages } from "./limits/identity-usage.js";
 import { UnfinishedBytes } from "./limits/unfinished-bytes.js";
 import { endSession, type LogoutOptions, sessionIdOf } from "./logout.js";
-import type { Channel, Published } from "./message-types.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -58,7 +59,6 @@ import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import { Pulse } from "./redis/pulse.js";
 import type { Redis } from "./redis/redis.js";
-import { Reporter } from "./reporter.js";
 import { Refreshes, Revocations } from "./revocations.js";
 import { mount } from "./router.js";
 import {

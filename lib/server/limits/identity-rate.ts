@@ -1,7 +1,7 @@
 import type { RateLimiterAbstract, RateLimiterRes } from "rate-limiter-flexible";
+import type { Reporter } from "../events/reporter.js";
 import type { RedisClient } from "../redis/adapt.js";
 import { localRateLimiter, sharedRateLimiter } from "../redis/rate-limiter.js";
-import type { Reporter } from "../reporter.js";
 import { inTime } from "./in-time.js";
 
 /** How long Redis may take to grant more, and for how long this server counts alone where it does not, in milliseconds. */

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
-import type { Callback } from "../shared/answer.js";
+import type { Callback } from "../../shared/answer.js";
+import type { AnySocket, PendingSocket, Socket } from "../socket.js";
 import type { PublishedMessage, PublishRequest } from "./message-types.js";
-import type { AnySocket, PendingSocket, Socket } from "./socket.js";
 
 /**
  * The listeners that guard what a client asks for. Each gets `(socket, request, callback)` and answers by the

@@ -6,7 +6,7 @@ import type {
   ChannelOutput,
   IfUnknown,
   NameLike,
-} from "../shared/typed-calls.js";
+} from "../../shared/typed-calls.js";
 
 /** The names of a server's channels. */
 export type Channel<Messages> = IfUnknown<Messages, string, ChannelName<Messages>>;

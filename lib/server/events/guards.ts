@@ -1,11 +1,11 @@
 import type { EventEmitter } from "node:events";
-import { type Answering, ask, isThenable } from "../shared/answer.js";
-import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
-import { FORBIDDEN, TIMED_OUT } from "../shared/refusals.js";
+import { type Answering, ask, isThenable } from "../../shared/answer.js";
+import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../shared/errors.js";
+import { FORBIDDEN, TIMED_OUT } from "../../shared/refusals.js";
+import { Deadlines } from "../limits/deadlines.js";
+import type { Limits } from "../options.js";
+import { whenSettled } from "../promises.js";
 import type { GuardEvents } from "./events.js";
-import { Deadlines } from "./limits/deadlines.js";
-import type { Limits } from "./options.js";
-import { whenSettled } from "./promises.js";
 import type { Reporter } from "./reporter.js";
 
 /** How often guards are asked about one request whose rights become others again and again. */

@@ -40,6 +40,12 @@ export {
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { DisconnectOptions, Selector } from "./server/selectors.js";
 export type { SlowReaderPolicy } from "./server/slow-readers.js";
+export type { TokenBinding } from "./server/token-binding.js";
+export {
+  TokenSocketServer,
+  TokenSocketServer as default,
+  TokenSocketServer as "module.exports",
+} from "./server/token-socket-server.js";
 export type {
   AnySocket,
   Identity,
@@ -48,13 +54,7 @@ export type {
   SockJSConnection,
   SockJSOptions,
   SockJSServer,
-} from "./server/socket.js";
-export type { TokenBinding } from "./server/token-binding.js";
-export {
-  TokenSocketServer,
-  TokenSocketServer as default,
-  TokenSocketServer as "module.exports",
-} from "./server/token-socket-server.js";
+} from "./server/transport/socket.js";
 export type { Verification, VerifyFunction } from "./server/verification.js";
 export type { Callback } from "./shared/answer.js";
 export {

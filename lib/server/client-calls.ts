@@ -19,7 +19,7 @@ import type { RunningRoute } from "./express-routes.js";
 import type { Deadlines } from "./limits/deadlines.js";
 import type { Limits } from "./options.js";
 import { dispose, OutgoingStream } from "./outgoing-stream.js";
-import type { Socket } from "./socket.js";
+import type { Socket } from "./transport/socket.js";
 import type { Turns } from "./turns.js";
 
 /** What a client's calls need of the server. */

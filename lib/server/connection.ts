@@ -44,12 +44,12 @@ import type { JoinDecision } from "./join-decisions.js";
 import { Lanes } from "./lanes.js";
 import { FrameRate } from "./limits/frame-rate.js";
 import type { IdentityUsage, IdentityUsages } from "./limits/identity-usage.js";
-import { Outbox, type OutboxOwner, type WaitingOutboxes } from "./outbox.js";
 import type { PubSub } from "./pubsub.js";
 import type { Refreshes, Revocations } from "./revocations.js";
 import type { Marks } from "./selectors.js";
 import type { Droppable } from "./slow-readers.js";
-import type { Socket } from "./socket.js";
+import { Outbox, type OutboxOwner, type WaitingOutboxes } from "./transport/send-queue.js";
+import type { Socket } from "./transport/socket.js";
 import type { Transport, TransportListener } from "./transport/transport.js";
 
 /** What a connection needs of the server that it belongs to. */

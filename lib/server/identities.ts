@@ -5,8 +5,8 @@ import { toTime } from "./expiry.js";
 import { steadyNow } from "./limits/clock.js";
 import { Deadlines } from "./limits/deadlines.js";
 import type { Identify, VerifyToken } from "./options.js";
-import type { PendingSocket } from "./socket.js";
 import { isToken, type TokenRecord, type TokenStore, withoutSecret } from "./token-store.js";
+import type { PendingSocket } from "./transport/socket.js";
 
 /** Whom a token has let in. */
 export interface Presented<Auth> extends TokenRecord<Auth> {

@@ -11,8 +11,8 @@ import type { Routes } from "./express-routes.js";
 import { isOrigin } from "./origins.js";
 import type { RedisClient } from "./redis/adapt.js";
 import { isSlowReaderPolicy, type SlowReaderPolicy } from "./slow-readers.js";
-import type { PendingSocket, Socket } from "./socket.js";
 import type { TokenBinding } from "./token-binding.js";
+import type { PendingSocket, Socket } from "./transport/socket.js";
 import type { VerifyFunction } from "./verification.js";
 
 /**

@@ -13,8 +13,8 @@ import {
 import type { CallContext } from "./controller.js";
 import { type Middleware, pass } from "./middleware.js";
 import { dispose } from "./outgoing-stream.js";
-import type { Socket } from "./socket.js";
 import type { TokenSocketServer } from "./token-socket-server.js";
+import type { Socket } from "./transport/socket.js";
 
 /** What a procedure's handler is given. */
 export interface ProcedureCall<Input = unknown, Auth = unknown> extends CallContext {

@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Reporter } from "./events/reporter.js";
 import type { HttpServer } from "./http-interception.js";
-import type { SockJSOptions, SockJSServer } from "./socket.js";
+import type { SockJSOptions, SockJSServer } from "./transport/socket.js";
 
 /** SockJS's own default, in milliseconds. */
 const HEARTBEAT_DELAY = 25_000;

@@ -16,7 +16,6 @@ import { CLOSE } from "../shared/close-codes.js";
 import { isError, RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
-import { Bundles } from "./bundles.js";
 import { ByChannel } from "./by-channel.js";
 import { ChannelSchemas } from "./channel-schemas.js";
 import { ClientFiles } from "./client-files.js";
@@ -33,7 +32,6 @@ import { Reporter } from "./events/reporter.js";
 import { expiring } from "./expiry.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { type Health, healthHandler } from "./health.js";
-import { Heartbeats } from "./heartbeats.js";
 import type { HttpServer } from "./http-interception.js";
 import { Identities } from "./identities.js";
 import { Deadlines } from "./limits/deadlines.js";
@@ -49,7 +47,6 @@ import {
   withoutAbsent,
 } from "./options.js";
 import { Origins } from "./origins.js";
-import { WaitingOutboxes } from "./outbox.js";
 import { OutstandingTokens } from "./outstanding-tokens.js";
 import { Peers } from "./peers.js";
 import { call, procedure } from "./procedure.js";
@@ -69,12 +66,15 @@ import {
   toSelection,
 } from "./selectors.js";
 import { SlowReaders } from "./slow-readers.js";
-import type { AnySocket, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./socket.js";
 import { isBoundTo } from "./token-binding.js";
 import { TokenRoute } from "./token-route.js";
 import { TokenStore } from "./token-store.js";
 import { onConnection } from "./transport/connections.js";
+import { Heartbeats } from "./transport/heartbeats.js";
+import { WaitingOutboxes } from "./transport/send-queue.js";
+import type { AnySocket, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./transport/socket.js";
 import type { Transport } from "./transport/transport.js";
+import { Bundles } from "./transport/write-batcher.js";
 import { Turns } from "./turns.js";
 import { withOwnPromise } from "./verification.js";
 

@@ -4,7 +4,7 @@ import { toSteady, toWall } from "./limits/clock.js";
 import { inTime } from "./limits/in-time.js";
 import type { OutstandingTokens, TokenPlace } from "./outstanding-tokens.js";
 import type { Redis } from "./redis/redis.js";
-import type { Identity } from "./socket.js";
+import type { Identity } from "./transport/socket.js";
 
 /** What is kept for a token: the identity behind it, and what clients never see. */
 export interface TokenRecord<Auth> extends Identity<Auth> {

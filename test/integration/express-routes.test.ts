@@ -14,7 +14,7 @@ import expressSession from "express-session";
 import { useFakeTimers } from "sinon";
 import { ExpressRoutes, type Route, type RunningRoute } from "../../lib/server/express-routes.js";
 import { DEFAULT_LIMITS } from "../../lib/server/options.js";
-import type { Socket } from "../../lib/server/socket.js";
+import type { Socket } from "../../lib/server/transport/socket.js";
 import { type Outcome, RpcError } from "../../lib/shared/errors.js";
 import { NOT_FOUND } from "../../lib/shared/refusals.js";
 

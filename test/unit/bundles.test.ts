@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { type Bundle, Bundles } from "../../lib/server/bundles.js";
+import { type Bundle, Bundles } from "../../lib/server/transport/write-batcher.js";
 
 /** A socket that keeps what it was to send. */
 class Socket {

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon, { type SinonFakeTimers } from "sinon";
-import { type Beating, Heartbeats } from "../../lib/server/heartbeats.js";
+import { type Beating, Heartbeats } from "../../lib/server/transport/heartbeats.js";
 
 const INTERVAL = 25_000;
 const PATIENCE = 10_000;

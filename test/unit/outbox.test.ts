@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { Outbox, type OutboxTransport, WaitingOutboxes } from "../../lib/server/outbox.js";
+import { Outbox, type OutboxTransport, WaitingOutboxes } from "../../lib/server/transport/send-queue.js";
 
 const LIMIT = 100;
 const FRAME = "x".repeat(50);

@@ -2,7 +2,11 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import type { Writable } from "node:stream";
 import { expect } from "chai";
-import { encodeFrames as encodeMessages, type Framing, Message } from "../../lib/server/websocket-frames.js";
+import {
+  encodeFrames as encodeMessages,
+  type Framing,
+  Message,
+} from "../../lib/server/transport/websocket-frames.js";
 
 /** The part of `ws` that its types leave out. */
 const { Receiver } = createRequire(import.meta.url)("ws") as {

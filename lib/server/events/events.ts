@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { Callback } from "../../shared/answer.js";
-import type { AnySocket, PendingSocket, Socket } from "../socket.js";
+import type { AnySocket, PendingSocket, Socket } from "../transport/socket.js";
 import type { PublishedMessage, PublishRequest } from "./message-types.js";
 
 /**

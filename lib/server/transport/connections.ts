@@ -1,5 +1,5 @@
 import type { PendingConnection } from "../limits/pending-connections.js";
-import type { SockJSConnection, SockJSServer } from "../socket.js";
+import type { SockJSConnection, SockJSServer } from "./socket.js";
 import { type SockJSParts, SockJSTransport } from "./sockjs.js";
 import { TRANSPORT, type Transport } from "./transport.js";
 

@@ -5,7 +5,7 @@
  * expected inside, nothing counts as waiting, and the response goes on.
  */
 
-import type { SockJSConnection } from "../socket.js";
+import type { SockJSConnection } from "./socket.js";
 
 /** The part of a TCP connection that is needed here. */
 export interface ResponseSocket {

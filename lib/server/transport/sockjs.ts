@@ -1,9 +1,8 @@
 import type { EventEmitter } from "node:events";
 import type { CloseReason } from "../../shared/close-codes.js";
-import type { Bundle, Bundles } from "../bundles.js";
-import type { Beating, Heartbeats } from "../heartbeats.js";
 import type { PendingConnection } from "../limits/pending-connections.js";
-import type { PendingSocket, SockJSConnection } from "../socket.js";
+import type { Beating, Heartbeats } from "./heartbeats.js";
+import type { PendingSocket, SockJSConnection } from "./socket.js";
 import {
   endResponse,
   keepsMessages,
@@ -13,6 +12,7 @@ import {
 } from "./sockjs-session.js";
 import { FAREWELL, TRANSPORT, type Transport, type TransportListener } from "./transport.js";
 import { newId } from "./websocket-connection.js";
+import type { Bundle, Bundles } from "./write-batcher.js";
 
 /** The part of a server that its connections of SockJS share. */
 export interface SockJSParts {

@@ -1,5 +1,5 @@
 import type { CloseReason } from "../../shared/close-codes.js";
-import type { PendingSocket } from "../socket.js";
+import type { PendingSocket } from "./socket.js";
 
 /** The part of a server's connection that its transport reports to. */
 export interface TransportListener {

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import { Stream } from "node:stream";
 import { v4 as uuid } from "uuid";
-import type { PendingSocket } from "../socket.js";
-import type { Framing } from "../websocket-frames.js";
+import type { PendingSocket } from "./socket.js";
 import { READY_STATE, TRANSPORT } from "./transport.js";
+import type { Framing } from "./websocket-frames.js";
 
 /** What a connection does, it has its transport do. */
 export interface ConnectionTransport {

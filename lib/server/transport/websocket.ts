@@ -3,15 +3,15 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
 import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
-import type { Bundle, Bundles } from "../bundles.js";
-import type { Beating, Heartbeats } from "../heartbeats.js";
 import type { PendingConnection } from "../limits/pending-connections.js";
 import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
-import { encodeFrames, type Framing, frameTexts, Message } from "../websocket-frames.js";
+import type { Beating, Heartbeats } from "./heartbeats.js";
 import { IncomingFrames, isOneMessage } from "./incoming-frames.js";
 import { closeFrame, parseFrame } from "./sockjs-framing.js";
 import { READY_STATE, TRANSPORT, type Transport, type TransportListener } from "./transport.js";
 import { type ConnectionTransport, WebSocketConnection } from "./websocket-connection.js";
+import { encodeFrames, type Framing, frameTexts, Message } from "./websocket-frames.js";
+import type { Bundle, Bundles } from "./write-batcher.js";
 
 /** The part of a server that its WebSockets of one framing share. */
 export interface WebSocketParts {

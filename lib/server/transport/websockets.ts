@@ -1,15 +1,15 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ServerOptions, WebSocketServer } from "ws";
-import type { Bundles } from "../bundles.js";
-import { Heartbeats } from "../heartbeats.js";
 import type { PendingConnection } from "../limits/pending-connections.js";
 import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
 import type { WebSocketOptions } from "../options.js";
-import type { Framing } from "../websocket-frames.js";
+import { Heartbeats } from "./heartbeats.js";
 import { FAREWELL } from "./transport.js";
 import { type WebSocketParts, WebSocketTransport } from "./websocket.js";
 import type { WebSocketConnection } from "./websocket-connection.js";
+import type { Framing } from "./websocket-frames.js";
+import type { Bundles } from "./write-batcher.js";
 
 /** The needs of the WebSockets of one HTTP server. */
 export interface WebSocketsParts {

@@ -1,4 +1,4 @@
-import { DeadlineQueue } from "./limits/deadlines.js";
+import { DeadlineQueue } from "../limits/deadlines.js";
 
 /** A connection whose other side may be gone without a word. */
 export interface Beating {

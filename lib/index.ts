@@ -9,8 +9,9 @@ export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./serv
 export type { Logger } from "./server/events/reporter.js";
 export { type ExpiresAt, type Expiring, expiring } from "./server/expiry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
-export type { Health } from "./server/health.js";
-export type { HttpServer } from "./server/http-interception.js";
+export type { Health } from "./server/http/health.js";
+export type { HttpServer } from "./server/http/interception.js";
+export type { Verification, VerifyFunction } from "./server/http/verify-connection.js";
 export type { LogoutOptions } from "./server/logout.js";
 export type { Middleware, MiddlewareCall, Next, Passed } from "./server/middleware.js";
 export type {
@@ -55,7 +56,6 @@ export type {
   SockJSOptions,
   SockJSServer,
 } from "./server/transport/socket.js";
-export type { Verification, VerifyFunction } from "./server/verification.js";
 export type { Callback } from "./shared/answer.js";
 export {
   AbortedError,

@@ -8,12 +8,12 @@ import type { FilterArguments } from "./events/message-types.js";
 import type { Logger } from "./events/reporter.js";
 import type { ExpiresAt, Expiring } from "./expiry.js";
 import type { Routes } from "./express-routes.js";
-import { isOrigin } from "./origins.js";
+import { isOrigin } from "./http/origins.js";
+import type { VerifyFunction } from "./http/verify-connection.js";
 import type { RedisClient } from "./redis/adapt.js";
 import { isSlowReaderPolicy, type SlowReaderPolicy } from "./slow-readers.js";
 import type { TokenBinding } from "./token-binding.js";
 import type { PendingSocket, Socket } from "./transport/socket.js";
-import type { VerifyFunction } from "./verification.js";
 
 /**
  * What `authentication` answers: an identity; another value that is true, which stands for the session's data; or one that is

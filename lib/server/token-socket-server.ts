@@ -18,12 +18,10 @@ import type { CallOptions } from "../shared/pending-calls.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
 import { ByChannel } from "./by-channel.js";
 import { ChannelSchemas } from "./channel-schemas.js";
-import { ClientFiles } from "./client-files.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import { ConnectionIndex } from "./connection-index.js";
 import type { Controller } from "./controller.js";
 import { Dispatcher } from "./dispatcher.js";
-import { Door } from "./door.js";
 import { drain } from "./drain.js";
 import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events/events.js";
 import { Access } from "./events/guards.js";
@@ -31,8 +29,13 @@ import type { Channel, Published } from "./events/message-types.js";
 import { Reporter } from "./events/reporter.js";
 import { expiring } from "./expiry.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
-import { type Health, healthHandler } from "./health.js";
-import type { HttpServer } from "./http-interception.js";
+import { ClientFiles } from "./http/client-files.js";
+import { Door } from "./http/handshake.js";
+import { type Health, healthHandler } from "./http/health.js";
+import type { HttpServer } from "./http/interception.js";
+import { Origins } from "./http/origins.js";
+import { mount } from "./http/router.js";
+import { withOwnPromise } from "./http/verify-connection.js";
 import { Identities } from "./identities.js";
 import { Deadlines } from "./limits/deadlines.js";
 import { IdentityRates } from "./limits/identity-rate.js";
@@ -46,7 +49,6 @@ import {
   type TokenSocketServerOptions,
   withoutAbsent,
 } from "./options.js";
-import { Origins } from "./origins.js";
 import { OutstandingTokens } from "./outstanding-tokens.js";
 import { Peers } from "./peers.js";
 import { call, procedure } from "./procedure.js";
@@ -57,7 +59,6 @@ import { isMemoryRedis } from "./redis/memory.js";
 import { Pulse } from "./redis/pulse.js";
 import type { Redis } from "./redis/redis.js";
 import { Refreshes, Revocations } from "./revocations.js";
-import { mount } from "./router.js";
 import {
   type DisconnectOptions,
   isCloseReason,
@@ -76,7 +77,6 @@ import type { AnySocket, PendingSocket, Socket, SockJSOptions, SockJSServer } fr
 import type { Transport } from "./transport/transport.js";
 import { Bundles } from "./transport/write-batcher.js";
 import { Turns } from "./turns.js";
-import { withOwnPromise } from "./verification.js";
 
 /** When it is warned that the server is not ready, in milliseconds. */
 const READY_PATIENCE = 5_000;

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import * as arrivals from "../../lib/server/arrivals.js";
+import * as arrivals from "../../lib/server/http/arrivals.js";
 import { CLOCK_SKEW, steadyNow, toSteady, toWall } from "../../lib/server/limits/clock.js";
 
 const HOUR = 3_600_000;

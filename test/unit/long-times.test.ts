@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { PassThrough } from "node:stream";
 import { expect } from "chai";
 import sinon from "sinon";
-import { readBody } from "../../lib/server/body.js";
+import { readBody } from "../../lib/server/http/body.js";
 import { inTime } from "../../lib/server/limits/in-time.js";
 
 describe("a time that is longer than a timer can wait", () => {

@@ -1,4 +1,4 @@
-import type { HttpRefusal } from "../http-refusal.js";
+import type { HttpRefusal } from "../http/refusal.js";
 import type { Limits } from "../options.js";
 import { addressKey } from "./address.js";
 import { Counts } from "./counts.js";

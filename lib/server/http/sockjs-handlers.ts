@@ -1,8 +1,8 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Reporter } from "./events/reporter.js";
-import type { HttpServer } from "./http-interception.js";
-import type { SockJSOptions, SockJSServer } from "./transport/socket.js";
+import type { Reporter } from "../events/reporter.js";
+import type { SockJSOptions, SockJSServer } from "../transport/socket.js";
+import type { HttpServer } from "./interception.js";
 
 /** SockJS's own default, in milliseconds. */
 const HEARTBEAT_DELAY = 25_000;

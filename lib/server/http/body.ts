@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
-import { LONGEST_TIMER } from "../shared/pending-calls.js";
-import type { HttpRefusal } from "./http-refusal.js";
-import type { UnfinishedBytes } from "./limits/unfinished-bytes.js";
+import { LONGEST_TIMER } from "../../shared/pending-calls.js";
+import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
+import type { HttpRefusal } from "./refusal.js";
 
 const TOO_LARGE: HttpRefusal = { status: 413, reason: "Body too large" };
 const TOO_SLOW: HttpRefusal = { status: 408, reason: "Body too slow" };

@@ -2,23 +2,23 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
-import { LONGEST_TIMER } from "../shared/pending-calls.js";
+import { LONGEST_TIMER } from "../../shared/pending-calls.js";
+import type { Reporter } from "../events/reporter.js";
+import { type PendingConnection, PendingConnections } from "../limits/pending-connections.js";
+import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
+import type { ResolvedOptions } from "../options.js";
+import type { Heartbeats } from "../transport/heartbeats.js";
+import type { SockJSConnection, SockJSOptions, SockJSServer } from "../transport/socket.js";
+import { WebSockets } from "../transport/websockets.js";
+import type { Bundles } from "../transport/write-batcher.js";
 import { readBody } from "./body.js";
-import { expressRequest } from "./door-request.js";
-import type { Reporter } from "./events/reporter.js";
-import { type HttpServer, intercept } from "./http-interception.js";
-import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./http-refusal.js";
-import { type PendingConnection, PendingConnections } from "./limits/pending-connections.js";
-import type { UnfinishedBytes } from "./limits/unfinished-bytes.js";
-import type { ResolvedOptions } from "./options.js";
+import { expressRequest } from "./handshake-request.js";
+import { type HttpServer, intercept } from "./interception.js";
 import type { Origins } from "./origins.js";
+import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./refusal.js";
 import { SockJSHandlers } from "./sockjs-handlers.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";
-import type { Heartbeats } from "./transport/heartbeats.js";
-import type { SockJSConnection, SockJSOptions, SockJSServer } from "./transport/socket.js";
-import { WebSockets } from "./transport/websockets.js";
-import type { Bundles } from "./transport/write-batcher.js";
-import { type Verdict, verdictOf } from "./verification.js";
+import { type Verdict, verdictOf } from "./verify-connection.js";
 
 /** What the door needs of the server that it belongs to. */
 export interface DoorParts {

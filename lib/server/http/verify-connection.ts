@@ -1,6 +1,6 @@
 import type { Request } from "express";
-import { isThenable } from "../shared/answer.js";
-import type { HttpRefusal } from "./http-refusal.js";
+import { isThenable } from "../../shared/answer.js";
+import type { HttpRefusal } from "./refusal.js";
 
 /**
  * The answer of `verifyConnection`: true lets the connection in, `{ data }` does, too, and becomes the socket's `data`.

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { steadyNow } from "./limits/clock.js";
+import { steadyNow } from "../limits/clock.js";
 
 const times = new WeakMap<IncomingMessage, number>();
 

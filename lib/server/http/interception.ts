@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Server as SecureServer } from "node:https";
 import type { Duplex } from "node:stream";
 import * as arrivals from "./arrivals.js";
-import { refuseRequest, refuseUpgrade } from "./http-refusal.js";
+import { refuseRequest, refuseUpgrade } from "./refusal.js";
 
 /** An HTTP server of Node.js, with TLS or without. */
 export type HttpServer = Server | SecureServer;

@@ -1,4 +1,4 @@
-import type { Framing } from "./transport/websocket-frames.js";
+import type { Framing } from "../transport/websocket-frames.js";
 
 /** What a request under SockJS's prefix is for. */
 export type Target =

@@ -3,16 +3,18 @@
 
 import "./shared/error-names.js";
 
+export { type ExpiresAt, type Expiring, expiring } from "./server/auth/expiry.js";
+export type { LogoutOptions } from "./server/auth/logout.js";
+export type { DisconnectOptions, Selector } from "./server/auth/selectors.js";
+export type { TokenBinding } from "./server/auth/token-binding.js";
 export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/controller.js";
 export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events/events.js";
 export type { Logger } from "./server/events/reporter.js";
-export { type ExpiresAt, type Expiring, expiring } from "./server/expiry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type { Health } from "./server/http/health.js";
 export type { HttpServer } from "./server/http/interception.js";
 export type { Verification, VerifyFunction } from "./server/http/verify-connection.js";
-export type { LogoutOptions } from "./server/logout.js";
 export type { Middleware, MiddlewareCall, Next, Passed } from "./server/middleware.js";
 export type {
   AuthenticationFunction,
@@ -39,9 +41,7 @@ export {
   type TestCall,
 } from "./server/procedure.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
-export type { DisconnectOptions, Selector } from "./server/selectors.js";
 export type { SlowReaderPolicy } from "./server/slow-readers.js";
-export type { TokenBinding } from "./server/token-binding.js";
 export {
   TokenSocketServer,
   TokenSocketServer as default,

@@ -32,21 +32,21 @@ import {
   TOO_MANY_CHANNELS,
   UNAVAILABLE,
 } from "../shared/refusals.js";
+import { compareClocks, onExpired, timeLeft } from "./auth/expiry.js";
+import type { Identities, Presented } from "./auth/identities.js";
+import type { Refreshes, Revocations } from "./auth/revocations.js";
+import type { Marks } from "./auth/selectors.js";
 import type { ChannelSchemas } from "./channel-schemas.js";
 import { type CallParts, ClientCalls } from "./client-calls.js";
 import type { ConnectionIndex } from "./connection-index.js";
 import type { GuardEvents, ServerEvents } from "./events/events.js";
 import { MOST_DECISIONS, type Verdict } from "./events/guards.js";
 import { Review } from "./events/reviews.js";
-import { compareClocks, onExpired, timeLeft } from "./expiry.js";
-import type { Identities, Presented } from "./identities.js";
 import type { JoinDecision } from "./join-decisions.js";
 import { Lanes } from "./lanes.js";
 import { FrameRate } from "./limits/frame-rate.js";
 import type { IdentityUsage, IdentityUsages } from "./limits/identity-usage.js";
 import type { PubSub } from "./pubsub.js";
-import type { Refreshes, Revocations } from "./revocations.js";
-import type { Marks } from "./selectors.js";
 import type { Droppable } from "./slow-readers.js";
 import { Outbox, type OutboxOwner, type WaitingOutboxes } from "./transport/send-queue.js";
 import type { Socket } from "./transport/socket.js";

@@ -14,9 +14,9 @@ import {
   type RequestHead,
   SYNC_CHANNEL,
 } from "../shared/protocol.js";
+import { compareClocks } from "./auth/expiry.js";
 import type { Connection } from "./connection.js";
 import type { Reporter } from "./events/reporter.js";
-import { compareClocks } from "./expiry.js";
 import { Hub } from "./hub.js";
 import { type JoinDecision, JoinDecisions } from "./join-decisions.js";
 import type { Filter, Limits } from "./options.js";

@@ -16,6 +16,21 @@ import { CLOSE } from "../shared/close-codes.js";
 import { isError, RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
+import { expiring } from "./auth/expiry.js";
+import { Identities } from "./auth/identities.js";
+import { endSession, type LogoutOptions, sessionIdOf } from "./auth/logout.js";
+import { OutstandingTokens } from "./auth/outstanding-tokens.js";
+import { Refreshes, Revocations } from "./auth/revocations.js";
+import {
+  type DisconnectOptions,
+  isCloseReason,
+  type Selection,
+  type Selector,
+  toSelection,
+} from "./auth/selectors.js";
+import { isBoundTo } from "./auth/token-binding.js";
+import { TokenRoute } from "./auth/token-route.js";
+import { TokenStore } from "./auth/token-store.js";
 import { ByChannel } from "./by-channel.js";
 import { ChannelSchemas } from "./channel-schemas.js";
 import { Connection, type ConnectionParts } from "./connection.js";
@@ -27,7 +42,6 @@ import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events/eve
 import { Access } from "./events/guards.js";
 import type { Channel, Published } from "./events/message-types.js";
 import { Reporter } from "./events/reporter.js";
-import { expiring } from "./expiry.js";
 import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { ClientFiles } from "./http/client-files.js";
 import { Door } from "./http/handshake.js";
@@ -36,12 +50,10 @@ import type { HttpServer } from "./http/interception.js";
 import { Origins } from "./http/origins.js";
 import { mount } from "./http/router.js";
 import { withOwnPromise } from "./http/verify-connection.js";
-import { Identities } from "./identities.js";
 import { Deadlines } from "./limits/deadlines.js";
 import { IdentityRates } from "./limits/identity-rate.js";
 import { IdentityUsages } from "./limits/identity-usage.js";
 import { UnfinishedBytes } from "./limits/unfinished-bytes.js";
-import { endSession, type LogoutOptions, sessionIdOf } from "./logout.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -49,7 +61,6 @@ import {
   type TokenSocketServerOptions,
   withoutAbsent,
 } from "./options.js";
-import { OutstandingTokens } from "./outstanding-tokens.js";
 import { Peers } from "./peers.js";
 import { call, procedure } from "./procedure.js";
 import { watchPromise } from "./promises.js";
@@ -58,18 +69,7 @@ import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import { Pulse } from "./redis/pulse.js";
 import type { Redis } from "./redis/redis.js";
-import { Refreshes, Revocations } from "./revocations.js";
-import {
-  type DisconnectOptions,
-  isCloseReason,
-  type Selection,
-  type Selector,
-  toSelection,
-} from "./selectors.js";
 import { SlowReaders } from "./slow-readers.js";
-import { isBoundTo } from "./token-binding.js";
-import { TokenRoute } from "./token-route.js";
-import { TokenStore } from "./token-store.js";
 import { onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
 import { WaitingOutboxes } from "./transport/send-queue.js";

@@ -8,7 +8,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import sinon from "sinon";
 import type { TokenSocket as Client, TokenSocketOptions } from "../../lib/client/index.js";
 import type { TokenSocketServerOptions } from "../../lib/index.js";
-import { TokenStore } from "../../lib/server/token-store.js";
+import { TokenStore } from "../../lib/server/auth/token-store.js";
 import { ROOT } from "../package/installed-package.js";
 import { blocksOf } from "../package/markdown.js";
 import { Application } from "../support/application.js";

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { compareClocks, expiryOfSession, onExpired, timeLeft, toTime } from "../../lib/server/expiry.js";
+import { compareClocks, expiryOfSession, onExpired, timeLeft, toTime } from "../../lib/server/auth/expiry.js";
 
 const DAY = 86_400_000;
 

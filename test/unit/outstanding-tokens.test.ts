@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { OutstandingTokens, type TokenPlace } from "../../lib/server/outstanding-tokens.js";
+import { OutstandingTokens, type TokenPlace } from "../../lib/server/auth/outstanding-tokens.js";
 
 describe("outstanding tokens", () => {
   let clock: sinon.SinonFakeTimers;

@@ -1,12 +1,12 @@
 import { expect } from "chai";
-import type { Presented } from "../../lib/server/identities.js";
+import type { Presented } from "../../lib/server/auth/identities.js";
 import {
   MOST_HOLDING,
   MOST_REVOCATIONS,
   REVOCATION_LIFE,
   Revocations,
-} from "../../lib/server/revocations.js";
-import type { Selection } from "../../lib/server/selectors.js";
+} from "../../lib/server/auth/revocations.js";
+import type { Selection } from "../../lib/server/auth/selectors.js";
 
 const TOKEN_TTL = 30_000;
 

@@ -1,10 +1,10 @@
 import { v4 as uuid, validate, version } from "uuid";
-import { isObject } from "../shared/protocol.js";
-import { toSteady, toWall } from "./limits/clock.js";
-import { inTime } from "./limits/in-time.js";
+import { isObject } from "../../shared/protocol.js";
+import { toSteady, toWall } from "../limits/clock.js";
+import { inTime } from "../limits/in-time.js";
+import type { Redis } from "../redis/redis.js";
+import type { Identity } from "../transport/socket.js";
 import type { OutstandingTokens, TokenPlace } from "./outstanding-tokens.js";
-import type { Redis } from "./redis/redis.js";
-import type { Identity } from "./transport/socket.js";
 
 /** What is kept for a token: the identity behind it, and what clients never see. */
 export interface TokenRecord<Auth> extends Identity<Auth> {

@@ -1,4 +1,4 @@
-import type { JsonObject } from "../shared/protocol.js";
+import type { JsonObject } from "../../shared/protocol.js";
 import { toKey } from "./identities.js";
 
 /**

@@ -1,12 +1,12 @@
-import { isThenable } from "../shared/answer.js";
-import { isObject } from "../shared/protocol.js";
-import type { Reporter } from "./events/reporter.js";
+import { isThenable } from "../../shared/answer.js";
+import { isObject } from "../../shared/protocol.js";
+import type { Reporter } from "../events/reporter.js";
+import { steadyNow } from "../limits/clock.js";
+import { Deadlines } from "../limits/deadlines.js";
+import type { Identify, VerifyToken } from "../options.js";
+import type { PendingSocket } from "../transport/socket.js";
 import { toTime } from "./expiry.js";
-import { steadyNow } from "./limits/clock.js";
-import { Deadlines } from "./limits/deadlines.js";
-import type { Identify, VerifyToken } from "./options.js";
 import { isToken, type TokenRecord, type TokenStore, withoutSecret } from "./token-store.js";
-import type { PendingSocket } from "./transport/socket.js";
 
 /** Whom a token has let in. */
 export interface Presented<Auth> extends TokenRecord<Auth> {

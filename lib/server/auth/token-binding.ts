@@ -1,7 +1,7 @@
 import type { Express, Request } from "express";
-import { plainAddress } from "./limits/address.js";
+import { plainAddress } from "../limits/address.js";
+import type { SockJSConnection } from "../transport/socket.js";
 import type { TokenRecord } from "./token-store.js";
-import type { SockJSConnection } from "./transport/socket.js";
 
 /** What a token is bound to, apart from its identity: where it was asked for, or a word that its client made up. */
 export type TokenBinding = "ip" | "nonce" | false;

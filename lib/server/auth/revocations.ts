@@ -1,6 +1,6 @@
-import { CLOSE } from "../shared/close-codes.js";
+import { CLOSE } from "../../shared/close-codes.js";
+import { steadyNow } from "../limits/clock.js";
 import type { Presented } from "./identities.js";
-import { steadyNow } from "./limits/clock.js";
 import type { Selection } from "./selectors.js";
 
 /** A command about the identities that a selection fits. */

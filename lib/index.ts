@@ -11,7 +11,6 @@ export type { Channels } from "./server/channel-schemas.js";
 export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/controller.js";
 export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events/events.js";
 export type { Logger } from "./server/events/reporter.js";
-export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/express-routes.js";
 export type { Health } from "./server/http/health.js";
 export type { HttpServer } from "./server/http/interception.js";
 export type { Verification, VerifyFunction } from "./server/http/verify-connection.js";
@@ -41,6 +40,7 @@ export {
   type TestCall,
 } from "./server/procedure.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
+export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/routes/express-routes.js";
 export type { SlowReaderPolicy } from "./server/slow-readers.js";
 export {
   TokenSocketServer,

@@ -15,10 +15,10 @@ import type { Dispatcher } from "./dispatcher.js";
 import { type Access, MOST_DECISIONS, type Verdict } from "./events/guards.js";
 import type { Reporter } from "./events/reporter.js";
 import { Review } from "./events/reviews.js";
-import type { RunningRoute } from "./express-routes.js";
 import type { Deadlines } from "./limits/deadlines.js";
 import type { Limits } from "./options.js";
 import { dispose, OutgoingStream } from "./outgoing-stream.js";
+import type { RunningRoute } from "./routes/express-routes.js";
 import type { Socket } from "./transport/socket.js";
 import type { Turns } from "./turns.js";
 

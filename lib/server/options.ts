@@ -8,10 +8,10 @@ import type { Channels } from "./channel-schemas.js";
 import type { Controller } from "./controller.js";
 import type { FilterArguments } from "./events/message-types.js";
 import type { Logger } from "./events/reporter.js";
-import type { Routes } from "./express-routes.js";
 import { isOrigin } from "./http/origins.js";
 import type { VerifyFunction } from "./http/verify-connection.js";
 import type { RedisClient } from "./redis/adapt.js";
+import type { Routes } from "./routes/express-routes.js";
 import { isSlowReaderPolicy, type SlowReaderPolicy } from "./slow-readers.js";
 import type { PendingSocket, Socket } from "./transport/socket.js";
 

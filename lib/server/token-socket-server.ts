@@ -42,7 +42,6 @@ import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events/eve
 import { Access } from "./events/guards.js";
 import type { Channel, Published } from "./events/message-types.js";
 import { Reporter } from "./events/reporter.js";
-import { ExpressRoutes, type Routes } from "./express-routes.js";
 import { ClientFiles } from "./http/client-files.js";
 import { Door } from "./http/handshake.js";
 import { type Health, healthHandler } from "./http/health.js";
@@ -69,6 +68,7 @@ import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import { Pulse } from "./redis/pulse.js";
 import type { Redis } from "./redis/redis.js";
+import { ExpressRoutes, type Routes } from "./routes/express-routes.js";
 import { SlowReaders } from "./slow-readers.js";
 import { onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";

@@ -1,6 +1,6 @@
 import type { Request, Response } from "express";
-import { isError, isRpcError, type Outcome, RpcError } from "../shared/errors.js";
-import { NOT_FOUND } from "../shared/refusals.js";
+import { isError, isRpcError, type Outcome, RpcError } from "../../shared/errors.js";
+import { NOT_FOUND } from "../../shared/refusals.js";
 import { type ConnectionObserver, RouteConnection } from "./route-connection.js";
 import { type Raised, type RouteErrorHandler, type RouteHandler, runHandlers } from "./route-handlers.js";
 import { type RecordedResponse, readReply, statusError } from "./route-reply.js";

@@ -1,5 +1,5 @@
 import { type OutgoingHttpHeaders, STATUS_CODES } from "node:http";
-import type { Outcome } from "../shared/errors.js";
+import type { Outcome } from "../../shared/errors.js";
 import { isObject } from "./route-request.js";
 
 /** A response as a handler has left it. */

@@ -1,7 +1,7 @@
 import type { EventEmitter } from "node:events";
 import type { Socket as NetSocket } from "node:net";
 import { Writable } from "node:stream";
-import type { SockJSConnection } from "./transport/socket.js";
+import type { SockJSConnection } from "../transport/socket.js";
 
 /** Who is told what listeners throw. */
 export interface ErrorObserver {

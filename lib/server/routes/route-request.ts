@@ -1,6 +1,6 @@
 import { IncomingMessage } from "node:http";
+import type { Socket } from "../transport/socket.js";
 import { type ErrorObserver, emitGuarded, type RouteConnection } from "./route-connection.js";
-import type { Socket } from "./transport/socket.js";
 
 /** A call of a route. */
 export interface RouteCall<Auth = Record<string, unknown>> {

@@ -8,13 +8,11 @@ export type { LogoutOptions } from "./server/auth/logout.js";
 export type { DisconnectOptions, Selector } from "./server/auth/selectors.js";
 export type { TokenBinding } from "./server/auth/token-binding.js";
 export type { Channels } from "./server/channel-schemas.js";
-export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/controller.js";
 export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events/events.js";
 export type { Logger } from "./server/events/reporter.js";
 export type { Health } from "./server/http/health.js";
 export type { HttpServer } from "./server/http/interception.js";
 export type { Verification, VerifyFunction } from "./server/http/verify-connection.js";
-export type { Middleware, MiddlewareCall, Next, Passed } from "./server/middleware.js";
 export type {
   AuthenticationFunction,
   AuthenticationResult,
@@ -26,6 +24,10 @@ export type {
   VerifiedToken,
   VerifyToken,
 } from "./server/options.js";
+export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
+export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/routes/express-routes.js";
+export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/rpc/controller.js";
+export type { Middleware, MiddlewareCall, Next, Passed } from "./server/rpc/middleware.js";
 export {
   type CheckedProcedureDefinition,
   call,
@@ -38,9 +40,7 @@ export {
   procedure,
   type StreamDefinition,
   type TestCall,
-} from "./server/procedure.js";
-export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
-export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/routes/express-routes.js";
+} from "./server/rpc/procedure.js";
 export type { SlowReaderPolicy } from "./server/slow-readers.js";
 export {
   TokenSocketServer,

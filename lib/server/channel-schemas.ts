@@ -5,7 +5,7 @@ import { check, type StandardSchema } from "../shared/standard-schema.js";
 import { ByChannel } from "./by-channel.js";
 import type { Reporter } from "./events/reporter.js";
 import { Deadlines } from "./limits/deadlines.js";
-import { invalidInput } from "./procedure.js";
+import { invalidInput } from "./rpc/procedure.js";
 
 /** Schemas of channels' messages, by the channels' names; a `*` at the end of one stands for anything. */
 export interface Channels {

@@ -35,8 +35,6 @@ import { ByChannel } from "./by-channel.js";
 import { ChannelSchemas } from "./channel-schemas.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import { ConnectionIndex } from "./connection-index.js";
-import type { Controller } from "./controller.js";
-import { Dispatcher } from "./dispatcher.js";
 import { drain } from "./drain.js";
 import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events/events.js";
 import { Access } from "./events/guards.js";
@@ -61,14 +59,17 @@ import {
   withoutAbsent,
 } from "./options.js";
 import { Peers } from "./peers.js";
-import { call, procedure } from "./procedure.js";
-import { watchPromise } from "./promises.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import { Pulse } from "./redis/pulse.js";
 import type { Redis } from "./redis/redis.js";
 import { ExpressRoutes, type Routes } from "./routes/express-routes.js";
+import type { Controller } from "./rpc/controller.js";
+import { Dispatcher } from "./rpc/dispatcher.js";
+import { call, procedure } from "./rpc/procedure.js";
+import { watchPromise } from "./rpc/promises.js";
+import { Turns } from "./rpc/stream-scheduler.js";
 import { SlowReaders } from "./slow-readers.js";
 import { onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
@@ -76,7 +77,6 @@ import { WaitingOutboxes } from "./transport/send-queue.js";
 import type { AnySocket, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./transport/socket.js";
 import type { Transport } from "./transport/transport.js";
 import { Bundles } from "./transport/write-batcher.js";
-import { Turns } from "./turns.js";
 
 /** When it is warned that the server is not ready, in milliseconds. */
 const READY_PATIENCE = 5_000;

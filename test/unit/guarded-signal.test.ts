@@ -3,7 +3,7 @@ import { addAbortSignal, PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import sinon from "sinon";
-import { guardListeners } from "../../lib/server/guarded-signal.js";
+import { guardListeners } from "../../lib/server/rpc/guarded-signal.js";
 
 describe("A signal whose listeners are guarded", () => {
   let controller: AbortController;

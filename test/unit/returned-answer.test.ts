@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { answeringByEither } from "../../lib/server/returned-answer.js";
+import { answeringByEither } from "../../lib/server/rpc/returned-answer.js";
 import { type Answering, ask } from "../../lib/shared/answer.js";
 import type { Outcome } from "../../lib/shared/errors.js";
 

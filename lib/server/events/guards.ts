@@ -4,7 +4,7 @@ import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../sh
 import { FORBIDDEN, TIMED_OUT } from "../../shared/refusals.js";
 import { Deadlines } from "../limits/deadlines.js";
 import type { Limits } from "../options.js";
-import { whenSettled } from "../promises.js";
+import { whenSettled } from "../rpc/promises.js";
 import type { GuardEvents } from "./events.js";
 import type { Reporter } from "./reporter.js";
 

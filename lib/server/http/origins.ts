@@ -1,7 +1,7 @@
 import type { Request } from "express";
 import type { Reporter } from "../events/reporter.js";
 import type { ResolvedOptions } from "../options.js";
-import { watchPromise } from "../promises.js";
+import { watchPromise } from "../rpc/promises.js";
 
 /** What is known of the page that has sent a request. */
 export type Origin =

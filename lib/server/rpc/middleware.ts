@@ -1,4 +1,4 @@
-import { isObject } from "../shared/protocol.js";
+import { isObject } from "../../shared/protocol.js";
 import type { ProcedureCall } from "./procedure.js";
 
 /** What a middleware returns: what `next` has given, which says how the procedure has ended. */

@@ -1,4 +1,4 @@
-import { type Answering, type Callback, isStream, isThenable } from "../shared/answer.js";
+import { type Answering, type Callback, isStream, isThenable } from "../../shared/answer.js";
 
 /** Where among a function's arguments the callback stands. */
 const POSITION = 2;

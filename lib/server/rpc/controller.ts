@@ -1,7 +1,7 @@
-import type { Callback } from "../shared/answer.js";
+import type { Callback } from "../../shared/answer.js";
+import type { TokenSocketServer } from "../token-socket-server.js";
+import type { Socket } from "../transport/socket.js";
 import type { Procedure } from "./procedure.js";
-import type { TokenSocketServer } from "./token-socket-server.js";
-import type { Socket } from "./transport/socket.js";
 
 /** What every function is told of its call. */
 export interface CallContext {

@@ -1,20 +1,20 @@
-import { isStream, isThenable } from "../shared/answer.js";
-import { brand, isBranded } from "../shared/brand.js";
-import { AbortedError } from "../shared/call-errors.js";
-import { type Outcome, RpcError } from "../shared/errors.js";
-import { isObject } from "../shared/protocol.js";
+import { isStream, isThenable } from "../../shared/answer.js";
+import { brand, isBranded } from "../../shared/brand.js";
+import { AbortedError } from "../../shared/call-errors.js";
+import { type Outcome, RpcError } from "../../shared/errors.js";
+import { isObject } from "../../shared/protocol.js";
 import {
   check,
   describeIssues,
   type Issue,
   isStandardSchema,
   type StandardSchema,
-} from "../shared/standard-schema.js";
+} from "../../shared/standard-schema.js";
+import type { TokenSocketServer } from "../token-socket-server.js";
+import type { Socket } from "../transport/socket.js";
 import type { CallContext } from "./controller.js";
 import { type Middleware, pass } from "./middleware.js";
 import { dispose } from "./outgoing-stream.js";
-import type { TokenSocketServer } from "./token-socket-server.js";
-import type { Socket } from "./transport/socket.js";
 
 /** What a procedure's handler is given. */
 export interface ProcedureCall<Input = unknown, Auth = unknown> extends CallContext {

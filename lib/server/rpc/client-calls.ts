@@ -1,5 +1,5 @@
-import { isStream } from "../shared/answer.js";
-import { errorForWire, failureForWire, isError, isRpcError, type Outcome } from "../shared/errors.js";
+import { isStream } from "../../shared/answer.js";
+import { errorForWire, failureForWire, isError, isRpcError, type Outcome } from "../../shared/errors.js";
 import {
   encodeEnd,
   encodeItem,
@@ -9,18 +9,18 @@ import {
   PROTOCOL,
   type Protocol,
   type RequestHead,
-} from "../shared/protocol.js";
-import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, TIMED_OUT } from "../shared/refusals.js";
+} from "../../shared/protocol.js";
+import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, TIMED_OUT } from "../../shared/refusals.js";
+import { type Access, MOST_DECISIONS, type Verdict } from "../events/guards.js";
+import type { Reporter } from "../events/reporter.js";
+import { Review } from "../events/reviews.js";
+import type { Deadlines } from "../limits/deadlines.js";
+import type { Limits } from "../options.js";
+import type { RunningRoute } from "../routes/express-routes.js";
+import type { Socket } from "../transport/socket.js";
 import type { Dispatcher } from "./dispatcher.js";
-import { type Access, MOST_DECISIONS, type Verdict } from "./events/guards.js";
-import type { Reporter } from "./events/reporter.js";
-import { Review } from "./events/reviews.js";
-import type { Deadlines } from "./limits/deadlines.js";
-import type { Limits } from "./options.js";
 import { dispose, OutgoingStream } from "./outgoing-stream.js";
-import type { RunningRoute } from "./routes/express-routes.js";
-import type { Socket } from "./transport/socket.js";
-import type { Turns } from "./turns.js";
+import type { Turns } from "./stream-scheduler.js";
 
 /** What a client's calls need of the server. */
 export interface CallParts<Auth> {

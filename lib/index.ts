@@ -7,7 +7,8 @@ export { type ExpiresAt, type Expiring, expiring } from "./server/auth/expiry.js
 export type { LogoutOptions } from "./server/auth/logout.js";
 export type { DisconnectOptions, Selector } from "./server/auth/selectors.js";
 export type { TokenBinding } from "./server/auth/token-binding.js";
-export type { Channels } from "./server/channel-schemas.js";
+export type { Channels } from "./server/channels/channel-schemas.js";
+export type { SlowReaderPolicy } from "./server/channels/slow-readers.js";
 export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events/events.js";
 export type { Logger } from "./server/events/reporter.js";
 export type { Health } from "./server/http/health.js";
@@ -41,7 +42,6 @@ export {
   type StreamDefinition,
   type TestCall,
 } from "./server/rpc/procedure.js";
-export type { SlowReaderPolicy } from "./server/slow-readers.js";
 export {
   TokenSocketServer,
   TokenSocketServer as default,

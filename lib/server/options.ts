@@ -3,8 +3,9 @@ import type { Request, RequestHandler } from "express";
 import { isStandardSchema } from "../shared/standard-schema.js";
 import type { ExpiresAt, Expiring } from "./auth/expiry.js";
 import type { TokenBinding } from "./auth/token-binding.js";
-import { isByChannel } from "./by-channel.js";
-import type { Channels } from "./channel-schemas.js";
+import { isByChannel } from "./channels/by-channel.js";
+import type { Channels } from "./channels/channel-schemas.js";
+import { isSlowReaderPolicy, type SlowReaderPolicy } from "./channels/slow-readers.js";
 import type { FilterArguments } from "./events/message-types.js";
 import type { Logger } from "./events/reporter.js";
 import { isOrigin } from "./http/origins.js";
@@ -12,7 +13,6 @@ import type { VerifyFunction } from "./http/verify-connection.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Routes } from "./routes/express-routes.js";
 import type { Controller } from "./rpc/controller.js";
-import { isSlowReaderPolicy, type SlowReaderPolicy } from "./slow-readers.js";
 import type { PendingSocket, Socket } from "./transport/socket.js";
 
 /**

@@ -11,12 +11,12 @@ import {
 } from "./auth/revocations.js";
 import { isCloseReason, parseSelection, type Selection } from "./auth/selectors.js";
 import { withoutSecret } from "./auth/token-store.js";
+import type { PubSub } from "./channels/pubsub.js";
 import type { Connection } from "./connection.js";
 import type { ConnectionIndex } from "./connection-index.js";
 import type { Reporter } from "./events/reporter.js";
 import { CLOCK_SKEW, steadyNow, toSteady } from "./limits/clock.js";
 import { inTime } from "./limits/in-time.js";
-import type { PubSub } from "./pubsub.js";
 import type { Redis } from "./redis/redis.js";
 
 /** What a server needs to speak with the others on the same Redis. */

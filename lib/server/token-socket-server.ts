@@ -31,8 +31,10 @@ import {
 import { isBoundTo } from "./auth/token-binding.js";
 import { TokenRoute } from "./auth/token-route.js";
 import { TokenStore } from "./auth/token-store.js";
-import { ByChannel } from "./by-channel.js";
-import { ChannelSchemas } from "./channel-schemas.js";
+import { ByChannel } from "./channels/by-channel.js";
+import { ChannelSchemas } from "./channels/channel-schemas.js";
+import { checkChannel, PubSub, pubSubIsOff } from "./channels/pubsub.js";
+import { SlowReaders } from "./channels/slow-readers.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import { ConnectionIndex } from "./connection-index.js";
 import { drain } from "./drain.js";
@@ -59,7 +61,6 @@ import {
   withoutAbsent,
 } from "./options.js";
 import { Peers } from "./peers.js";
-import { checkChannel, PubSub, pubSubIsOff } from "./pubsub.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import { Pulse } from "./redis/pulse.js";
@@ -70,7 +71,6 @@ import { Dispatcher } from "./rpc/dispatcher.js";
 import { call, procedure } from "./rpc/procedure.js";
 import { watchPromise } from "./rpc/promises.js";
 import { Turns } from "./rpc/stream-scheduler.js";
-import { SlowReaders } from "./slow-readers.js";
 import { onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
 import { WaitingOutboxes } from "./transport/send-queue.js";

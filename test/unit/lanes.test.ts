@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { Lanes } from "../../lib/server/lanes.js";
+import { Lanes } from "../../lib/server/channels/keyed-queue.js";
 
 /** Lets every promise that is settled already run its handlers. */
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -1,4 +1,4 @@
-import type { Droppable } from "../slow-readers.js";
+import type { Droppable } from "../channels/slow-readers.js";
 
 /** Where an outbox's frames go. */
 export interface OutboxTransport {

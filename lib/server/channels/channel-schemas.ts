@@ -1,11 +1,11 @@
-import { isThenable } from "../shared/answer.js";
-import { isError, type Outcome } from "../shared/errors.js";
-import { TIMED_OUT } from "../shared/refusals.js";
-import { check, type StandardSchema } from "../shared/standard-schema.js";
+import { isThenable } from "../../shared/answer.js";
+import { isError, type Outcome } from "../../shared/errors.js";
+import { TIMED_OUT } from "../../shared/refusals.js";
+import { check, type StandardSchema } from "../../shared/standard-schema.js";
+import type { Reporter } from "../events/reporter.js";
+import { Deadlines } from "../limits/deadlines.js";
+import { invalidInput } from "../rpc/procedure.js";
 import { ByChannel } from "./by-channel.js";
-import type { Reporter } from "./events/reporter.js";
-import { Deadlines } from "./limits/deadlines.js";
-import { invalidInput } from "./rpc/procedure.js";
 
 /** Schemas of channels' messages, by the channels' names; a `*` at the end of one stands for anything. */
 export interface Channels {

@@ -1,6 +1,6 @@
 import { v4 as uuid } from "uuid";
-import { isThenable } from "../shared/answer.js";
-import { DisconnectedError } from "../shared/call-errors.js";
+import { isThenable } from "../../shared/answer.js";
+import { DisconnectedError } from "../../shared/call-errors.js";
 import {
   ALL_CHANNEL,
   encodeJson,
@@ -13,14 +13,14 @@ import {
   type JsonObject,
   type RequestHead,
   SYNC_CHANNEL,
-} from "../shared/protocol.js";
-import { compareClocks } from "./auth/expiry.js";
-import type { Connection } from "./connection.js";
-import type { Reporter } from "./events/reporter.js";
+} from "../../shared/protocol.js";
+import { compareClocks } from "../auth/expiry.js";
+import type { Connection } from "../connection.js";
+import type { Reporter } from "../events/reporter.js";
+import type { Filter, Limits } from "../options.js";
+import type { PayloadListener, Redis } from "../redis/redis.js";
 import { Hub } from "./hub.js";
 import { type JoinDecision, JoinDecisions } from "./join-decisions.js";
-import type { Filter, Limits } from "./options.js";
-import type { PayloadListener, Redis } from "./redis/redis.js";
 import type { SlowReaders } from "./slow-readers.js";
 
 /** What a server needs to take part in pub/sub. */

@@ -1,7 +1,7 @@
-import { isThenable } from "../shared/answer.js";
+import { isThenable } from "../../shared/answer.js";
+import type { Reporter } from "../events/reporter.js";
+import { watchPromise } from "../rpc/promises.js";
 import type { ByChannel } from "./by-channel.js";
-import type { Reporter } from "./events/reporter.js";
-import { watchPromise } from "./rpc/promises.js";
 
 /**
  * What becomes of a channel's messages to a socket that reads too slowly:

@@ -35,6 +35,7 @@ import { ByChannel } from "./channels/by-channel.js";
 import { ChannelSchemas } from "./channels/channel-schemas.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./channels/pubsub.js";
 import { SlowReaders } from "./channels/slow-readers.js";
+import { Peers } from "./cluster/cluster.js";
 import { Connection, type ConnectionParts } from "./connection.js";
 import { ConnectionIndex } from "./connection-index.js";
 import { drain } from "./drain.js";
@@ -60,7 +61,6 @@ import {
   type TokenSocketServerOptions,
   withoutAbsent,
 } from "./options.js";
-import { Peers } from "./peers.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import { Pulse } from "./redis/pulse.js";

@@ -1,5 +1,5 @@
 import { v4 as uuid } from "uuid";
-import { isObject, type JsonObject } from "../shared/protocol.js";
+import { isObject, type JsonObject } from "../../shared/protocol.js";
 import {
   MOST_REVOCATIONS,
   ON_ITS_WAY,
@@ -8,16 +8,16 @@ import {
   type Revocation,
   type Revocations,
   type SelectionCommand,
-} from "./auth/revocations.js";
-import { isCloseReason, parseSelection, type Selection } from "./auth/selectors.js";
-import { withoutSecret } from "./auth/token-store.js";
-import type { PubSub } from "./channels/pubsub.js";
-import type { Connection } from "./connection.js";
-import type { ConnectionIndex } from "./connection-index.js";
-import type { Reporter } from "./events/reporter.js";
-import { CLOCK_SKEW, steadyNow, toSteady } from "./limits/clock.js";
-import { inTime } from "./limits/in-time.js";
-import type { Redis } from "./redis/redis.js";
+} from "../auth/revocations.js";
+import { isCloseReason, parseSelection, type Selection } from "../auth/selectors.js";
+import { withoutSecret } from "../auth/token-store.js";
+import type { PubSub } from "../channels/pubsub.js";
+import type { Connection } from "../connection.js";
+import type { ConnectionIndex } from "../connection-index.js";
+import type { Reporter } from "../events/reporter.js";
+import { CLOCK_SKEW, steadyNow, toSteady } from "../limits/clock.js";
+import { inTime } from "../limits/in-time.js";
+import type { Redis } from "../redis/redis.js";
 
 /** What a server needs to speak with the others on the same Redis. */
 export interface PeersParts<Auth> {

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import type { Marks } from "../../lib/server/auth/selectors.js";
-import { ConnectionIndex } from "../../lib/server/connection-index.js";
+import { ConnectionIndex } from "../../lib/server/connection/connection-index.js";
 
 describe("an index of connections", () => {
   it("selects by each mark, until a connection is taken out", () => {

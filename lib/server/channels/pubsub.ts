@@ -15,7 +15,7 @@ import {
   SYNC_CHANNEL,
 } from "../../shared/protocol.js";
 import { compareClocks } from "../auth/expiry.js";
-import type { Connection } from "../connection.js";
+import type { Connection } from "../connection/connection.js";
 import type { Reporter } from "../events/reporter.js";
 import type { Filter, Limits } from "../options.js";
 import type { PayloadListener, Redis } from "../redis/redis.js";

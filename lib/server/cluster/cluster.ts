@@ -12,8 +12,8 @@ import {
 import { isCloseReason, parseSelection, type Selection } from "../auth/selectors.js";
 import { withoutSecret } from "../auth/token-store.js";
 import type { PubSub } from "../channels/pubsub.js";
-import type { Connection } from "../connection.js";
-import type { ConnectionIndex } from "../connection-index.js";
+import type { Connection } from "../connection/connection.js";
+import type { ConnectionIndex } from "../connection/connection-index.js";
 import type { Reporter } from "../events/reporter.js";
 import { CLOCK_SKEW, steadyNow, toSteady } from "../limits/clock.js";
 import { inTime } from "../limits/in-time.js";

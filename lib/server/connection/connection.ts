@@ -1,7 +1,7 @@
-import { CallError, DisconnectedError, remoteError, UnauthorizedError } from "../shared/call-errors.js";
-import { CLOSE, type CloseReason } from "../shared/close-codes.js";
-import { errorForWire, failureForWire, type Outcome } from "../shared/errors.js";
-import { type CallOptions, PendingCalls } from "../shared/pending-calls.js";
+import { CallError, DisconnectedError, remoteError, UnauthorizedError } from "../../shared/call-errors.js";
+import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
+import { errorForWire, failureForWire, type Outcome } from "../../shared/errors.js";
+import { type CallOptions, PendingCalls } from "../../shared/pending-calls.js";
 import {
   ALL_CHANNEL,
   type ClientFrame,
@@ -19,7 +19,7 @@ import {
   parseClientFrame,
   REFRESH,
   type RequestHead,
-} from "../shared/protocol.js";
+} from "../../shared/protocol.js";
 import {
   BUSY,
   FORBIDDEN,
@@ -31,26 +31,26 @@ import {
   TOKEN_NOT_FOUND,
   TOO_MANY_CHANNELS,
   UNAVAILABLE,
-} from "../shared/refusals.js";
-import { compareClocks, onExpired, timeLeft } from "./auth/expiry.js";
-import type { Identities, Presented } from "./auth/identities.js";
-import type { Refreshes, Revocations } from "./auth/revocations.js";
-import type { Marks } from "./auth/selectors.js";
-import type { ChannelSchemas } from "./channels/channel-schemas.js";
-import type { JoinDecision } from "./channels/join-decisions.js";
-import { Lanes } from "./channels/keyed-queue.js";
-import type { PubSub } from "./channels/pubsub.js";
-import type { Droppable } from "./channels/slow-readers.js";
+} from "../../shared/refusals.js";
+import { compareClocks, onExpired, timeLeft } from "../auth/expiry.js";
+import type { Identities, Presented } from "../auth/identities.js";
+import type { Refreshes, Revocations } from "../auth/revocations.js";
+import type { Marks } from "../auth/selectors.js";
+import type { ChannelSchemas } from "../channels/channel-schemas.js";
+import type { JoinDecision } from "../channels/join-decisions.js";
+import { Lanes } from "../channels/keyed-queue.js";
+import type { PubSub } from "../channels/pubsub.js";
+import type { Droppable } from "../channels/slow-readers.js";
+import type { GuardEvents, ServerEvents } from "../events/events.js";
+import { MOST_DECISIONS, type Verdict } from "../events/guards.js";
+import { Review } from "../events/reviews.js";
+import { FrameRate } from "../limits/frame-rate.js";
+import type { IdentityUsage, IdentityUsages } from "../limits/identity-usage.js";
+import { type CallParts, ClientCalls } from "../rpc/client-calls.js";
+import { Outbox, type OutboxOwner, type WaitingOutboxes } from "../transport/send-queue.js";
+import type { Socket } from "../transport/socket.js";
+import type { Transport, TransportListener } from "../transport/transport.js";
 import type { ConnectionIndex } from "./connection-index.js";
-import type { GuardEvents, ServerEvents } from "./events/events.js";
-import { MOST_DECISIONS, type Verdict } from "./events/guards.js";
-import { Review } from "./events/reviews.js";
-import { FrameRate } from "./limits/frame-rate.js";
-import type { IdentityUsage, IdentityUsages } from "./limits/identity-usage.js";
-import { type CallParts, ClientCalls } from "./rpc/client-calls.js";
-import { Outbox, type OutboxOwner, type WaitingOutboxes } from "./transport/send-queue.js";
-import type { Socket } from "./transport/socket.js";
-import type { Transport, TransportListener } from "./transport/transport.js";
 
 /** What a connection needs of the server that it belongs to. */
 export interface ConnectionParts<Auth> extends CallParts<Auth> {

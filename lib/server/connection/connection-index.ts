@@ -1,4 +1,4 @@
-import type { Marks, Selection } from "./auth/selectors.js";
+import type { Marks, Selection } from "../auth/selectors.js";
 
 /** Something that a selection may be for. */
 interface Marked {

@@ -62,8 +62,8 @@ import {
   withoutAbsent,
 } from "./options.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
+import { Pulse } from "./redis/health-check.js";
 import { isMemoryRedis } from "./redis/memory.js";
-import { Pulse } from "./redis/pulse.js";
 import type { Redis } from "./redis/redis.js";
 import { ExpressRoutes, type Routes } from "./routes/express-routes.js";
 import type { Controller } from "./rpc/controller.js";

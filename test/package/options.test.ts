@@ -54,7 +54,7 @@ describe("the README's lists", () => {
 
   it("have each event with its arguments' number, and its kind", () => {
     const [events = "", messages = ""] = ["events", "message-types"].map((name) =>
-      readFileSync(join(ROOT, `lib/server/${name}.ts`), "utf8"),
+      readFileSync(join(ROOT, `lib/server/events/${name}.ts`), "utf8"),
     );
     // what is known of messages by their channels has the same fields where nothing is known
     const untyped = (name: string) =>

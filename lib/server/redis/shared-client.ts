@@ -1,6 +1,6 @@
 import type { ClientDriver, ClientEvents } from "./client-driver.js";
+import { WaitingRoom } from "./offline-queue.js";
 import { Subscriptions } from "./subscriptions.js";
-import { WaitingRoom } from "./waiting-room.js";
 
 /** Listens to a client's errors, for one owner. */
 interface ErrorListener {

@@ -3,28 +3,23 @@
 
 import "./shared/error-names.js";
 
+export type { AuthenticationFunction, AuthenticationResult } from "./server/auth/authentication.js";
 export { type ExpiresAt, type Expiring, expiring } from "./server/auth/expiry.js";
+export type { Identify, VerifiedToken, VerifyToken } from "./server/auth/identities.js";
 export type { LogoutOptions } from "./server/auth/logout.js";
 export type { DisconnectOptions, Selector } from "./server/auth/selectors.js";
 export type { TokenBinding } from "./server/auth/token-binding.js";
 export type { Channels } from "./server/channels/channel-schemas.js";
 export type { SlowReaderPolicy } from "./server/channels/slow-readers.js";
 export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events/events.js";
-export type { Logger } from "./server/events/reporter.js";
+export type { Filter } from "./server/events/message-types.js";
 export type { Health } from "./server/http/health.js";
 export type { HttpServer } from "./server/http/interception.js";
+export type { OriginFunction } from "./server/http/origins.js";
 export type { Verification, VerifyFunction } from "./server/http/verify-connection.js";
-export type {
-  AuthenticationFunction,
-  AuthenticationResult,
-  Filter,
-  Identify,
-  Limits,
-  OriginFunction,
-  TokenSocketServerOptions,
-  VerifiedToken,
-  VerifyToken,
-} from "./server/options.js";
+export type { Limits } from "./server/limits/limits.js";
+export type { Logger } from "./server/log/reporter.js";
+export type { TokenSocketServerOptions } from "./server/options.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/routes/express-routes.js";
 export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/rpc/controller.js";
@@ -56,6 +51,7 @@ export type {
   SockJSOptions,
   SockJSServer,
 } from "./server/transport/socket.js";
+export type { WebSocketOptions } from "./server/transport/websockets.js";
 export type { Callback } from "./shared/answer.js";
 export {
   AbortedError,

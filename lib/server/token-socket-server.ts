@@ -15,6 +15,7 @@ import { callable } from "../shared/callable.js";
 import { CLOSE } from "../shared/close-codes.js";
 import { isError, RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
+import { watchPromise } from "../shared/promises.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
 import { expiring } from "./auth/expiry.js";
 import { Identities } from "./auth/identities.js";
@@ -42,7 +43,6 @@ import { drain } from "./connection/drain.js";
 import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events/events.js";
 import { Access } from "./events/guards.js";
 import type { Channel, Published } from "./events/message-types.js";
-import { Reporter } from "./events/reporter.js";
 import { ClientFiles } from "./http/client-files.js";
 import { Door } from "./http/handshake.js";
 import { type Health, healthHandler } from "./http/health.js";
@@ -54,6 +54,7 @@ import { Deadlines } from "./limits/deadlines.js";
 import { IdentityRates } from "./limits/identity-rate.js";
 import { IdentityUsages } from "./limits/identity-usage.js";
 import { UnfinishedBytes } from "./limits/unfinished-bytes.js";
+import { Reporter } from "./log/reporter.js";
 import {
   checkOption,
   type ResolvedOptions,
@@ -69,7 +70,6 @@ import { ExpressRoutes, type Routes } from "./routes/express-routes.js";
 import type { Controller } from "./rpc/controller.js";
 import { Dispatcher } from "./rpc/dispatcher.js";
 import { call, procedure } from "./rpc/procedure.js";
-import { watchPromise } from "./rpc/promises.js";
 import { Turns } from "./rpc/stream-scheduler.js";
 import { onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";

@@ -12,7 +12,7 @@ import { expect } from "chai";
 import express5, { type Express, type NextFunction, type Request, type Response } from "express";
 import expressSession from "express-session";
 import { useFakeTimers } from "sinon";
-import { DEFAULT_LIMITS } from "../../lib/server/options.js";
+import { DEFAULT_LIMITS } from "../../lib/server/limits/limits.js";
 import { ExpressRoutes, type Route, type RunningRoute } from "../../lib/server/routes/express-routes.js";
 import type { Socket } from "../../lib/server/transport/socket.js";
 import { type Outcome, RpcError } from "../../lib/shared/errors.js";

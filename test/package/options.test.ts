@@ -2,13 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import * as library from "../../lib/index.js";
-import {
-  DEFAULT_LIMITS,
-  type Limits,
-  optionNames,
-  type ResolvedOptions,
-  resolveOptions,
-} from "../../lib/server/options.js";
+import { DEFAULT_LIMITS, type Limits } from "../../lib/server/limits/limits.js";
+import { optionNames, type ResolvedOptions, resolveOptions } from "../../lib/server/options.js";
 import { CLOSE } from "../../lib/shared/close-codes.js";
 import { DEFAULT_CALL_TIMEOUT } from "../../lib/shared/pending-calls.js";
 import { ROOT } from "./installed-package.js";

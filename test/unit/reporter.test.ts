@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { expect } from "chai";
 import sinon from "sinon";
-import { Reporter } from "../../lib/server/events/reporter.js";
+import { Reporter } from "../../lib/server/log/reporter.js";
 import { reported } from "../support/condition.js";
 
 describe("Reporter", () => {

@@ -1,12 +1,28 @@
 import { isThenable } from "../../shared/answer.js";
 import { isObject } from "../../shared/protocol.js";
-import type { Reporter } from "../events/reporter.js";
 import { steadyNow } from "../limits/clock.js";
 import { Deadlines } from "../limits/deadlines.js";
-import type { Identify, VerifyToken } from "../options.js";
+import type { Reporter } from "../log/reporter.js";
 import type { PendingSocket } from "../transport/socket.js";
+import type { ExpiresAt } from "./expiry.js";
 import { toTime } from "./expiry.js";
 import { isToken, type TokenRecord, type TokenStore, withoutSecret } from "./token-store.js";
+
+/** Gives an identity's key; see `TokenSocketServerOptions.identify`. */
+export type Identify<Auth> = {
+  bivariant(auth: Auth): string | number | PromiseLike<string | number>;
+}["bivariant"];
+
+/** The identity that a token stands for. */
+export interface VerifiedToken<Auth> {
+  auth: Auth;
+  expiresAt?: ExpiresAt | null | undefined;
+}
+
+/** Whom a token that is not of the token route lets in; see `TokenSocketServerOptions.verifyToken`. */
+export type VerifyToken<Auth> = {
+  bivariant(token: string, socket: PendingSocket): VerifiedToken<Auth> | PromiseLike<VerifiedToken<Auth>>;
+}["bivariant"];
 
 /** Whom a token has let in. */
 export interface Presented<Auth> extends TokenRecord<Auth> {

@@ -1,6 +1,6 @@
 import { addressKey } from "../limits/address.js";
 import { Counts } from "../limits/counts.js";
-import type { Limits } from "../options.js";
+import type { Limits } from "../limits/limits.js";
 
 /** The place of one token among those that are outstanding, from the request for it on. */
 export interface TokenPlace {

@@ -6,7 +6,6 @@ import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../sh
 import { LONGEST_TIMER } from "../../shared/pending-calls.js";
 import { TIMED_OUT } from "../../shared/refusals.js";
 import { lateError } from "../events/guards.js";
-import type { Reporter } from "../events/reporter.js";
 import * as arrivals from "../http/arrivals.js";
 import { TOO_MUCH } from "../http/body.js";
 import { hostOf, type Origins } from "../http/origins.js";
@@ -14,22 +13,31 @@ import { unmount } from "../http/router.js";
 import { plainAddress } from "../limits/address.js";
 import { steadyNow } from "../limits/clock.js";
 import { Deadlines } from "../limits/deadlines.js";
+import type { Limits } from "../limits/limits.js";
 import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
-import type { AuthenticationFunction, ResolvedOptions } from "../options.js";
+import type { Reporter } from "../log/reporter.js";
+import type { AuthenticationFunction } from "./authentication.js";
 import { Expiring, expiryOfSession, toTime } from "./expiry.js";
 import type { OutstandingTokens, TokenPlace } from "./outstanding-tokens.js";
-import { nonceOf } from "./token-binding.js";
+import { nonceOf, type TokenBinding } from "./token-binding.js";
 import type { TokenRecord, TokenStore } from "./token-store.js";
+
+/** The pages that may use JSONP: those of the same origin, these others too, or none. */
+export type JsonpOrigins = "same-origin" | readonly string[] | false;
 
 /** What the token route needs. */
 export interface TokenRouteParts<Auth> {
   readonly app: Express;
-  readonly options: Pick<
-    ResolvedOptions<Auth>,
-    "tokenRoute" | "tokenBinding" | "customMiddleware" | "jsonp" | "exposeErrors" | "limits"
-  >;
+  readonly options: {
+    readonly tokenRoute: string;
+    readonly tokenBinding: TokenBinding;
+    readonly customMiddleware: RequestHandler | RequestHandler[] | undefined;
+    readonly jsonp: JsonpOrigins;
+    readonly exposeErrors: boolean;
+    readonly limits: Limits;
+  };
   /** Read at each request, so that the application may change it at any time. */
-  readonly authentication: () => ResolvedOptions<Auth>["authentication"];
+  readonly authentication: () => string | AuthenticationFunction<Auth>;
   readonly tokens: TokenStore<Auth>;
   readonly outstanding: OutstandingTokens;
   readonly unfinishedBytes: UnfinishedBytes;
@@ -368,7 +376,7 @@ function takeRead(req: Request): boolean {
 }
 
 /** The same function, whose callback takes what else there is to say of an identity. */
-function withOptions(authenticate: AuthenticationFunction): Answering {
+function withOptions<Auth>(authenticate: AuthenticationFunction<Auth>): Answering {
   return (req: Request, callback: Callback) =>
     authenticate(req, (error, auth, options) => {
       callback(error, auth && options ? new Expiring(auth, options.expiresAt) : auth);
@@ -413,7 +421,7 @@ function isCallbackName(value: unknown): value is string {
  * A page of the same site may, and one of an origin in the list. Browsers say in `Sec-Fetch-Site` where a
  * request comes from (Fetch Metadata Request Headers, W3C); older ones only in `Referer`.
  */
-function mayUseJsonp(req: Request, jsonp: ResolvedOptions<unknown>["jsonp"]): boolean {
+function mayUseJsonp(req: Request, jsonp: JsonpOrigins): boolean {
   if (jsonp === false) return false;
   const site = req.get("sec-fetch-site");
   if (site === "same-origin") return true;

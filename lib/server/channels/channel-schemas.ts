@@ -2,8 +2,8 @@ import { isThenable } from "../../shared/answer.js";
 import { isError, type Outcome } from "../../shared/errors.js";
 import { TIMED_OUT } from "../../shared/refusals.js";
 import { check, type StandardSchema } from "../../shared/standard-schema.js";
-import type { Reporter } from "../events/reporter.js";
 import { Deadlines } from "../limits/deadlines.js";
+import type { Reporter } from "../log/reporter.js";
 import { invalidInput } from "../rpc/procedure.js";
 import { ByChannel } from "./by-channel.js";
 

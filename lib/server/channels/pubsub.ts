@@ -15,13 +15,14 @@ import {
   SYNC_CHANNEL,
 } from "../../shared/protocol.js";
 import { compareClocks } from "../auth/expiry.js";
-import type { Connection } from "../connection/connection.js";
-import type { Reporter } from "../events/reporter.js";
-import type { Filter, Limits } from "../options.js";
+import type { Filter } from "../events/message-types.js";
+import type { Limits } from "../limits/limits.js";
+import type { Reporter } from "../log/reporter.js";
 import type { PayloadListener, Redis } from "../redis/redis.js";
 import { Hub } from "./hub.js";
 import { type JoinDecision, JoinDecisions } from "./join-decisions.js";
 import type { SlowReaders } from "./slow-readers.js";
+import type { Subscriber } from "./subscriber.js";
 
 /** What a server needs to take part in pub/sub. */
 export interface PubSubParts<Auth> {
@@ -36,7 +37,7 @@ export interface PubSubParts<Auth> {
   /** Called after a socket has joined or left a channel. */
   readonly onMembership: (
     event: "subscribed" | "unsubscribed",
-    connection: Connection<Auth>,
+    connection: Subscriber<Auth>,
     channel: string,
   ) => void;
   /** Called for a command between servers that is not about channels. */
@@ -69,12 +70,12 @@ const ECHO_PATIENCE = 5_000;
 /** Carries messages between Redis and the sockets of this server. */
 export class PubSub<Auth> {
   readonly #parts: PubSubParts<Auth>;
-  readonly #hub = new Hub<Connection<Auth>>();
+  readonly #hub = new Hub<Subscriber<Auth>>();
   readonly #subscriptions = new Map<string, Subscription>();
   /** The sockets whose join waits for Redis, by channel. */
-  readonly #joining = new Map<string, Set<Connection<Auth>>>();
+  readonly #joining = new Map<string, Set<Subscriber<Auth>>>();
   /** The joins on which guards decide. */
-  readonly #decisions = new JoinDecisions<Connection<Auth>>();
+  readonly #decisions = new JoinDecisions<Subscriber<Auth>>();
   /** What to do when a command of this server's own has come back and has been carried out. */
   readonly #echoes = new Map<string, () => void>();
   #closed = false;
@@ -116,7 +117,7 @@ export class PubSub<Auth> {
     return this.#hub.channels();
   }
 
-  members(channel: string): ReadonlySet<Connection<Auth>> {
+  members(channel: string): ReadonlySet<Subscriber<Auth>> {
     return this.#hub.members(channel);
   }
 
@@ -136,22 +137,22 @@ export class PubSub<Auth> {
   }
 
   /** Says whether a socket is in a channel. */
-  has(connection: Connection<Auth>, channel: string): boolean {
+  has(connection: Subscriber<Auth>, channel: string): boolean {
     return this.#hub.has(connection, channel);
   }
 
   /** Takes note that guards decide on a client's join, until `decided` is called. */
-  deciding(connection: Connection<Auth>, channel: string): JoinDecision {
+  deciding(connection: Subscriber<Auth>, channel: string): JoinDecision {
     return this.#decisions.begin(connection, channel);
   }
 
-  decided(connection: Connection<Auth>, channel: string): void {
+  decided(connection: Subscriber<Auth>, channel: string): void {
     this.#decisions.end(connection, channel);
   }
 
   /** Lets a socket join; resolves when Redis has confirmed and the client has been told. */
   join(
-    connection: Connection<Auth>,
+    connection: Subscriber<Auth>,
     channel: string,
     request?: RequestHead & { req: JsonObject },
   ): Promise<void> {
@@ -173,7 +174,7 @@ export class PubSub<Auth> {
   }
 
   /** Lets a socket leave, and tells the client, also where it had not joined. */
-  leave(connection: Connection<Auth>, channel: string): Promise<void> {
+  leave(connection: Subscriber<Auth>, channel: string): Promise<void> {
     return this.#inOrder(connection, channel, () => {
       const joined = this.#hub.has(connection, channel);
       if (joined) this.#remove(connection, channel);
@@ -183,13 +184,13 @@ export class PubSub<Auth> {
   }
 
   /** Lets a socket leave; a join on which guards decide is decided anew. */
-  expel(connection: Connection<Auth>, channel: string): Promise<void> {
+  expel(connection: Subscriber<Auth>, channel: string): Promise<void> {
     this.#decisions.overrule(channel, connection);
     return this.leave(connection, channel);
   }
 
   /** Takes a channel back that a client has joined by itself, and says why. */
-  takeBack(connection: Connection<Auth>, channel: string, error: unknown): Promise<void> {
+  takeBack(connection: Subscriber<Auth>, channel: string, error: unknown): Promise<void> {
     return this.#inOrder(connection, channel, () => {
       if (!connection.hasRequested(channel)) return;
       this.#remove(connection, channel);
@@ -199,7 +200,7 @@ export class PubSub<Auth> {
   }
 
   /** Forgets a socket that has closed. */
-  leaveAll(connection: Connection<Auth>): void {
+  leaveAll(connection: Subscriber<Auth>): void {
     for (const channel of Object.keys(connection.channels)) {
       this.#remove(connection, channel);
       this.#parts.onMembership("unsubscribed", connection, channel);
@@ -231,7 +232,7 @@ export class PubSub<Auth> {
   }
 
   /** Sends a message to one socket, through the filter; says whether it was sent. Throws for what is no JSON. */
-  send(connection: Connection<Auth>, channel: string, message: unknown): boolean {
+  send(connection: Subscriber<Auth>, channel: string, message: unknown): boolean {
     return !connection.closed && this.#deliverTo(connection, channel, encodeJson(message));
   }
 
@@ -261,7 +262,7 @@ export class PubSub<Auth> {
   }
 
   /** Joins and leaves of one socket and channel happen in the order in which they were asked for. */
-  #inOrder(connection: Connection<Auth>, channel: string, act: () => void | Promise<void>): Promise<void> {
+  #inOrder(connection: Subscriber<Auth>, channel: string, act: () => void | Promise<void>): Promise<void> {
     return new Promise((resolve, reject) => {
       connection.memberships.run(channel, () => {
         if (connection.closed) return reject(new DisconnectedError());
@@ -276,7 +277,7 @@ export class PubSub<Auth> {
     });
   }
 
-  #remove(connection: Connection<Auth>, channel: string): void {
+  #remove(connection: Subscriber<Auth>, channel: string): void {
     this.#hub.remove(connection, channel);
     connection.leaveChannel(channel);
     this.#release(channel);
@@ -314,7 +315,7 @@ export class PubSub<Auth> {
   }
 
   async #whileJoining(
-    connection: Connection<Auth>,
+    connection: Subscriber<Auth>,
     channel: string,
     join: () => Promise<void>,
   ): Promise<void> {
@@ -348,7 +349,7 @@ export class PubSub<Auth> {
     for (const connection of members) connection.send(frame, droppable);
   }
 
-  #deliverTo(connection: Connection<Auth>, channel: string, json: string): boolean {
+  #deliverTo(connection: Subscriber<Auth>, channel: string, json: string): boolean {
     const { filter, reporter, slowReaders } = this.#parts;
     if (!filter) {
       connection.send(encodeMessage(channel, json), slowReaders.droppable(channel, json));

@@ -1,6 +1,7 @@
 import { isThenable } from "../../shared/answer.js";
-import type { Reporter } from "../events/reporter.js";
-import { watchPromise } from "../rpc/promises.js";
+import { watchPromise } from "../../shared/promises.js";
+import type { Reporter } from "../log/reporter.js";
+import type { Droppable } from "../transport/send-queue.js";
 import type { ByChannel } from "./by-channel.js";
 
 /**
@@ -11,12 +12,6 @@ import type { ByChannel } from "./by-channel.js";
  * - `{ latest }`: only the newest one of each key waits; the function gives a message's key
  */
 export type SlowReaderPolicy = "close" | "dropOldest" | "latest" | { latest(message: unknown): unknown };
-
-/** How a message may be dropped. */
-export interface Droppable {
-  /** A newer message of this key takes the place of an older one. */
-  readonly key: string | undefined;
-}
 
 /** Says how messages may be dropped. */
 export class SlowReaders {

@@ -14,9 +14,9 @@ import { withoutSecret } from "../auth/token-store.js";
 import type { PubSub } from "../channels/pubsub.js";
 import type { Connection } from "../connection/connection.js";
 import type { ConnectionIndex } from "../connection/connection-index.js";
-import type { Reporter } from "../events/reporter.js";
 import { CLOCK_SKEW, steadyNow, toSteady } from "../limits/clock.js";
 import { inTime } from "../limits/in-time.js";
+import type { Reporter } from "../log/reporter.js";
 import type { Redis } from "../redis/redis.js";
 
 /** What a server needs to speak with the others on the same Redis. */

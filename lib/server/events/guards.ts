@@ -1,12 +1,12 @@
 import type { EventEmitter } from "node:events";
 import { type Answering, ask, isThenable } from "../../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../shared/errors.js";
+import { whenSettled } from "../../shared/promises.js";
 import { FORBIDDEN, TIMED_OUT } from "../../shared/refusals.js";
 import { Deadlines } from "../limits/deadlines.js";
-import type { Limits } from "../options.js";
-import { whenSettled } from "../rpc/promises.js";
+import type { Limits } from "../limits/limits.js";
+import type { Reporter } from "../log/reporter.js";
 import type { GuardEvents } from "./events.js";
-import type { Reporter } from "./reporter.js";
 
 /** How often guards are asked about one request whose rights become others again and again. */
 export const MOST_DECISIONS = 10;

@@ -7,6 +7,12 @@ import type {
   IfUnknown,
   NameLike,
 } from "../../shared/typed-calls.js";
+import type { Socket } from "../transport/socket.js";
+
+/** Decides what of a message one socket gets; see `TokenSocketServerOptions.filter`. */
+export type Filter<Auth, Messages = unknown> = {
+  bivariant(...args: FilterArguments<Socket<Auth>, Messages>): unknown;
+}["bivariant"];
 
 /** The names of a server's channels. */
 export type Channel<Messages> = IfUnknown<Messages, string, ChannelName<Messages>>;

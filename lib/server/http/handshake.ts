@@ -3,13 +3,13 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
 import { LONGEST_TIMER } from "../../shared/pending-calls.js";
-import type { Reporter } from "../events/reporter.js";
-import { type PendingConnection, PendingConnections } from "../limits/pending-connections.js";
+import type { Limits } from "../limits/limits.js";
+import { type NoPlace, type PendingConnection, PendingConnections } from "../limits/pending-connections.js";
 import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
-import type { ResolvedOptions } from "../options.js";
+import type { Reporter } from "../log/reporter.js";
 import type { Heartbeats } from "../transport/heartbeats.js";
 import type { SockJSConnection, SockJSOptions, SockJSServer } from "../transport/socket.js";
-import { WebSockets } from "../transport/websockets.js";
+import { type WebSocketOptions, WebSockets } from "../transport/websockets.js";
 import type { Bundles } from "../transport/write-batcher.js";
 import { readBody } from "./body.js";
 import { expressRequest } from "./handshake-request.js";
@@ -18,16 +18,19 @@ import type { Origins } from "./origins.js";
 import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./refusal.js";
 import { SockJSHandlers } from "./sockjs-handlers.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";
-import { type Verdict, verdictOf } from "./verify-connection.js";
+import { type Verdict, type VerifyFunction, verdictOf } from "./verify-connection.js";
 
 /** What the door needs of the server that it belongs to. */
 export interface DoorParts {
   readonly app: Express;
   readonly origins: Origins;
-  readonly options: Pick<
-    ResolvedOptions<unknown>,
-    "prefix" | "limits" | "authTimeout" | "verifyConnection" | "webSocket"
-  >;
+  readonly options: {
+    readonly prefix: string;
+    readonly limits: Limits;
+    readonly authTimeout: number;
+    readonly verifyConnection: VerifyFunction | undefined;
+    readonly webSocket: WebSocketOptions;
+  };
   readonly unfinishedBytes: UnfinishedBytes;
   readonly bundles: Bundles;
   /** Absent where they are off. */
@@ -46,6 +49,11 @@ interface HandshakeRequest {
   onEnd(listener: () => void): void;
   refuse(refusal: HttpRefusal): void;
 }
+
+const NO_PLACE: Readonly<Record<NoPlace, HttpRefusal>> = {
+  "address full": { status: 429, reason: "Too many connections", retryAfter: 5 },
+  "server full": { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 },
+};
 
 /** How many of the largest messages fit into what may carry several. */
 const MESSAGES_PER_UNIT = 16;
@@ -232,7 +240,7 @@ export class Door {
     // a second request that went on after the end of the first one would open a connection without a place
     if (known) return known.state === "inside" ? request.serve() : this.#refuse(request, BUSY);
     const place = this.#pending.open(request.req.ip ?? "");
-    if ("status" in place) return this.#refuse(request, place);
+    if (typeof place === "string") return this.#refuse(request, NO_PLACE[place]);
     if (session !== undefined) this.#sessions.set(session, place);
     this.#releaseAtEnd(request.onEnd, place, session);
     const enter = (verdict: Verdict) => {

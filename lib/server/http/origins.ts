@@ -1,7 +1,9 @@
 import type { Request } from "express";
-import type { Reporter } from "../events/reporter.js";
-import type { ResolvedOptions } from "../options.js";
-import { watchPromise } from "../rpc/promises.js";
+import { watchPromise } from "../../shared/promises.js";
+import type { Reporter } from "../log/reporter.js";
+
+/** Says whether pages of another origin may connect; see `TokenSocketServerOptions.allowedOrigins`. */
+export type OriginFunction = (origin: string, req: Request) => boolean;
 
 /** What is known of the page that has sent a request. */
 export type Origin =
@@ -12,7 +14,10 @@ export type Origin =
   /** It is of an origin that is not allowed, or the request does not say as much as it has to. */
   | "refused";
 
-type Options = Pick<ResolvedOptions<unknown>, "allowedOrigins" | "allowMissingOrigin">;
+interface Options {
+  readonly allowedOrigins: readonly string[] | RegExp | OriginFunction | undefined;
+  readonly allowMissingOrigin: boolean;
+}
 
 /**
  * Decides on the pages that may send requests. Browsers name a page's origin in `Origin` (RFC 6454), but for

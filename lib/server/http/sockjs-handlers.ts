@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Reporter } from "../events/reporter.js";
+import type { Reporter } from "../log/reporter.js";
 import type { SockJSOptions, SockJSServer } from "../transport/socket.js";
 import type { HttpServer } from "./interception.js";
 

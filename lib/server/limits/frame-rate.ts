@@ -1,4 +1,4 @@
-import type { Limits } from "../options.js";
+import type { Limits } from "./limits.js";
 
 type RateLimits = Pick<Limits, "framesPerSecond" | "frameBurst" | "bytesPerSecond" | "byteBurst">;
 

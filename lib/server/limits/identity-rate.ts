@@ -1,5 +1,5 @@
 import type { RateLimiterAbstract, RateLimiterRes } from "rate-limiter-flexible";
-import type { Reporter } from "../events/reporter.js";
+import type { Reporter } from "../log/reporter.js";
 import type { RedisClient } from "../redis/adapt.js";
 import { localRateLimiter, sharedRateLimiter } from "../redis/rate-limiter.js";
 import { inTime } from "./in-time.js";

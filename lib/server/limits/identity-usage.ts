@@ -1,6 +1,6 @@
-import type { Limits } from "../options.js";
 import { Counts } from "./counts.js";
 import type { IdentityRate, IdentityRates } from "./identity-rate.js";
+import type { Limits } from "./limits.js";
 
 /** What the connections of one identity use of this server together. */
 export class IdentityUsage {

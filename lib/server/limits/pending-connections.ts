@@ -1,10 +1,9 @@
-import type { HttpRefusal } from "../http/refusal.js";
-import type { Limits } from "../options.js";
 import { addressKey } from "./address.js";
 import { Counts } from "./counts.js";
+import type { Limits } from "./limits.js";
 
-const TOO_MANY: HttpRefusal = { status: 429, reason: "Too many connections", retryAfter: 5 };
-const FULL: HttpRefusal = { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 };
+/** Why there is no place: one address has its share, or the server as many as it may. */
+export type NoPlace = "address full" | "server full";
 
 type PlaceLimits = Pick<
   Limits,
@@ -26,11 +25,11 @@ export class PendingConnections {
   }
 
   /** Takes a place for a connection that is about to open, or says why there is none. */
-  open(ip: string): PendingConnection | HttpRefusal {
+  open(ip: string): PendingConnection | NoPlace {
     const address = addressKey(ip);
-    if (!this.#perAddress.hasRoom(address)) return TOO_MANY;
-    if (address !== "" && !this.#strangersPerAddress.hasRoom(address)) return TOO_MANY;
-    if (this.#unauthenticated >= this.#limits.unauthenticatedConnections) return FULL;
+    if (!this.#perAddress.hasRoom(address)) return "address full";
+    if (address !== "" && !this.#strangersPerAddress.hasRoom(address)) return "address full";
+    if (this.#unauthenticated >= this.#limits.unauthenticatedConnections) return "server full";
     this.#perAddress.add(address);
     if (address !== "") this.#strangersPerAddress.add(address);
     this.#unauthenticated++;

@@ -12,10 +12,10 @@ import {
 } from "../../shared/protocol.js";
 import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, TIMED_OUT } from "../../shared/refusals.js";
 import { type Access, MOST_DECISIONS, type Verdict } from "../events/guards.js";
-import type { Reporter } from "../events/reporter.js";
 import { Review } from "../events/reviews.js";
 import type { Deadlines } from "../limits/deadlines.js";
-import type { Limits } from "../options.js";
+import type { Limits } from "../limits/limits.js";
+import type { Reporter } from "../log/reporter.js";
 import type { RunningRoute } from "../routes/express-routes.js";
 import type { Socket } from "../transport/socket.js";
 import type { Dispatcher } from "./dispatcher.js";

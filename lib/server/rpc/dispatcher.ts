@@ -1,15 +1,15 @@
 import { type Answering, ask } from "../../shared/answer.js";
 import type { Outcome } from "../../shared/errors.js";
 import { lookUp } from "../../shared/procedures.js";
+import { whenSettled } from "../../shared/promises.js";
 import { NOT_FOUND } from "../../shared/refusals.js";
 import { lateError } from "../events/guards.js";
-import type { Reporter } from "../events/reporter.js";
+import type { Reporter } from "../log/reporter.js";
 import type { ExpressRoutes, Route, RouteCall, Routes, RunningRoute } from "../routes/express-routes.js";
 import type { TokenSocketServer } from "../token-socket-server.js";
 import type { Controller, FunctionContext } from "./controller.js";
 import { guardListeners } from "./guarded-signal.js";
 import { Procedure } from "./procedure.js";
-import { whenSettled } from "./promises.js";
 import { answeringByEither } from "./returned-answer.js";
 
 /** Where the functions are; read at each call, so that the application may change them at any time. */

@@ -1,4 +1,4 @@
-import { watchPromise } from "./promises.js";
+import { watchPromise } from "../../shared/promises.js";
 
 type Listener = Parameters<AbortSignal["addEventListener"]>[1];
 

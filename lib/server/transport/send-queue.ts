@@ -1,4 +1,8 @@
-import type { Droppable } from "../channels/slow-readers.js";
+/** How a message may be dropped. */
+export interface Droppable {
+  /** A newer message of this key takes the place of an older one. */
+  readonly key: string | undefined;
+}
 
 /** Where an outbox's frames go. */
 export interface OutboxTransport {

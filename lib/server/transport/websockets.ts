@@ -3,13 +3,29 @@ import type { Duplex } from "node:stream";
 import { type ServerOptions, WebSocketServer } from "ws";
 import type { PendingConnection } from "../limits/pending-connections.js";
 import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
-import type { WebSocketOptions } from "../options.js";
 import { Heartbeats } from "./heartbeats.js";
 import { FAREWELL } from "./transport.js";
 import { type WebSocketParts, WebSocketTransport } from "./websocket.js";
 import type { WebSocketConnection } from "./websocket-connection.js";
 import type { Framing } from "./websocket-frames.js";
 import type { Bundles } from "./write-batcher.js";
+
+/**
+ * Options of the WebSockets that `attach` opens, as the `WebSocketServer` of `ws` takes them. Its others are the server's
+ * own to set.
+ */
+export interface WebSocketOptions {
+  /**
+   * Compression of messages (RFC 7692), as `ws` takes it: `true`, or its options. Default `false`. It costs up to 300 KB of
+   * memory and a few times the CPU for each socket that agrees on it, and each of its messages is encoded and compressed by
+   * itself instead of once for all readers. Worth it for large texts on slow lines.
+   */
+  perMessageDeflate?: boolean | object | undefined;
+  /**
+   * Chooses one of the subprotocols that a client offers, or none by `false`. Default: none.
+   */
+  handleProtocols?: ((protocols: Set<string>, req: IncomingMessage) => string | false) | undefined;
+}
 
 /** The needs of the WebSockets of one HTTP server. */
 export interface WebSocketsParts {

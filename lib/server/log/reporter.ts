@@ -1,5 +1,5 @@
 import { isError } from "../../shared/errors.js";
-import { watchPromise } from "../rpc/promises.js";
+import { watchPromise } from "../../shared/promises.js";
 import { ReportRate } from "./report-rate.js";
 
 /** Any console-like logger: the console, pino, winston. Each call gets one string. */

@@ -1,5 +1,5 @@
-import { isThenable } from "../../shared/answer.js";
-import type { Outcome } from "../../shared/errors.js";
+import { isThenable } from "./answer.js";
+import type { Outcome } from "./errors.js";
 
 /** A promise of JavaScript's own for one of any make. Reading that may throw; then it rejects. */
 function ownPromise(thenable: unknown): Promise<unknown> {

@@ -3,7 +3,7 @@
 
 import { browserLoaders, setLoaders } from "./loaders.js";
 import { TokenSocket } from "./token-socket.js";
-import type { SocketConstructor } from "./transport.js";
+import type { SocketConstructor } from "./socket-constructor.js";
 
 /** What the script needs of a page, or of a worker, which has no document. */
 interface Scope {

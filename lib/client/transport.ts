@@ -2,29 +2,9 @@ import { onAbort } from "../shared/abort.js";
 import { ConnectionError } from "./errors.js";
 import { loaders } from "./loaders.js";
 import { headersOf, type ResolvedOptions } from "./options.js";
+import type { SocketConstructor, SocketLike } from "./socket-constructor.js";
 import { within } from "./time-limit.js";
 import type { TransportName } from "./transport-choice.js";
-
-type Handler = ((event: never) => unknown) | null;
-
-/** What the client needs of a WebSocket or of what looks like one. */
-export interface SocketLike {
-  onopen: Handler;
-  onmessage: Handler;
-  onclose: Handler;
-  onerror: Handler;
-  send(text: string): unknown;
-  close(code?: number, reason?: string): unknown;
-  /** Ends the connection without a farewell, where there is such a way. */
-  terminate?(): void;
-}
-
-/** Makes one; `ws` takes `{ headers }` as its third argument, SockJS its options. */
-export type SocketConstructor = new (
-  url: string,
-  protocols?: string[],
-  options?: Record<string, unknown>,
-) => SocketLike;
 
 /** Hears of an open connection. */
 export interface LinkListener {

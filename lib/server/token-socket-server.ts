@@ -199,7 +199,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       publisher,
       pubsub: this.#pubsub,
       key: `token-sockjs:${rest.channelPrefix}revocations`,
-      redisTimeout: limits.redisTimeout,
+      limits,
       revocations,
       refreshes,
       index: this.#index,
@@ -482,7 +482,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
   unsubscribeAll(channel: Channel<Messages>): Promise<void> {
     return this.#watched(`unsubscribing all from ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
-      await this.#pubsub.empty(channel);
+      await this.#peers.unsubscribeAll(channel);
     });
   }
 

@@ -82,6 +82,9 @@ class Server {
 /** Everything that the server sent before this has come, and the connection is open. */
 const answers = (client: WireClient) => client.request({ rpc: "nope" });
 
+/** What the server says of a channel that a client has left. */
+const left = (client: WireClient) => client.take((frame) => frame.internal === true && frame.command === "unsubscribe");
+
 /** Reads the lists of what was revoked; there is nothing to read of the embedded store. */
 const watch = async (kind: Kind) => {
   if (!CONNECTING_KINDS.includes(kind)) return undefined;
@@ -461,6 +464,34 @@ for (const kind of CONNECTING_KINDS) {
         await answers(client);
         expect(client.frames).to.deep.equal([]);
       }
+    });
+
+    it("lets sockets leave a channel that was emptied while their server could not hear of it, once", async () => {
+      const prefix = `${randomUUID()}:`;
+      const server = await Server.start(kind, prefix);
+      const alice = await server.connect("alice");
+      const service = await connectNodeRedis(redis.url);
+      cleanups.push(() => service.close());
+      const key = `token-sockjs:${prefix}revocations:evictions`;
+      const evict = (channel: unknown, at: number) =>
+        service.rPush(key, JSON.stringify({ command: "unsubscribeAll", data: { channel, at }, id: randomUUID() }));
+      const hear = () => service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+      for (const channel of ["old", "room", "kept"]) {
+        await alice.subscribe(channel);
+      }
+      await evict("old", Date.now() - 600_000);
+      await evict(7, Date.now());
+      await evict("room", Date.now());
+      await service.rPush(key, "no JSON");
+      await hear();
+      expect((await left(alice)).data).to.deep.equal({ channel: "room" });
+      await alice.subscribe("room");
+      // the list is read again, and nothing of it is new but the last
+      await evict("kept", Date.now());
+      await hear();
+      expect((await left(alice)).data).to.deep.equal({ channel: "kept" });
+      await answers(alice);
+      expect(server.tokenServer.channels()).to.have.members(["old", "room"]);
     });
 
     it("reads what was revoked of each kind, and by servers of version 4.0.0", async () => {

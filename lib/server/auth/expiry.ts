@@ -1,5 +1,5 @@
 import { brand, isBranded } from "../../shared/brand.js";
-import { LONGEST_TIMER } from "../../shared/pending-calls.js";
+import { LONGEST_TIMER } from "../../shared/times.js";
 import { LONGEST_WAIT } from "../limits/deadlines.js";
 
 /** The end of an identity that `authentication` gives with it: milliseconds since 1970, or a date. */

@@ -3,8 +3,8 @@ import qs from "qs";
 import { type Answering, ask, type Callback } from "../../shared/answer.js";
 import { CLOSE } from "../../shared/close-codes.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../shared/errors.js";
-import { LONGEST_TIMER } from "../../shared/pending-calls.js";
 import { TIMED_OUT } from "../../shared/refusals.js";
+import { startTimer } from "../../shared/times.js";
 import { lateError } from "../events/guards.js";
 import * as arrivals from "../http/arrivals.js";
 import { TOO_MUCH } from "../http/body.js";
@@ -327,7 +327,7 @@ function readBody(limit: number, all: UnfinishedBytes): RequestHandler {
     let held = 0;
     const end = () => {
       isOver = true;
-      clearTimeout(timer);
+      stopTimer();
       req.off("data", count);
       all.change(held, 0);
     };
@@ -338,7 +338,6 @@ function readBody(limit: number, all: UnfinishedBytes): RequestHandler {
       res.set("Connection", "close");
       refuse(status, reason);
     };
-    const expire = () => giveUp(408, "Body too slow");
     const count = (chunk: Buffer) => {
       const before = held;
       held += chunk.length;
@@ -346,8 +345,7 @@ function readBody(limit: number, all: UnfinishedBytes): RequestHandler {
       res.set("Retry-After", String(RETRY_AFTER));
       giveUp(TOO_MUCH.status, TOO_MUCH.reason);
     };
-    // where the event loop was blocked, what has come of it is read first
-    const timer = setTimeout(() => setImmediate(expire), Math.min(limit, LONGEST_TIMER));
+    const stopTimer = startTimer(limit, () => giveUp(408, "Body too slow"));
     parseBody(req, res, (error?: unknown) => {
       if (isOver) return;
       end();

@@ -40,7 +40,7 @@ export interface PubSubParts<Auth> {
     connection: Subscriber<Auth>,
     channel: string,
   ) => void;
-  /** Called for a command between servers that is not about channels. */
+  /** Called for a command between servers. */
   readonly onCommand: (message: JsonObject) => void;
   /** Called when what servers tell each other is heard, for the first time or again. */
   readonly onHearing: () => void;
@@ -54,19 +54,6 @@ interface Subscription {
   confirmed: Promise<void> | undefined;
 }
 
-/** A command between servers. By its `id` the sender knows it when it comes back. */
-interface SyncCommand {
-  readonly command: "unsubscribeAll";
-  readonly data: { readonly channel: string };
-  readonly id?: string;
-}
-
-/**
- * How long a server waits for its own command to come back, in milliseconds; it does not where the connection
- * for subscriptions was lost in that moment.
- */
-const ECHO_PATIENCE = 5_000;
-
 /** Carries messages between Redis and the sockets of this server. */
 export class PubSub<Auth> {
   readonly #parts: PubSubParts<Auth>;
@@ -76,8 +63,6 @@ export class PubSub<Auth> {
   readonly #joining = new Map<string, Set<Subscriber<Auth>>>();
   /** The joins on which guards decide. */
   readonly #decisions = new JoinDecisions<Subscriber<Auth>>();
-  /** What to do when a command of this server's own has come back and has been carried out. */
-  readonly #echoes = new Map<string, () => void>();
   #closed = false;
 
   constructor(parts: PubSubParts<Auth>) {
@@ -207,30 +192,6 @@ export class PubSub<Auth> {
     }
   }
 
-  /**
-   * Lets all sockets of all servers leave a channel. The command goes the way of messages, so what was published
-   * before still arrives; resolves when it has come back here and this server's sockets have left.
-   */
-  async empty(channel: string): Promise<void> {
-    const id = uuid();
-    const command: SyncCommand = { command: "unsubscribeAll", data: { channel }, id };
-    let timer: NodeJS.Timeout | undefined;
-    const echoed = new Promise<void>((resolve) => {
-      this.#echoes.set(id, resolve);
-      const giveUp = () => {
-        if (this.#echoes.has(id)) void this.#emptyHere(channel).then(resolve);
-      };
-      timer = setTimeout(() => setImmediate(giveUp), ECHO_PATIENCE);
-    });
-    try {
-      await this.publish(SYNC_CHANNEL, command);
-      await echoed;
-    } finally {
-      clearTimeout(timer);
-      this.#echoes.delete(id);
-    }
-  }
-
   /** Sends a message to one socket, through the filter; says whether it was sent. Throws for what is no JSON. */
   send(connection: Subscriber<Auth>, channel: string, message: unknown): boolean {
     return !connection.closed && this.#deliverTo(connection, channel, encodeJson(message));
@@ -239,7 +200,6 @@ export class PubSub<Auth> {
   /** Ends all subscriptions; resolves when Redis has confirmed. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const echoed of this.#echoes.values()) echoed();
     const { subscriber, reporter } = this.#parts;
     if (!subscriber) return;
     const left: [string, PayloadListener][] = [...this.#subscriptions.keys()].map((channel) => [
@@ -329,7 +289,7 @@ export class PubSub<Auth> {
     }
   }
 
-  async #emptyHere(channel: string): Promise<void> {
+  async emptyHere(channel: string): Promise<void> {
     this.#decisions.overrule(channel);
     // a leave comes after the join that waits
     const members = [...this.#hub.members(channel), ...(this.#joining.get(channel) ?? [])];
@@ -383,17 +343,8 @@ export class PubSub<Auth> {
 
   readonly #onSync = (payload: string): void => {
     const message = parseSync(payload);
-    if (message && message.command !== "unsubscribeAll") return this.#parts.onCommand(message);
-    const command = message && parseSyncCommand(message, this.#parts.limits);
-    if (!command) {
-      const error = new Error("A command from another server is malformed");
-      this.#parts.reporter.error("pub/sub", error);
-      return;
-    }
-    const { data, id } = command;
-    void this.#emptyHere(data.channel).then(() => {
-      if (id !== undefined) this.#echoes.get(id)?.();
-    });
+    if (message) return this.#parts.onCommand(message);
+    this.#parts.reporter.error("pub/sub", malformedCommand());
   };
 }
 
@@ -422,6 +373,11 @@ function toJson(payload: string): string {
   }
 }
 
+/** Names what is wrong with a command of another server. */
+export function malformedCommand(): Error {
+  return new Error("A command from another server is malformed");
+}
+
 /** A command by its name; servers that are newer may have others. */
 function parseSync(payload: string): JsonObject | undefined {
   try {
@@ -430,11 +386,4 @@ function parseSync(payload: string): JsonObject | undefined {
   } catch {
     return undefined;
   }
-}
-
-function parseSyncCommand({ data, id }: JsonObject, limits: Limits): SyncCommand | undefined {
-  if (!isObject(data)) return undefined;
-  const { channel } = data;
-  if (!isChannelName(channel, limits) || isReservedChannel(channel)) return undefined;
-  return { command: "unsubscribeAll", data: { channel }, ...(typeof id === "string" ? { id } : {}) };
 }

@@ -1,5 +1,6 @@
 import { v4 as uuid } from "uuid";
 import { isObject, type JsonObject } from "../../shared/protocol.js";
+import { startTimer } from "../../shared/times.js";
 import {
   MOST_REVOCATIONS,
   ON_ITS_WAY,
@@ -11,13 +12,15 @@ import {
 } from "../auth/revocations.js";
 import { isCloseReason, parseSelection, type Selection } from "../auth/selectors.js";
 import { withoutSecret } from "../auth/token-store.js";
-import type { PubSub } from "../channels/pubsub.js";
+import { malformedCommand, type PubSub } from "../channels/pubsub.js";
 import type { Connection } from "../connection/connection.js";
 import type { ConnectionIndex } from "../connection/connection-index.js";
 import { CLOCK_SKEW, steadyNow, toSteady } from "../limits/clock.js";
 import { inTime } from "../limits/in-time.js";
 import type { Reporter } from "../log/reporter.js";
+import type { Limits } from "../limits/limits.js";
 import type { Redis } from "../redis/redis.js";
+import { Evictions } from "./evictions.js";
 
 /** What a server needs to speak with the others on the same Redis. */
 export interface PeersParts<Auth> {
@@ -25,8 +28,7 @@ export interface PeersParts<Auth> {
   readonly pubsub: PubSub<Auth>;
   /** The beginning of the keys in Redis of the revocations of late. */
   readonly key: string;
-  /** How long Redis may take, in milliseconds. */
-  readonly redisTimeout: number;
+  readonly limits: Limits;
   readonly revocations: Revocations;
   readonly refreshes: Refreshes;
   readonly index: ConnectionIndex<Connection<Auth>>;
@@ -55,17 +57,29 @@ const RETRY_AFTER = 2_000;
 /** Sums of fractions are not exact. */
 const ALMOST = 1e-6;
 
-/** Finds sockets on all servers that share a Redis: closes them, or asks them for a new identity. */
+/**
+ * What servers that share a Redis tell each other: they close sockets, ask them for a new identity, or let them leave a
+ * channel, wherever these are.
+ */
 export class Peers<Auth> {
   readonly #parts: PeersParts<Auth>;
   /** By it a server knows what it has said itself. */
   readonly #origin = uuid();
   readonly #asked = new Map<string, Asked>();
+  readonly #evictions: Evictions;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(parts: PeersParts<Auth>) {
     this.#parts = parts;
+    const { publisher, pubsub, limits } = parts;
+    this.#evictions = new Evictions({
+      publisher,
+      limits,
+      key: this.#evictionsKey,
+      tell: (json) => pubsub.tell(json),
+      emptyHere: (channel) => pubsub.emptyHere(channel),
+    });
   }
 
   /**
@@ -129,9 +143,25 @@ export class Peers<Auth> {
     return `${this.#parts.key}:refreshes`;
   }
 
+  get #evictionsKey(): string {
+    return `${this.#parts.key}:evictions`;
+  }
+
+  /**
+   * Lets all sockets of all servers leave a channel, those of servers that are away from Redis as soon as they are back.
+   * Resolves when this server's have left.
+   */
+  unsubscribeAll(channel: string): Promise<void> {
+    return this.#evictions.evict(channel);
+  }
+
   /** Takes a command that some server has sent; one that it does not know is of a newer server. */
   receive(message: JsonObject): void {
     const { command, data, id, origin } = message;
+    if (command === "unsubscribeAll") {
+      if (!this.#evictions.receive(message)) this.#parts.reporter.error("pub/sub", malformedCommand());
+      return;
+    }
     if (typeof id !== "string" || !isObject(data)) return;
     const isOwn = origin === this.#origin;
     if (command === "answer") return isOwn ? undefined : this.#count(id, data.sockets, data.sharing);
@@ -156,11 +186,13 @@ export class Peers<Auth> {
     if (this.#closed) return;
     const { publisher } = this.#parts;
     const revoked = Promise.all(KINDS.map((by) => publisher.list(this.#keyOf(by))));
-    Promise.all([revoked, publisher.list(this.#refreshesKey)]).then(
-      ([lists, refreshes]) => {
+    const others = [this.#refreshesKey, this.#evictionsKey].map((key) => publisher.list(key));
+    Promise.all([revoked, ...others]).then(
+      ([lists, refreshes = [], evictions = []]) => {
         if (this.#closed) return;
         for (const json of lists.flat()) this.#closeMissed(parse(json));
         for (const json of refreshes) this.#refreshHeard(parse(json));
+        this.#evictions.catchUp(evictions.map(parse));
       },
       (error: unknown) => {
         if (this.#closed) return;
@@ -176,11 +208,12 @@ export class Peers<Auth> {
     this.#closed = true;
     clearTimeout(this.#retry);
     for (const asked of this.#asked.values()) asked.done();
+    this.#evictions.close();
   }
 
   async #ask(id: string, json: string, recorded?: Promise<void>): Promise<number> {
-    const { pubsub, redisTimeout } = this.#parts;
-    let timer: NodeJS.Timeout | undefined;
+    const { pubsub, limits } = this.#parts;
+    let stopTimer = () => {};
     let done = () => {};
     const answered = new Promise<void>((resolve) => {
       done = resolve;
@@ -188,15 +221,15 @@ export class Peers<Auth> {
     const asked: Asked = { sockets: 0, answered: 0, expected: Infinity, done };
     this.#asked.set(id, asked);
     try {
-      const [expected] = await inTime(redisTimeout, Promise.all([pubsub.tell(json), recorded]));
+      const [expected] = await inTime(limits.redisTimeout, Promise.all([pubsub.tell(json), recorded]));
       asked.expected = expected;
       if (asked.answered < expected - ALMOST && !this.#closed) {
-        timer = setTimeout(() => setImmediate(done), ANSWER_PATIENCE);
+        stopTimer = startTimer(ANSWER_PATIENCE, done);
         await answered;
       }
       return asked.sockets;
     } finally {
-      clearTimeout(timer);
+      stopTimer();
       this.#asked.delete(id);
     }
   }

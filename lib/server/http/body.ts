@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { LONGEST_TIMER } from "../../shared/pending-calls.js";
+import { startTimer } from "../../shared/times.js";
 import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
 import type { HttpRefusal } from "./refusal.js";
 
@@ -49,21 +49,16 @@ export function readBody(
     chunk.copy(room, before);
   };
   const onEnd = () => settle(room.subarray(0, length));
-  let isSettled = false;
   const forget = () => {
-    if (isSettled) return;
-    isSettled = true;
     all?.change(held, 0);
-    clearTimeout(timer);
+    stopTimer();
     req.off("data", onData).off("end", onEnd).off("close", forget).off("error", forget);
   };
   const settle = (result: Buffer | HttpRefusal) => {
-    if (isSettled) return;
     forget();
     if ("status" in result) req.pause();
     done(result);
   };
-  // where the event loop was blocked, what has come of it is read first
-  const timer = setTimeout(() => setImmediate(() => settle(TOO_SLOW)), Math.min(time, LONGEST_TIMER));
+  const stopTimer = startTimer(time, () => settle(TOO_SLOW));
   req.on("data", onData).on("end", onEnd).on("close", forget).on("error", forget);
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Express, Request } from "express";
-import { LONGEST_TIMER } from "../../shared/pending-calls.js";
+import { within } from "../limits/in-time.js";
 import type { Limits } from "../limits/limits.js";
 import { type NoPlace, type PendingConnection, PendingConnections } from "../limits/pending-connections.js";
 import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
@@ -306,13 +306,7 @@ export class Door {
     try {
       const answer = verifyConnection(req);
       if (!(answer instanceof Promise)) return verdictOf(answer);
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<Verdict>((resolve) => {
-        // where the event loop was blocked, an answer may be there to be read
-        const expire = () => setImmediate(() => resolve(LATE));
-        timer = setTimeout(expire, Math.min(authTimeout, LONGEST_TIMER)).unref();
-      });
-      return Promise.race([answer.then(verdictOf).catch(failed), late]).finally(() => clearTimeout(timer));
+      return within(authTimeout, answer.then(verdictOf).catch(failed), () => LATE);
     } catch (error) {
       return failed(error);
     }

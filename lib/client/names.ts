@@ -1,0 +1,37 @@
+// The public names of the client, for both of its entries.
+
+export type {
+  CallData,
+  CallItem,
+  CallResult,
+  ChannelInput,
+  ChannelMessage,
+  ChannelName,
+  Json,
+  PathOf,
+  RouteFunctions,
+} from "../shared/typed-calls.js";
+export type { Action, Actions } from "./actions.js";
+export type { BackoffOptions } from "./backoff.js";
+export type { State } from "./connection.js";
+export {
+  AbortedError,
+  CallError,
+  ConnectionError,
+  DisconnectedError,
+  ForbiddenError,
+  InvalidRequestError,
+  NoTransportError,
+  NotFoundError,
+  OverflowError,
+  QueueError,
+  RemoteError,
+  RpcError,
+  TimeoutError,
+  UnauthorizedError,
+} from "./errors.js";
+export type { AuthenticationData, Fetch, HeadersData, Logger, TokenSocketOptions } from "./options.js";
+export type { QueueOptions } from "./queue.js";
+export type { RequestOptions } from "./requests.js";
+export { type Callback, TokenSocket, type TokenSocketEvents } from "./token-socket.js";
+export type { SocketConstructor, SocketLike } from "./socket-constructor.js";

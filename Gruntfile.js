@@ -15,14 +15,16 @@ function gruntfile(grunt) {
   function test() {
     const done = this.async();
     const outputs = {};
-    const end = (name) => (error, { stdout }) => {
-      outputs[name] = { failed: Boolean(error), stdout };
-      const { beside, others } = outputs;
-      if (!beside || !others) return;
-      grunt.log.writeln(beside.stdout);
-      for (const { failed, stdout } of [beside, others]) if (failed) grunt.log.writeln(summaryOf(stdout));
-      done(!beside.failed && !others.failed);
-    };
+    const end =
+      (name) =>
+      (error, { stdout }) => {
+        outputs[name] = { failed: Boolean(error), stdout };
+        const { beside, others } = outputs;
+        if (!beside || !others) return;
+        grunt.log.writeln(beside.stdout);
+        for (const { failed, stdout } of [beside, others]) if (failed) grunt.log.writeln(summaryOf(stdout));
+        done(!beside.failed && !others.failed);
+      };
     start("test:beside", ["ignore", "pipe", "inherit"], end("beside"));
     start("test:others", ["ignore", "pipe", "inherit"], end("others")).stdout.pipe(process.stdout);
   }

@@ -33,5 +33,5 @@ export {
 export type { AuthenticationData, Fetch, HeadersData, Logger, TokenSocketOptions } from "./options.js";
 export type { QueueOptions } from "./queue.js";
 export type { RequestOptions } from "./requests.js";
-export { type Callback, TokenSocket, type TokenSocketEvents } from "./token-socket.js";
 export type { SocketConstructor, SocketLike } from "./socket-constructor.js";
+export { type Callback, TokenSocket, type TokenSocketEvents } from "./token-socket.js";

@@ -2,8 +2,8 @@
 // The server has SockJS beside it, which is loaded when it is needed.
 
 import { browserLoaders, setLoaders } from "./loaders.js";
-import { TokenSocket } from "./token-socket.js";
 import type { SocketConstructor } from "./socket-constructor.js";
+import { TokenSocket } from "./token-socket.js";
 
 /** What the script needs of a page, or of a worker, which has no document. */
 interface Scope {

@@ -83,7 +83,8 @@ class Server {
 const answers = (client: WireClient) => client.request({ rpc: "nope" });
 
 /** What the server says of a channel that a client has left. */
-const left = (client: WireClient) => client.take((frame) => frame.internal === true && frame.command === "unsubscribe");
+const left = (client: WireClient) =>
+  client.take((frame) => frame.internal === true && frame.command === "unsubscribe");
 
 /** Reads the lists of what was revoked; there is nothing to read of the embedded store. */
 const watch = async (kind: Kind) => {
@@ -474,7 +475,10 @@ for (const kind of CONNECTING_KINDS) {
       cleanups.push(() => service.close());
       const key = `token-sockjs:${prefix}revocations:evictions`;
       const evict = (channel: unknown, at: number) =>
-        service.rPush(key, JSON.stringify({ command: "unsubscribeAll", data: { channel, at }, id: randomUUID() }));
+        service.rPush(
+          key,
+          JSON.stringify({ command: "unsubscribeAll", data: { channel, at }, id: randomUUID() }),
+        );
       const hear = () => service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
       for (const channel of ["old", "room", "kept"]) {
         await alice.subscribe(channel);

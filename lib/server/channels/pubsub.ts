@@ -1,4 +1,3 @@
-import { v4 as uuid } from "uuid";
 import { isThenable } from "../../shared/answer.js";
 import { DisconnectedError } from "../../shared/call-errors.js";
 import {

@@ -17,8 +17,8 @@ import type { Connection } from "../connection/connection.js";
 import type { ConnectionIndex } from "../connection/connection-index.js";
 import { CLOCK_SKEW, steadyNow, toSteady } from "../limits/clock.js";
 import { inTime } from "../limits/in-time.js";
-import type { Reporter } from "../log/reporter.js";
 import type { Limits } from "../limits/limits.js";
+import type { Reporter } from "../log/reporter.js";
 import type { Redis } from "../redis/redis.js";
 import { Evictions } from "./evictions.js";
 

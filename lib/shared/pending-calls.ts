@@ -2,7 +2,6 @@ import { onAbort } from "./abort.js";
 import { AbortedError, TimeoutError } from "./call-errors.js";
 import { startTimer } from "./times.js";
 
-
 /** How long a call may take. */
 export interface CallOptions {
   /** Milliseconds until the call is rejected with a `TimeoutError`; default 30,000. `Infinity`: no limit. */

@@ -273,7 +273,7 @@ function manyCalls(kind: "call" | "rpc"): string {
     }),
   );
   return `import type { TokenSocket } from "node-token-sockjs/client";
-    import type { controller } from "../../lib/server/rpc/controller.js";
+    import type { controller } from "./controller.js";
     export async function run(socket: TokenSocket<typeof controller>, all: number[]): Promise<void> {
       ${calls.join("\n")}
     }`;

@@ -4,7 +4,7 @@ import type { Express, RequestHandler } from "express";
 import { mountPath, unmount } from "./router.js";
 
 /** Where the build puts the scripts for pages without a bundler. */
-const FOLDER = new URL("../../dist/browser/", import.meta.url);
+const FOLDER = new URL("../../../dist/browser/", import.meta.url);
 
 const A_YEAR = 31_536_000;
 

@@ -1,8 +1,8 @@
 import { onAbort } from "../shared/abort.js";
 import { startTimer } from "../shared/times.js";
+import type { RequestOptions, Requests } from "./calls/requests.js";
+import { Stream } from "./calls/stream.js";
 import { DisconnectedError, isLost, isPassing, QueueError, RemoteError } from "./errors.js";
-import type { RequestOptions, Requests } from "./requests.js";
-import { Stream } from "./stream.js";
 import { within } from "./time-limit.js";
 
 /** Hears of joins and leaves. */

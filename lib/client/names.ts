@@ -11,9 +11,11 @@ export type {
   PathOf,
   RouteFunctions,
 } from "../shared/typed-calls.js";
-export type { Action, Actions } from "./actions.js";
-export type { BackoffOptions } from "./backoff.js";
-export type { State } from "./connection.js";
+export type { Action, Actions } from "./calls/actions.js";
+export type { QueueOptions } from "./calls/queue.js";
+export type { RequestOptions } from "./calls/requests.js";
+export type { BackoffOptions } from "./connection/backoff.js";
+export type { State } from "./connection/connection.js";
 export {
   AbortedError,
   CallError,
@@ -31,7 +33,5 @@ export {
   UnauthorizedError,
 } from "./errors.js";
 export type { AuthenticationData, Fetch, HeadersData, Logger, TokenSocketOptions } from "./options.js";
-export type { QueueOptions } from "./queue.js";
-export type { RequestOptions } from "./requests.js";
-export type { SocketConstructor, SocketLike } from "./socket-constructor.js";
 export { type Callback, TokenSocket, type TokenSocketEvents } from "./token-socket.js";
+export type { SocketConstructor, SocketLike } from "./transport/socket-constructor.js";

@@ -1,8 +1,8 @@
 import { DEFAULT_CALL_TIMEOUT } from "../shared/pending-calls.js";
 import { isObject } from "../shared/protocol.js";
-import type { BackoffOptions } from "./backoff.js";
-import type { QueueOptions } from "./queue.js";
-import type { SocketConstructor } from "./socket-constructor.js";
+import type { QueueOptions } from "./calls/queue.js";
+import type { BackoffOptions } from "./connection/backoff.js";
+import type { SocketConstructor } from "./transport/socket-constructor.js";
 
 /** Data that goes with the token request; it may be nested. */
 export type AuthenticationData = object | null | undefined;

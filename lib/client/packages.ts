@@ -1,7 +1,7 @@
 // What the client loads where it is no bundle for browsers: the packages `ws` and `sockjs-client`.
 
 import { NoTransportError } from "./errors.js";
-import { setLoaders } from "./loaders.js";
+import { setLoaders } from "./transport/loaders.js";
 
 // each import has a `try` of its own, so that bundlers for servers let the package be missing
 setLoaders({

@@ -1,9 +1,9 @@
 // The entry of the script for pages without a bundler: it gives them `TokenSocket` as a global.
 // The server has SockJS beside it, which is loaded when it is needed.
 
-import { browserLoaders, setLoaders } from "./loaders.js";
-import type { SocketConstructor } from "./socket-constructor.js";
 import { TokenSocket } from "./token-socket.js";
+import { browserLoaders, setLoaders } from "./transport/loaders.js";
+import type { SocketConstructor } from "./transport/socket-constructor.js";
 
 /** What the script needs of a page, or of a worker, which has no document. */
 interface Scope {

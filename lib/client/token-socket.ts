@@ -12,16 +12,16 @@ import type {
   PathOf,
   ServerCalls,
 } from "../shared/typed-calls.js";
-import { type Actions, ActionTable } from "./actions.js";
+import { type Actions, ActionTable } from "./calls/actions.js";
+import { checkRequestOptions, type RequestOptions, Requests } from "./calls/requests.js";
+import { parseServerFrame } from "./calls/server-frames.js";
+import { Stream } from "./calls/stream.js";
 import { Channels } from "./channels.js";
-import { Connection, type State } from "./connection.js";
+import { Connection, type State } from "./connection/connection.js";
 import { Emitter } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
 import { demand, type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
-import { checkRequestOptions, type RequestOptions, Requests } from "./requests.js";
-import { parseServerFrame } from "./server-frames.js";
-import { Stream } from "./stream.js";
-import type { Link } from "./transport.js";
+import type { Link } from "./transport/transport.js";
 
 /** The events of a `TokenSocket`, and what their listeners get. */
 export interface TokenSocketEvents {

@@ -1,7 +1,7 @@
 // The client's entry for browsers, which bundlers take: it exports the same as the one for Node.js, and needs no other package.
 
 import "./error-names.js";
-import { browserLoaders, setLoaders } from "./loaders.js";
+import { browserLoaders, setLoaders } from "./transport/loaders.js";
 
 export * from "./names.js";
 

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useSyncExternalStore } from "react";
+import type { RequestOptions } from "../client/calls/requests.js";
 import { DisconnectedError } from "../client/errors.js";
-import type { RequestOptions } from "../client/requests.js";
 import { onAbort } from "../shared/abort.js";
 import { type AnySocket, useTokenSocket } from "./context.js";
 import { useNewest } from "./newest.js";

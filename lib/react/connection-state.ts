@@ -1,5 +1,5 @@
 import { useCallback, useSyncExternalStore } from "react";
-import type { State } from "../client/connection.js";
+import type { State } from "../client/connection/connection.js";
 import { type AnySocket, useTokenSocket } from "./context.js";
 
 /** What a connection is like. */

@@ -1,5 +1,5 @@
 import type { ReactElement } from "react";
-import type { RequestOptions } from "../client/requests.js";
+import type { RequestOptions } from "../client/calls/requests.js";
 import type { TokenSocket } from "../client/token-socket.js";
 import type {
   CallArguments,

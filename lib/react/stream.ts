@@ -1,5 +1,5 @@
 import { useMemo, useSyncExternalStore } from "react";
-import type { RequestOptions } from "../client/requests.js";
+import type { RequestOptions } from "../client/calls/requests.js";
 import { type AnySocket, useTokenSocket } from "./context.js";
 import { rethrow, useNewest } from "./newest.js";
 import { Store } from "./store.js";

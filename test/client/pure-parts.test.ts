@@ -1,14 +1,14 @@
 import { expect } from "chai";
 import { useFakeTimers } from "sinon";
-import { backoff } from "../../lib/client/backoff.js";
+import { Queue } from "../../lib/client/calls/queue.js";
+import { parseServerFrame } from "../../lib/client/calls/server-frames.js";
+import { backoff } from "../../lib/client/connection/backoff.js";
+import { encodeQuery } from "../../lib/client/connection/query.js";
+import { retryAfter } from "../../lib/client/connection/token-request.js";
+import { onWake } from "../../lib/client/connection/wake.js";
 import { Emitter } from "../../lib/client/emitter.js";
 import { baseUrl, resolveOptions } from "../../lib/client/options.js";
-import { encodeQuery } from "../../lib/client/query.js";
-import { Queue } from "../../lib/client/queue.js";
-import { parseServerFrame } from "../../lib/client/server-frames.js";
-import { retryAfter } from "../../lib/client/token-request.js";
-import { TransportChoice } from "../../lib/client/transport-choice.js";
-import { onWake } from "../../lib/client/wake.js";
+import { TransportChoice } from "../../lib/client/transport/transport-choice.js";
 import { remoteError } from "../../lib/shared/call-errors.js";
 
 describe("The client's backoff", () => {

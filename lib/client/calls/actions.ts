@@ -1,9 +1,9 @@
-import { type Answering, ask } from "../shared/answer.js";
-import { errorForWire, failureForWire, isRpcError, type Outcome } from "../shared/errors.js";
-import { lookUp } from "../shared/procedures.js";
-import { isObject } from "../shared/protocol.js";
-import { NOT_FOUND } from "../shared/refusals.js";
-import { demand, type Logger } from "./options.js";
+import { type Answering, ask } from "../../shared/answer.js";
+import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../shared/errors.js";
+import { lookUp } from "../../shared/procedures.js";
+import { isObject } from "../../shared/protocol.js";
+import { NOT_FOUND } from "../../shared/refusals.js";
+import { demand, type Logger } from "../options.js";
 
 /**
  * A function that the server may call. With two parameters or more it answers by the callback, else by what it

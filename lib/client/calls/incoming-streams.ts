@@ -1,5 +1,5 @@
-import { onAbort } from "../shared/abort.js";
-import { AbortedError, DisconnectedError } from "./errors.js";
+import { onAbort } from "../../shared/abort.js";
+import { AbortedError, DisconnectedError } from "../errors.js";
 import { Stream } from "./stream.js";
 
 /** How a stream is read. */

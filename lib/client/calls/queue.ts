@@ -1,5 +1,5 @@
-import { startTimer } from "../shared/times.js";
-import { QueueError } from "./errors.js";
+import { startTimer } from "../../shared/times.js";
+import { QueueError } from "../errors.js";
 
 /** Bounds on what waits for a connection. */
 export interface QueueOptions {

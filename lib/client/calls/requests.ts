@@ -1,10 +1,10 @@
-import { PendingCalls } from "../shared/pending-calls.js";
-import { type JsonObject, PROTOCOL } from "../shared/protocol.js";
-import { CallError, DisconnectedError, QueueError } from "./errors.js";
+import { PendingCalls } from "../../shared/pending-calls.js";
+import { type JsonObject, PROTOCOL } from "../../shared/protocol.js";
+import { CallError, DisconnectedError, QueueError } from "../errors.js";
+import { demand, fill, type ResolvedOptions } from "../options.js";
+import type { Link } from "../transport/transport.js";
 import { IncomingStreams, type StreamLimits } from "./incoming-streams.js";
-import { demand, fill, type ResolvedOptions } from "./options.js";
 import { byteLength, Queue } from "./queue.js";
-import type { Link } from "./transport.js";
 
 /** How one call is made. */
 export interface RequestOptions {

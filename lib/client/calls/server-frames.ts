@@ -1,5 +1,5 @@
-import { type RemoteError, remoteError } from "../shared/call-errors.js";
-import { isObject, type JsonObject } from "../shared/protocol.js";
+import { type RemoteError, remoteError } from "../../shared/call-errors.js";
+import { isObject, type JsonObject } from "../../shared/protocol.js";
 
 /** A frame from a server, parsed. An `error` that is there, whatever it is, means a failure; null is none. */
 export type ServerFrame =

@@ -1,4 +1,4 @@
-import { OverflowError } from "./errors.js";
+import { OverflowError } from "../errors.js";
 
 /** Where a stream's messages come from. */
 export interface StreamSource {

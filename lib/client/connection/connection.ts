@@ -1,20 +1,20 @@
-import { FINAL_CLOSE_CODES } from "../shared/close-codes.js";
-import { type JsonObject, PROTOCOL } from "../shared/protocol.js";
-import { startTimer } from "../shared/times.js";
-import { backoff } from "./backoff.js";
+import { FINAL_CLOSE_CODES } from "../../shared/close-codes.js";
+import { type JsonObject, PROTOCOL } from "../../shared/protocol.js";
+import { startTimer } from "../../shared/times.js";
+import type { Requests } from "../calls/requests.js";
 import {
   ConnectionError,
   DisconnectedError,
   NoTransportError,
   TimeoutError,
   UnauthorizedError,
-} from "./errors.js";
-import { checkAuthentication, demand, type ResolvedOptions } from "./options.js";
-import type { Requests } from "./requests.js";
-import { within } from "./time-limit.js";
+} from "../errors.js";
+import { checkAuthentication, demand, type ResolvedOptions } from "../options.js";
+import { within } from "../time-limit.js";
+import { availableTransports, type Link, openLink } from "../transport/transport.js";
+import { TransportChoice, type TransportName } from "../transport/transport-choice.js";
+import { backoff } from "./backoff.js";
 import { type Credentials, requestToken } from "./token-request.js";
-import { availableTransports, type Link, openLink } from "./transport.js";
-import { TransportChoice, type TransportName } from "./transport-choice.js";
 import { onWake } from "./wake.js";
 
 /**

@@ -1,8 +1,8 @@
-import type { JsonObject } from "../shared/protocol.js";
-import { ConnectionError } from "./errors.js";
-import { type AuthenticationData, type Fetch, headersOf, type ResolvedOptions } from "./options.js";
+import type { JsonObject } from "../../shared/protocol.js";
+import { ConnectionError } from "../errors.js";
+import { type AuthenticationData, type Fetch, headersOf, type ResolvedOptions } from "../options.js";
+import { within } from "../time-limit.js";
 import { encodeQuery } from "./query.js";
-import { within } from "./time-limit.js";
 
 /** The longest that a server can make a client wait, in milliseconds. */
 const LONGEST_WAIT = 60_000;

@@ -1,5 +1,5 @@
-import { NoTransportError } from "./errors.js";
-import type { ResolvedOptions } from "./options.js";
+import { NoTransportError } from "../errors.js";
+import type { ResolvedOptions } from "../options.js";
 import type { SocketConstructor } from "./socket-constructor.js";
 
 /** The ways to get a constructor where neither an option nor a global gives it. */

@@ -1,9 +1,9 @@
-import { onAbort } from "../shared/abort.js";
-import { ConnectionError } from "./errors.js";
+import { onAbort } from "../../shared/abort.js";
+import { ConnectionError } from "../errors.js";
+import { headersOf, type ResolvedOptions } from "../options.js";
+import { within } from "../time-limit.js";
 import { loaders } from "./loaders.js";
-import { headersOf, type ResolvedOptions } from "./options.js";
 import type { SocketConstructor, SocketLike } from "./socket-constructor.js";
-import { within } from "./time-limit.js";
 import type { TransportName } from "./transport-choice.js";
 
 /** Hears of an open connection. */

@@ -35,7 +35,10 @@ await build({
   // uuid is an ES module, too
   external: ["express", "qs", "rate-limiter-flexible", "react", "sockjs-client", "ws"],
   define: { "import.meta.url": "url" },
-  banner: { js: 'const url = require("node:url").pathToFileURL(__filename).href;' },
+  // of the one module that reads its URL, to find dist/browser
+  banner: {
+    js: 'const url = new URL("../server/http/client-files.js", require("node:url").pathToFileURL(__filename)).href;',
+  },
 });
 for (const name of Object.keys(ENTRIES)) {
   writeFileSync(

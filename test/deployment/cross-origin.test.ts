@@ -14,7 +14,7 @@ import { blocksOf } from "../package/markdown.js";
 import { Application } from "../support/application.js";
 import { launchBrowser } from "../support/browser.js";
 
-const DOCUMENT = readFileSync(join(ROOT, "docs/deployment.md"), "utf8");
+const DOCUMENT = readFileSync(join(ROOT, "docs/origins.md"), "utf8");
 
 /** What the page's scripts see; it is evaluated there. */
 interface ClientPage {

@@ -11,7 +11,7 @@ import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
 
 /** The command by which the document makes the user. */
-const [block] = blocksOf(readFileSync(join(ROOT, "docs/deployment.md"), "utf8")).filter(
+const [block] = blocksOf(readFileSync(join(ROOT, "docs/redis.md"), "utf8")).filter(
   ({ language }) => language === "acl",
 );
 const COMMAND = block?.code.trim().split(" ") ?? [];

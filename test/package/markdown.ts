@@ -78,9 +78,9 @@ export function tablesUnder(markdown: string, heading: string): string[][][] {
   return tables.map((rows) => rows.slice(2).map(cellsOf));
 }
 
-/** A cell that is one piece of code, without its backticks; undefined for any other. */
+/** A cell that is one piece of code, perhaps a link, without its backticks; undefined for any other. */
 export function codeOf(cell: string | undefined): string | undefined {
-  return /^`([^`]+)`$/.exec(cell ?? "")?.[1];
+  return /^\[?`([^`]+)`(?:\]\([^)]*\))?$/.exec(cell ?? "")?.[1];
 }
 
 function cellsOf(row: string): string[] {

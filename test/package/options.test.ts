@@ -9,12 +9,15 @@ import { DEFAULT_CALL_TIMEOUT } from "../../lib/shared/pending-calls.js";
 import { ROOT } from "./installed-package.js";
 import { codeOf, headingsOf, tableUnder } from "./markdown.js";
 
-const README = readFileSync(join(ROOT, "README.md"), "utf8");
+const pageOf = (name: string) => readFileSync(join(ROOT, name), "utf8");
+const OPTIONS = pageOf("docs/options.md");
+const SERVER = pageOf("docs/server.md");
+const ERRORS = pageOf("docs/errors.md");
 
-describe("the README's lists", () => {
+describe("the documents' lists", () => {
   it("have each option with its default", () => {
     const options: ResolvedOptions<unknown> = resolveOptions({});
-    const rows = tableUnder(README, "Options");
+    const rows = tableUnder(OPTIONS, "Options");
     expect(rows.map(([name]) => codeOf(name))).to.deep.equal(optionNames());
     for (const [cell, given = ""] of rows) {
       const name = codeOf(cell) as keyof typeof options;
@@ -24,7 +27,12 @@ describe("the README's lists", () => {
   });
 
   it("have a section for each option", () => {
-    expect(headingsOf(README, 3, "Options")).to.deep.equal(optionNames());
+    for (const [cell = ""] of tableUnder(OPTIONS, "Options")) {
+      const [, name = "", page, anchor = ""] = /^\[`(\w+)`\]\(([\w.]*)#([\w-]+)\)$/.exec(cell) ?? [];
+      const text = page ? pageOf(`docs/${page}`) : OPTIONS;
+      expect(headingsOf(text, 2), cell).to.include(name);
+      expect(anchor.replace(/-1$/, "")).to.equal(name.toLowerCase());
+    }
   });
 
   it("have defaults that follow other options where they say so", () => {
@@ -33,7 +41,7 @@ describe("the README's lists", () => {
       tokenRoute: "/token",
       tokenTtl: 1000,
     });
-    for (const [cell, given = ""] of tableUnder(README, "Options")) {
+    for (const [cell, given = ""] of tableUnder(OPTIONS, "Options")) {
       const name = codeOf(cell) as keyof typeof options;
       if (name === "authTimeout" || name === "tokenPrefix") {
         expect(options[name]).to.equal(defaultOf(given, options));
@@ -42,7 +50,7 @@ describe("the README's lists", () => {
   });
 
   it("have each limit with its default", () => {
-    const rows = tableUnder(README, "Limits");
+    const rows = tableUnder(pageOf("docs/limits.md"), "Limits");
     const documented = Object.fromEntries(rows.map(([name, value]) => [codeOf(name), Number(codeOf(value))]));
     expect(documented).to.deep.equal(DEFAULT_LIMITS);
   });
@@ -55,7 +63,7 @@ describe("the README's lists", () => {
     const untyped = (name: string) =>
       new RegExp(`export type ${name}<Messages> = IfUnknown<\\s*Messages,\\s*({[^}]*})`).exec(messages)?.[1];
     const declared = eventsOf(events.replace(/(\w+)<Messages>/g, (type, name) => untyped(name) ?? type));
-    const documented = tableUnder(README, "Events").map(([name, args = "", kind]) => ({
+    const documented = tableUnder(pageOf("docs/events.md"), "Guards and events").map(([name, args = "", kind]) => ({
       name: codeOf(name),
       args: argumentsOf(codeOf(args) ?? ""),
       kind,
@@ -70,7 +78,7 @@ describe("the README's lists", () => {
         name !== "constructor" &&
         typeof Object.getOwnPropertyDescriptor(prototype, name)?.value === "function",
     );
-    const documented = headingsOf(README, 3, "Methods").map((heading) => heading.replace(/\(.*/, ""));
+    const documented = headingsOf(SERVER, 3, "Methods").map((heading) => heading.replace(/\(.*/, ""));
     expect(documented).to.deep.equal(methods);
   });
 
@@ -79,12 +87,16 @@ describe("the README's lists", () => {
     const live = Object.getOwnPropertyNames(prototype).filter(
       (name) => Object.getOwnPropertyDescriptor(prototype, name)?.set,
     );
-    const sections = README.split(/^### /m).filter((section) => /live\s+property/.test(section));
+    const sections = tableUnder(OPTIONS, "Options")
+      .map(([cell = ""]) => /\((\w+\.md)#/.exec(cell)?.[1] ?? "options.md")
+      .filter((page, index, pages) => pages.indexOf(page) === index)
+      .flatMap((page) => pageOf(`docs/${page}`).split(/^## /m))
+      .filter((section) => /live\s+property/.test(section));
     expect(sections.map((section) => section.split("\n")[0])).to.have.members(live);
   });
 
   it("have each close code", () => {
-    const documented = tableUnder(README, "Close codes").map(([code, reason, reconnect]) => ({
+    const documented = tableUnder(ERRORS, "Close codes").map(([code, reason, reconnect]) => ({
       code: Number(codeOf(code)),
       reason,
       reconnect: reconnect === "yes",
@@ -97,7 +109,7 @@ describe("the README's lists", () => {
       (value): value is typeof value & (new (...args: never[]) => Error) => value.prototype instanceof Error,
     );
     const documented = new Map(
-      tableUnder(README, "Error classes").map(([name, code]) => [codeOf(name), codeOf(code)]),
+      tableUnder(ERRORS, "Error classes").map(([name, code]) => [codeOf(name), codeOf(code)]),
     );
     expect([...documented.keys()]).to.have.members(classes.map(({ name }) => name));
     const codes = {
@@ -112,13 +124,13 @@ describe("the README's lists", () => {
   });
 
   it("have the time limit of calls", () => {
-    const [[name, value] = []] = tableUnder(README, "Server to client");
+    const [[name, value] = []] = tableUnder(pageOf("docs/calls.md"), "Server to client");
     expect([codeOf(name), Number(codeOf(value))]).to.deep.equal(["timeout", DEFAULT_CALL_TIMEOUT]);
   });
 
   it("have each script of the package's developers", () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-    const documented = tableUnder(README, "Development").map(([name]) =>
+    const documented = tableUnder(pageOf("CONTRIBUTING.md"), "Scripts").map(([name]) =>
       codeOf(name)?.replace(/^npm (run )?/, ""),
     );
     const own = Object.keys(scripts).filter((name) => !/^(pre|post)/.test(name));
@@ -228,7 +240,7 @@ describe("an option", () => {
 
 describe("a limit", () => {
   const names = Object.keys(DEFAULT_LIMITS);
-  /** As the README has it. */
+  /** As docs/limits.md has it. */
   const MAY_BE_OFF = names.slice(
     names.indexOf("framesPerSecond"),
     names.indexOf("authenticationTimeout") + 1,

@@ -3,12 +3,11 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { createClient } from "redis";
 import { RpcError } from "../../lib/index.js";
-import { CLOSE } from "../../lib/shared/close-codes.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
 import type { WireClient } from "../support/wire-client.js";
 import { ROOT } from "./installed-package.js";
-import { type Block, blocksOf, codeOf, tableUnder } from "./markdown.js";
+import { type Block, blocksOf } from "./markdown.js";
 
 type RedisClient = ReturnType<typeof makeClient>;
 
@@ -59,15 +58,6 @@ describe("docs/protocol.md", () => {
     else if (block.info === "ending") it(titleOf(block), () => replayApart(block));
     else it(titleOf(block), () => replay(block, application));
   }
-
-  it("has each close code", () => {
-    const documented = tableUnder(DOCUMENT, "Closing").map(([code, reason, reconnect]) => ({
-      code: Number(codeOf(code)),
-      reason,
-      reconnect: reconnect === "yes",
-    }));
-    expect(documented).to.have.deep.members(Object.values(CLOSE));
-  });
 
   it("has examples of each frame that the server sends", () => {
     const sent = BLOCKS.map(({ code }) => code).join("");

@@ -16,12 +16,16 @@ import { type Block, blocksOf } from "./markdown.js";
 const DOCUMENTS = [
   "README.md",
   "SECURITY.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  "examples/chat/README.md",
+  "examples/react/README.md",
   ...readdirSync(join(ROOT, "docs"))
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),
 ];
 
-/** The block of the README that all others without an application of their own are run with. */
+/** The block of docs/README.md that all others without an application of their own are run with. */
 const PRELUDE = "The examples' application";
 const SHARED =
   "TokenSocketServer, RpcError, memoryRedis, express, session, sockjs, createServer, app, redis, sockjsServer, httpServer";
@@ -140,7 +144,7 @@ describe("the documents", () => {
 
   /** What a block's check has the server warn of. */
   const WARNINGS: Record<string, RegExp> = {
-    "README.md: verifyToken": /verifyToken has refused \S+: signature verification failed/,
+    "docs/authentication.md: verifyToken": /verifyToken has refused \S+: signature verification failed/,
   };
 
   for (const block of BLOCKS) {
@@ -267,42 +271,42 @@ const LEFT_TO_THE_READER: Record<string, string> = {
 
 /** What a block claims beyond that it runs, by the block's name. */
 const CHECKS: Record<string, (running: Running) => Promise<void>> = {
-  "README.md: Redis clients": joinsChannel,
-  "README.md: Redis clients (2)": joinsChannel,
-  "README.md: The embedded store": joinsChannel,
-  "README.md: pubsubClient": joinsChannel,
-  "README.md: channelPrefix": joinsChannel,
-  async "README.md: Several servers"({ connect }) {
+  "docs/redis.md: Redis clients": joinsChannel,
+  "docs/redis.md: Redis clients (2)": joinsChannel,
+  "docs/redis.md: The embedded store": joinsChannel,
+  "docs/redis.md: pubsubClient": joinsChannel,
+  "docs/redis.md: channelPrefix": joinsChannel,
+  async "docs/server.md: Several servers"({ connect }) {
     await connect();
     await connect({ token: "/admin/token", prefix: "/admin/sockets" });
   },
-  async "README.md: prefix"({ connect }) {
+  async "docs/options.md: prefix"({ connect }) {
     await connect({ prefix: "/live" });
   },
-  async "README.md: tokenRoute"({ connect }) {
+  async "docs/authentication.md: tokenRoute"({ connect }) {
     await connect({ token: "/live/token" });
   },
-  async "README.md: socketController"({ connect }) {
+  async "docs/calls.md: socketController"({ connect }) {
     const client = await connect();
     expect((await client.request({ rpc: "math.add", req: { a: 2, b: 3 } })).resp).to.equal(5);
     expect((await client.request({ rpc: "whoAmI" })).resp).to.equal("alice");
   },
-  async "README.md: routes"({ connect, url }) {
+  async "docs/calls.md: routes"({ connect, url }) {
     expect(await (await fetch(`${url}/who-am-i`)).json()).to.deep.equal({ name: "alice" });
     const client = await connect();
     expect((await client.request({ rpc: "whoAmI" })).resp).to.include({ name: "alice", _code: 200 });
     expect((await client.request({ rpc: "echo", req: { a: 1 } })).resp).to.include({ a: 1 });
   },
-  async "README.md: customMiddleware"({ url }) {
+  async "docs/authentication.md: customMiddleware"({ url }) {
     expect((await fetch(`${url}/socket/token`)).status).to.equal(403);
   },
-  async "README.md: authentication"({ connect, url }) {
+  async "docs/authentication.md: authentication"({ connect, url }) {
     const refused = await fetch(`${url}/socket/token`);
     expect(refused.status).to.equal(500);
     expect(await refused.json()).to.deep.equal({ error: "Which project?" });
     await connect({ token: "/socket/token?project=7" });
   },
-  async "README.md: verifyToken"({ url, serve }) {
+  async "docs/authentication.md: verifyToken"({ url, serve }) {
     const iss = "https://login.example.com";
     const [theirs, foreign] = await Promise.all([generateKeyPair("RS256"), generateKeyPair("RS256")]);
     const jwk = { ...(await exportJWK(theirs.publicKey)), kid: "1", alg: "RS256" };
@@ -338,7 +342,7 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
       expect(await present(token), name).to.equal(name === "good" ? "success" : 4401);
     }
   },
-  async "README.md: filter"({ connect }) {
+  async "docs/channels.md: filter"({ connect }) {
     const client = await connect();
     await client.subscribe("room");
     for (const from of ["bob", "alice"]) {
@@ -347,22 +351,22 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     expect(await client.message("room")).to.deep.equal({ from: "bob" });
     expect(await client.message("room")).to.deep.equal({ from: "alice", draft: true });
   },
-  async "README.md: ping"({ connect }) {
+  async "docs/options.md: ping"({ connect }) {
     const client = await connect();
     expect((await client.request({ rpc: "_ping", req: {} })).resp).to.deep.equal({ message: "pong" });
   },
-  async "README.md: jsonp"({ url }) {
+  async "docs/origins.md: jsonp"({ url }) {
     const ask = async (referer: string) =>
       (await fetch(`${url}/socket/token?callback=take`, { headers: { referer } })).status;
     expect(await ask("https://partner.example/page")).to.equal(200);
     expect(await ask("https://other.example/page")).to.equal(403);
   },
-  async "README.md: limits"({ connect }) {
+  async "docs/limits.md: limits"({ connect }) {
     const client = await connect();
     client.send("[".repeat(33) + "]".repeat(33));
     expect(await client.take()).to.deep.equal({ error: "Invalid message" });
   },
-  async "README.md: Guards"({ connect }) {
+  async "docs/events.md: Guards"({ connect }) {
     const client = await connect();
     expect(await client.subscribe("user-8")).to.have.property("error", "Forbidden");
     expect(await client.subscribe("user-7")).to.have.property("internal", true);
@@ -375,25 +379,25 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
       "Forbidden",
     );
   },
-  async "README.md: Guards (2)"({ connect }) {
+  async "docs/events.md: Guards (2)"({ connect }) {
     const client = await connect();
     expect((await client.request({ rpc: "_publish", req: { channel: "a", data: 1 } })).error).to.deep.equal({
       message: "A message needs a text",
     });
     expect(await client.subscribe("a")).to.have.property("internal", true);
   },
-  async "README.md: Guards (3)"({ connect }) {
+  async "docs/events.md: Guards (3)"({ connect }) {
     const client = await connect();
     await client.subscribe("room");
     client.send({ rpc: "_publish", req: { channel: "room", data: { text: "hello" } } });
     expect(await client.message("room")).to.deep.equal({ text: "hello", from: "alice" });
   },
-  async "README.md: Guards (4)"({ connect }) {
+  async "docs/events.md: Guards (4)"({ connect }) {
     const client = await connect();
     expect((await client.request({ rpc: "admin.stop" })).error).to.equal("Forbidden");
     expect((await client.request({ rpc: "other" })).error).to.equal("Function not found");
   },
-  async "README.md: Guards (5)"({ url }) {
+  async "docs/events.md: Guards (5)"({ url }) {
     const { token } = (await (await fetch(`${url}/socket/token`)).json()) as { token: string };
     const client = new WireClient(`${url}/sockets`, "websocket");
     await client.opened;
@@ -404,21 +408,21 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     expect(await reply).to.have.property("resp", "success");
     await client.end();
   },
-  async "README.md: Notices"({ connect, printed }) {
+  async "docs/events.md: Notices"({ connect, printed }) {
     const client = await connect();
     await client.subscribe("room");
     client.send({ rpc: "_publish", req: { channel: "room", data: 1 } });
     const lines = await printed(4);
     expect(lines).to.include.members(["alice has come", "alice is in room", "room 1"]);
   },
-  async "README.md: Client to server"({ connect }) {
+  async "docs/calls.md: Client to server"({ connect }) {
     const client = await connect();
     const call = async (rpc: string, req: unknown) => (await client.request({ rpc, req })).resp;
     expect(await call("math.add", { a: 1, b: 2 })).to.equal(3);
     expect(await call("rename", { name: "Ada" })).to.equal(null);
     expect(await call("channels", {})).to.deep.equal([]);
   },
-  async "README.md: Client to server (2)"({ connect }) {
+  async "docs/calls.md: Client to server (2)"({ connect }) {
     const client = await connect();
     const call = async (rpc: string, req: unknown) => {
       const { resp, error } = await client.request({ rpc, req });
@@ -430,24 +434,24 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     expect(await call("math.divide", { a: 1, b: 0 })).to.deep.equal({ message: "Division by zero" });
     expect(await call("channels", {})).to.deep.equal([]);
   },
-  async "README.md: Procedures"({ connect }) {
+  async "docs/calls.md: Procedures"({ connect }) {
     const client = await connect();
     const { resp } = await client.request({ rpc: "notes.read", req: { id: 7 } });
     expect(resp).to.deep.equal({ id: 7, text: "by alice" });
     const { error } = await client.request({ rpc: "notes.read", req: { id: "x" } });
-    expect(TEXTS.get("README.md")).to.include(`is answered\n\`${JSON.stringify(error)}\``);
+    expect(TEXTS.get("docs/calls.md")).to.include(`is answered\n\`${JSON.stringify(error)}\``);
   },
-  async "README.md: Express routes"({ connect }) {
+  async "docs/calls.md: Express routes"({ connect }) {
     const client = await connect();
     const { resp } = await client.request({ rpc: "notes.add", req: { text: "x" } });
     expect(resp).to.include({ id: 1, text: "x", _code: 201 });
     const list = await client.request({ rpc: "notes.list", req: { page: "2" } });
     expect(list.resp).to.deep.include({ notes: ["by alice"], page: 2 });
   },
-  async "README.md: What clients see"({ connect }) {
+  async "docs/errors.md: What clients see"({ connect }) {
     const client = await connect();
     const { error } = await client.request({ rpc: "buy", req: {} });
-    expect(TEXTS.get("README.md")).to.include(`The client gets \`${JSON.stringify(error)}\``);
+    expect(TEXTS.get("docs/errors.md")).to.include(`The client gets \`${JSON.stringify(error)}\``);
   },
 };
 

@@ -43,6 +43,7 @@ describe("docs/errors.md", () => {
       new client.UnauthorizedError(""),
       new client.QueueError("queue_full"),
       new client.QueueError("queue_expired"),
+      new client.CallError("", "busy"),
       new client.CallError("", "too_large"),
       new client.OverflowError(1),
       new client.NoTransportError(""),

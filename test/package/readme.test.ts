@@ -422,7 +422,7 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     expect(await call("rename", { name: "Ada" })).to.equal(null);
     expect(await call("channels", {})).to.deep.equal([]);
   },
-  async "docs/calls.md: Client to server (2)"({ connect }) {
+  async "docs/calls.md: Plain functions"({ connect }) {
     const client = await connect();
     const call = async (rpc: string, req: unknown) => {
       const { resp, error } = await client.request({ rpc, req });

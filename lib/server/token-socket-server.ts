@@ -17,6 +17,7 @@ import { isError, RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import { watchPromise } from "../shared/promises.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
+import { addressOf } from "./auth/connection-address.js";
 import { expiring } from "./auth/expiry.js";
 import { Identities } from "./auth/identities.js";
 import { endSession, type LogoutOptions, sessionIdOf } from "./auth/logout.js";
@@ -250,6 +251,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
         ...limits,
         tokens,
         isBoundTo: (record, socket, nonce) => isBoundTo(rest.tokenBinding, app, record, socket, nonce),
+        addressOf: (socket) => addressOf(app, socket),
         reporter,
       }),
       access: new Access(this, reporter, exposeErrors, limits),

@@ -1,6 +1,7 @@
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
 import { expect } from "chai";
+import { WebSocket } from "ws";
 import { expiring, type PendingSocket, type Socket } from "../../lib/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { connectNodeRedis } from "../support/node-redis.js";
@@ -138,6 +139,37 @@ describe("a new token on a live connection", () => {
   });
 });
 
+describe("a new token on a live connection of protocol 4", () => {
+  let application: Application;
+  afterEach(() => application.stop());
+
+  it("is answered unavailable, and changes nothing, where identify fails", async () => {
+    let fails = false;
+    application = await Application.start({
+      options: {
+        identify: () => {
+          if (fails) throw new Error("The database is away");
+          return 7;
+        },
+        socketController: { who: (auth: unknown) => auth },
+      },
+    });
+    const client = await application.connect("websocket", { protocol: 4 });
+    fails = true;
+    const { error } = await client.request({ rpc: "auth", token: await application.token(), protocol: 4 });
+    expect(error).to.have.property("code", "unavailable");
+    expect(await client.request({ rpc: "who" })).to.have.deep.property("resp", { name: "alice" });
+  });
+
+  it("closes it with 4503 where a guard of authentication does not answer in time", async () => {
+    application = await Application.start({ options: { limits: { authenticationTimeout: 20 } } });
+    const client = await application.connect("websocket", { protocol: 4 });
+    application.tokenServer.on("authentication", (_socket, _auth, _callback) => {});
+    client.send({ rpc: "auth", token: await application.token(), uuid: "a", protocol: 4 });
+    expect(await client.closed).to.deep.equal({ code: 4503, reason: "Authentication unavailable" });
+  });
+});
+
 describe("a new token while Redis is away", () => {
   it("leaves a client of protocol 4 as it is until its identity expires, and closes one of protocol 3", async () => {
     const redis = await startRedis({ own: true });
@@ -228,6 +260,50 @@ describe("a token that the application verifies", () => {
       ips: [],
     });
   });
+
+  const FORWARDED = { "X-Forwarded-For": "198.51.100.7", "X-Forwarded-Host": "chat.example:8080" };
+
+  /** Opens a WebSocket as a proxy does that passes on whom it is for. */
+  async function openWebSocket(frame: object): Promise<void> {
+    const socket = new WebSocket(`${application.url.replace("http", "ws")}/sockets/websocket`, {
+      headers: FORWARDED,
+    });
+    await once(socket, "open");
+    socket.send(JSON.stringify(frame));
+    await once(socket, "message");
+    socket.terminate();
+  }
+
+  /** Likewise by one of SockJS's fallbacks. */
+  async function openPolling(frame: object): Promise<void> {
+    const ask = async (path: string, body = "") => {
+      const init = { method: "POST", body, headers: { ...FORWARDED, "Content-Type": "text/plain" } };
+      return (await fetch(`${application.url}/sockets/1/as-a-proxy/${path}`, init)).text();
+    };
+    expect(await ask("xhr")).to.equal("o\n");
+    await ask("xhr_send", JSON.stringify([JSON.stringify(frame)]));
+    expect(await ask("xhr")).to.include("success");
+  }
+
+  for (const [transport, open] of Object.entries({ WebSocket: openWebSocket, "xhr-polling": openPolling })) {
+    for (const isTrusted of [true, false]) {
+      const whose = isTrusted ? "the client's host and addresses, of a proxy that is trusted" : "the proxy's own";
+      it(`has ${whose}, over ${transport}`, async () => {
+        application = await Application.start({
+          prepare: (app) => app.set("trust proxy", isTrusted && "loopback"),
+          options: { verifyToken },
+        });
+        const authenticated = once(application.tokenServer, "authenticated");
+        await open({ rpc: "auth", token: jwt({ sub: "alice", aud: "sockets", exp: inAnHour() }) });
+        const [{ host, ip, ips }] = (await authenticated) as [Socket];
+        expect({ host, ip, ips }).to.deep.equal(
+          isTrusted
+            ? { host: "chat.example:8080", ip: "198.51.100.7", ips: ["198.51.100.7"] }
+            : { host: new URL(application.url).host, ip: "127.0.0.1", ips: [] },
+        );
+      });
+    }
+  }
 
   it("is not good with another signature, for another audience, or when it has expired", async () => {
     await start();

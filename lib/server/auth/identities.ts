@@ -4,6 +4,7 @@ import { steadyNow } from "../limits/clock.js";
 import { Deadlines } from "../limits/deadlines.js";
 import type { Reporter } from "../log/reporter.js";
 import type { PendingSocket } from "../transport/socket.js";
+import type { RequestAddress } from "./connection-address.js";
 import type { ExpiresAt } from "./expiry.js";
 import { toTime } from "./expiry.js";
 import { isToken, type TokenRecord, type TokenStore, withoutSecret } from "./token-store.js";
@@ -38,6 +39,8 @@ export interface IdentitiesParts<Auth> {
   readonly verifyToken: VerifyToken<Auth> | undefined;
   /** Whether a token is good on a connection whose `auth` frame had this nonce. */
   readonly isBoundTo: (record: TokenRecord<Auth>, socket: PendingSocket, nonce: unknown) => boolean;
+  /** The host and the addresses of the request that opened a connection. */
+  readonly addressOf: (socket: PendingSocket) => RequestAddress;
   /** UTF-16 code units in a token that `verifyToken` gets. */
   readonly tokenLength: number;
   /** Milliseconds that `verifyToken` may take. */
@@ -123,14 +126,7 @@ export class Identities<Auth> {
       throw new TypeError("verifyToken must give { auth, expiresAt? } with an object for auth");
     }
     const { auth, expiresAt } = verified;
-    const host = socket.headers.host ?? "";
-    return {
-      auth: auth as Auth,
-      expiresAt: toTime(expiresAt),
-      host,
-      ip: socket.remoteAddress ?? "",
-      ips: [],
-    };
+    return { auth: auth as Auth, expiresAt: toTime(expiresAt), ...this.#parts.addressOf(socket) };
   }
 
   /** Gives what `verifyToken` makes of a token; undefined where it throws. */

@@ -1,6 +1,7 @@
 import type { Express, Request } from "express";
 import { plainAddress } from "../limits/address.js";
 import type { SockJSConnection } from "../transport/socket.js";
+import { addressOf } from "./connection-address.js";
 import type { TokenRecord } from "./token-store.js";
 
 /** What a token is bound to, apart from its identity: where it was asked for, or a word that its client made up. */
@@ -27,16 +28,5 @@ export function isBoundTo(
   if (binding === "nonce") return identity.nonce !== undefined && identity.nonce === nonce;
   // over a unix socket neither has one
   const address = plainAddress(identity.ip);
-  return address !== "" && address === plainAddress(ipOf(app, connection));
-}
-
-/** Express's `req.ip` of the request that a connection came by, of which SockJS keeps what that needs. */
-function ipOf(app: Express, { remoteAddress, headers }: SockJSConnection): string {
-  const socket = { remoteAddress };
-  const request = Object.create(app.request, {
-    headers: { value: headers },
-    socket: { value: socket },
-    connection: { value: socket },
-  }) as Request;
-  return request.ip ?? "";
+  return address !== "" && address === plainAddress(addressOf(app, connection).ip);
 }

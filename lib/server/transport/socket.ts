@@ -47,14 +47,14 @@ export interface PendingSocket extends SockJSConnection {
   readonly channels: Readonly<Record<string, true>>;
 }
 
-/** What the token request said of the user and of itself. */
+/** An identity, and the address of the request that it was given to: the token request or, by `verifyToken`, the connection's. */
 export interface Identity<Auth = Record<string, unknown>> {
   readonly auth: Auth;
-  /** Express's `req.host` of the token request: the host with its port, `trust proxy` respected. */
+  /** Express's `req.host` of that request: the host with its port, `trust proxy` respected. */
   readonly host: string;
-  /** Express's `req.ip` of the token request. */
+  /** Express's `req.ip` of that request, `trust proxy` respected. */
   readonly ip: string;
-  /** Express's `req.ips` of the token request. */
+  /** Express's `req.ips` of that request, `trust proxy` respected. */
   readonly ips: readonly string[];
 }
 

@@ -98,6 +98,13 @@ describe("A limit", () => {
       expect(await client.request({ rpc: "_subscribe", req: { channel: "d" } })).to.have.property("error");
     });
 
+    it("counts channels that the server has let the socket join, too", async () => {
+      await start({ channelsPerSocket: 2 });
+      for (const channel of ["a", "b"]) await application.tokenServer.subscribe(application.socket(), channel);
+      const refused = await client.request({ rpc: "_subscribe", req: { channel: "c" } });
+      expect(refused).to.have.nested.property("error.code", "too_many_channels");
+    });
+
     it("holds for neither other sockets nor the server's own doing", async () => {
       await start({ channelsPerSocket: 1 });
       await client.subscribe("a");

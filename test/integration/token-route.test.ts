@@ -385,6 +385,13 @@ for (const version of [5, 4]) {
         });
       }
 
+      it("refuses a body in a charset that nobody reads", async () => {
+        await start();
+        const answer = await post('{"id":1}', "", "application/json; charset=x-unknown");
+        expect(answer.status).to.equal(415);
+        expect(await answer.json()).to.deep.equal({ error: "Invalid request" });
+      });
+
       it("takes a body of another type for none", async () => {
         await start({ options: { authentication: async (req) => ({ body: req.body ?? null }) } });
         expect((await post('{"id":1}', "", "text/plain")).status).to.equal(200);

@@ -69,11 +69,12 @@ export interface Limits {
   /** UTF-16 code units in an RPC path; a longer one is answered "Function not found". Default 256. */
   pathLength: number;
   /**
-   * A socket's channel requests that wait for listeners or Redis, past which they are refused with "Too many
-   * requests", and its frames that wait while it authenticates, past which it is closed. Default 1000.
+   * A socket's channel requests that are not done, since they wait for guards, a schema or Redis, past which they are refused
+   * with "Too many requests". Separately its frames that wait while it authenticates, or since they came too fast, past which
+   * it is closed. Default 1000. A higher one lets each socket keep more of the server's memory.
    */
   framesWaiting: number;
-  /** Bytes in the frames that wait while a socket authenticates, past which it is closed. Default 1,048,576. */
+  /** Bytes of those channel requests, and of those frames, likewise. Default 1,048,576. */
   bytesWaiting: number;
   /**
    * Milliseconds that Redis may take to store or to redeem a token; then the token route answers 503, or the
@@ -114,11 +115,14 @@ export interface Limits {
    * use it, and takes several times that. `Infinity`: no limit.
    */
   callBytes: number;
-  /** Channels that a socket may be in by its own doing; further ones are refused. Default 1000. `Infinity`: no limit. */
+  /**
+   * Channels that a socket is in, past which its requests for further ones are refused. Those that the server has let it join
+   * count, too, but the server may go beyond. Default 1000. `Infinity`: no limit.
+   */
   channelsPerSocket: number;
   /**
-   * Channels that the sockets of one identity may be in by their own doing, on this server, each socket's counted; further
-   * ones are refused. Default Infinity. A low one keeps out users with many pages.
+   * Channels that the sockets of one identity have joined by their own requests, on this server, each socket's counted, past
+   * which requests for further ones are refused. Those that the server has let them join do not count. Default Infinity. A low one keeps out users with many pages.
    */
   channelsPerIdentity: number;
   /**

@@ -5,7 +5,10 @@ import type { Procedure } from "./procedure.js";
 
 /** What every function is told of its call. */
 export interface CallContext {
-  /** Fires when nobody waits for the answer any more: the client has cancelled the call, or its socket has closed. */
+  /**
+   * Aborts when the call is cancelled, runs into `limits.functionTimeout`, is refused after all by a guard, or its socket
+   * closes.
+   */
   readonly signal: AbortSignal;
 }
 

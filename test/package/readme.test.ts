@@ -60,8 +60,8 @@ const BLOCKS: RunnableBlock[] = DOCUMENTS.flatMap((document, index) =>
 /** What a check has of a block that runs. */
 interface Running {
   readonly url: string;
-  /** Obtains a token by this route, opens a connection and authenticates. */
-  connect(route?: { token?: string; prefix?: string }): Promise<WireClient>;
+  /** Obtains a token by a route, opens a connection and authenticates. */
+  connect(options?: { token?: string; prefix?: string; protocol?: number }): Promise<WireClient>;
   /** What the block has printed, when it has printed so many lines. */
   printed(lines: number): Promise<string[]>;
   /** Lets the block have JSON of another service. */
@@ -122,12 +122,12 @@ describe("the documents", () => {
     if (error) throw new Error(error);
     return {
       url,
-      async connect({ token: route = "/socket/token", prefix = "/sockets" } = {}) {
+      async connect({ token: route = "/socket/token", prefix = "/sockets", protocol = 3 } = {}) {
         const { token } = (await (await fetch(url + route)).json()) as { token: string };
         const client = new WireClient(url + prefix, "websocket");
         clients.push(client);
         await client.opened;
-        expect(await client.request({ rpc: "auth", token })).to.have.property("resp", "success");
+        expect(await client.request({ rpc: "auth", token, protocol })).to.have.property("resp", "success");
         return client;
       },
       serve: (url, body) => tell({ url, body }),
@@ -271,6 +271,44 @@ const LEFT_TO_THE_READER: Record<string, string> = {
 
 /** What a block claims beyond that it runs, by the block's name. */
 const CHECKS: Record<string, (running: Running) => Promise<void>> = {
+  async "README.md: Six tastes"({ connect }) {
+    const client = await connect();
+    expect(await client.request({ rpc: "math.add", req: { a: 1, b: 2 } })).to.have.property("resp", 3);
+  },
+  async "README.md: Six tastes (2)"({ connect }) {
+    const client = await connect();
+    const { resp } = await client.request({ rpc: "notes.read", req: { id: 7 } });
+    expect(resp).to.deep.equal({ id: 7, text: "by alice" });
+    expect(await client.request({ rpc: "notes.read", req: { id: "7" } })).to.have.property("error");
+  },
+  async "README.md: Six tastes (3)"({ connect }) {
+    const client = await connect();
+    expect(await client.subscribe("user-8")).to.have.property("error", "Forbidden");
+    expect(await client.subscribe("user-7")).to.have.property("internal", true);
+    for (const request of [
+      { rpc: "_publish", req: { channel: "user-7", data: 1 } },
+      { rpc: "_broadcast", req: { data: 1 } },
+    ]) {
+      expect(await client.request(request)).to.have.property("error", "Forbidden");
+    }
+  },
+  async "README.md: Six tastes (5)"({ connect, url }) {
+    const notes = { notes: ["Buy milk"], page: 2 };
+    expect(await (await fetch(`${url}/notes?page=2`)).json()).to.deep.equal(notes);
+    const client = await connect();
+    expect((await client.request({ rpc: "notes.list", req: { page: 2 } })).resp).to.deep.include(notes);
+  },
+  async "README.md: Six tastes (6)"({ connect }) {
+    const client = await connect({ protocol: 4 });
+    expect(await client.request({ rpc: "countdown", req: { from: 3 }, uuid: "s" })).to.have.property("stream", true);
+    client.send({ rpc: "_credit", req: { uuid: "s", items: 9 } });
+    for (const item of [3, 2, 1]) expect(await client.take()).to.deep.equal({ stream: "s", item });
+    expect(await client.take()).to.deep.equal({ stream: "s", end: true });
+  },
+  async "README.md: Production"(running) {
+    await joinsChannel(running);
+    expect(await (await fetch(`${running.url}/health`)).json()).to.have.property("draining", false);
+  },
   "docs/redis.md: Redis clients": joinsChannel,
   "docs/redis.md: Redis clients (2)": joinsChannel,
   "docs/redis.md: The embedded store": joinsChannel,

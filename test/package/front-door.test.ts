@@ -46,7 +46,7 @@ describe("the documents' public names", () => {
   /** The file that each subpath exports, and its row in the changelog. */
   const ENTRIES: Record<string, string> = {
     "node-token-sockjs": "lib/index.ts",
-    "node-token-sockjs/client": "lib/client/index.ts",
+    "node-token-sockjs/client": "lib/client/names.ts",
     "node-token-sockjs/memory": "lib/memory.ts",
     "node-token-sockjs/react": "lib/react/index.ts",
   };

@@ -19,8 +19,8 @@ export interface Limits {
    */
   bodyTimeout: number;
   /**
-   * Connections of one IP at once, where `attach` was called; more are answered 429. Default Infinity: without `trust
-   * proxy` all users have the proxy's, and those of one company may share one.
+   * Connections of one IP, of one /64 network for IPv6, at once, where `attach` was called; more are answered 429. Default
+   * Infinity: without `trust proxy` all users have the proxy's, and those of one company may share one.
    */
   connectionsPerIp: number;
   /**

@@ -287,7 +287,9 @@ describe("a token that the application verifies", () => {
 
   for (const [transport, open] of Object.entries({ WebSocket: openWebSocket, "xhr-polling": openPolling })) {
     for (const isTrusted of [true, false]) {
-      const whose = isTrusted ? "the client's host and addresses, of a proxy that is trusted" : "the proxy's own";
+      const whose = isTrusted
+        ? "the client's host and addresses, of a proxy that is trusted"
+        : "the proxy's own";
       it(`has ${whose}, over ${transport}`, async () => {
         application = await Application.start({
           prepare: (app) => app.set("trust proxy", isTrusted && "loopback"),

@@ -100,7 +100,8 @@ describe("A limit", () => {
 
     it("counts channels that the server has let the socket join, too", async () => {
       await start({ channelsPerSocket: 2 });
-      for (const channel of ["a", "b"]) await application.tokenServer.subscribe(application.socket(), channel);
+      for (const channel of ["a", "b"])
+        await application.tokenServer.subscribe(application.socket(), channel);
       const refused = await client.request({ rpc: "_subscribe", req: { channel: "c" } });
       expect(refused).to.have.nested.property("error.code", "too_many_channels");
     });

@@ -22,7 +22,9 @@ describe("docs/architecture.md", () => {
       const [folder = "", ...rest] = file.split(sep);
       if (rest.length === 0 || !file.endsWith(".ts")) continue;
       const code = readFileSync(join(SERVER, file), "utf8");
-      for (const [, isType, path = ""] of code.matchAll(/^(?:import|export) (type )?[^;]*?from "(\.[^"]+)"/gm)) {
+      for (const [, isType, path = ""] of code.matchAll(
+        /^(?:import|export) (type )?[^;]*?from "(\.[^"]+)"/gm,
+      )) {
         const [target = "", ...inner] = relative(SERVER, join(SERVER, dirname(file), path)).split(sep);
         if (target === ".." || target === folder) continue;
         // a function may be given the server, whose type stands above all

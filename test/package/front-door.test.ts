@@ -37,7 +37,9 @@ describe("the README", () => {
 describe("the index of the documents", () => {
   it("has each page", () => {
     const index = textOf("docs/README.md");
-    const pages = readdirSync(join(ROOT, "docs")).filter((name) => /\.md$/.test(name) && name !== "README.md");
+    const pages = readdirSync(join(ROOT, "docs")).filter(
+      (name) => /\.md$/.test(name) && name !== "README.md",
+    );
     for (const page of pages) expect(index).to.include(`](${page})`);
   });
 });

@@ -63,11 +63,13 @@ describe("the documents' lists", () => {
     const untyped = (name: string) =>
       new RegExp(`export type ${name}<Messages> = IfUnknown<\\s*Messages,\\s*({[^}]*})`).exec(messages)?.[1];
     const declared = eventsOf(events.replace(/(\w+)<Messages>/g, (type, name) => untyped(name) ?? type));
-    const documented = tableUnder(pageOf("docs/events.md"), "Guards and events").map(([name, args = "", kind]) => ({
-      name: codeOf(name),
-      args: argumentsOf(codeOf(args) ?? ""),
-      kind,
-    }));
+    const documented = tableUnder(pageOf("docs/events.md"), "Guards and events").map(
+      ([name, args = "", kind]) => ({
+        name: codeOf(name),
+        args: argumentsOf(codeOf(args) ?? ""),
+        kind,
+      }),
+    );
     expect(documented).to.have.deep.members(declared);
   });
 

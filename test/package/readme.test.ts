@@ -300,7 +300,10 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
   },
   async "README.md: Six tastes (6)"({ connect }) {
     const client = await connect({ protocol: 4 });
-    expect(await client.request({ rpc: "countdown", req: { from: 3 }, uuid: "s" })).to.have.property("stream", true);
+    expect(await client.request({ rpc: "countdown", req: { from: 3 }, uuid: "s" })).to.have.property(
+      "stream",
+      true,
+    );
     client.send({ rpc: "_credit", req: { uuid: "s", items: 9 } });
     for (const item of [3, 2, 1]) expect(await client.take()).to.deep.equal({ stream: "s", item });
     expect(await client.take()).to.deep.equal({ stream: "s", end: true });

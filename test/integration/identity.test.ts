@@ -276,9 +276,10 @@ describe("a token that the application verifies", () => {
 
   /** Likewise by one of SockJS's fallbacks. */
   async function openPolling(frame: object): Promise<void> {
+    const session = randomUUID();
     const ask = async (path: string, body = "") => {
       const init = { method: "POST", body, headers: { ...FORWARDED, "Content-Type": "text/plain" } };
-      return (await fetch(`${application.url}/sockets/1/as-a-proxy/${path}`, init)).text();
+      return (await fetch(`${application.url}/sockets/1/${session}/${path}`, init)).text();
     };
     expect(await ask("xhr")).to.equal("o\n");
     await ask("xhr_send", JSON.stringify([JSON.stringify(frame)]));

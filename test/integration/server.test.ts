@@ -463,6 +463,38 @@ describe("the server", () => {
       expect(application.tokenServer.sockets()).to.deep.equal([]);
     });
 
+    it("may be more than ten on one SockJS server and one HTTP server, each with its own connections", async () => {
+      const warnings: Error[] = [];
+      const onWarning = (warning: Error) => warnings.push(warning);
+      process.on("warning", onWarning);
+      cleanups.push(() => process.off("warning", onWarning));
+      const application = await start();
+      const { app, http, sockjs: sockjsServer, tokenServer } = application;
+      const store = memoryRedis();
+      const servers = Array.from({ length: 12 }, (_, index) => {
+        const one = new TokenSocketServer(app, store, sockjsServer, {
+          prefix: `/sockets-${index}`,
+          tokenRoute: `/token-${index}`,
+          serveClient: false,
+          pubsubClient: store,
+        });
+        one.attach(http);
+        cleanups.push(() => one.shutdown());
+        return one;
+      });
+      for (const [index, server] of servers.entries()) {
+        const client = await application.open("websocket", `/sockets-${index}`);
+        expect(servers.filter((one) => one.sockets().length > 0)).to.deep.equal([server]);
+        const gone = once(server, "disconnect");
+        await client.end();
+        await gone;
+      }
+      await application.open();
+      expect(tokenServer.sockets()).to.have.length(1);
+      await reported();
+      expect(warnings).to.deep.equal([]);
+    });
+
     it("may share a SockJS server's connections of any prefix with nobody, where there is one alone", async () => {
       const application = await start({ options: { prefix: "/sockets" } });
       application.sockjs.installHandlers(application.http, { prefix: "/elsewhere" });

@@ -14,8 +14,7 @@ export interface ConnectionsParts extends SockJSParts {
   readonly onUnattached: () => void;
 }
 
-/** The SockJS servers that somebody listens to, and whether there has been more than one. */
-const sharing = new WeakMap<SockJSServer, { isShared: boolean }>();
+const shared = new WeakMap<SockJSServer, SharedSockJSServer>();
 
 /**
  * Listens to a SockJS server's new connections until the function that it returns is called. Where several
@@ -23,21 +22,43 @@ const sharing = new WeakMap<SockJSServer, { isShared: boolean }>();
  * single one gets all.
  */
 export function onConnection(server: SockJSServer, parts: ConnectionsParts): () => void {
-  const known = sharing.get(server);
-  const state = known ?? { isShared: false };
-  if (known) known.isShared = true;
-  else sharing.set(server, state);
-  const listener = (connection: SockJSConnection | null) => {
+  const known = shared.get(server) ?? new SharedSockJSServer(server);
+  shared.set(server, known);
+  known.add(parts);
+  return () => known.delete(parts);
+}
+
+/** A SockJS server and those who share it, by one listener: Node.js warns of a leak where an emitter has more than ten. */
+class SharedSockJSServer {
+  readonly #server: SockJSServer;
+  readonly #owners = new Set<ConnectionsParts>();
+  /** Whether there has been more than one owner at a time. */
+  #isShared = false;
+
+  constructor(server: SockJSServer) {
+    this.#server = server;
+  }
+
+  add(parts: ConnectionsParts): void {
+    this.#owners.add(parts);
+    if (this.#owners.size > 1) this.#isShared = true;
+    // the application may have taken off all listeners meanwhile
+    this.#server.removeListener("connection", this.#onConnection);
+    this.#server.on("connection", this.#onConnection);
+  }
+
+  delete(parts: ConnectionsParts): void {
+    this.#owners.delete(parts);
+    if (this.#owners.size === 0) this.#server.removeListener("connection", this.#onConnection);
+  }
+
+  readonly #onConnection = (connection: SockJSConnection | null): void => {
     // SockJS gives null for a connection that has closed within the turn in which it opened
-    if (!connection || (state.isShared && connection.prefix !== parts.prefix)) return;
+    if (!connection) return;
     const known = (connection as { readonly [TRANSPORT]?: Transport })[TRANSPORT];
     if (known?.isTaken) return;
-    parts.accept(known ?? sockjsTransport(connection, parts));
-  };
-  server.on("connection", listener);
-  return () => {
-    if (!state.isShared) sharing.delete(server);
-    server.removeListener("connection", listener);
+    const owner = [...this.#owners].find(({ prefix }) => !this.#isShared || connection.prefix === prefix);
+    owner?.accept(known ?? sockjsTransport(connection, owner));
   };
 }
 

@@ -6,9 +6,9 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
 import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from "jose";
-import { chromium } from "playwright-core";
-import { findChromium } from "../../scripts/test-requirements.mjs";
+import { launchBrowser } from "../support/browser.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
+import { ServerProcess } from "../support/server-process.js";
 import { WireClient } from "../support/wire-client.js";
 import { compile, installPackage, ROOT } from "./installed-package.js";
 import { type Block, blocksOf } from "./markdown.js";
@@ -56,6 +56,17 @@ const BLOCKS: RunnableBlock[] = DOCUMENTS.flatMap((document, index) =>
       };
     }),
 );
+
+/** Has a server of the documents, which listens at port 3000, listen at `PORT`, and say where that is. */
+const LISTEN_ELSEWHERE = `data:text/javascript,${encodeURIComponent(`
+  import { Server } from "node:net";
+  const { listen } = Server.prototype;
+  Server.prototype.listen = function () {
+    return listen.call(this, Number(process.env.PORT), "127.0.0.1", () => {
+      console.log("http://127.0.0.1:" + this.address().port);
+    });
+  };
+`)}`;
 
 /** What a check has of a block that runs. */
 interface Running {
@@ -178,27 +189,40 @@ describe("the documents", () => {
     );
   });
 
-  it("shows a quick start that works in a browser", async function () {
+  it("shows a quick start whose page works, and is back by itself when the server was stopped and started", async function () {
     this.timeout(60_000);
     const [server] = BLOCKS.filter(({ name }) => name === "README.md: Quick start");
     const page = blocksOf(TEXTS.get("README.md") ?? "").find(({ language }) => language === "html");
     if (!server || !page) throw new Error("there is no quick start");
-    await writeFile(join(project, "blocks/index.html"), page.code);
-    const { url } = await run(server);
-    const executablePath = findChromium();
-    if (!executablePath) throw new Error("there is no Chromium");
-    const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+    const folder = join(project, "quick-start");
+    await mkdir(folder);
+    await writeFile(join(folder, "server.js"), server.code);
+    await writeFile(join(folder, "index.html"), page.code);
+    const start = (environment = {}) =>
+      ServerProcess.start(join(folder, "server.js"), {
+        NODE_OPTIONS: `--import=${LISTEN_ELSEWHERE}`,
+        ...environment,
+      });
+    let running = await start();
+    const browser = await launchBrowser();
     try {
       const tab = await browser.newPage();
-      const shows = (text: string) => tab.waitForFunction(`document.body.innerText.includes("${text}")`);
-      await tab.goto(url);
+      const shows = (text: string, times = 1) =>
+        tab.waitForFunction(`document.body.innerText.split("${text}").length > ${times}`);
+      await tab.goto(running.url);
       await shows("Forbidden");
       await tab.fill("input", "alice");
       await tab.click("button");
       await shows("Hello, alice of Wien");
       await shows("room: alice is here");
+      await running.stop();
+      running = await start({ PORT: String(running.port) });
+      await shows("room: alice is here", 2);
+      // it is still the same page
+      expect(await tab.innerText("pre")).to.include("Hello, alice of Wien");
     } finally {
       await browser.close();
+      await running.stop();
     }
   });
 

@@ -513,6 +513,32 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     const list = await client.request({ rpc: "notes.list", req: { page: "2" } });
     expect(list.resp).to.deep.include({ notes: ["by alice"], page: 2 });
   },
+  async "docs/authentication.md: Sessions"({ url }) {
+    const response = await fetch(`${url}/socket/token`);
+    const [cookie = ""] = response.headers.getSetCookie();
+    const { token } = (await response.json()) as { token: string };
+    const client = new WireClient(`${url}/sockets`, "websocket");
+    await client.opened;
+    expect(await client.request({ rpc: "auth", token })).to.have.property("resp", "success");
+    await fetch(`${url}/login`, { method: "POST", redirect: "manual", headers: { cookie } });
+    expect((await client.closed).code).to.equal(4001);
+  },
+  async "docs/authentication.md: Sessions in a cookie"({ url }) {
+    const post = async (path: string, cookie = "") => {
+      const response = await fetch(url + path, { method: "POST", redirect: "manual", headers: { cookie } });
+      return response.headers.getSetCookie().map((line) => line.split(";")[0]);
+    };
+    const ask = (cookie: string) => fetch(`${url}/socket/token`, { headers: { cookie } });
+    expect((await ask("")).status).to.equal(403);
+    const [cookie, other] = [(await post("/login")).join("; "), (await post("/login")).join("; ")];
+    const { token } = (await (await ask(cookie)).json()) as { token: string };
+    const client = new WireClient(`${url}/sockets`, "websocket");
+    await client.opened;
+    expect(await client.request({ rpc: "auth", token })).to.have.property("resp", "success");
+    await post("/logout", cookie);
+    expect((await client.closed).code).to.equal(4001);
+    expect([(await ask(cookie)).status, (await ask(other)).status]).to.deep.equal([403, 200]);
+  },
   async "docs/errors.md: What clients see"({ connect }) {
     const client = await connect();
     const { error } = await client.request({ rpc: "buy", req: {} });

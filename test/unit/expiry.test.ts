@@ -1,6 +1,13 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { compareClocks, expiryOfSession, onExpired, timeLeft, toTime } from "../../lib/server/auth/expiry.js";
+import {
+  compareClocks,
+  expiryOfRequest,
+  expiryOfSession,
+  onExpired,
+  timeLeft,
+  toTime,
+} from "../../lib/server/auth/expiry.js";
 
 const DAY = 86_400_000;
 
@@ -82,6 +89,25 @@ describe("the end of an identity", () => {
     for (const value of ["5", Number.NaN, Infinity, new Date(Number.NaN), {}, true]) {
       expect(() => toTime(value), String(value)).to.throw(TypeError, "expiresAt");
     }
+  });
+
+  it("may be said by a session that has one", () => {
+    expect(toTime({ cookie: { maxAge: 500 } })).to.equal(1500);
+    expect(toTime({ cookie: { expires: false } })).to.equal(undefined);
+    for (const value of [{ cookie: null }, { cookie: "a" }]) {
+      expect(() => toTime(value), JSON.stringify(value)).to.throw(TypeError, "a session of express-session");
+    }
+  });
+
+  it("is that of the request's session, of cookie-session the latest that it can be", () => {
+    const sessionOptions = { maxAge: 500 };
+    expect(expiryOfRequest({ session: { cookie: { maxAge: 700 } }, sessionOptions })).to.equal(1700);
+    expect(expiryOfRequest({ session: {}, sessionOptions })).to.equal(1500);
+    expect(expiryOfRequest({ session: {}, sessionOptions: { expires: new Date(5000) } })).to.equal(5000);
+    for (const none of [{}, { maxAge: 0 }, { maxAge: null }, { expires: null }, undefined]) {
+      expect(expiryOfRequest({ session: {}, sessionOptions: none })).to.equal(undefined);
+    }
+    expect(expiryOfRequest({})).to.equal(undefined);
   });
 
   it("is that of the session's cookie, if it has one", () => {

@@ -2,8 +2,11 @@ import { brand, isBranded } from "../../shared/brand.js";
 import { LONGEST_TIMER } from "../../shared/times.js";
 import { LONGEST_WAIT } from "../limits/deadlines.js";
 
-/** The end of an identity that `authentication` gives with it: milliseconds since 1970, or a date. */
-export type ExpiresAt = number | Date;
+/**
+ * The end of an identity that `authentication` gives with it: milliseconds since 1970, a date, or the session of
+ * express-session that it ends with, `req.session`.
+ */
+export type ExpiresAt = number | Date | { readonly cookie: object };
 
 const EXPIRING = Symbol.for("node-token-sockjs.Expiring");
 
@@ -24,7 +27,10 @@ export class Expiring<Auth = unknown> {
   }
 }
 
-/** What `authentication` returns for an identity that ends: `expiring({ name }, Date.now() + 3_600_000)`. */
+/**
+ * What `authentication` returns for an identity that ends: `expiring({ name }, Date.now() + 3_600_000)`, or with the session
+ * `expiring({ name }, req.session)`.
+ */
 export function expiring<Auth>(auth: Auth, expiresAt: ExpiresAt | null | undefined): Expiring<Auth> {
   return new Expiring(auth, expiresAt);
 }
@@ -32,11 +38,31 @@ export function expiring<Auth>(auth: Auth, expiresAt: ExpiresAt | null | undefin
 /** Milliseconds since 1970, or undefined where nothing is said. Throws a `TypeError` for what is no time. */
 export function toTime(expiresAt: unknown): number | undefined {
   if (expiresAt === undefined || expiresAt === null) return undefined;
+  if (hasCookie(expiresAt)) return expiryOfSession(expiresAt);
   const time = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt;
   if (typeof time !== "number" || !Number.isFinite(time)) {
-    throw new TypeError("expiresAt must be a number of milliseconds since 1970 or a valid Date");
+    throw new TypeError(
+      "expiresAt must be a number of milliseconds since 1970, a valid Date, or a session of express-session",
+    );
   }
   return time;
+}
+
+function hasCookie(value: unknown): value is { readonly cookie: object } {
+  const { cookie } = Object(value) as { readonly cookie?: unknown };
+  return typeof cookie === "object" && cookie !== null;
+}
+
+/**
+ * When the session of a request ends. cookie-session does not know when it has set the session's cookie, so that this is the
+ * latest possible time.
+ */
+export function expiryOfRequest(req: object): number | undefined {
+  const { session, sessionOptions } = req as { session?: unknown; sessionOptions?: unknown };
+  if (hasCookie(session)) return expiryOfSession(session);
+  const { expires, maxAge } = Object(sessionOptions) as { expires?: unknown; maxAge?: unknown };
+  // it takes 0 for none
+  return expiryOfSession({ cookie: { expires, maxAge: maxAge || undefined } });
 }
 
 /**

@@ -17,7 +17,7 @@ import type { Limits } from "../limits/limits.js";
 import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
 import type { Reporter } from "../log/reporter.js";
 import type { AuthenticationFunction } from "./authentication.js";
-import { Expiring, expiryOfSession, toTime } from "./expiry.js";
+import { Expiring, expiryOfRequest, toTime } from "./expiry.js";
 import type { OutstandingTokens, TokenPlace } from "./outstanding-tokens.js";
 import { nonceOf, type TokenBinding } from "./token-binding.js";
 import type { TokenRecord, TokenStore } from "./token-store.js";
@@ -271,8 +271,7 @@ export class TokenRoute<Auth> {
     const auth = this.#authOf(parts, value, req);
     if (!auth) return undefined;
     const isOfSession = typeof parts.authentication() === "string" || typeof value !== "object";
-    const { session } = req as unknown as { session?: object | null };
-    const end = toTime(expiresAt) ?? (isOfSession ? expiryOfSession(session) : undefined);
+    const end = toTime(expiresAt) ?? (isOfSession ? expiryOfRequest(req) : undefined);
     if (end !== undefined && end <= Date.now()) return undefined;
     const { ip = "", ips } = req;
     return { auth, host: hostOf(req), ip, ips, expiresAt: end, sessionId: sessionIdOf(req) };

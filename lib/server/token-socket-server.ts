@@ -347,8 +347,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
   }
 
   /**
-   * Installs the SockJS server's handlers on an HTTP server, at `prefix`, and guards them: requests and upgrades
-   * alike. Other paths go to the listeners that the HTTP server has already.
+   * Serves the clients of an HTTP server at `prefix`: WebSockets by `ws`, and the fallbacks by the SockJS server. It checks
+   * requests and upgrades alike. Other paths go to the HTTP server's listeners.
    *
    * @param httpServer a server of Node.js, of `node:http` or `node:https`
    * @param sockjsOptions what SockJS's `installHandlers` takes, without the prefix
@@ -392,7 +392,9 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
    * @param args any JSON value, the function's argument
    * @returns the client's answer; undefined where a callback gets it
    * @throws (rejects with, or gives to the callback) `TimeoutError`, `AbortedError`, `DisconnectedError`,
-   *   `RemoteError` with what the client answered, or `TypeError` for arguments that are no JSON
+   *   `UnauthorizedError` for a socket that has not authenticated, `CallError` with the code `busy` where
+   *   `limits.callsInFlight` calls of this client are under way, `RemoteError` with what the client answered, or
+   *   `TypeError` for arguments that are no JSON
    */
   rpc(
     socket: PendingSocket,
@@ -444,7 +446,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
    * @param data any JSON value
    * @returns when Redis has taken it
    * @throws (rejects with) `TypeError` for a channel that is reserved or no channel's name, or data that is no
-   *   JSON; else what the Redis client says. A failure is reported as an `error` event, too.
+   *   JSON; else what the Redis client says. A failure is reported as an `error` event, too; a `DisconnectedError`, after
+   *   `shutdown()`, is only logged where `debug` is on.
    */
   publish<Name extends Channel<Messages>>(channel: Name, data: Published<Messages, Name>): Promise<void> {
     return this.#watched(`publishing on ${quoted(channel)} failed`, async () => {
@@ -539,8 +542,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
   }
 
   /**
-   * Asks the clients of sockets on all servers for a new token, and the `subscribe` listeners again about the channels
-   * that these have joined by themselves. For clients of version 3 only the listeners are asked.
+   * Asks the clients of sockets on all servers for a new token, and the guards again about the channels that these have
+   * joined by their own requests, and about their calls and streams. For clients of version 3 only the guards are asked.
    *
    * @param selector as for `disconnect`
    * @returns how many sockets there are, as `disconnect` does
@@ -569,7 +572,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     this.#unauthenticated.limit(undefined);
   }
 
-  /** How the server is just now. */
+  /** The server's readiness, as a load balancer needs it. */
   health(): Health {
     const [client, subscriber] = this.#pulses.map(({ isFelt }) => isFelt);
     const draining = this.#draining !== undefined || this.#closing !== undefined;

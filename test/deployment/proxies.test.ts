@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { type IncomingMessage, type RequestOptions, request } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
 import { TokenSocket, type TokenSocketOptions } from "../../lib/client/index.js";
@@ -21,6 +22,9 @@ const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 /** Starting processes may take a while on a busy machine. */
 const STARTING = 60_000;
 
+/** nginx leaves a server alone for 10 s that has refused connections, and there are two of them. */
+const RESTARTING = 120_000;
+
 /** How many clients it takes at most until each of two servers has one: of so many, hardly ever none. */
 const MANY = 40;
 
@@ -39,6 +43,20 @@ const TRANSPORTS: [string, TokenSocketOptions][] = [
 /** An address that is not the proxy's; elsewhere loopback has only one. */
 const CLIENT_ADDRESS = process.platform === "linux" ? "127.0.0.2" : "127.0.0.1";
 
+/** Watches for how long a client is away each time; gives a function that tells the longest, in milliseconds. */
+function watchAbsences(client: TokenSocket): () => number {
+  let longest = 0;
+  let left: number | undefined;
+  client.on("state", (state) => {
+    if (state !== "open") left ??= performance.now();
+    else if (left !== undefined) {
+      longest = Math.max(longest, performance.now() - left);
+      left = undefined;
+    }
+  });
+  return () => (left === undefined ? longest : Infinity);
+}
+
 /** What a server says of a connection. */
 interface Place {
   readonly port: number;
@@ -49,8 +67,9 @@ interface Place {
 
 /** Two servers with one Redis behind a proxy, and clients. */
 class Site {
-  readonly servers: readonly ServerProcess[];
+  readonly servers: ServerProcess[];
   readonly proxy: ProxyProcess;
+  readonly #start: (port: number) => Promise<ServerProcess>;
   #clients: TokenSocket[] = [];
 
   static async start(
@@ -66,19 +85,38 @@ class Site {
       NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ""} --import=${TSX}`,
     };
     const script = join(import.meta.dirname, "server.ts");
-    const servers = await Promise.all([1, 2].map(() => ServerProcess.start(script, environment)));
+    const start = (port: number) => ServerProcess.start(script, { ...environment, PORT: String(port) });
+    const servers = await Promise.all([start(0), start(0)]);
     const ports = servers.map(({ port }) => port);
     try {
-      return new Site(servers, await ProxyProcess.start(kind, configuration.code, ports));
+      return new Site(servers, await ProxyProcess.start(kind, configuration.code, ports), start);
     } catch (error) {
       await Promise.all(servers.map((server) => server.kill()));
       throw error;
     }
   }
 
-  private constructor(servers: readonly ServerProcess[], proxy: ProxyProcess) {
+  private constructor(
+    servers: ServerProcess[],
+    proxy: ProxyProcess,
+    start: (port: number) => Promise<ServerProcess>,
+  ) {
     this.servers = servers;
     this.proxy = proxy;
+    this.#start = start;
+  }
+
+  /** Ends a server and starts it again; resolves when the proxy uses it, for sessions of SockJS, too. */
+  async restart(server: ServerProcess): Promise<void> {
+    const { url, port } = server;
+    await server.stop();
+    this.servers[this.servers.indexOf(server)] = await this.#start(port);
+    const get = async (address: string) => (await fetch(address)).text();
+    while ((await get(`${this.proxy.url}/port`)) !== String(port)) await delay(50);
+    for (let probe = 0; !(await get(`${url}/requests`)).includes("probe"); probe++) {
+      await get(`${this.proxy.url}/sockets/000/probe${probe}/xhr`);
+      await delay(50);
+    }
   }
 
   client(options: TokenSocketOptions): TokenSocket {
@@ -350,6 +388,22 @@ for (const kind of [NGINX, HAPROXY]) {
       for (const client of all) expect(await placeOf(client)).to.have.property("port", other.port);
       await publish(all);
       expect(states).to.deep.equal([]);
+    });
+
+    it("may be restarted, and then the other one, while no client is away for two seconds", async function () {
+      this.timeout(RESTARTING);
+      await site.stop();
+      site = await Site.start(kind, redis, { DRAIN: "3000" });
+      const { gone, staying, all } = await connect({ backoff: {} });
+      // one client of each keeps its server draining to the end, when the others have long been asked to go
+      for (const [client] of [gone, staying]) client?.rpc("hang").catch(() => {});
+      const absences = all.map(watchAbsences);
+      for (const server of [...site.servers]) {
+        await site.restart(server);
+        await Promise.all(all.map((client) => client.ready()));
+      }
+      expect(Math.max(...absences.map((longest) => longest()))).to.be.within(1, 2000);
+      await publish(all);
     });
 
     it("leaves its clients to the other one when it dies", async () => {

@@ -17,6 +17,7 @@ const application = new Application({
   sockjs: { disconnect_delay: 2000 },
   prepare(app) {
     app.set("trust proxy", "127.0.0.1");
+    app.get("/port", (_req, res) => void res.json(port()));
     app.get("/requests", (_req, res) => void res.json(requests));
     app.get("/seen", (req, res) => void res.json({ protocol: req.protocol, host: req.host, ip: req.ip }));
   },
@@ -26,6 +27,7 @@ const application = new Application({
     limits: { messageBytes: 262_144 },
     socketController: {
       where: (_auth, _data, callback, { ip, ips, host }) => callback(null, { port: port(), ip, ips, host }),
+      hang: () => new Promise(() => {}),
       length: async (_auth, { text }: { text: string }) => text.length,
     },
   },

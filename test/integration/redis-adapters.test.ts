@@ -561,6 +561,27 @@ describe("Redis adapters", () => {
           }
         });
 
+        it("go on where Redis refuses several channels at once, and there are no others", async () => {
+          if (!ownServer) throw new Error("No server");
+          const operator = createNodeRedis6({ url: ownServer.url });
+          await operator.connect();
+          const inbox = new Inbox();
+          try {
+            await operator.sendCommand(["ACL", "SETUSER", "default", "resetchannels", "&test:*"]);
+            const { adapter } = await connect(kind, ownServer);
+            const join = () => ["room", "hall"].map((channel) => adapter.subscribe(channel, inbox.listener));
+            for (const { status } of await Promise.allSettled(join())) expect(status).to.equal("rejected");
+            await adapter.ping();
+            await operator.sendCommand(["ACL", "SETUSER", "default", "allchannels"]);
+            await Promise.all(join());
+            await operator.publish("hall", "hello");
+            await inbox.until(1);
+          } finally {
+            await operator.sendCommand(["ACL", "SETUSER", "default", "allchannels"]);
+            operator.destroy();
+          }
+        });
+
         it("serve subscriptions again after the connection was lost", async () => {
           if (!ownServer) throw new Error("No server");
           const [subscriber, publisher] = await Promise.all([

@@ -191,14 +191,19 @@ export class Subscriptions {
         channel.listeners = [];
         rejectAll(channel, "joining", error);
         // the command may have failed here and yet reach Redis, for instance after a time limit of the client
-        this.#sendUnsubscribe(channel, before);
+        const undoing = attempt(() => this.#commands.unsubscribe([channel.name]));
+        this.#awaitUnsubscribe(channel, undoing, before);
       },
     );
   }
 
-  #sendUnsubscribe(channel: Channel, otherwise: "off" | "stale" = "stale"): void {
+  #sendUnsubscribe(channel: Channel): void {
+    this.#awaitUnsubscribe(channel, this.#unsubscribe.run(channel.name), "stale");
+  }
+
+  #awaitUnsubscribe(channel: Channel, unsubscribing: Promise<unknown>, otherwise: "off" | "stale"): void {
     channel.state = "unsubscribing";
-    this.#unsubscribe.run(channel.name).then(
+    unsubscribing.then(
       () => {
         channel.state = "off";
         resolveAll(channel, "leaving");

@@ -65,6 +65,39 @@ describe("Reporter", () => {
     for (const host of ["::1", "127.0.0.1"]) expect(log.join("\n")).to.include(`ECONNREFUSED ${host}:6379`);
   });
 
+  for (const who of ["a listener", "the log"]) {
+    it(`tells ${who} of each outage once a minute, also where several alternate`, async () => {
+      listens = who === "a listener";
+      const clock = sinon.useFakeTimers({ toFake: ["performance", "setTimeout"] });
+      const count = () => (listens ? told : log).length;
+      const fail = async () => {
+        reporter.outage("a Redis client's error", new Error("refused"));
+        reporter.outage("Redis cannot be used yet", new Error("forbidden"));
+        await reported();
+        clock.tick(1000);
+      };
+      for (let second = 0; second < 59; second++) await fail();
+      expect(count()).to.equal(2);
+      clock.tick(1000);
+      await fail();
+      expect(count()).to.equal(4);
+    });
+  }
+
+  it("remembers a hundred outages, and forgets the one that was told first", async () => {
+    const clock = sinon.useFakeTimers({ toFake: ["setTimeout"] });
+    const fail = async (n: number) => {
+      reporter.outage("outage", new Error(`outage ${n}`));
+      await reported();
+    };
+    for (let n = 0; n <= 100; n++) await fail(n);
+    await fail(1);
+    expect(told).to.have.lengthOf(101);
+    await fail(0);
+    expect(told).to.have.lengthOf(102);
+    clock.tick(1000);
+  });
+
   it("keeps nobody waiting who is told of an error that comes of telling", async () => {
     let count = 0;
     const failing = new Reporter({ error() {}, warn() {}, info() {} }, false, () => {

@@ -196,7 +196,7 @@ export class Peers<Auth> {
       },
       (error: unknown) => {
         if (this.#closed) return;
-        this.#parts.reporter.error("reading what was revoked meanwhile failed", error);
+        this.#parts.reporter.outage("reading what was revoked meanwhile failed", error);
         this.#retry = setTimeout(() => this.catchUp(), RETRY_AFTER);
         this.#retry.unref();
       },

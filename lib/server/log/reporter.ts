@@ -12,8 +12,11 @@ export interface Logger {
 
 const NAME = "node-token-sockjs";
 
-/** When an outage that goes on is logged again, in milliseconds. */
+/** When an outage that goes on is told again, in milliseconds. */
 const REPEAT_AFTER = 60_000;
+
+/** How many messages of outages are remembered. */
+const MOST_OUTAGES = 100;
 
 /** How much of an error's message tells it from others that are counted. A client may have a part in it. */
 const LONGEST_KIND = 200;
@@ -32,7 +35,8 @@ export class Reporter {
     const text = kind === undefined ? "errors of other kinds" : kind;
     this.#write("error", `${text} (${times} more times within a second)`);
   });
-  #lastOutage: { readonly message: string; readonly time: number } | undefined;
+  /** When each was told last, in that order. */
+  readonly #outages = new Map<string, number>();
 
   constructor(logger: Logger, debugging: boolean, emitError: (error: Error, context: string) => boolean) {
     this.#logger = logger;
@@ -51,14 +55,12 @@ export class Reporter {
     });
   }
 
-  /** As `error`, for what a client repeats as long as it cannot connect: the log gets each message once a minute. */
+  /** As `error`, for what is repeated as long as it lasts: each message is told once a minute. */
   outage(context: string, cause: unknown): void {
     this.#inTurn(context, cause, () => {
       const message = messageOf(cause);
-      const now = performance.now();
-      const isRepeated = this.#lastOutage?.message === message && now - this.#lastOutage.time < REPEAT_AFTER;
-      if (this.#tell(isError(cause) ? cause : new Error(message, { cause }), context) || isRepeated) return;
-      this.#lastOutage = { message, time: now };
+      if (!this.#isNew(message)) return;
+      if (this.#tell(isError(cause) ? cause : new Error(message, { cause }), context)) return;
       this.#write("error", `${context}: ${message}`);
     });
   }
@@ -79,6 +81,18 @@ export class Reporter {
 
   #inTurn(context: string, cause: unknown, report: () => void): void {
     if (this.#rate.admits(`${context}: ${messageOf(cause)}`.slice(0, LONGEST_KIND))) setImmediate(report);
+  }
+
+  /** Whether an outage's message has to be told; takes note that it is. */
+  #isNew(message: string): boolean {
+    const now = performance.now();
+    const told = this.#outages.get(message);
+    if (told !== undefined && now - told < REPEAT_AFTER) return false;
+    this.#outages.delete(message);
+    this.#outages.set(message, now);
+    const [oldest] = this.#outages.keys();
+    if (this.#outages.size > MOST_OUTAGES && oldest !== undefined) this.#outages.delete(oldest);
+    return true;
   }
 
   /** Whether the application has heard of an error. */

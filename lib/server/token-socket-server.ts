@@ -64,6 +64,7 @@ import {
   withoutAbsent,
 } from "./options.js";
 import { adaptRedis, type RedisClient } from "./redis/adapt.js";
+import type { Names } from "./redis/client-redis.js";
 import { Pulse } from "./redis/health-check.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import type { Redis } from "./redis/redis.js";
@@ -172,7 +173,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     checkSocketServer(socketServer);
     this.#options = resolveOptions<Auth>(options);
     const { pubsubClient, logger, debug, exposeErrors, limits, filter, ping, ...rest } = this.#options;
-    const { publisher, subscriber } = adaptClients(redisClient, pubsubClient);
+    const { publisher, subscriber } = adaptClients(redisClient, pubsubClient, rest);
     this.#redis = subscriber ? [publisher, subscriber] : [publisher];
     this.#pulses = this.#redis.map((redis) => new Pulse(redis, limits.redisTimeout));
     const reporter = new Reporter(logger, debug, (error, context) => this.#emitError(error, context));
@@ -847,11 +848,12 @@ function unwatched<T>(promise: Promise<T>): Promise<T> {
 function adaptClients(
   redisClient: RedisClient,
   pubsubClient: RedisClient | undefined,
+  names: Names,
 ): { publisher: Redis; subscriber: Redis | undefined } {
-  const publisher = adaptRedis(redisClient, "redisClient");
+  const publisher = adaptRedis(redisClient, "redisClient", names);
   try {
     checkPair(redisClient, pubsubClient);
-    return { publisher, subscriber: pubsubClient && adaptRedis(pubsubClient, "options.pubsubClient") };
+    return { publisher, subscriber: pubsubClient && adaptRedis(pubsubClient, "options.pubsubClient", names) };
   } catch (error) {
     publisher.release();
     throw error;

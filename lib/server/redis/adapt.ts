@@ -1,4 +1,4 @@
-import { ClientRedis } from "./client-redis.js";
+import { ClientRedis, type Names } from "./client-redis.js";
 import { type IORedisClient, IORedisDriver } from "./ioredis.js";
 import { connectMemoryRedis, isMemoryRedis, type MemoryRedis } from "./memory.js";
 import { type NodeRedisClient, NodeRedisDriver } from "./node-redis.js";
@@ -12,20 +12,25 @@ export type { NodeRedisClient } from "./node-redis.js";
 /** A Redis client that a server may be given: of node-redis, of ioredis, or the embedded store. */
 export type RedisClient = NodeRedisClient | IORedisClient | MemoryRedis;
 
+const NO_PREFIXES: Names = { tokenPrefix: "", channelPrefix: "" };
+
 const EXPECTED = "a client of node-redis (4, 5 or 6), a client of ioredis (5 or 6), or memoryRedis()";
 
 /**
  * Makes an adapter of a client, which it knows by its shape. Throws a `TypeError` that names the argument for
  * a value that is none. Each call makes an adapter of its own; those of one client share its subscriptions.
+ * `names` are for its errors.
  */
-export function adaptRedis(client: unknown, name: string): Redis {
+export function adaptRedis(client: unknown, name: string, names: Names = NO_PREFIXES): Redis {
   if (isMemoryRedis(client)) return connectMemoryRedis(client);
   if (isNodeRedisClient(client)) {
     if (isLegacy(client)) throw new TypeError(`${name} must be a client without legacyMode`);
-    return new ClientRedis(SharedClient.of(client, (events) => new NodeRedisDriver(client, events)));
+    const shared = SharedClient.of(client, (events) => new NodeRedisDriver(client, events));
+    return new ClientRedis(shared, names);
   }
   if (isIORedisClient(client)) {
-    return new ClientRedis(SharedClient.of(client, (events) => new IORedisDriver(client, events)));
+    const shared = SharedClient.of(client, (events) => new IORedisDriver(client, events));
+    return new ClientRedis(shared, names);
   }
   throw new TypeError(`${name} must be ${EXPECTED}; it is ${client === null ? "null" : kindOf(client)}`);
 }

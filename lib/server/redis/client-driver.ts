@@ -1,5 +1,3 @@
-import type { PayloadListener } from "./redis.js";
-
 /** Whether a client serves commands: `waiting` for its first connection, `ready`, or `ended` for good. */
 export type ClientState = "waiting" | "ready" | "ended";
 
@@ -12,13 +10,22 @@ export interface ClientEvents {
   /** The client has been closed, or has given up. */
   ended(error: unknown): void;
   failed(error: unknown): void;
-  message(channel: string, payload: Parameters<PayloadListener>[0]): void;
+  message(channel: string, payload: string): void;
+}
+
+/** What a client's own options say of how Redis sees it. */
+export interface ClientSettings {
+  /** The user of Redis; undefined where that is not known. */
+  readonly user: string | undefined;
+  /** What the client puts before each key. */
+  readonly keyPrefix: string;
 }
 
 /** The few commands and events that this library needs, in the words of one kind of client. */
 export interface ClientDriver {
   /** The client's state as far as it shows. */
   state(): ClientState;
+  settings(): ClientSettings;
   /** Begins to listen to the client. */
   attach(): void;
   /** Takes away every listener that `attach` has added. */
@@ -26,12 +33,17 @@ export interface ClientDriver {
   ping(): Promise<unknown>;
   set(key: string, value: string, ttl: number): Promise<unknown>;
   take(key: string): Promise<string | null>;
-  append(key: string, value: string, count: number, ttl: number): Promise<unknown>;
+  push(key: string, value: string): Promise<unknown>;
+  /** Leaves the newest `count` values in a list. */
+  trim(key: string, count: number): Promise<unknown>;
+  expire(key: string, ttl: number): Promise<unknown>;
   remove(key: string, value: string): Promise<unknown>;
   list(key: string): Promise<string[]>;
   publish(channel: string, payload: string): Promise<unknown>;
   subscribe(channels: readonly string[]): Promise<unknown>;
   unsubscribe(channels: readonly string[]): Promise<unknown>;
+  /** `INFO memory` */
+  info(): Promise<string | null>;
 }
 
 /** A value as a client gives it: a string, or bytes where its owner has asked for bytes. */
@@ -42,6 +54,17 @@ export function toText(value: unknown): string | null {
 /** Likewise, several. */
 export function toTexts(values: unknown): string[] {
   return Array.isArray(values) ? values.map(String) : [];
+}
+
+/** Reads the options that each kind of client shows as `options`. */
+export function settingsOf(client: object): ClientSettings {
+  const { options } = client as { options?: Readonly<Record<string, unknown>> };
+  const { username, password, credentialsProvider, keyPrefix } = options ?? {};
+  const isProvided = Boolean(credentialsProvider) && !password;
+  return {
+    user: username ? String(username) : isProvided ? undefined : "default",
+    keyPrefix: keyPrefix ? String(keyPrefix) : "",
+  };
 }
 
 /** Calls a function and gives its promise; what it throws is a rejection. */

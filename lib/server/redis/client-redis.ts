@@ -1,13 +1,27 @@
+import type { ClientDriver } from "./client-driver.js";
+import { explain } from "./explained-error.js";
 import type { PayloadListener, Redis } from "./redis.js";
 import type { SharedClient } from "./shared-client.js";
+
+/** How the names begin that a server uses in Redis. */
+export interface Names {
+  /** Its tokens' keys; each other key begins with `token-sockjs:`. */
+  readonly tokenPrefix: string;
+  readonly channelPrefix: string;
+}
+
+/** How all keys begin but those of tokens, which need not. */
+const KEYS = "token-sockjs:";
 
 /** {@link Redis} on a client that its owner may share between several servers. */
 export class ClientRedis implements Redis {
   readonly #client: SharedClient;
+  readonly #names: Names;
   #released = false;
 
-  constructor(client: SharedClient) {
+  constructor(client: SharedClient, names: Names) {
     this.#client = client;
+    this.#names = names;
     client.acquire(this);
   }
 
@@ -21,36 +35,42 @@ export class ClientRedis implements Redis {
   }
 
   async ping(): Promise<void> {
-    await this.#run(() => this.#client.driver.ping());
+    await this.#run("ping", undefined, (driver) => driver.ping());
   }
 
   async set(key: string, value: string, ttl: number): Promise<void> {
-    await this.#run(() => this.#client.driver.set(key, value, ttl));
+    await this.#run("set", key, (driver) => driver.set(key, value, ttl));
   }
 
   async take(key: string): Promise<string | null> {
-    return this.#run(() => this.#client.driver.take(key));
+    return this.#run("getdel", key, (driver) => driver.take(key));
   }
 
   async append(key: string, value: string, count: number, ttl: number): Promise<void> {
-    await this.#run(() => this.#client.driver.append(key, value, count, ttl));
+    await this.#run("rpush ltrim pexpire", key, (driver) =>
+      Promise.all([driver.push(key, value), driver.trim(key, count), driver.expire(key, ttl)]),
+    );
   }
 
   async remove(key: string, value: string): Promise<void> {
-    await this.#run(() => this.#client.driver.remove(key, value));
+    await this.#run("lrem", key, (driver) => driver.remove(key, value));
   }
 
   async list(key: string): Promise<string[]> {
-    return this.#run(() => this.#client.driver.list(key));
+    return this.#run("lrange", key, (driver) => driver.list(key));
   }
 
   async publish(channel: string, payload: string): Promise<number> {
-    return Number(await this.#run(() => this.#client.driver.publish(channel, payload)));
+    return Number(await this.#run("publish", undefined, (driver) => driver.publish(channel, payload)));
   }
 
   async subscribe(channel: string, listener: PayloadListener): Promise<void> {
     this.#checkInUse();
-    await this.#client.subscriptions.subscribe(channel, listener, this);
+    try {
+      await this.#client.subscriptions.subscribe(channel, listener, this);
+    } catch (error) {
+      throw this.#explained(error, "subscribe");
+    }
   }
 
   async unsubscribe(channel: string, listener: PayloadListener): Promise<void> {
@@ -66,7 +86,7 @@ export class ClientRedis implements Redis {
   }
 
   onError(listener: (error: unknown) => void): () => void {
-    return this.#client.onError(this, listener);
+    return this.#client.onError(this, (error) => listener(this.#explained(error, "subscribe")));
   }
 
   release(): void {
@@ -75,9 +95,27 @@ export class ClientRedis implements Redis {
     this.#client.release(this, released());
   }
 
-  #run<T>(command: () => Promise<T>): Promise<T> {
+  async #run<T>(
+    commands: string,
+    key: string | undefined,
+    command: (driver: ClientDriver) => Promise<T>,
+  ): Promise<T> {
     this.#checkInUse();
-    return this.#client.run(this, command);
+    try {
+      return await this.#client.run(this, () => command(this.#client.driver));
+    } catch (error) {
+      throw this.#explained(error, commands, key);
+    }
+  }
+
+  #explained(error: unknown, commands: string, key?: string): unknown {
+    const { user, keyPrefix } = this.#client.driver.settings();
+    const { hasBeenReady } = this.#client;
+    const { tokenPrefix, channelPrefix } = this.#names;
+    if (key === undefined)
+      return explain(error, { user, commands, hasBeenReady, channels: `${channelPrefix}*` });
+    const beginning = key.startsWith(KEYS) ? KEYS : tokenPrefix;
+    return explain(error, { user, commands, hasBeenReady, keys: `${keyPrefix}${beginning}*` });
   }
 
   #checkInUse(): void {

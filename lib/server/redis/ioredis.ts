@@ -2,7 +2,9 @@ import {
   attempt,
   type ClientDriver,
   type ClientEvents,
+  type ClientSettings,
   type ClientState,
+  settingsOf,
   toText,
   toTexts,
 } from "./client-driver.js";
@@ -21,6 +23,7 @@ export interface IORedisClient {
   publish(channel: string, message: string): Promise<unknown>;
   subscribe(...channels: string[]): Promise<unknown>;
   unsubscribe(...channels: string[]): Promise<unknown>;
+  info?(section: string): Promise<unknown>;
   connect?(): Promise<unknown>;
   on(event: string, listener: (...args: unknown[]) => void): unknown;
   off(event: string, listener: (...args: unknown[]) => void): unknown;
@@ -35,6 +38,8 @@ export class IORedisDriver implements ClientDriver {
   readonly #events: ClientEvents;
   #stopWatching = () => {};
   #asking: NodeJS.Timeout | undefined;
+  /** Whether there is a connection of which the client has told neither that it is ready nor an error. */
+  #isUntold = false;
   /** Commands that wait for the client to be ready, or not to be connected any more. */
   readonly #held: (() => void)[] = [];
 
@@ -47,6 +52,10 @@ export class IORedisDriver implements ClientDriver {
   state(): ClientState {
     const { status } = this.#client;
     return status === "ready" ? "ready" : status === "end" ? "ended" : "waiting";
+  }
+
+  settings(): ClientSettings {
+    return settingsOf(this.#client);
   }
 
   attach(): void {
@@ -82,14 +91,16 @@ export class IORedisDriver implements ClientDriver {
     return toText(await this.#run(() => this.#client.getdel(key)));
   }
 
-  append(key: string, value: string, count: number, ttl: number): Promise<unknown> {
-    return this.#run(() =>
-      Promise.all([
-        this.#client.rpush(key, value),
-        this.#client.ltrim(key, -count, -1),
-        this.#client.pexpire(key, ttl),
-      ]),
-    );
+  push(key: string, value: string): Promise<unknown> {
+    return this.#run(() => this.#client.rpush(key, value));
+  }
+
+  trim(key: string, count: number): Promise<unknown> {
+    return this.#run(() => this.#client.ltrim(key, -count, -1));
+  }
+
+  expire(key: string, ttl: number): Promise<unknown> {
+    return this.#run(() => this.#client.pexpire(key, ttl));
   }
 
   remove(key: string, value: string): Promise<unknown> {
@@ -112,6 +123,10 @@ export class IORedisDriver implements ClientDriver {
     return this.#run(() => this.#client.unsubscribe(...channels));
   }
 
+  async info(): Promise<string | null> {
+    return toText(await this.#run(async () => this.#client.info?.("memory")));
+  }
+
   /**
    * Gives a command to the client. One that comes between `connect` and `ready` waits for what comes next: the client would
    * write it at once, and never settle it where that connection is lost before `ready`.
@@ -125,14 +140,36 @@ export class IORedisDriver implements ClientDriver {
     for (const start of this.#held.splice(0)) start();
   }
 
+  #onReady(): void {
+    this.#isUntold = false;
+    this.#letGo();
+    this.#events.ready();
+  }
+
+  #onError(error: unknown): void {
+    this.#isUntold = false;
+    this.#events.failed(error);
+  }
+
+  /** The client is silent about a connection that Redis closes before it has answered, such as one that wants TLS. */
+  #onReconnecting(): void {
+    if (this.#isUntold) this.#onError(new Error("Connection is closed"));
+  }
+
   readonly #listeners: readonly (readonly [string, (...args: unknown[]) => void])[] = [
-    ["ready", () => this.#letGo()],
-    ["ready", () => this.#events.ready()],
+    [
+      "connect",
+      () => {
+        this.#isUntold = true;
+      },
+    ],
+    ["ready", () => this.#onReady()],
+    ["reconnecting", () => this.#onReconnecting()],
     ["close", () => this.#letGo()],
     ["close", () => this.#events.lost()],
     ["end", () => this.#letGo()],
     ["end", () => this.#events.ended(undefined)],
-    ["error", (error) => this.#events.failed(error)],
+    ["error", (error) => this.#onError(error)],
     ["message", (channel, payload) => this.#events.message(String(channel), String(payload))],
   ];
 }

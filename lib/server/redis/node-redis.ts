@@ -1,4 +1,12 @@
-import { type ClientDriver, type ClientEvents, type ClientState, toText, toTexts } from "./client-driver.js";
+import {
+  type ClientDriver,
+  type ClientEvents,
+  type ClientSettings,
+  type ClientState,
+  settingsOf,
+  toText,
+  toTexts,
+} from "./client-driver.js";
 
 /** What a client of node-redis (`redis` 4, 5 or 6) needs to have; `createClient()` makes one. */
 export interface NodeRedisClient {
@@ -21,6 +29,7 @@ export interface NodeRedisClient {
     channels: string | string[],
     listener: (message: string, channel: string) => void,
   ): Promise<unknown>;
+  info?(section: string): Promise<unknown>;
   /** The same client with other options for its commands; version 4 has none. */
   withCommandOptions?(options: { timeout?: number | undefined }): FrequentCommands;
   on(event: string | symbol, listener: (...args: unknown[]) => void): unknown;
@@ -56,6 +65,10 @@ export class NodeRedisDriver implements ClientDriver {
     return this.#client.isReady ? "ready" : "waiting";
   }
 
+  settings(): ClientSettings {
+    return settingsOf(this.#client);
+  }
+
   attach(): void {
     for (const [event, listener] of this.#listeners) this.#client.on(event, listener);
   }
@@ -77,12 +90,16 @@ export class NodeRedisDriver implements ClientDriver {
     return toText(await this.#run((client) => client.getDel(key)));
   }
 
-  append(key: string, value: string, count: number, ttl: number): Promise<unknown> {
-    return Promise.all([
-      this.#client.rPush(key, value),
-      this.#client.lTrim(key, -count, -1),
-      this.#client.pExpire(key, ttl),
-    ]);
+  push(key: string, value: string): Promise<unknown> {
+    return this.#client.rPush(key, value);
+  }
+
+  trim(key: string, count: number): Promise<unknown> {
+    return this.#client.lTrim(key, -count, -1);
+  }
+
+  expire(key: string, ttl: number): Promise<unknown> {
+    return this.#client.pExpire(key, ttl);
   }
 
   remove(key: string, value: string): Promise<unknown> {
@@ -105,6 +122,10 @@ export class NodeRedisDriver implements ClientDriver {
   async unsubscribe(channels: readonly string[]): Promise<unknown> {
     this.#checkOpen();
     return this.#client.unsubscribe([...channels], this.#onMessage);
+  }
+
+  async info(): Promise<string | null> {
+    return toText(await this.#client.info?.("memory"));
   }
 
   /**

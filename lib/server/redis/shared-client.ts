@@ -83,6 +83,11 @@ export class SharedClient {
     }
   }
 
+  /** Whether the client has been connected to Redis since there is an owner. */
+  get hasBeenReady(): boolean {
+    return this.#hasBeenReady;
+  }
+
   /** Whether the client can serve commands just now, and its subscriptions are in force. */
   get isReady(): boolean {
     return this.#isInForce && this.driver.state() === "ready";

@@ -68,6 +68,8 @@ import type { Names } from "./redis/client-redis.js";
 import { Pulse } from "./redis/health-check.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import type { Redis } from "./redis/redis.js";
+import { Retries, type Step } from "./redis/retries.js";
+import { checkClient, checkSubscriber } from "./redis/start-check.js";
 import { ExpressRoutes, type Routes } from "./routes/express-routes.js";
 import type { Controller } from "./rpc/controller.js";
 import { Dispatcher } from "./rpc/dispatcher.js";
@@ -83,17 +85,13 @@ import { Bundles } from "./transport/write-batcher.js";
 /** When it is warned that the server is not ready, in milliseconds. */
 const READY_PATIENCE = 5_000;
 const NOT_READY =
-  "Redis cannot be used yet, so nobody gets a token: is each client connected, `await client.connect()`, and can it reach Redis?";
+  "Redis cannot be used yet: is each client connected, `await client.connect()`, and can it reach Redis, with TLS if Redis speaks it and without if not? What Redis has refused, `error` events say";
 
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
 
 /** How long `drain()` takes at most, in milliseconds: less than the 30 s after which Kubernetes and Heroku kill. */
 const DRAIN_TIME = 20_000;
-
-/** After how long the server tries Redis again that could not be used, at first and at most, in milliseconds. */
-const FIRST_RETRY = 500;
-const LAST_RETRY = 30_000;
 
 const UNATTACHED =
   "a connection came by SockJS's installHandlers(): call tokenServer.attach(httpServer) instead, which is faster, and without which neither origins nor sizes are checked";
@@ -147,8 +145,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
   readonly #parts: ConnectionParts<Auth>;
   readonly #stopAccepting: () => void;
   readonly #ready: Promise<void>;
+  readonly #retries: Retries;
   #rejectReady: (error: Error) => void = () => {};
-  #retry: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
   #draining: Promise<void> | undefined;
   #isReady = false;
@@ -178,6 +176,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     this.#pulses = this.#redis.map((redis) => new Pulse(redis, limits.redisTimeout));
     const reporter = new Reporter(logger, debug, (error, context) => this.#emitError(error, context));
     this.#reporter = reporter;
+    this.#retries = new Retries((error) => reporter.outage("Redis cannot be used yet", error));
     for (const redis of this.#redis)
       redis.onError((error) => reporter.outage("a Redis client's error", error));
     this.#pubsub = new PubSub({
@@ -304,7 +303,12 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       accept: (transport) => this.#accept(transport),
       onUnattached: once(() => reporter.warn(UNATTACHED)),
     });
-    this.#ready = this.#start(publisher);
+    const use = { ...rest, hasSubscriber: subscriber !== undefined, rates: rates.frames ?? rates.bytes };
+    this.#ready = this.#start([
+      () => checkClient(publisher, use),
+      async () => (subscriber ? checkSubscriber(subscriber, rest.channelPrefix) : []),
+      () => this.#pubsub.start().then(() => []),
+    ]);
     for (const pulse of this.#pulses) pulse.start();
   }
 
@@ -340,8 +344,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
 
   /**
    * Resolves when the token route and the subscriptions serve. Nothing is lost before that: what comes early
-   * waits for Redis. Where Redis cannot be used the server tries again, and tells so by an `error` event. Rejects
-   * only where `shutdown()` was called before.
+   * waits for Redis. Where Redis cannot be used, or refuses a command that the server needs, the server tries again,
+   * and tells so by an `error` event. Rejects only where `shutdown()` was called before.
    */
   ready(): Promise<void> {
     return this.#ready;
@@ -643,7 +647,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     this.#clientFiles?.close();
     this.#peers.close();
     this.#unauthenticated.limit(undefined);
-    clearTimeout(this.#retry);
+    this.#retries.stop();
     for (const pulse of this.#pulses) pulse.stop();
     this.#rejectReady(new Error("The server was shut down before it was ready"));
     for (const connection of [...this.#connections.values()]) connection.close(CLOSE.shutdown);
@@ -670,10 +674,11 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     }
   }
 
-  #start(publisher: Redis): Promise<void> {
+  /** A client that has failed may yet be connected by its owner, and a server without broadcasts is none. */
+  #start(steps: readonly Step[]): Promise<void> {
     const ready = new Promise<void>((resolve, reject) => {
       this.#rejectReady = reject;
-      this.#subscribeForever(publisher, FIRST_RETRY, resolve);
+      void Promise.all(steps.map((step) => this.#retries.untilDone(step))).then(() => resolve());
     });
     const warning = setTimeout(() => this.#reporter.warn(NOT_READY), READY_PATIENCE).unref();
     ready.then(
@@ -685,19 +690,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       () => clearTimeout(warning),
     );
     return ready;
-  }
-
-  /** A client that has failed may yet be connected by its owner, and a server without broadcasts is none. */
-  #subscribeForever(publisher: Redis, retryAfter: number, done: () => void): void {
-    Promise.all([publisher.ready(), this.#pubsub.start()]).then(done, (error: unknown) => {
-      if (this.#closing) return;
-      this.#reporter.error("Redis cannot be used yet", error);
-      this.#retry = setTimeout(
-        () => this.#subscribeForever(publisher, Math.min(2 * retryAfter, LAST_RETRY), done),
-        retryAfter,
-      );
-      this.#retry.unref();
-    });
   }
 
   #handlerOptions(given: SockJSOptions): SockJSOptions & { readonly prefix: string } {

@@ -6,11 +6,13 @@ import { createClient as createNodeRedis5 } from "redis5";
 import { memoryRedis } from "../../lib/memory.js";
 import type { RedisClient } from "../../lib/server/redis/adapt.js";
 
-/** Where a client connects to. */
+/** Where a client connects to, and what it says there. */
 export interface Address {
   readonly host: string;
   readonly port: number;
   readonly url: string;
+  readonly login?: { readonly username: string; readonly password: string };
+  readonly database?: number;
 }
 
 /** A client that is not connected yet. */
@@ -56,13 +58,16 @@ type NodeRedis = RedisClient & {
 interface NodeRedisOptions {
   url: string;
   socket: { reconnectStrategy: false | number };
+  username?: string;
+  password?: string;
+  database?: number;
 }
 
 function nodeRedis(name: string, make: (options: NodeRedisOptions) => NodeRedis): Kind {
   return {
     name,
-    create({ url }, giveUp = false) {
-      const client = make({ url, socket: { reconnectStrategy: giveUp ? false : 10 } });
+    create({ url, login, database = 0 }, giveUp = false) {
+      const client = make({ url, ...login, database, socket: { reconnectStrategy: giveUp ? false : 10 } });
       return {
         client,
         connect: () => client.connect(),
@@ -82,13 +87,17 @@ interface IORedisOptions {
   port: number;
   lazyConnect: true;
   retryStrategy: () => number | null;
+  username?: string;
+  password?: string;
+  db?: number;
 }
 
 function ioredis(name: string, make: (options: IORedisOptions) => IORedis): Kind {
   return {
     name,
-    create({ host, port }, giveUp = false) {
-      const client = make({ host, port, lazyConnect: true, retryStrategy: () => (giveUp ? null : 10) });
+    create({ host, port, login, database = 0 }, giveUp = false) {
+      const retryStrategy = () => (giveUp ? null : 10);
+      const client = make({ host, port, ...login, db: database, lazyConnect: true, retryStrategy });
       return {
         client,
         connect: () => client.connect(),

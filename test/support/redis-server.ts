@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findRedisServer, isRedisGiven } from "../../scripts/test-requirements.mjs";
+import type { Certificate } from "./certificate.js";
 import { findFreePort } from "./free-port.js";
 import type { Host } from "./network.js";
 
@@ -27,7 +29,14 @@ export interface RedisServerOptions {
   own?: boolean;
   /** Starts one there. */
   host?: Host;
+  /** Settings of one of the tests' own, as in `redis.conf`. */
+  settings?: Settings;
+  /** Has one of the tests' own speak nothing but TLS. */
+  certificate?: Certificate;
 }
+
+/** A setting may have several words. */
+type Settings = Readonly<Record<string, string | number | readonly string[]>>;
 
 /** Whether `startRedis({ own: true })` can work on this machine. */
 export const canStartRedis = findRedisServer() !== undefined;
@@ -60,11 +69,11 @@ const RUN_UNTIL_INPUT_ENDS = `
 /** Starts a Redis server, or takes the given one; resolves when it serves. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const { host } = options;
-  if (host) return started(new OwnServer(PORT, host));
+  if (host) return started(new OwnServer(PORT, options));
   if (isRedisGiven() && !options.own) return givenServer();
   for (let attempt = 1; ; attempt++) {
     try {
-      return await started(new OwnServer(await findFreePort()));
+      return await started(new OwnServer(await findFreePort(), options));
     } catch (error) {
       // another process may have taken the port meanwhile
       if (attempt === ATTEMPTS) throw error;
@@ -136,10 +145,14 @@ class OwnServer implements RedisServer {
   readonly port: number;
   readonly own = true;
   readonly #prefix: readonly string[];
+  readonly #settings: Settings;
+  readonly #certificate: Certificate | undefined;
   #process: RedisProcess | undefined;
 
-  constructor(port: number, host?: Host) {
+  constructor(port: number, { host, settings = {}, certificate }: RedisServerOptions) {
     this.port = port;
+    this.#settings = settings;
+    this.#certificate = certificate;
     this.host = host?.address ?? HOST;
     this.#prefix = host?.prefix ?? [];
   }
@@ -151,7 +164,7 @@ class OwnServer implements RedisServer {
   async start(): Promise<void> {
     if (this.#process?.isRunning) return;
     const makeArgs = (folder: string) => {
-      const settings = {
+      const settings: Settings = {
         bind: this.host,
         port: this.port,
         dir: folder,
@@ -160,8 +173,13 @@ class OwnServer implements RedisServer {
         daemonize: "no",
         // it listens on no address but these, of this machine or of a network for tests
         "protected-mode": "no",
+        ...this.#settings,
+        ...(this.#certificate && tlsSettings(this.port, folder, this.#certificate)),
       };
-      return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+      return Object.entries(settings).flatMap(([name, value]) => [
+        `--${name}`,
+        ...[value].flat().map(String),
+      ]);
     };
     this.#process = await RedisProcess.start(makeArgs, "Ready to accept connections", this.#prefix);
   }
@@ -169,6 +187,19 @@ class OwnServer implements RedisServer {
   async stop(): Promise<void> {
     await this.#process?.stop();
   }
+}
+
+function tlsSettings(port: number, folder: string, { cert, key }: Certificate): Settings {
+  const [certFile, keyFile] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+  writeFileSync(certFile, cert);
+  writeFileSync(keyFile, key);
+  return {
+    port: 0,
+    "tls-port": port,
+    "tls-cert-file": certFile,
+    "tls-key-file": keyFile,
+    "tls-auth-clients": "no",
+  };
 }
 
 async function untilPrinted(child: ChildProcess, ready: string): Promise<void> {

@@ -21,6 +21,8 @@ export interface IdentityRatesParts {
 
 /** How many frames, or bytes, identities may send, over all servers. */
 export class IdentityRates {
+  /** How the keys begin in Redis. */
+  readonly keyPrefix: string;
   readonly #shared: RateLimiterAbstract;
   readonly #local: RateLimiterAbstract;
   readonly #perSecond: number;
@@ -29,6 +31,7 @@ export class IdentityRates {
   #aloneUntil = 0;
 
   constructor({ client, keyPrefix, perSecond, reporter }: IdentityRatesParts) {
+    this.keyPrefix = keyPrefix;
     this.#shared = sharedRateLimiter(client, { keyPrefix, points: perSecond });
     this.#local = localRateLimiter(perSecond);
     this.#perSecond = perSecond;
@@ -39,6 +42,12 @@ export class IdentityRates {
   /** The rate of one identity. */
   of(key: string): IdentityRate {
     return new IdentityRate(() => this.#grant(key));
+  }
+
+  /** Counts nothing for nobody; rejects where Redis does not let the server count. */
+  async try(): Promise<void> {
+    // the first on a connection is an EVAL, and all others may be an EVALSHA
+    await Promise.all([this.#shared.consume("check", 0), this.#shared.consume("check", 0)]);
   }
 
   /** Asks for a portion. Never rejects. */

@@ -1,7 +1,8 @@
 import type { ClientDriver } from "./client-driver.js";
-import { explain } from "./explained-error.js";
+import { ExplainedError, explain, isAnswer, isForbidden, isOfScript } from "./explained-error.js";
 import type { PayloadListener, Redis } from "./redis.js";
 import type { SharedClient } from "./shared-client.js";
+import type { Trial } from "./trial.js";
 
 /** How the names begin that a server uses in Redis. */
 export interface Names {
@@ -87,6 +88,25 @@ export class ClientRedis implements Redis {
 
   onError(listener: (error: unknown) => void): () => void {
     return this.#client.onError(this, (error) => listener(this.#explained(error, "subscribe")));
+  }
+
+  async rehearse(trials: readonly Trial[]): Promise<readonly Error[]> {
+    const tried = trials.map(({ commands, key, run }) => this.#run(commands, key, run));
+    const settled = await Promise.allSettled(tried);
+    const refused = new Set<string>();
+    const errors = new Map<string, Error>();
+    for (const [index, { commands, uses = "", isOptional }] of trials.entries()) {
+      const outcome = settled[index];
+      if (outcome?.status !== "rejected") continue;
+      const error: unknown = outcome.reason;
+      if (!isAnswer(error)) throw error;
+      if (refused.has(uses) && isOfScript(error)) continue;
+      if (isOptional && !isForbidden(error)) continue;
+      refused.add(commands);
+      const cause = error instanceof ExplainedError ? error.advice : error.message;
+      if (!errors.has(cause)) errors.set(cause, error);
+    }
+    return [...errors.values()];
   }
 
   release(): void {

@@ -117,6 +117,10 @@ class MemoryAdapter implements Redis {
     };
   }
 
+  async rehearse(): Promise<readonly Error[]> {
+    return [];
+  }
+
   release(): void {
     this.#released = true;
     for (const [channel, listeners] of this.#subscribers) {

@@ -1,3 +1,5 @@
+import type { Trial } from "./trial.js";
+
 /**
  * What the rest of the server needs of Redis, whoever's client it is. An adapter holds no protocol of ours.
  * Commands that are given before the client is connected wait for it; the adapter neither connects nor closes it, but for a
@@ -46,6 +48,11 @@ export interface Redis {
   onReturn(listener: () => void): void;
   /** Listens to the client's errors, and to what listeners throw, until the function that it returns is called. */
   onError(listener: (error: unknown) => void): () => void;
+  /**
+   * Carries trials out once the client is ready; resolves with the errors by which Redis has refused some, one for each
+   * cause, and rejects where there was no answer. The embedded store refuses nothing.
+   */
+  rehearse(trials: readonly Trial[]): Promise<readonly Error[]>;
   /**
    * Takes away whatever the adapter still listens to on the client, which stays open. What it still has waiting
    * for a first connection is rejected, and so is every later command.

@@ -1,0 +1,74 @@
+import { SYNC_CHANNEL } from "../../shared/protocol.js";
+import type { Redis } from "./redis.js";
+import type { Trial } from "./trial.js";
+
+/** What a server does with its first client, and under which names. */
+export interface ClientUse {
+  readonly tokenPrefix: string;
+  readonly channelPrefix: string;
+  /** Whether there is a client for subscriptions, too. */
+  readonly hasSubscriber: boolean;
+  /** What counts for each identity in Redis, if anything does. */
+  readonly rates: { readonly keyPrefix: string; try(): Promise<unknown> } | undefined;
+}
+
+/** By these ends the keys are in the first and the last slot of a cluster, so that one of them is of another node. */
+const [IN_FIRST_SLOT, IN_LAST_SLOT] = ["{06S}", "{6ZJ}"];
+
+/** How long a key of a trial lives, in milliseconds. */
+const AT_ONCE = 1;
+
+/** A reserved name, so that no socket is in it. */
+const NOBODYS_CHANNEL = "___check___";
+
+/** Servers pass over commands that they do not know. */
+const UNKNOWN_COMMAND = JSON.stringify({ command: "check" });
+
+const PING: Trial = { commands: "ping", isOptional: true, run: (driver) => driver.ping() };
+
+/** Resolves with what Redis refuses of that which a server does with its first client. */
+export function checkClient(redis: Redis, use: ClientUse): Promise<readonly Error[]> {
+  const { tokenPrefix, channelPrefix, hasSubscriber, rates } = use;
+  const trials: Trial[] = [PING, ...tokenTrials(tokenPrefix)];
+  if (hasSubscriber) {
+    trials.push(...listTrials(`token-sockjs:${channelPrefix}check`), publishTrial(channelPrefix));
+  }
+  if (rates) {
+    const commands = "eval evalsha incrby pttl";
+    trials.push({ commands, key: rates.keyPrefix, uses: "set", run: () => rates.try() });
+  }
+  return redis.rehearse(trials);
+}
+
+/** Likewise, with its client for subscriptions; it subscribes by itself. */
+export function checkSubscriber(redis: Redis, channelPrefix: string): Promise<readonly Error[]> {
+  const channel = channelPrefix + NOBODYS_CHANNEL;
+  return redis.rehearse([PING, { commands: "unsubscribe", run: (driver) => driver.unsubscribe([channel]) }]);
+}
+
+function tokenTrials(prefix: string): Trial[] {
+  const [first, last] = [prefix + IN_FIRST_SLOT, prefix + IN_LAST_SLOT];
+  return [
+    { commands: "set", key: first, run: (driver) => driver.set(first, "", AT_ONCE) },
+    { commands: "getdel", key: first, run: (driver) => driver.take(first) },
+    { commands: "getdel", key: last, run: (driver) => driver.take(last) },
+  ];
+}
+
+function listTrials(key: string): Trial[] {
+  return [
+    { commands: "rpush", key, run: (driver) => driver.push(key, "") },
+    { commands: "ltrim", key, run: (driver) => driver.trim(key, 1) },
+    { commands: "pexpire", key, run: (driver) => driver.expire(key, AT_ONCE) },
+    { commands: "lrem", key, run: (driver) => driver.remove(key, "") },
+    { commands: "lrange", key, run: (driver) => driver.list(key) },
+  ];
+}
+
+/** It is published where the server is sure to publish: the user may be allowed no more than the channels that there are. */
+function publishTrial(channelPrefix: string): Trial {
+  return {
+    commands: "publish",
+    run: (driver) => driver.publish(channelPrefix + SYNC_CHANNEL, UNKNOWN_COMMAND),
+  };
+}

@@ -69,7 +69,7 @@ import { Pulse } from "./redis/health-check.js";
 import { isMemoryRedis } from "./redis/memory.js";
 import type { Redis } from "./redis/redis.js";
 import { Retries, type Step } from "./redis/retries.js";
-import { checkClient, checkSubscriber } from "./redis/start-check.js";
+import { checkClient, checkSubscriber, evictionWarning } from "./redis/start-check.js";
 import { ExpressRoutes, type Routes } from "./routes/express-routes.js";
 import type { Controller } from "./rpc/controller.js";
 import { Dispatcher } from "./rpc/dispatcher.js";
@@ -309,6 +309,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       async () => (subscriber ? checkSubscriber(subscriber, rest.channelPrefix) : []),
       () => this.#pubsub.start().then(() => []),
     ]);
+    void evictionWarning(publisher).then((warning) => warning && reporter.warn(warning));
     for (const pulse of this.#pulses) pulse.start();
   }
 

@@ -249,6 +249,34 @@ const [ioredis] = CONNECTING_KINDS.filter(({ name }) => name === "ioredis 6");
         expect(application.errors).to.have.lengthOf(1);
       });
 
+      for (const policy of ["allkeys-lru", "volatile-ttl"]) {
+        it(`warns where Redis may evict tokens and revocations, by ${policy}`, async () => {
+          await operator.configSet({ maxmemory: "1gb", "maxmemory-policy": policy });
+          cleanups.push(() => operator.configSet({ maxmemory: "0", "maxmemory-policy": "noeviction" }));
+          const { tokenServer, log } = await start(kind);
+          await tokenServer.ready();
+          await until(() => log.length > 0);
+          expect(log.join()).to.match(
+            new RegExp(`maxmemory-policy ${policy}.*tokens.*revocations.*maxmemory-policy noeviction$`),
+          );
+        });
+      }
+
+      for (const [why, maxmemory, policy] of [
+        ["its memory has no bound", "0", "allkeys-lru"],
+        ["it evicts nothing", "1gb", "noeviction"],
+      ] as const) {
+        it(`does not warn of a Redis of which ${why}`, async () => {
+          await operator.configSet({ maxmemory, "maxmemory-policy": policy });
+          cleanups.push(() => operator.configSet({ maxmemory: "0", "maxmemory-policy": "noeviction" }));
+          const { tokenServer, log } = await start(kind);
+          await tokenServer.ready();
+          // Redis answers in order
+          await tokenServer.publish("room", 1);
+          await reported();
+          expect(log).to.deep.equal([]);
+        });
+      }
     });
   }
 
@@ -284,6 +312,19 @@ const [ioredis] = CONNECTING_KINDS.filter(({ name }) => name === "ioredis 6");
     application = await Application.start({ redisClient: client });
     await mend(1, () => may("~shop:token-sockjs:*"));
     expect(rules()).to.deep.equal(["~shop:token-sockjs:*"]);
+  });
+
+  it("a server whose user may not ask for the memory does not warn, and works", async () => {
+    await operator.configSet({ maxmemory: "1gb", "maxmemory-policy": "allkeys-lru" });
+    cleanups.push(() => operator.configSet({ maxmemory: "0", "maxmemory-policy": "noeviction" }));
+    await may("-info");
+    const [kind] = CONNECTING_KINDS;
+    if (!kind) throw new Error("there is one");
+    const { tokenServer, errors, log } = await start(kind);
+    await tokenServer.ready();
+    await tokenServer.publish("room", 1);
+    await reported();
+    expect([errors, log]).to.deep.equal([[], []]);
   });
 
   describe("by one node of a cluster", () => {

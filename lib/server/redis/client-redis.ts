@@ -109,6 +109,10 @@ export class ClientRedis implements Redis {
     return [...errors.values()];
   }
 
+  async info(): Promise<string> {
+    return (await this.#run("info", undefined, (driver) => driver.info())) ?? "";
+  }
+
   release(): void {
     if (this.#released) return;
     this.#released = true;

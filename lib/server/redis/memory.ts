@@ -121,6 +121,10 @@ class MemoryAdapter implements Redis {
     return [];
   }
 
+  async info(): Promise<string> {
+    return "";
+  }
+
   release(): void {
     this.#released = true;
     for (const [channel, listeners] of this.#subscribers) {

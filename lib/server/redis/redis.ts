@@ -53,6 +53,8 @@ export interface Redis {
    * cause, and rejects where there was no answer. The embedded store refuses nothing.
    */
   rehearse(trials: readonly Trial[]): Promise<readonly Error[]>;
+  /** `INFO memory`; empty where there is none. */
+  info(): Promise<string>;
   /**
    * Takes away whatever the adapter still listens to on the client, which stays open. What it still has waiting
    * for a first connection is rejected, and so is every later command.

@@ -46,6 +46,19 @@ export function checkSubscriber(redis: Redis, channelPrefix: string): Promise<re
   return redis.rehearse([PING, { commands: "unsubscribe", run: (driver) => driver.unsubscribe([channel]) }]);
 }
 
+/** Resolves with a warning where Redis may evict what the server keeps there, as far as Redis tells. */
+export async function evictionWarning(redis: Redis): Promise<string | undefined> {
+  const info = await redis.info().catch(() => "");
+  const fieldOf = (name: string) => new RegExp(`^${name}:(\\S+)`, "m").exec(info)?.[1] ?? "";
+  const policy = fieldOf("maxmemory_policy");
+  const isBounded = Number(fieldOf("maxmemory")) > 0;
+  if (!isBounded || !/^(allkeys|volatile)-/.test(policy)) return undefined;
+  return (
+    `Redis has the maxmemory-policy ${policy}: when it is full it may evict tokens, whose users are then refused, and ` +
+    "revocations, whose users then may stay. Set maxmemory-policy noeviction"
+  );
+}
+
 function tokenTrials(prefix: string): Trial[] {
   const [first, last] = [prefix + IN_FIRST_SLOT, prefix + IN_LAST_SLOT];
   return [

@@ -2,6 +2,7 @@ import type { RequestHandler } from "express";
 import { isStandardSchema } from "../shared/standard-schema.js";
 import type { AuthenticationFunction } from "./auth/authentication.js";
 import type { Identify, VerifyToken } from "./auth/identities.js";
+import type { ShowIdentity } from "./auth/shown-identity.js";
 import type { TokenBinding } from "./auth/token-binding.js";
 import { isByChannel } from "./channels/by-channel.js";
 import type { Channels } from "./channels/channel-schemas.js";
@@ -61,6 +62,13 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
    * replaces the identity.
    */
   identify?: Identify<Auth> | null | undefined;
+  /**
+   * Gives what a client is shown of its own identity, as its `socket.identity`: any JSON of at most
+   * `limits.identityBytes`, or undefined for nothing. Called for each token of a client that asks, at once, before the
+   * client is told that it is in. Where it throws, or gives anything else, the client is shown nothing, and the error
+   * is reported. Default none: nothing is shown. Whatever script runs in the user's page can read what is.
+   */
+  showIdentity?: ShowIdentity<Auth> | null | undefined;
   /**
    * Called with a token that is no uuid, such as a JWT, and the socket that presents it. Gives `{ auth, expiresAt? }`; a
    * throw, as of what it cannot verify, refuses the token. Default none: such a token is refused.
@@ -157,6 +165,7 @@ type Optional =
   | "pubsubClient"
   | "customMiddleware"
   | "identify"
+  | "showIdentity"
   | "verifyToken"
   | "filter"
   | "allowedOrigins"
@@ -207,6 +216,7 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
     accepts: (value) => (typeof value === "string" && value !== "") || isFunction(value),
   },
   identify: fn,
+  showIdentity: fn,
   verifyToken: fn,
   filter: fn,
   slowReaders: {
@@ -297,6 +307,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     customMiddleware: undefined,
     authentication: "auth",
     identify: undefined,
+    showIdentity: undefined,
     verifyToken: undefined,
     filter: undefined,
     slowReaders: {},

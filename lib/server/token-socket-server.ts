@@ -30,6 +30,7 @@ import {
   type Selector,
   toSelection,
 } from "./auth/selectors.js";
+import { shownIdentity } from "./auth/shown-identity.js";
 import { isBoundTo } from "./auth/token-binding.js";
 import { TokenRoute } from "./auth/token-route.js";
 import { TokenStore } from "./auth/token-store.js";
@@ -239,6 +240,8 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       frames: rateOf("frames", limits.identityFramesPerSecond),
       bytes: rateOf("bytes", limits.identityBytesPerSecond),
     };
+    const { identityBytes } = limits;
+    const showing = { showIdentity: rest.showIdentity, identityBytes, reporter };
     this.#parts = {
       ping,
       exposeErrors,
@@ -246,6 +249,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       revocations,
       refreshes,
       index: this.#index,
+      show: (...args) => shownIdentity(showing, ...args),
       identities: new Identities({
         ...rest,
         ...limits,

@@ -37,6 +37,8 @@ export type ClientFrame =
       readonly protocol: Protocol;
       /** Whether the client asks for the limits that concern it. */
       readonly limits?: true;
+      /** Whether the client asks who it is, and how. */
+      readonly identity?: AskedIdentity;
     }
   | { readonly type: "call"; readonly head: RequestHead; readonly path: string; readonly data: unknown }
   | { readonly type: "ping"; readonly head: RequestHead }
@@ -64,6 +66,17 @@ export type ClientFrame =
       readonly items: number | undefined;
     }
   | { readonly type: "answer"; readonly head: RequestHead; readonly fid: string; readonly answer: Answer };
+
+/** How a client asks who it is: `true`, or a text that it has made up, with which its identity's key is hashed. */
+export type AskedIdentity = true | string;
+
+/** What a client is told of its own identity. */
+export interface ShownIdentity {
+  /** What the application shows of it, as JSON. */
+  readonly identity?: string | undefined;
+  /** The same text as long as the identity is. */
+  readonly identityHash?: string | undefined;
+}
 
 /** A client's answer to a call that the server made. */
 export type Answer =
@@ -108,6 +121,7 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
         ...(frame.nonce !== undefined && { nonce: frame.nonce }),
         protocol: frame.protocol === PROTOCOL ? PROTOCOL : 3,
         ...(frame.limits === true && { limits: true }),
+        ...(isAskedIdentity(frame.identity) && { identity: frame.identity }),
       };
     case "_ping":
       return { type: "ping", head };
@@ -207,17 +221,20 @@ export function encodeStreamError(stream: string | number, error: unknown): stri
 
 /**
  * The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`, after how many
- * milliseconds its identity expires, if ever, and how many bytes a message may have, where it has asked for that.
+ * milliseconds its identity expires, if ever, how many bytes a message may have and who it is, where it has asked for
+ * these.
  */
 export function encodeAccepted(
   head: RequestHead,
   protocol: Protocol,
   expiresIn?: number,
   messageBytes?: number,
+  { identity, identityHash }: ShownIdentity = {},
 ): string {
   const { rpc, uuid } = head;
-  const server = protocol === PROTOCOL ? { protocol, expiresIn, messageBytes } : undefined;
-  return JSON.stringify({ rpc, uuid, resp: "success", server });
+  const server = protocol === PROTOCOL ? { protocol, expiresIn, messageBytes, identityHash } : undefined;
+  const frame = JSON.stringify({ rpc, uuid, resp: "success", server });
+  return server && identity !== undefined ? `${frame.slice(0, -2)},"identity":${identity}}}` : frame;
 }
 
 /** The answer to what is no JSON object. */
@@ -333,6 +350,13 @@ function isId(value: unknown): value is string | number {
 function encodeErrorFor(protocol: Protocol, error: unknown): string {
   // not its JSON, which is for version 3
   return encodeError(protocol === PROTOCOL && isRefusal(error) ? { ...error } : error);
+}
+
+/** UTF-16 code units in the text by which a client asks who it is. */
+const LONGEST_HASH_KEY = 128;
+
+function isAskedIdentity(value: unknown): value is AskedIdentity {
+  return value === true || (typeof value === "string" && value.length <= LONGEST_HASH_KEY);
 }
 
 function isCount(value: unknown): value is number {

@@ -152,6 +152,7 @@ describe("an option", () => {
     customMiddleware: { good: [noop, [], [noop, noop]], bad: ["cors", [noop, "cors"], {}, 5] },
     authentication: { good: ["user", noop], bad: ["", {}, 5, true, [noop]] },
     identify: { good: [noop], bad: ["id", {}, [noop], true] },
+    showIdentity: { good: [noop], bad: ["name", {}, [noop], true] },
     verifyToken: { good: [noop], bad: ["secret", {}, [noop], true] },
     filter: { good: [noop], bad: ["secret", {}, [noop], true] },
     slowReaders: {

@@ -56,6 +56,7 @@ describe("docs/protocol.md", () => {
   for (const block of BLOCKS) {
     if (block.info === "http") it(titleOf(block), () => request(block.code));
     else if (block.info === "ending") it(titleOf(block), () => replayApart(block));
+    else if (block.info === "shown") it(titleOf(block), () => replayApart(block, SHOWING));
     else it(titleOf(block), () => replay(block, application));
   }
 
@@ -78,9 +79,9 @@ describe("docs/protocol.md", () => {
     expectFrame(await response.json(), body, new Map());
   }
 
-  /** For a block that ends its server. */
-  async function replayApart(block: Block): Promise<void> {
-    const apart = await startApplication();
+  /** For a block that ends its server, or needs another one. */
+  async function replayApart(block: Block, options: ApplicationOptions["options"] = {}): Promise<void> {
+    const apart = await startApplication({}, options);
     await replay(block, apart).finally(() => apart.stop());
   }
 
@@ -134,8 +135,17 @@ describe("docs/protocol.md", () => {
   }
 });
 
+/** The options of a server that shows who is who. */
+const SHOWING: ApplicationOptions["options"] = {
+  identify: ({ name }) => String(name),
+  showIdentity: ({ name }) => ({ name }),
+};
+
 /** Starts the examples' server. */
-async function startApplication(clients: ApplicationOptions = {}): Promise<Application> {
+async function startApplication(
+  clients: ApplicationOptions = {},
+  options: ApplicationOptions["options"] = {},
+): Promise<Application> {
   const application = await Application.start({
     ...clients,
     options: {
@@ -156,6 +166,7 @@ async function startApplication(clients: ApplicationOptions = {}): Promise<Appli
         buy: () => Promise.reject(new RpcError("Sold out", { code: "E_SOLD_OUT", data: { left: 0 } })),
         check: (_auth, _data, callback) => callback([{ field: "name", problem: "is empty" }]),
       },
+      ...options,
     },
   });
   const { tokenServer } = application;

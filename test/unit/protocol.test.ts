@@ -158,6 +158,15 @@ describe("parseClientFrame", () => {
     expect(parse({ rpc: "auth" })).to.deep.include({ type: "auth", token: undefined });
   });
 
+  it("takes a client to ask who it is by true, or by a text that is not too long", () => {
+    for (const identity of [true, "", "x".repeat(128)]) {
+      expect(parse({ rpc: "auth", token: "t", identity })).to.deep.include({ identity });
+    }
+    for (const identity of [undefined, null, false, 1, {}, ["x"], "x".repeat(129)]) {
+      expect(parse({ rpc: "auth", token: "t", identity })).to.not.have.property("identity");
+    }
+  });
+
   it("takes a client for a newer one by the number of its protocol alone", () => {
     expect(parse({ rpc: "auth", token: "t", protocol: PROTOCOL })).to.deep.include({ protocol: PROTOCOL });
     for (const protocol of ["4", [4], { 4: 4 }, true, null, 3]) {
@@ -468,6 +477,16 @@ describe("the encoders", () => {
       server: { protocol: 4, messageBytes: 100 },
     });
     expect(JSON.parse(encodeAccepted(head, 3, undefined, 100))).to.deep.equal({ ...head, resp: "success" });
+  });
+
+  it("encodeAccepted tells who the client is to whoever asked for protocol 4 and for that", () => {
+    const head = { rpc: "auth", uuid: "x" };
+    const shown = { identity: '{"name":"alice"}', identityHash: "hash" };
+    expect(encodeAccepted(head, PROTOCOL, 5, undefined, shown)).to.equal(
+      '{"rpc":"auth","uuid":"x","resp":"success","server":{"protocol":4,"expiresIn":5,"identityHash":"hash","identity":{"name":"alice"}}}',
+    );
+    expect(encodeAccepted(head, 3, 5, undefined, shown)).to.equal(encodeAccepted(head, 3));
+    expect(encodeAccepted(head, PROTOCOL, 5, undefined, {})).to.equal(encodeAccepted(head, PROTOCOL, 5));
   });
 
   it("encodeAccepted shows the protocol to whoever asked for it, and to nobody else", () => {

@@ -4,6 +4,7 @@ import { errorForWire, failureForWire, type Outcome } from "../../shared/errors.
 import { type CallOptions, PendingCalls } from "../../shared/pending-calls.js";
 import {
   ALL_CHANNEL,
+  type AskedIdentity,
   type ClientFrame,
   encodeAccepted,
   encodeCall,
@@ -19,6 +20,7 @@ import {
   parseClientFrame,
   REFRESH,
   type RequestHead,
+  type ShownIdentity,
 } from "../../shared/protocol.js";
 import {
   BUSY,
@@ -55,6 +57,8 @@ import type { ConnectionIndex } from "./connection-index.js";
 export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly ping: boolean;
   readonly identities: Identities<Auth>;
+  /** Gives what a client that asks is told of its identity; `key` is what `identify` calls that. */
+  readonly show: (auth: Auth, key: string | undefined, asked: AskedIdentity) => ShownIdentity;
   readonly revocations: Revocations;
   readonly refreshes: Refreshes;
   readonly index: ConnectionIndex<Connection<Auth>>;
@@ -436,7 +440,8 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     this.#waiting.push({ text, bytes, isAnswer });
   }
 
-  async #authenticate({ head, token, nonce, protocol, limits }: AuthFrame): Promise<void> {
+  async #authenticate(frame: AuthFrame): Promise<void> {
+    const { head, token, nonce } = frame;
     const { identities, access, reporter } = this.#parts;
     const isFirst = !this.#identity;
     this.#state = "authenticating";
@@ -471,7 +476,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
       if (this.closed || this.#isRevoked(identity)) return;
       this.#identify(identity);
     }
-    this.#open(head, protocol, limits ? this.#parts.limits.messageBytes : undefined);
+    this.#open(frame);
     if (!isFirst) this.#reviewRights();
     this.#serveWaiting();
   }
@@ -512,14 +517,17 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
         : onExpired(expiresAt, this.#parts.limits.expiryGrace, () => this.close(CLOSE.expired));
   }
 
-  #open(head: RequestHead, protocol: Protocol, messageBytes: number | undefined): void {
+  #open({ head, protocol, limits, identity: asked }: AuthFrame): void {
     this.#state = "open";
     this.#transport.authenticated();
     // what was asked for once stays, since streams may be open
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     const expiresAt = this.#identity?.expiresAt;
     const expiresIn = expiresAt === undefined ? undefined : timeLeft(expiresAt);
-    this.send(encodeAccepted(head, protocol, expiresIn, messageBytes));
+    const messageBytes = limits && this.#parts.limits.messageBytes;
+    const isTold = asked !== undefined && protocol === PROTOCOL;
+    const shown = isTold ? this.#parts.show(this.socket.auth, this.#identity?.key, asked) : undefined;
+    this.send(encodeAccepted(head, protocol, expiresIn, messageBytes, shown));
     const isOutdated =
       this.#isOutdated || (this.#identity !== undefined && this.#parts.refreshes.concern(this.#identity));
     if (isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);

@@ -66,6 +66,11 @@ export interface Limits {
   idLength: number;
   /** UTF-16 code units in a token that `verifyToken` gets; a longer one is refused. Default 8192. */
   tokenLength: number;
+  /**
+   * Bytes of what `showIdentity` gives, as JSON; what has more is not shown, and is reported. Default 4096. A higher one
+   * lets each connection's first answer become as long.
+   */
+  identityBytes: number;
   /** UTF-16 code units in an RPC path; a longer one is answered "Function not found". Default 256. */
   pathLength: number;
   /**
@@ -164,6 +169,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   channelNameLength: 256,
   idLength: 256,
   tokenLength: 8192,
+  identityBytes: 4096,
   pathLength: 256,
   framesWaiting: 1000,
   bytesWaiting: 1_048_576,

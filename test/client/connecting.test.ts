@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { expect } from "chai";
 import type { Request } from "express";
+import { useFakeTimers } from "sinon";
 import {
   ConnectionError,
   DisconnectedError,
@@ -391,6 +392,97 @@ describe("A client that connects", () => {
     } finally {
       Reflect.deleteProperty(globalThis, "document");
     }
+  });
+
+  describe("from a page that is being left", () => {
+    let page: EventTarget;
+    let document: EventTarget;
+
+    beforeEach(() => {
+      page = new EventTarget();
+      document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+      const addEventListener = page.addEventListener.bind(page);
+      Object.assign(globalThis, { document, addEventListener });
+    });
+    afterEach(() => {
+      Reflect.deleteProperty(globalThis, "document");
+      Reflect.deleteProperty(globalThis, "addEventListener");
+    });
+
+    /** A client whose page was asked to leave, and that has lost its connection then, as in Firefox. */
+    const leave = async () => {
+      const server = new Version3Server();
+      const place = await stage.server(server.http);
+      const client = stage.client(place);
+      await client.ready();
+      page.dispatchEvent(new Event("beforeunload"));
+      place.cut();
+      await inState(client, "waiting");
+      return { client, server, requests: () => server.tokenRequests.length };
+    };
+
+    it("begins no attempt, also when the page is seen or the browser is online again", async () => {
+      const { client, requests } = await leave();
+      // longer than what it would have waited
+      await new Promise((resolve) => setTimeout(resolve, 2 * QUICK.max));
+      document.dispatchEvent(new Event("visibilitychange"));
+      page.dispatchEvent(new Event("online"));
+      await new Promise((resolve) => setTimeout(resolve, QUICK.min));
+      page.dispatchEvent(new Event("pagehide"));
+      await new Promise((resolve) => setTimeout(resolve, 2 * QUICK.max));
+      expect([client.state, requests()]).to.deep.equal(["waiting", 1]);
+    });
+
+    it("begins one when the page is back, or when it is told to authenticate", async () => {
+      for (const returns of [
+        () => page.dispatchEvent(new Event("pageshow")),
+        (client: TokenSocket) => client.reauthenticate(),
+      ]) {
+        const { client, requests } = await leave();
+        const back = happened(client, "reconnect");
+        returns(client);
+        await back;
+        expect(requests()).to.equal(2);
+      }
+    });
+
+    it("begins one by itself when the page stays after all", async () => {
+      const clock = useFakeTimers({ now: Date.now(), toFake: ["Date", "setTimeout", "clearTimeout"] });
+      try {
+        const { client, requests } = await leave();
+        clock.tick(4999);
+        expect(client.state).to.equal("waiting");
+        const back = happened(client, "reconnect");
+        clock.tick(1);
+        expect(client.state).to.equal("connecting");
+        await back;
+        expect(requests()).to.equal(2);
+      } finally {
+        clock.restore();
+      }
+    });
+
+    it("tries no other transport for a connection that the browser has kept from opening", async () => {
+      const place = await stage.server(new Version3Server().http);
+      let fallbacks = 0;
+      class Socket {
+        onclose: ((event: object) => unknown) | null = null;
+        constructor() {
+          page.dispatchEvent(new Event("beforeunload"));
+          setImmediate(() => this.onclose?.({ code: 1006 }));
+        }
+        close() {}
+      }
+      class SockJS extends Socket {
+        constructor() {
+          super();
+          fallbacks++;
+        }
+      }
+      const client = stage.client(place, { WebSocket: Socket as never, SockJS: SockJS as never });
+      expect(await inState(client, "waiting")).to.have.property("code", "connection");
+      expect(fallbacks).to.equal(0);
+    });
   });
 
   it("closes a connection on which its ping is not answered", async () => {

@@ -1,11 +1,11 @@
 import { expect } from "chai";
-import { useFakeTimers } from "sinon";
+import { type SinonFakeTimers, useFakeTimers } from "sinon";
 import { Queue } from "../../lib/client/calls/queue.js";
 import { parseServerFrame } from "../../lib/client/calls/server-frames.js";
 import { backoff } from "../../lib/client/connection/backoff.js";
 import { encodeQuery } from "../../lib/client/connection/query.js";
 import { retryAfter } from "../../lib/client/connection/token-request.js";
-import { onWake } from "../../lib/client/connection/wake.js";
+import { onWake, whileLeaving } from "../../lib/client/connection/wake.js";
 import { Emitter } from "../../lib/client/emitter.js";
 import { baseUrl, resolveOptions } from "../../lib/client/options.js";
 import { TransportChoice } from "../../lib/client/transport/transport-choice.js";
@@ -384,7 +384,60 @@ describe("The client's wake-up", () => {
     expect(wakes).to.equal(2);
   });
 
+  it("comes when the page is back from where the browser has kept it", () => {
+    const page = new FakePage();
+    let wakes = 0;
+    const stop = onWake(() => wakes++, page);
+    page.dispatchEvent(new Event("pageshow"));
+    expect(wakes).to.equal(1);
+    stop();
+    page.dispatchEvent(new Event("pageshow"));
+    expect(wakes).to.equal(1);
+  });
+
   it("does nothing outside of a page", () => {
     onWake(() => {})();
+  });
+});
+
+describe("A page that is being left", () => {
+  let clock: SinonFakeTimers;
+
+  beforeEach(() => {
+    clock = useFakeTimers({ now: 1_000_000, toFake: ["Date"] });
+  });
+  afterEach(() => clock.restore());
+
+  const open = () => {
+    const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+    return Object.assign(new EventTarget(), { document });
+  };
+
+  for (const event of ["beforeunload", "pagehide"]) {
+    it(`is so for some seconds after ${event}, or until it is shown again`, () => {
+      const page = open();
+      const leavingFor = whileLeaving(new AbortController().signal, page);
+      expect(leavingFor()).to.be.at.most(0);
+      page.dispatchEvent(new Event(event));
+      expect(leavingFor()).to.equal(5000);
+      clock.tick(4999);
+      expect(leavingFor()).to.equal(1);
+      clock.tick(1);
+      expect(leavingFor()).to.equal(0);
+      page.dispatchEvent(new Event(event));
+      expect(leavingFor()).to.equal(5000);
+      page.dispatchEvent(new Event("pageshow"));
+      expect(leavingFor()).to.be.at.most(0);
+    });
+  }
+
+  it("is not followed any more when the signal has fired, nor outside of a page", () => {
+    const page = open();
+    const end = new AbortController();
+    const leavingFor = whileLeaving(end.signal, page);
+    end.abort();
+    page.dispatchEvent(new Event("beforeunload"));
+    expect(leavingFor()).to.be.at.most(0);
+    expect(whileLeaving(end.signal)()).to.be.at.most(0);
   });
 });

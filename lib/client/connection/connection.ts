@@ -15,7 +15,7 @@ import { availableTransports, type Link, openLink } from "../transport/transport
 import { TransportChoice, type TransportName } from "../transport/transport-choice.js";
 import { backoff } from "./backoff.js";
 import { type Credentials, requestToken } from "./token-request.js";
-import { onWake } from "./wake.js";
+import { onWake, whileLeaving } from "./wake.js";
 
 /**
  * - `connecting`: an attempt is under way: token, transport, authentication, channels
@@ -46,7 +46,9 @@ export class Connection {
   /** The attempt, or the connection that it has become; fires when that is over. */
   #life = new AbortController();
   #link: Link | undefined;
-  #isEnded = false;
+  /** Fires when it is closed for good by the application. */
+  readonly #end = new AbortController();
+  readonly #leavingFor = whileLeaving(this.#end.signal);
   #failures = 0;
   #openedAt = 0;
   #stopRetry = () => {};
@@ -105,7 +107,7 @@ export class Connection {
 
   /** Presents a new token, on the connection that is there or, without one, on the next. */
   async reauthenticate(): Promise<void> {
-    if (this.#state === "waiting" || (this.#state === "closed" && !this.#isEnded)) {
+    if (this.#state === "waiting" || (this.#state === "closed" && !this.#end.signal.aborted)) {
       this.#refused = undefined;
       this.#requests.reopen();
       this.begin();
@@ -134,8 +136,8 @@ export class Connection {
 
   /** Closes it for good. */
   async end(): Promise<void> {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
+    if (this.#end.signal.aborted) return;
+    this.#end.abort();
     await this.#quit(new DisconnectedError());
   }
 
@@ -207,6 +209,8 @@ export class Connection {
         return name;
       } catch (error) {
         signal.throwIfAborted();
+        // of a page that is being left nothing more goes out
+        if (this.#leavingFor() > 0) throw error;
         options.logger.debug(`${name} has not opened`, error);
         this.#choice.failed(name);
         first ??= error;
@@ -298,7 +302,11 @@ export class Connection {
     const until = Date.now() + asked;
     const wait = (time: number) => {
       this.#stopRetry();
-      this.#stopRetry = startTimer(time, () => this.begin());
+      this.#stopRetry = startTimer(time, () => {
+        const left = this.#leavingFor();
+        if (left > 0) wait(left);
+        else this.begin();
+      });
     };
     wait(Math.max(asked, backoff(this.#failures, waits)));
     // what the server has asked for is waited for all the same

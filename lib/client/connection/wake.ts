@@ -1,12 +1,21 @@
 type Listen = (event: string, listener: () => void, options: { signal: AbortSignal }) => void;
 
-/** What of a page tells that a connection may work again. */
+/** What of a page tells that a connection may work again, or that the page is being left. */
 interface Page {
   addEventListener?: Listen;
   document?: { readonly visibilityState: string; addEventListener: Listen };
 }
 
-/** Calls `wake` when the browser is online again or its page is seen again, until the function returned is called. */
+/**
+ * How long a page counts as being left, in milliseconds. No event tells that it stays after all, as it does where the link
+ * was a download.
+ */
+const LEAVING = 5000;
+
+/**
+ * Calls `wake` when the browser is online again or its page is seen again or comes back, until the function returned is
+ * called.
+ */
 export function onWake(wake: () => void, page = globalThis as unknown as Page): () => void {
   const { document } = page;
   const end = new AbortController();
@@ -16,7 +25,22 @@ export function onWake(wake: () => void, page = globalThis as unknown as Page): 
       if (document.visibilityState === "visible") wake();
     };
     document.addEventListener("visibilitychange", onVisible, end);
-    page.addEventListener?.("online", wake, end);
+    for (const event of ["online", "pageshow"]) page.addEventListener?.(event, wake, end);
   }
   return () => end.abort();
+}
+
+/**
+ * Gives a function that says for how many milliseconds more the page counts as being left; not above 0 where it is not.
+ * Firefox closes a page's connections as soon as another page is asked for, while the page may go on for seconds.
+ */
+export function whileLeaving(signal: AbortSignal, page = globalThis as unknown as Page): () => number {
+  let end = 0;
+  for (const event of page.document ? ["beforeunload", "pagehide", "pageshow"] : []) {
+    const follow = () => {
+      end = event === "pageshow" ? 0 : Date.now() + LEAVING;
+    };
+    page.addEventListener?.(event, follow, { signal });
+  }
+  return () => end - Date.now();
 }

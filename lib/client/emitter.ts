@@ -5,8 +5,9 @@ export type EventMap<Events> = Record<keyof Events, unknown[]>;
 
 type Listener<Args extends unknown[]> = (...args: Args) => unknown;
 
-interface Entry<Events> {
-  readonly event: keyof Events;
+interface Entry {
+  /** Not of the events' type, so that an emitter of known events is one of unknown ones, too. */
+  readonly event: PropertyKey;
   readonly listener: (...args: never[]) => unknown;
   readonly isOnce: boolean;
 }
@@ -15,7 +16,7 @@ interface Entry<Events> {
 export class Emitter<Events extends EventMap<Events>> {
   readonly #report: (error: unknown) => void;
   /** Each change makes a new array, so that it does not disturb an event that is under way. */
-  #entries: readonly Entry<Events>[] = [];
+  #entries: readonly Entry[] = [];
 
   constructor(report: (error: unknown) => void) {
     this.#report = report;
@@ -63,13 +64,13 @@ export class Emitter<Events extends EventMap<Events>> {
     }
   }
 
-  #add(entry: Entry<Events>): this {
+  #add(entry: Entry): this {
     demand(typeof entry.listener === "function", "listener", "function");
     this.#entries = [...this.#entries, entry];
     return this;
   }
 
-  #remove(entry: Entry<Events> | undefined): this {
+  #remove(entry: Entry | undefined): this {
     this.#entries = this.#entries.filter((other) => other !== entry);
     return this;
   }

@@ -1,5 +1,5 @@
 import { callable } from "../shared/callable.js";
-import { encodeJson } from "../shared/protocol.js";
+import { encodeJson, type JsonObject } from "../shared/protocol.js";
 import type {
   CallArguments,
   CallData,
@@ -9,6 +9,7 @@ import type {
   ChannelMessage,
   ChannelName,
   IfUnknown,
+  Json,
   PathOf,
   ServerCalls,
 } from "../shared/typed-calls.js";
@@ -19,12 +20,12 @@ import { Stream } from "./calls/stream.js";
 import { Channels } from "./channels.js";
 import { Connection, type State } from "./connection/connection.js";
 import { Emitter } from "./emitter.js";
-import { DisconnectedError } from "./errors.js";
+import { DisconnectedError, UnauthorizedError } from "./errors.js";
 import { demand, type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
 import type { Link } from "./transport/transport.js";
 
 /** The events of a `TokenSocket`, and what their listeners get. */
-export interface TokenSocketEvents {
+export interface TokenSocketEvents<Identity = unknown> {
   /** The connection is there for the first time. */
   ready: [];
   /** The connection is back, with its channels. */
@@ -33,6 +34,8 @@ export interface TokenSocketEvents {
   message: [channel: string, message: unknown];
   /** The connection is in another state; `reason` says why it is not open. */
   state: [state: State, previous: State, reason: Error | undefined];
+  /** The client is known as another identity than before, or may be another one; undefined is what is not shown. */
+  identity: [identity: Shown<Identity>, previous: Shown<Identity>];
   /** A channel was joined, by the client's doing or the server's. */
   subscribed: [channel: string];
   /** A channel was left; with an error where the server does not let the client stay, or in again after a reconnect. */
@@ -62,6 +65,9 @@ type Channel<Channels> = IfUnknown<Channels, string, ChannelName<Channels>>;
 type Published<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelInput<Channels, Name>>;
 type Received<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelMessage<Channels, Name>>;
 
+/** What the server shows of an identity. */
+type Shown<Identity> = IfUnknown<Identity, unknown, Json<Identity> | undefined>;
+
 /** What the listeners to `state` get. */
 type Change = TokenSocketEvents["state"];
 
@@ -71,12 +77,14 @@ type CallbackOrOptions<Value> = Callback<Value> | RequestOptions | null | undefi
 /**
  * A connection to a server that comes back by itself. It connects as soon as it is made.
  *
- * `Server` is the type of the server's `socketController`, `Messages` that of its `channels`; both may come by a
- * type-only import, `new TokenSocket<typeof controller, typeof channels>()`.
+ * `Server` is the type of the server's `socketController`, `Messages` that of its `channels`, `Identity` that of what its
+ * `showIdentity` gives; they may come by a type-only import, `new TokenSocket<typeof controller, typeof channels>()`.
  *
  * A promise that is rejected and that nobody looks at is no unhandled rejection; `debug` logs it.
  */
-export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<TokenSocketEvents> {
+export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknown> extends Emitter<
+  TokenSocketEvents<Identity>
+> {
   /** Not there at run time: so that a client of one server is none of another, but any is one without types. */
   declare readonly "~types"?: { readonly server: Server; readonly messages: Messages };
   readonly #logger: Logger;
@@ -85,6 +93,10 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
   readonly #channels: Channels;
   readonly #connection: Connection;
   #hasBeenReady = false;
+  #identity: unknown;
+  #identityVersion = 0;
+  /** All that the server has said of the identity, as JSON; undefined before it has said anything. */
+  #known: string | undefined;
   /** Changes of the state that the listeners have not all heard of. */
   readonly #changes: Change[] = [];
 
@@ -103,6 +115,7 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
     this.#connection = new Connection(resolved, this.#requests, {
       onMessage: (data, link) => this.#receive(data, link),
       restore: (signal) => this.#channels.restore(resolved.connectTimeout, signal),
+      onIdentity: (server) => this.#identify(server),
       onState: (...change) => this.#onState(...change),
     });
     if (actions) this.register(actions);
@@ -122,6 +135,22 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
   /** Why the connection is not open, where it was lost or has failed. */
   get reason(): Error | undefined {
     return this.#connection.reason;
+  }
+
+  /**
+   * Who the client is, as far as the server shows it by its option `showIdentity`. It stays while the connection is lost,
+   * and is undefined where the server refuses the client.
+   */
+  get identity(): Shown<Identity> {
+    return this.#identity as Shown<Identity>;
+  }
+
+  /**
+   * Counts how often the client has become another identity after its first, known or not: what was kept for an earlier
+   * number is another user's.
+   */
+  get identityVersion(): number {
+    return this.#identityVersion;
   }
 
   /** Waits until the connection is open, and is done at once where it is. An error means that it is closed for good. */
@@ -273,12 +302,17 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
 
   /**
    * Gets a new identity after a login or a logout: a new token on the live connection, whose channels and calls
-   * stay. Where there is none it connects at once, also after the server has refused the user for good.
+   * stay, or, where the server does not give it to another user, a new connection. Where there is none it connects at
+   * once, also after the server has refused the user for good. Done when the client is in.
    */
   reauthenticate(): Promise<void>;
   reauthenticate(callback: Callback<void>): void;
   reauthenticate(callback?: Callback<void>): Promise<void> | undefined {
-    return this.#answer(this.#connection.reauthenticate(), callback);
+    const done = this.#connection.reauthenticate().then(() => {
+      // a server that says nothing of it may have let in another one
+      if (this.#known === "{}") this.#identify({}, true);
+    });
+    return this.#answer(done, callback);
   }
 
   /** Closes the connection for good. Calls that are under way are rejected. */
@@ -286,6 +320,19 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
   end(callback: Callback<void>): void;
   end(callback?: Callback<void>): Promise<void> | undefined {
     return this.#answer(this.#connection.end(), callback);
+  }
+
+  /** Takes what the server says of the identity; `isOther`, where nothing is known, says that it may be another one. */
+  #identify({ identity, identityHash }: JsonObject, isOther = false): void {
+    const known = JSON.stringify({ identity, identityHash });
+    if (known === this.#known && !isOther) return;
+    const isFirst = this.#known === undefined;
+    const previous = this.#identity;
+    this.#known = known;
+    this.#identity = identity;
+    if (!isFirst) this.#identityVersion++;
+    if (!isFirst || identity !== undefined)
+      this.emit("identity", identity as Shown<Identity>, previous as Shown<Identity>);
   }
 
   #run<Value>(
@@ -360,6 +407,8 @@ export class TokenSocket<Server = unknown, Messages = unknown> extends Emitter<T
     for (let next: Change | undefined = change; next; next = this.#changes[0]) {
       const [state, , reason] = next;
       if (state === "closed") this.#channels.close(reason instanceof DisconnectedError ? undefined : reason);
+      // whoever it was, it is nobody now
+      if (state === "closed" && reason instanceof UnauthorizedError) this.#identify({}, true);
       this.emit("state", ...next);
       // a listener may have ended it
       if (state === "open" && this.state === "open") {

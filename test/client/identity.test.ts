@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { expect } from "chai";
+import type { WebSocket } from "ws";
 import { ConnectionError, ForbiddenError } from "../../lib/client/index.js";
 import { expiring } from "../../lib/index.js";
 import { deferred, failure, happened, inState, Stage, Version3Server } from "./support.js";
@@ -124,11 +126,122 @@ describe("A client whose identity ends", () => {
     const client = stage.client(place);
     await client.ready();
     await client.reauthenticate();
+    const { sid } = place.application.socket();
     name = "bob";
-    const back = happened(client, "reconnect");
-    expect(await failure(client.reauthenticate())).to.have.property("code", "disconnected");
-    await back;
+    let isBack = false;
+    client.onreconnect(() => {
+      isBack = true;
+    });
+    await client.reauthenticate();
+    expect([client.state, isBack]).to.deep.equal(["open", true]);
+    expect(place.application.socket().sid).to.not.equal(sid);
     expect(await client.rpc("who")).to.equal("bob");
+  });
+
+  it("is not authenticated again where it does not come back as somebody else", async () => {
+    let name = "alice";
+    const place = await stage.application({
+      options: { authentication: () => ({ name }), identify: (auth: { name: string }) => auth.name },
+    });
+    const client = stage.client(place, { reconnect: false });
+    await client.ready();
+    name = "bob";
+    const error = await failure(client.reauthenticate());
+    expect(error).to.include({ code: "connection", status: 4409 });
+    expect(client.reason).to.equal(error);
+  });
+
+  it("is authenticated again when it is back, where the connection is lost or stuck meanwhile", async () => {
+    for (const spoil of [(socket: WebSocket) => socket.terminate(), () => {}]) {
+      const server = new Version3Server();
+      const place = await stage.server(server.http);
+      const client = stage.client(place, { connectTimeout: 100 });
+      await client.ready();
+      let spoilt = 0;
+      server.intercept = ({ rpc }, socket) => {
+        if (rpc !== "auth" || spoilt++ > 0) return false;
+        spoil(socket);
+        return true;
+      };
+      await client.reauthenticate();
+      expect([client.state, spoilt, server.tokenRequests.length]).to.deep.equal(["open", 2, 3]);
+    }
+  });
+
+  it("knows by `identify` whether it has come back as somebody else, also where nothing is shown", async () => {
+    let name = "alice";
+    const place = await stage.application({
+      options: { authentication: () => ({ name }), identify: (auth: { name: string }) => auth.name },
+    });
+    const client = stage.client(place);
+    const changes: unknown[] = [];
+    client.on("identity", (...change) => changes.push(change));
+    await client.ready();
+    for (const next of ["alice", "bob", "bob"]) {
+      name = next;
+      const back = happened(client, "reconnect");
+      place.cut();
+      await back;
+    }
+    await client.reauthenticate();
+    expect(changes).to.deep.equal([[undefined, undefined]]);
+    expect([client.identity, client.identityVersion]).to.deep.equal([undefined, 1]);
+  });
+
+  it("is the same one on another server of the same application", async () => {
+    const options = {
+      authentication: () => ({ name: "alice" }),
+      identify: (auth: { name: string }) => auth.name,
+      showIdentity: (auth: { name: string }) => ({ name: auth.name }),
+    };
+    const first = await stage.application({ options });
+    const client = stage.client(first);
+    await client.ready();
+    await first.stop();
+    await inState(client, "waiting");
+    await stage.application({ options }, first.port);
+    await happened(client, "reconnect");
+    expect(client.identityVersion).to.equal(0);
+  });
+
+  it("takes itself for another one by `reauthenticate()` alone where the server says nothing of that", async () => {
+    const place = await stage.application();
+    const old = await stage.server(new Version3Server().http);
+    for (const { url } of [place, old]) {
+      const client = stage.client({ url });
+      const changes: unknown[] = [];
+      client.on("identity", (...change) => changes.push(change));
+      await client.ready();
+      const back = happened(client, "reconnect");
+      place.cut();
+      old.cut();
+      await back;
+      expect(client.identityVersion).to.equal(0);
+      await client.reauthenticate();
+      expect(changes).to.deep.equal([[undefined, undefined]]);
+      expect([client.identity, client.identityVersion]).to.deep.equal([undefined, 1]);
+    }
+    // the server asks for a new token of the same user
+    const client = stage.client(place);
+    await client.ready();
+    const again = once(place.tokenServer, "authenticated");
+    await place.tokenServer.refresh(place.application.socket());
+    await again;
+    await client.publish("room", 1);
+    expect(client.identityVersion).to.equal(0);
+  });
+
+  it("may be ended by a listener that hears of its identity", async () => {
+    const place = await stage.application({
+      options: {
+        authentication: () => expiring({ name: "alice" }, Date.now() + 60_000),
+        showIdentity: ({ name }) => name,
+      },
+    });
+    const client = stage.client(place);
+    client.on("identity", () => client.end());
+    expect(await failure(client.ready())).to.have.property("code", "disconnected");
+    expect(client.identity).to.equal("alice");
   });
 
   it("is closed for good after a logout that closes the session's sockets", async () => {

@@ -341,6 +341,30 @@ function anyClient(
 
 void anyClient;
 
+interface Shown {
+  id: number;
+  since: Date;
+}
+
+/** Likewise. */
+function knownIdentity(
+  socket: TokenSocket<typeof controller, typeof channels, Shown>,
+  take: (socket: TokenSocket) => void,
+): TokenSocket<typeof controller, typeof channels> {
+  take(socket);
+  same<typeof socket.identity, { id: number; since: string } | undefined>(true);
+  socket.on("identity", (identity, previous) => {
+    same<typeof identity, { id: number; since: string } | undefined>(true);
+    same<typeof previous, typeof identity>(true);
+  });
+  same<TokenSocket["identity"], unknown>(true);
+  // @ts-expect-error it has no name
+  void socket.identity?.name;
+  return socket;
+}
+
+void knownIdentity;
+
 /** What must not compile; it is never run. */
 async function mistakes(
   socket: TokenSocket<typeof controller, typeof channels>,

@@ -31,6 +31,8 @@ export interface ConnectionListener {
   readonly onMessage: (data: unknown, link: Link) => void;
   /** Brings back what the last connection had, before anything that waits is sent. `signal` fires when this one ends. */
   restore(signal: AbortSignal): Promise<void>;
+  /** Takes what the server says of itself and of the identity that it has let in. */
+  onIdentity(server: JsonObject): void;
   /** `reason` says why it is not open. */
   onState(state: State, previous: State, reason: Error | undefined): void;
 }
@@ -49,6 +51,8 @@ export class Connection {
   /** Fires when it is closed for good by the application. */
   readonly #end = new AbortController();
   readonly #leavingFor = whileLeaving(this.#end.signal);
+  /** The server hashes the identity's key with it. It is no secret, but its own, so that two clients cannot be matched. */
+  readonly #hashKey = `${Math.random()}`;
   #failures = 0;
   #openedAt = 0;
   #stopRetry = () => {};
@@ -224,7 +228,8 @@ export class Connection {
   }
 
   async #present(credentials: Credentials, signal: AbortSignal): Promise<void> {
-    const fields = `${JSON.stringify({ ...credentials, protocol: PROTOCOL, limits: true }).slice(1, -1)},`;
+    const asked = { protocol: PROTOCOL, limits: true, identity: this.#hashKey };
+    const fields = `${JSON.stringify({ ...credentials, ...asked }).slice(1, -1)},`;
     const server = Object(
       await this.#requests.urgent("auth", fields, this.#options.connectTimeout),
     ) as JsonObject;
@@ -232,6 +237,7 @@ export class Connection {
     signal.throwIfAborted();
     this.#requests.speak(server);
     this.#scheduleRefresh(Number(server.expiresIn));
+    this.#listener.onIdentity(server);
   }
 
   /**
@@ -257,7 +263,9 @@ export class Connection {
       // answer to this is of no use
       const isRefused = isRefusal(error) && this.#asked === number;
       if (isRefused || error instanceof TimeoutError) this.#fail(life, error);
-      throw error;
+      if (isRefused || !signal.aborted) throw error;
+      // the connection has ended, as it does where another user may not have it: the next one has its own token
+      return this.opened();
     }
   }
 

@@ -40,6 +40,7 @@ export async function startApplication(given: ApplicationOptions = {}): Promise<
     ...given,
     options: {
       authentication,
+      showIdentity: ({ data }) => data,
       ping: true,
       socketController: { ...FUNCTIONS, test: controls(state, () => application.tokenServer) },
     },

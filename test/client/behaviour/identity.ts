@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import type { State } from "../../../lib/client/index.js";
 import { subject } from "./context.js";
-import { called, failure, inState, me, members } from "./helpers.js";
+import { called, drop, failure, happened, inState, me, members } from "./helpers.js";
 
 export const identity = subject("A client's identity", {
   "may change on the live connection, whose channels and calls stay": async ({ connect, unique }) => {
@@ -47,6 +47,48 @@ export const identity = subject("A client's identity", {
     expect(client.reason).to.equal(error);
     const [again] = await called((callback) => client.reauthenticate(callback));
     expect(again).to.be.instanceOf(errors.UnauthorizedError);
+  },
+
+  "is known as far as the server shows it, and told when it is another one": async ({ connect }) => {
+    const data = { user: "alice" };
+    const client = connect({ authentication: data });
+    const changes: unknown[] = [];
+    client.on("identity", (...change) => changes.push(change));
+    expect([client.identity, client.identityVersion]).to.deep.equal([undefined, 0]);
+    await client.ready();
+    const { identity } = client;
+    expect(identity).to.deep.equal({ user: "alice" });
+    // a new token of the same one is no other, and neither is another connection
+    await client.reauthenticate();
+    const back = happened(client, "reconnect");
+    await drop(client);
+    expect(client.identity).to.equal(identity);
+    await back;
+    expect([client.identity === identity, client.identityVersion]).to.deep.equal([true, 0]);
+    data.user = "bob";
+    await client.reauthenticate();
+    expect([client.identity, client.identityVersion]).to.deep.equal([{ user: "bob" }, 1]);
+    expect(changes).to.deep.equal([
+      [{ user: "alice" }, undefined],
+      [{ user: "bob" }, { user: "alice" }],
+    ]);
+  },
+
+  "is told before the state that goes with it, and nobody's once it is refused": async ({ connect }) => {
+    const data: { user: string; refused?: boolean } = { user: "alice" };
+    const client = connect({ authentication: data });
+    const events: unknown[] = [];
+    client.on("identity", (now) => events.push(now));
+    client.on("state", (state) => events.push(state));
+    await client.ready();
+    data.refused = true;
+    await failure(client.reauthenticate());
+    expect([client.identity, client.identityVersion]).to.deep.equal([undefined, 1]);
+    delete data.refused;
+    await client.reauthenticate();
+    const alice = { user: "alice" };
+    expect(events).to.deep.equal([alice, "open", undefined, "closed", "connecting", alice, "open"]);
+    expect(client.identityVersion).to.equal(2);
   },
 
   "that was refused may be tried again": async ({ connect, errors }) => {

@@ -2,7 +2,8 @@ import { useCallback, useEffect, useMemo, useSyncExternalStore } from "react";
 import type { RequestOptions } from "../client/calls/requests.js";
 import { DisconnectedError } from "../client/errors.js";
 import { onAbort } from "../shared/abort.js";
-import { type AnySocket, useTokenSocket } from "./context.js";
+import { type AnySocket, useProvided } from "./context.js";
+import { keyOf } from "./input.js";
 import { useNewest } from "./newest.js";
 import { Store } from "./store.js";
 
@@ -50,26 +51,29 @@ const PENDING: State = { data: undefined, error: undefined, isPending: true };
 export function useCall<Result = unknown>(
   path: string,
 ): UseCall<[input?: unknown, options?: RequestOptions | null], Result> {
-  const socket = useTokenSocket();
-  const store = useMemo(() => new CallStore(socket, path), [socket, path]);
+  const { socket, version } = useProvided();
+  const store = useMemo(() => new CallStore(socket, version, path), [socket, version, path]);
   const state = useSyncExternalStore(store.subscribe, store.get, store.get);
   return { ...(state as CallState<Result>), call: store.call as () => Promise<Result>, reset: store.reset };
 }
 
 /**
- * Calls a function of the server when the component is mounted, whenever the input is another one as JSON, and when
- * the connection is back.
+ * Calls a function of the server when the component is mounted or shown again, whenever the input is another one as
+ * JSON, when the client becomes another user, and when the connection is back.
  */
 export function useResult<Data = unknown>(
   path: string,
   input?: unknown,
   { enabled = true, refetchOnReconnect = true, ...options }: ResultOptions = {},
 ): UseResult<Data> {
-  const socket = useTokenSocket();
-  const json = JSON.stringify(input);
+  const { socket, version } = useProvided();
+  const key = keyOf(input);
   const wanted = useNewest({ input, options, refetchOnReconnect });
   // biome-ignore lint/correctness/useExhaustiveDependencies: another input begins anew
-  const store = useMemo(() => new CallStore(socket, path, enabled), [socket, path, json, enabled]);
+  const store = useMemo(
+    () => new CallStore(socket, version, path, enabled),
+    [socket, version, path, key, enabled],
+  );
   const state = useSyncExternalStore(store.subscribe, store.get, store.get) as CallState<Data>;
   const refetch = useCallback(
     () => store.call(wanted.current.input, wanted.current.options) as Promise<Data>,
@@ -77,7 +81,7 @@ export function useResult<Data = unknown>(
   );
   useEffect(() => {
     if (!socket || !enabled) return;
-    // StrictMode comes here twice, and a hidden page once more
+    // StrictMode comes here twice; a page that was hidden has missed what was to make it call again
     if (!store.hasCalled) void refetch();
     const onState = () => {
       if (socket.state !== "open" || store.isCalling || !wanted.current.refetchOnReconnect) return;
@@ -91,18 +95,22 @@ export function useResult<Data = unknown>(
   return { ...state, refetch };
 }
 
-/** The calls of one component, and what has become of the newest. */
+/** The calls of one component as one identity, and what has become of the newest. */
 class CallStore extends Store<State> {
   readonly #socket: AnySocket | null;
+  readonly #version: number;
   readonly #path: string;
+  readonly #isExpected: boolean;
   readonly #running = new Set<AbortController>();
   #newest: AbortController | undefined;
 
   /** `isExpected`: the first call comes by itself, so that it counts as under way before it is. */
-  constructor(socket: AnySocket | null, path: string, isExpected = false) {
+  constructor(socket: AnySocket | null, version: number, path: string, isExpected = false) {
     super(isExpected ? PENDING : IDLE);
     this.#socket = socket;
+    this.#version = version;
     this.#path = path;
+    this.#isExpected = isExpected;
   }
 
   /** Whether a call has been made, and was not given up. */
@@ -139,14 +147,24 @@ class CallStore extends Store<State> {
     this.set(IDLE);
   };
 
-  protected start(): void {}
+  protected start(): void {
+    this.#socket?.on("identity", this.#onIdentity);
+  }
 
   protected stop(): void {
-    if (this.isCalling) {
-      this.#newest = undefined;
-      this.set({ ...this.get(), isPending: false });
-    }
-    for (const life of this.#running) life.abort(new Error("The component was unmounted"));
+    this.#socket?.off("identity", this.#onIdentity);
+    if (this.isCalling && !this.#isExpected) this.set({ ...this.get(), isPending: false });
+    this.#giveUp("The component was unmounted");
+  }
+
+  /** What waits for a connection is not to be sent as another user; the component has another store in a moment. */
+  readonly #onIdentity = (): void => {
+    if (this.#socket?.identityVersion !== this.#version) this.#giveUp("The client has become another user");
+  };
+
+  #giveUp(why: string): void {
+    this.#newest = undefined;
+    for (const life of this.#running) life.abort(new Error(why));
   }
 
   #ask(input: unknown, options: RequestOptions): Promise<unknown> {

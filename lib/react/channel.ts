@@ -61,31 +61,53 @@ class ChannelStore extends Store<ChannelStatus> {
   readonly #socket: AnySocket;
   readonly #name: string;
   readonly #forget: () => void;
+  #version: number;
   /** Undefined where none come any more. */
   #messages: AsyncIterableIterator<unknown, undefined> | undefined;
 
   constructor(socket: AnySocket, name: string, forget: () => void) {
     super(NOT_JOINED);
     this.#socket = socket;
+    this.#version = socket.identityVersion;
     this.#name = name;
     this.#forget = forget;
   }
 
   protected start(): void {
-    this.#socket.on("state", this.#onState).on("subscribed", this.#onJoined).on("unsubscribed", this.#onLeft);
+    this.#socket
+      .on("identity", this.#onIdentity)
+      .on("state", this.#onState)
+      .on("subscribed", this.#onJoined)
+      .on("unsubscribed", this.#onLeft);
     void this.#read();
   }
 
   protected stop(): void {
     this.#socket
+      .off("identity", this.#onIdentity)
       .off("state", this.#onState)
       .off("subscribed", this.#onJoined)
       .off("unsubscribed", this.#onLeft);
+    this.#letGo();
+    this.#forget();
+  }
+
+  #letGo(): void {
     const messages = this.#messages;
     this.#messages = undefined;
     void messages?.return?.();
-    this.#forget();
   }
+
+  readonly #onIdentity = (): void => {
+    const { identityVersion, state } = this.#socket;
+    // a connection that is closed for good has ended the subscription, and says why
+    if (identityVersion === this.#version || state === "closed") return;
+    this.#version = identityVersion;
+    // neither what has come already nor a refusal is for another user
+    this.#letGo();
+    this.set(NOT_JOINED);
+    if (state === "open") void this.#read();
+  };
 
   readonly #onState = (): void => {
     // what was refused, or was left when the connection was closed for good, may come now
@@ -111,7 +133,10 @@ class ChannelStore extends Store<ChannelStatus> {
     this.#show();
     let failure: unknown;
     try {
-      for await (const message of messages) this.#deliver(message);
+      for await (const message of messages) {
+        // one may be on its way when the stream is let go of
+        if (this.#messages === messages) this.#deliver(message);
+      }
     } catch (error) {
       failure = error;
     }

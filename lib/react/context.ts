@@ -1,14 +1,35 @@
-import { createContext, createElement, type ReactElement, type ReactNode, useContext } from "react";
+import {
+  createContext,
+  createElement,
+  type ReactElement,
+  type ReactNode,
+  useCallback,
+  useContext,
+  useMemo,
+  useSyncExternalStore,
+} from "react";
 import type { TokenSocket } from "../client/token-socket.js";
 
 /** A client whose types are not known here. */
 export type AnySocket = TokenSocket;
 
-/** Undefined: there is no provider. Null: there is one without a client, as on a server that renders. */
-const SocketContext = createContext<AnySocket | null | undefined>(undefined);
+/** What the hooks are given by their provider. */
+interface Provided {
+  /** Null where there is no client, as on a server that renders. */
+  readonly socket: AnySocket | null;
+  /** The client's `identityVersion`: another one is for the hooks what another client is. */
+  readonly version: number;
+}
+
+/** Undefined: there is no provider. */
+const ProvidedContext = createContext<Provided | undefined>(undefined);
+const IdentityContext = createContext<unknown>(undefined);
 
 /** A client of whatever types. */
-type SomeSocket = Pick<TokenSocket, "state" | "reason" | "channels" | "reauthenticate" | "end">;
+type SomeSocket = Pick<
+  TokenSocket,
+  "state" | "reason" | "identity" | "identityVersion" | "channels" | "reauthenticate" | "end"
+>;
 
 /** What `TokenSocketProvider` is given. */
 export interface TokenSocketProviderProps<Socket = SomeSocket> {
@@ -18,13 +39,44 @@ export interface TokenSocketProviderProps<Socket = SomeSocket> {
 }
 
 /** Gives a client to the hooks below. It neither makes the client nor ends it. */
-export function TokenSocketProvider({ socket, children }: TokenSocketProviderProps): ReactElement {
-  return createElement(SocketContext.Provider, { value: (socket ?? null) as AnySocket | null }, children);
+export function TokenSocketProvider({ socket: given, children }: TokenSocketProviderProps): ReactElement {
+  const socket = (given ?? null) as AnySocket | null;
+  const subscribe = useCallback(
+    (onChange: () => void) => {
+      socket?.on("identity", onChange);
+      return () => {
+        socket?.off("identity", onChange);
+      };
+    },
+    [socket],
+  );
+  // here for all of them, so that all change in one commit, hidden ones included, which hear of nothing themselves
+  const readVersion = () => socket?.identityVersion ?? 0;
+  const version = useSyncExternalStore(subscribe, readVersion, () => 0);
+  const identity = useSyncExternalStore(
+    subscribe,
+    () => socket?.identity,
+    () => undefined,
+  );
+  const provided = useMemo(() => ({ socket, version }), [socket, version]);
+  const inner = createElement(IdentityContext.Provider, { value: identity }, children);
+  return createElement(ProvidedContext.Provider, { value: provided }, inner);
+}
+
+/** What the provider above gives. */
+export function useProvided(): Provided {
+  const provided = useContext(ProvidedContext);
+  if (provided === undefined) throw new Error("There is no TokenSocketProvider around this component");
+  return provided;
 }
 
 /** The client of the provider above; null where that has none. */
 export function useTokenSocket(): TokenSocket | null {
-  const socket = useContext(SocketContext);
-  if (socket === undefined) throw new Error("There is no TokenSocketProvider around this component");
-  return socket;
+  return useProvided().socket;
+}
+
+/** Who the client is, as far as the server shows it; undefined where it does not, or is not known yet. */
+export function useIdentity<Identity = unknown>(): Identity | undefined {
+  useProvided();
+  return useContext(IdentityContext) as Identity | undefined;
 }

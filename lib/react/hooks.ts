@@ -8,12 +8,18 @@ import type {
   CallResult,
   ChannelMessage,
   ChannelName,
+  Json,
   PathOf,
 } from "../shared/typed-calls.js";
 import { type ResultOptions, type UseCall, type UseResult, useCall, useResult } from "./call.js";
 import { type ChannelStatus, useChannel } from "./channel.js";
 import { type ConnectionState, useConnectionState } from "./connection-state.js";
-import { TokenSocketProvider, type TokenSocketProviderProps, useTokenSocket } from "./context.js";
+import {
+  TokenSocketProvider,
+  type TokenSocketProviderProps,
+  useIdentity,
+  useTokenSocket,
+} from "./context.js";
 import { type StreamOptions, type StreamState, useStream } from "./stream.js";
 
 /** The paths of functions that stream. */
@@ -42,10 +48,13 @@ type Rest<Input, Options> = undefined extends Input
   ? [input?: Input, options?: Options]
   : [input: Input, options?: Options];
 
+type Shown<Identity> = keyof Identity extends never ? unknown : Json<Identity> | undefined;
+
 /** The hooks with the types of one server. */
-export interface Hooks<Server, Messages> {
-  TokenSocketProvider(props: TokenSocketProviderProps<TokenSocket<Server, Messages>>): ReactElement;
-  useTokenSocket(): TokenSocket<Server, Messages> | null;
+export interface Hooks<Server, Messages, Identity = unknown> {
+  TokenSocketProvider(props: TokenSocketProviderProps<TokenSocket<Server, Messages, Identity>>): ReactElement;
+  useTokenSocket(): TokenSocket<Server, Messages, Identity> | null;
+  useIdentity(): Shown<Identity>;
   useConnectionState(): ConnectionState;
   useChannel<Channel extends Name<Messages>>(
     name: Channel | "" | null | undefined,
@@ -64,16 +73,21 @@ export interface Hooks<Server, Messages> {
 
 /**
  * The hooks for one server: paths, inputs, results, channels and messages have its types. `Server` is the type of
- * its `socketController`, `Messages` that of its `channels`.
+ * its `socketController`, `Messages` that of its `channels`, `Identity` that of what its `showIdentity` gives.
  */
-export function createHooks<Server = unknown, Messages = unknown>(): Hooks<Server, Messages> {
+export function createHooks<Server = unknown, Messages = unknown, Identity = unknown>(): Hooks<
+  Server,
+  Messages,
+  Identity
+> {
   return {
     TokenSocketProvider,
     useTokenSocket,
+    useIdentity,
     useConnectionState,
     useChannel,
     useCall,
     useResult,
     useStream,
-  } as unknown as Hooks<Server, Messages>;
+  } as unknown as Hooks<Server, Messages, Identity>;
 }

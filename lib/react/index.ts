@@ -12,6 +12,11 @@ export {
 } from "./call.js";
 export { type ChannelStatus, useChannel } from "./channel.js";
 export { type ConnectionState, useConnectionState } from "./connection-state.js";
-export { TokenSocketProvider, type TokenSocketProviderProps, useTokenSocket } from "./context.js";
+export {
+  TokenSocketProvider,
+  type TokenSocketProviderProps,
+  useIdentity,
+  useTokenSocket,
+} from "./context.js";
 export { type CallPath, createHooks, type Hooks, type StreamPath } from "./hooks.js";
 export { type StreamOptions, type StreamState, useStream } from "./stream.js";

@@ -1,6 +1,7 @@
 import { useMemo, useSyncExternalStore } from "react";
 import type { RequestOptions } from "../client/calls/requests.js";
-import { type AnySocket, useTokenSocket } from "./context.js";
+import { type AnySocket, useProvided } from "./context.js";
+import { keyOf } from "./input.js";
 import { rethrow, useNewest } from "./newest.js";
 import { Store } from "./store.js";
 
@@ -40,14 +41,14 @@ export function useStream<Item = unknown>(
   input?: unknown,
   options: StreamOptions<Item> = {},
 ): StreamState<Item> {
-  const socket = useTokenSocket();
+  const { socket, version } = useProvided();
   const { enabled = true } = options;
-  const json = JSON.stringify(input);
+  const key = keyOf(input);
   const newest = useNewest({ input, options: options as StreamOptions });
   // biome-ignore lint/correctness/useExhaustiveDependencies: another input begins anew
   const store = useMemo(
-    () => new StreamStore(socket, path, enabled, () => newest.current),
-    [socket, path, json, enabled, newest],
+    () => new StreamStore(socket, version, path, enabled, () => newest.current),
+    [socket, version, path, key, enabled, newest],
   );
   return useSyncExternalStore(store.subscribe, store.get, store.get) as StreamState<Item>;
 }
@@ -57,18 +58,26 @@ interface Wanted {
   readonly options: StreamOptions;
 }
 
-/** One reader of a stream. */
+/** One reader of a stream, as one identity. */
 class StreamStore extends Store<State> {
   readonly #socket: AnySocket | null;
+  readonly #version: number;
   readonly #path: string;
   readonly #isEnabled: boolean;
   readonly #wanted: () => Wanted;
   #life: AbortController | undefined;
   #forget: () => unknown = () => {};
 
-  constructor(socket: AnySocket | null, path: string, isEnabled: boolean, wanted: () => Wanted) {
+  constructor(
+    socket: AnySocket | null,
+    version: number,
+    path: string,
+    isEnabled: boolean,
+    wanted: () => Wanted,
+  ) {
     super(isEnabled ? RUNNING : IDLE);
     this.#socket = socket;
+    this.#version = version;
     this.#path = path;
     this.#isEnabled = isEnabled;
     this.#wanted = wanted;
@@ -81,13 +90,18 @@ class StreamStore extends Store<State> {
       const { restart = true } = this.#wanted().options;
       if (socket.state === "open" && this.get().error && restart) void this.#read(socket);
     };
-    socket.on("state", onState);
-    this.#forget = () => socket.off("state", onState);
+    // the component has another store in a moment, but what has come already would be handed over
+    const onIdentity = () => {
+      if (socket.identityVersion !== this.#version) this.stop();
+    };
+    socket.on("state", onState).on("identity", onIdentity);
+    this.#forget = () => socket.off("state", onState).off("identity", onIdentity);
     void this.#read(socket);
   }
 
   protected stop(): void {
     this.#forget();
+    this.#forget = () => {};
     this.#life?.abort(new Error("The component was unmounted"));
   }
 

@@ -28,6 +28,10 @@ export const controller = {
   }),
 } satisfies Controller;
 
+export interface Shown {
+  name: string;
+}
+
 export const channels = { "room:*": z.object({ text: z.string() }) };
 `;
 

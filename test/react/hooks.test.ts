@@ -1,7 +1,7 @@
 import { EventEmitter, once } from "node:events";
 import { expect } from "chai";
 import type { Browser } from "playwright-core";
-import { type Procedure, procedure, RpcError } from "../../lib/index.js";
+import { type Procedure, procedure, RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
 import { type Place, Stage } from "../client/support.js";
 import { launchBrowser } from "../support/browser.js";
 import { bundlePage, bundleServer, REACT_VERSIONS, ReactPage, servePage } from "../support/react-page.js";
@@ -27,6 +27,8 @@ for (const version of REACT_VERSIONS) {
     /** What a test knows that the page has complained about. */
     let expected: RegExp[];
     let html: string;
+    /** Who logs in. */
+    let user: string;
 
     const controller = {
       echo: (_auth: unknown, data: unknown) => data,
@@ -61,6 +63,19 @@ for (const version of REACT_VERSIONS) {
           }
         },
       }) as Procedure,
+      who: ({ name }: { name?: unknown }) => name,
+      // says once who it is, and goes on
+      whoEver: procedure({
+        async *handler({ auth, signal }) {
+          yield (auth as { name?: unknown }).name;
+          await once(world, "finish", { signal });
+        },
+      }) as Procedure,
+      names: procedure({
+        async *handler({ auth }) {
+          for (let i = 1; ; i++) yield `${(auth as { name?: unknown }).name} ${i}`;
+        },
+      }) as Procedure,
       ticks: procedure({
         async *handler({ input, signal }) {
           calls.push(JSON.stringify(input));
@@ -89,17 +104,22 @@ for (const version of REACT_VERSIONS) {
       forbidden = new Set();
       expected = [];
       html = "";
+      user = "alice";
+      await start();
+    });
+
+    const start = async (options: TokenSocketServerOptions = {}) => {
       place = await stage.application({
         prepare: (app) => {
           servePage(app, script, () => html);
         },
-        options: { socketController: controller },
+        options: { socketController: controller, authentication: () => ({ name: user }), ...options },
       });
       const { tokenServer } = place;
       tokenServer.on("subscribe", (_socket, { channel }) => !forbidden.has(channel));
       tokenServer.on("subscribed", (_socket, { channel }) => channelEvents.push(`+${channel}`));
       tokenServer.on("unsubscribed", (_socket, { channel }) => channelEvents.push(`-${channel}`));
-    });
+    };
 
     const open = async () => {
       page = await ReactPage.open(browser, place.url);
@@ -343,7 +363,8 @@ for (const version of REACT_VERSIONS) {
         await publish("room", 1);
         expect(await page.heard(400)).to.have.length(400);
         expect(channelEvents).to.deep.equal(["+room"]);
-        expect(await page.run((lab) => lab.listeners())).to.equal(3);
+        // four of them, and two of the provider
+        expect(await page.run((lab) => lab.listeners())).to.equal(6);
       });
     });
 
@@ -512,6 +533,263 @@ for (const version of REACT_VERSIONS) {
         await page.shows("r", '{"data":1,"isPending":false}');
         await page.render(loaded(1, { path: "fail" }));
         await page.shows("r", "Out of paper", '"isPending":false');
+      });
+    });
+
+    describe("for another user", () => {
+      const identify = (auth: Record<string, unknown>) => auth.name as string;
+      const showIdentity = (auth: Record<string, unknown>) => ({ id: auth.name });
+      const WHO: Part = { id: "w", type: "who" };
+      const shown = (name: string) =>
+        `{"identity":{"id":"${name}"},"data":"${name}","called":"${name}","last":"${name}","isPending":false}`;
+
+      /** Shows all of one user that there is to show. */
+      const showAlice = async () => {
+        await open();
+        await page.render(WHO);
+        await page.run((lab) => lab.notes.calls.get("w")?.call());
+        await page.shows("w", '"data":"alice"', '"called":"alice"', '"last":"alice"');
+      };
+
+      const commits = () => page.run((lab) => lab.notes.commits.splice(0));
+
+      it("show nothing of the one before, not for one commit, on the live connection", async () => {
+        await start({ showIdentity });
+        await showAlice();
+        await page.shows("w", shown("alice"));
+        await commits();
+        user = "bob";
+        await page.run((lab) => lab.socket.reauthenticate());
+        await page.shows("w", '"data":"bob"', '"last":"bob"');
+        await page.run((lab) => lab.notes.calls.get("w")?.call());
+        await page.shows("w", shown("bob"));
+        const [first, ...others] = await commits();
+        expect(first).to.equal('{"identity":{"id":"bob"},"isPending":true}');
+        for (const commit of others) expect(commit).to.include('{"id":"bob"}').and.not.include("alice");
+      });
+
+      it("show nothing of the one before after a reconnect, also where the server shows nothing", async () => {
+        await start({ identify });
+        await showAlice();
+        // the same one is no other
+        place.cut();
+        await page.shows("w", '"data":"alice"', '"called":"alice"');
+        await page.page.waitForFunction("lab.socket.state === 'open'");
+        await page.settle();
+        await page.shows("w", '"data":"alice"', '"called":"alice"', '"isPending":false');
+        await commits();
+        user = "bob";
+        await page.run((lab) => lab.socket.reauthenticate());
+        await page.shows("w", '"data":"bob"', '"last":"bob"');
+        const seen = await commits();
+        const since = seen.indexOf('{"isPending":true}');
+        expect(since).to.be.at.least(0);
+        for (const commit of seen.slice(since)) expect(commit).to.not.include("alice");
+      });
+
+      it("show nothing of the one before after a login of which the server says nothing", async () => {
+        await showAlice();
+        user = "bob";
+        await page.run((lab) => lab.socket.reauthenticate());
+        await page.shows("w", '"data":"bob"', '"last":"bob"');
+        await page.settle();
+        expect(await page.shown("w")).to.deep.equal({ data: "bob", last: "bob", isPending: false });
+      });
+
+      it("show nothing any more once the server refuses the client", async () => {
+        expected = [/status of 403/];
+        await start({ authentication: () => user !== "" && { name: user } });
+        await showAlice();
+        user = "";
+        await page.run((lab) => lab.socket.reauthenticate().catch(() => {}));
+        await page.shows("w", '{"isPending":false}');
+        user = "bob";
+        await page.run((lab) => lab.socket.reauthenticate());
+        await page.shows("w", '"data":"bob"', '"last":"bob"');
+      });
+
+      it("keep what they show when the client learns who it is, and when that stays so", async () => {
+        await start({ identify, showIdentity });
+        page = await ReactPage.open(browser, place.url);
+        await page.run((lab) => lab.connect());
+        await page.render({ id: "c", type: "call", path: "note", atOnce: 1 }, WHO);
+        await page.shows("c", '{"data":1,"isPending":false}');
+        // StrictMode may call twice
+        const before = [...calls];
+        await page.run((lab) => lab.socket.reauthenticate());
+        await page.settle();
+        await page.shows("c", '{"data":1,"isPending":false}');
+        expect(calls).to.deep.equal(before);
+      });
+
+      it("send nothing that waits for a connection as that one", async () => {
+        await start({ identify });
+        await showAlice();
+        await page.render({ id: "c", type: "call", path: "note" });
+        user = "bob";
+        const outcome = page.run((lab) => {
+          const { socket, notes } = lab;
+          return new Promise<string>((resolve) => {
+            socket.once("state", () => {
+              notes.calls
+                .get("c")
+                ?.call("alice's")
+                .catch((error: Error) => resolve(error.name));
+            });
+          });
+        });
+        place.cut();
+        expect(await outcome).to.equal("AbortedError");
+        await page.settle();
+        await page.shows("c", '{"isPending":false}');
+        expect(calls).to.deep.equal([]);
+      });
+
+      it("hand over no item that has come for the one before", async () => {
+        await start({ showIdentity });
+        await open();
+        await page.render({ id: "s", type: "stream", path: "names", handler: "slow" });
+        expect(await page.heard(1)).to.deep.equal(['s:"alice 1"']);
+        // so that more have come, which wait for the handler
+        await page.settle();
+        user = "bob";
+        await page.run((lab) => {
+          lab.socket.once("identity", () => lab.notes.waiting.shift()?.());
+          return lab.socket.reauthenticate();
+        });
+        expect(await page.heard(1)).to.deep.equal(['s:"bob 1"']);
+      });
+
+      it("join their channels anew, also those that the one before was refused", async () => {
+        await start({ showIdentity });
+        place.tokenServer.on("subscribe", ({ auth }, { channel }) => channel.startsWith(String(auth.name)));
+        await open();
+        const both: Part[] = ["alice", "bob"].map((name) => ({ id: name, type: "channel", name }));
+        await page.render(...both);
+        await page.shows("alice", JOINED);
+        await page.shows("bob", "Forbidden");
+        user = "bob";
+        await page.run((lab) => lab.socket.reauthenticate());
+        await page.shows("bob", JOINED);
+        await page.shows("alice", "Forbidden");
+        await publish("bob", 1);
+        expect(await page.heard(1)).to.deep.equal(["bob:1"]);
+      });
+    });
+
+    if (version !== "18") {
+      describe("in a hidden Activity", () => {
+        const hideable = (isHidden: boolean, ...parts: Part[]): Part => ({
+          id: "a",
+          type: "activity",
+          isHidden,
+          parts,
+        });
+        const note: Part = { id: "r", type: "result", path: "note", input: 1 };
+
+        it("call nothing, and again when they are shown again, with the old data meanwhile", async () => {
+          await open();
+          const slow: Part = { ...note, path: "slow" };
+          await page.render(hideable(true, slow));
+          await page.settle();
+          expect(calls).to.deep.equal([]);
+          const asked = once(world, "asked");
+          await page.render(hideable(false, slow));
+          await asked;
+          world.emit("answer 1", "old");
+          await page.shows("r", '{"data":"old","isPending":false}');
+          await page.render(hideable(true, slow));
+          await page.settle();
+          const back = once(place.tokenServer, "authenticated");
+          place.cut();
+          await back;
+          await page.page.waitForFunction("lab.socket.state === 'open'");
+          await page.settle();
+          expect(calls).to.deep.equal(["1"]);
+          const again = once(world, "asked");
+          await page.render(hideable(false, slow));
+          await again;
+          await page.shows("r", '{"data":"old","isPending":true}');
+          world.emit("answer 1", "new");
+          await page.shows("r", '{"data":"new","isPending":false}');
+          expect(calls).to.deep.equal(["1", "1"]);
+        });
+
+        it("stay pending where they are hidden before the answer, and call again", async () => {
+          await open();
+          const slow: Part = { ...note, path: "slow" };
+          const asked = once(world, "asked");
+          await page.render(hideable(false, slow));
+          await asked;
+          const aborted = once(world, "aborted");
+          await page.render(hideable(true, slow));
+          await aborted;
+          await page.settle();
+          const again = once(world, "asked");
+          await page.render(hideable(false, slow));
+          expect(await page.shown("r")).to.deep.equal({ isPending: true });
+          await again;
+          world.emit("answer 1", "late");
+          await page.shows("r", '{"data":"late","isPending":false}');
+        });
+
+        it("show nothing of a user who has left meanwhile, not for one commit", async () => {
+          for (const isPlain of [false, true]) {
+            user = "alice";
+            await start({ showIdentity: ({ name }) => ({ id: name }) });
+            await open();
+            const who: Part = { id: "w", type: "who", isPlain };
+            await page.render(hideable(false, who));
+            await page.shows("w", '"data":"alice"', '"last":"alice"');
+            await page.render(hideable(true, who));
+            await page.settle();
+            user = "bob";
+            // in one go, so that React has no time for what is hidden
+            await page.run(
+              async (lab, given) => {
+                const parts = given as Part[];
+                lab.notes.commits.length = 0;
+                const changed = new Promise((resolve) => lab.socket.once("identity", resolve));
+                void lab.socket.reauthenticate();
+                await changed;
+                lab.render(parts);
+              },
+              [hideable(false, who)],
+            );
+            await page.shows("w", '"data":"bob"', '"last":"bob"');
+            const commits = await page.run((lab) => lab.notes.commits);
+            expect(commits).to.not.be.empty;
+            for (const commit of commits) expect(commit).to.not.include("alice");
+            if (!isPlain) await page.close();
+          }
+        });
+      });
+    }
+
+    describe("with what is no JSON", () => {
+      it("show an error instead of throwing, and call nothing", async () => {
+        await open();
+        await page.run((lab) => {
+          const cyclic: unknown[] = [];
+          cyclic.push(cyclic);
+          const hostile = {
+            toJSON() {
+              throw new Error("not me");
+            },
+          };
+          const inputs = [10n, cyclic, () => {}, hostile];
+          const results = inputs.map((input, i) => ({ id: `r${i}`, type: "result", path: "note", input }));
+          const streams = inputs.map((input, i) => ({ id: `s${i}`, type: "stream", path: "ticks", input }));
+          lab.render([...results, ...streams] as Part[]);
+        });
+        const reasons = ["serialize a BigInt", "circular", "function", "not me"];
+        for (const [i, reason] of reasons.entries()) {
+          await page.shows(`r${i}`, "TypeError", "This is no JSON value", reason, '"isPending":false');
+          await page.shows(`s${i}`, "TypeError", "This is no JSON value", reason, '"isRunning":false');
+        }
+        await page.render({ id: "r0", type: "result", path: "note", input: 1 });
+        await page.shows("r0", '{"data":1,"isPending":false}');
+        expect(calls).to.deep.equal(["1"]);
       });
     });
 

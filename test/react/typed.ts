@@ -29,9 +29,15 @@ const controller = {
 
 const channels = { "room:*": z.object({ text: z.string() }) };
 
-const { useCall, useChannel, useResult, useStream, useTokenSocket } = react.createHooks<
+interface Shown {
+  id: number;
+  since: Date;
+}
+
+const { useCall, useChannel, useIdentity, useResult, useStream, useTokenSocket } = react.createHooks<
   typeof controller,
-  typeof channels
+  typeof channels,
+  Shown
 >();
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -40,7 +46,10 @@ function same<A, B>(_: Equal<A, B>): void {}
 /** With the types of a server. */
 export function Typed({ room }: { room: string | undefined }): ReactElement {
   const socket = useTokenSocket();
-  same<typeof socket, TokenSocket<typeof controller, typeof channels> | null>(true);
+  same<typeof socket, TokenSocket<typeof controller, typeof channels, Shown> | null>(true);
+
+  const identity = useIdentity();
+  same<typeof identity, { id: number; since: string } | undefined>(true);
 
   useChannel(room && `room:${room}`, (message) => same<typeof message, { text: string }>(true));
   useChannel(null, () => {});
@@ -93,7 +102,11 @@ export function Untyped({ socket }: { socket: TokenSocket<typeof controller> }):
     onItem: (item) => same<typeof item, number>(true),
   });
   same<typeof stream.last, number | undefined>(true);
+  same<ReturnType<typeof react.useIdentity>, unknown>(true);
+  const mine = react.useIdentity<{ id: number }>();
+  same<typeof mine, { id: number } | undefined>(true);
   const some = react.createHooks<typeof controller>();
+  same<ReturnType<typeof some.useIdentity>, unknown>(true);
   some.useChannel("any", (message) => same<typeof message, unknown>(true));
   const none = react.createHooks();
   const answer = none.useCall("any");

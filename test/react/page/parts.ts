@@ -1,6 +1,16 @@
 /** The components that a test puts on a page, by name; what they show is JSON. */
 
-import { createElement, Fragment, type ReactElement, StrictMode, useEffect } from "react";
+import * as React from "react";
+import {
+  createElement,
+  Fragment,
+  type FunctionComponent,
+  type ReactElement,
+  type ReactNode,
+  StrictMode,
+  useEffect,
+  useLayoutEffect,
+} from "react";
 import type { TokenSocket } from "../../../lib/client/index.js";
 import {
   type ResultOptions,
@@ -9,6 +19,7 @@ import {
   useCall,
   useChannel,
   useConnectionState,
+  useIdentity,
   useResult,
   useStream,
 } from "../../../lib/react/index.js";
@@ -16,6 +27,10 @@ import {
 /** A component of a page. Its `id` is its key as well, so that it stays the same one when its properties change. */
 export type Part = { readonly id: string } & (
   | { readonly type: "state" }
+  /** All hooks at once, whose functions give the name of the user. `isPlain`: without `useIdentity`. */
+  | { readonly type: "who"; readonly isPlain?: boolean }
+  /** Components that may be hidden, where this version of React can. */
+  | { readonly type: "activity"; readonly isHidden: boolean; readonly parts: readonly Part[] }
   | { readonly type: "channel"; readonly name: string | null; readonly as?: string; readonly fails?: boolean }
   | { readonly type: "call"; readonly path: string; readonly atOnce?: unknown }
   | {
@@ -44,11 +59,26 @@ export const notes = {
   waiting: [] as (() => void)[],
   /** Each connection state that was shown. */
   states: [] as string[],
+  /** What the components that show who the user is have shown together, as JSON, one for each commit. */
+  commits: [] as string[],
 };
 
 type Props<Type extends Part["type"]> = Extract<Part, { type: Type }>;
 
-const COMPONENTS = { state: State, channel: Channel, call: Calls, result: Loaded, stream: Streamed };
+const COMPONENTS = {
+  state: State,
+  who: Who,
+  activity: Hideable,
+  channel: Channel,
+  call: Calls,
+  result: Loaded,
+  stream: Streamed,
+};
+
+/** Since React 19.2. */
+const Activity = Reflect.get(React, "Activity") as
+  | FunctionComponent<{ mode: "hidden" | "visible"; children?: ReactNode }>
+  | undefined;
 
 /** A page in StrictMode. */
 export function Page({
@@ -58,13 +88,16 @@ export function Page({
   socket: TokenSocket | null;
   parts: readonly Part[];
 }): ReactElement {
-  const children = parts.map((part) =>
-    createElement(COMPONENTS[part.type] as (props: Part) => ReactElement, { key: part.id, ...part }),
-  );
   return createElement(
     StrictMode,
     null,
-    createElement(TokenSocketProvider, { socket }, createElement(Fragment, null, children)),
+    createElement(TokenSocketProvider, { socket }, createElement(Fragment, null, elementsOf(parts))),
+  );
+}
+
+function elementsOf(parts: readonly Part[]): ReactElement[] {
+  return parts.map((part) =>
+    createElement(COMPONENTS[part.type] as (props: Part) => ReactElement, { key: part.id, ...part }),
   );
 }
 
@@ -81,6 +114,24 @@ function State({ id }: Props<"state">): ReactElement {
     if (notes.states.at(-1) !== state) notes.states.push(state);
   }, [state]);
   return show(id, { state, reason });
+}
+
+function Who({ id, isPlain = false }: Props<"who">): ReactElement {
+  const identity = useIdentity();
+  const { data, isPending } = useResult("who");
+  const { call, data: called } = useCall("who");
+  const { last } = useStream("whoEver");
+  const shown = { identity: isPlain ? undefined : identity, data, called, last, isPending };
+  notes.calls.set(id, { call } as UseCall);
+  useLayoutEffect(() => {
+    notes.commits.push(JSON.stringify(shown));
+  });
+  return show(id, shown);
+}
+
+function Hideable({ isHidden, parts }: Props<"activity">): ReactElement {
+  if (!Activity) throw new Error("this React has no Activity");
+  return createElement(Activity, { mode: isHidden ? "hidden" : "visible" }, elementsOf(parts));
 }
 
 function Channel({ id, name, as = id, fails = false }: Props<"channel">): ReactElement {

@@ -627,19 +627,22 @@ for (const version of REACT_VERSIONS) {
         await showAlice();
         await page.render({ id: "c", type: "call", path: "note" });
         user = "bob";
-        const outcome = page.run((lab) => {
+        // in place before the connection is lost
+        await page.run((lab) => {
           const { socket, notes } = lab;
-          return new Promise<string>((resolve) => {
+          const outcome = new Promise<string>((resolve) => {
             socket.once("state", () => {
-              notes.calls
-                .get("c")
-                ?.call("alice's")
-                .catch((error: Error) => resolve(error.name));
+              const call = notes.calls.get("c")?.call("alice's");
+              call?.then(
+                () => resolve("sent"),
+                (error: Error) => resolve(error.name),
+              );
             });
           });
+          Object.assign(globalThis, { outcome });
         });
         place.cut();
-        expect(await outcome).to.equal("AbortedError");
+        expect(await page.page.evaluate("outcome")).to.equal("AbortedError");
         await page.settle();
         await page.shows("c", '{"isPending":false}');
         expect(calls).to.deep.equal([]);

@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { request as httpRequest } from "node:http";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import {
@@ -15,30 +14,9 @@ import { memoryRedis } from "../../lib/memory.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { reported, until } from "../support/condition.js";
 import { express4 } from "../support/express4.js";
-import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
-import { type RedisServer, startRedis } from "../support/redis-server.js";
+import { get } from "../support/http-request.js";
 
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
-
-/** Sends a request with any headers; fetch forbids some of them. */
-function get(url: string, headers: Record<string, string> = {}) {
-  return new Promise<{ status: number; headers: Record<string, unknown>; text: string }>(
-    (resolve, reject) => {
-      const request = httpRequest(url, { headers, agent: false }, (response) => {
-        let text = "";
-        response.setEncoding("utf8");
-        response.on("data", (chunk) => {
-          text += chunk;
-        });
-        response.on("end", () =>
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text }),
-        );
-      });
-      request.on("error", reject);
-      request.end();
-    },
-  );
-}
 
 /** Lets all requests be of one session. */
 const oneSession: ApplicationOptions["prepare"] = (app) => {
@@ -439,111 +417,6 @@ for (const version of [5, 4]) {
       });
     });
 
-    describe("with JSONP", () => {
-      const CALL = /^\/\*\*\/ typeof cb === "function" && cb\((\{"token":"[0-9a-f-]{36}"\})\);$/;
-
-      it("wraps the answer for a page of the same site, by Sec-Fetch-Site", async () => {
-        await start();
-        const answer = await ask("?callback=cb", { "sec-fetch-site": "same-origin" });
-        expect(answer.status).to.equal(200);
-        expect(answer.text).to.match(CALL);
-        expect(answer.headers["content-type"]).to.match(/^text\/javascript/);
-        expect(answer.headers["x-content-type-options"]).to.equal("nosniff");
-        expect(answer.headers["cache-control"]).to.equal("no-store");
-      });
-
-      it("wraps the answer for a page of the same site, by Referer", async () => {
-        await start();
-        const answer = await ask("?callback=cb", { referer: `${application.url}/page?x=1` });
-        expect(answer.status).to.equal(200);
-        expect(answer.text).to.match(CALL);
-      });
-
-      it("wraps the answer for a page behind a proxy that is trusted, on https", async () => {
-        await start({ prepare: (app) => app.set("trust proxy", true) });
-        const headers = { "x-forwarded-host": "example.com", referer: "https://example.com/" };
-        expect((await ask("?callback=cb", headers)).status).to.equal(200);
-      });
-
-      it("wraps refusals and errors, too, with their status", async () => {
-        await start({ session: null });
-        const answer = await ask("?callback=a.b_1.$c", { "sec-fetch-site": "same-origin" });
-        expect(answer.status).to.equal(403);
-        expect(answer.text).to.equal(
-          '/**/ typeof a.b_1.$c === "function" && a.b_1.$c({"error":"Forbidden"});',
-        );
-      });
-
-      const foreign: Record<string, Record<string, string>> = {
-        "a cross-site page": { "sec-fetch-site": "cross-site" },
-        "a cross-site page that forges nothing but the Referer": {
-          "sec-fetch-site": "cross-site",
-          referer: "SELF",
-        },
-        "a page of a sister site": { "sec-fetch-site": "same-site" },
-        "a page elsewhere, by Referer": { referer: "https://evil.example/" },
-        "a host that only begins like this one": { referer: "SELF.evil.example/" },
-        "no header at all": {},
-        "a Referer that is no URL": { referer: "about:blank" },
-        "a forwarded host that is not trusted": {
-          "x-forwarded-host": "evil.example",
-          referer: "https://evil.example/",
-        },
-      };
-      for (const [what, headers] of Object.entries(foreign)) {
-        it(`refuses with 403 for ${what}`, async () => {
-          await start();
-          const sent = Object.fromEntries(
-            Object.entries(headers).map(([name, value]) => [name, value.replace("SELF", application.url)]),
-          );
-          expect(await ask("?callback=cb", sent)).to.include({ status: 403, text: '{"error":"Forbidden"}' });
-        });
-      }
-
-      it("answers origins of the list, and goes on answering its own site", async () => {
-        await start({ options: { jsonp: ["https://partner.example"] } });
-        const from = async (headers: Record<string, string>) => (await ask("?callback=cb", headers)).status;
-        expect(await from({ "sec-fetch-site": "cross-site", referer: "https://partner.example/x" })).to.equal(
-          200,
-        );
-        expect(await from({ referer: "https://partner.example/" })).to.equal(200);
-        expect(await from({ "sec-fetch-site": "same-origin" })).to.equal(200);
-        expect(await from({ "sec-fetch-site": "cross-site", referer: "https://other.example/" })).to.equal(
-          403,
-        );
-        expect(await from({ "sec-fetch-site": "cross-site" })).to.equal(403);
-      });
-
-      it("refuses everybody where it is off", async () => {
-        await start({ options: { jsonp: false } });
-        expect((await ask("?callback=cb", { "sec-fetch-site": "same-origin" })).status).to.equal(403);
-      });
-
-      for (const callback of [
-        "",
-        "alert(1)",
-        "a-b",
-        "a[0]",
-        "a..b",
-        "<script>",
-        "x".repeat(200),
-        "1a",
-        "a;b",
-      ]) {
-        it(`refuses the callback name ${JSON.stringify(callback.slice(0, 20))}`, async () => {
-          await start();
-          const query = `?callback=${encodeURIComponent(callback)}`;
-          const answer = await ask(query, { "sec-fetch-site": "same-origin" });
-          expect(answer).to.include({ status: 403, text: '{"error":"Forbidden"}' });
-        });
-      }
-
-      it("refuses a callback that is no string", async () => {
-        await start();
-        expect((await ask("?callback[a]=b", { "sec-fetch-site": "same-origin" })).status).to.equal(403);
-      });
-    });
-
     it("stores what the request said of host and address, trusting the proxies that the application trusts", async () => {
       await start({ prepare: (app) => app.set("trust proxy", true) });
       const answer = await ask("", {
@@ -738,87 +611,3 @@ function silentRedis(): NonNullable<ApplicationOptions["redisClient"]> {
   const lists = { rPush: keep, lTrim: keep, lRem: keep, pExpire: keep, lRange: keep };
   return Object.assign(client, { ...lists, ping: keep, publish: keep, subscribe: keep, unsubscribe: keep });
 }
-
-describe("a token", () => {
-  let redis: RedisServer;
-  let applications: Application[] = [];
-  let clients: NodeRedis[] = [];
-
-  before(async () => {
-    redis = await startRedis();
-  });
-  after(() => redis.stop());
-  afterEach(async () => {
-    await Promise.all(applications.map((application) => application.stop()));
-    await Promise.all(clients.map((client) => client.close()));
-    applications = [];
-    clients = [];
-  });
-
-  const connectRedis = async () => {
-    const client = await connectNodeRedis(redis.url);
-    clients.push(client);
-    return client;
-  };
-
-  const start = async (options: TokenSocketServerOptions = {}) => {
-    const application = await Application.start({ redisClient: await connectRedis(), options });
-    applications.push(application);
-    return application;
-  };
-
-  it("is stored under its prefix with the identity and a time to live, and is gone once redeemed", async () => {
-    const application = await start({ tokenPrefix: "mine:", tokenTtl: 12_345 });
-    const inspector = await connectRedis();
-    const token = await application.token();
-    const { issuedAt, sessionId, ...record } = JSON.parse((await inspector.get(`mine:${token}`)) ?? "null");
-    expect(issuedAt).to.be.within(Date.now() - 5000, Date.now());
-    expect(sessionId).to.be.a("string");
-    expect(record).to.deep.equal({
-      auth: { name: "alice" },
-      host: new URL(application.url).host,
-      ip: "127.0.0.1",
-      ips: [],
-    });
-    expect(await inspector.pTTL(`mine:${token}`)).to.be.within(1, 12_345);
-    const client = await application.open();
-    expect(await client.request({ rpc: "auth", token })).to.include({ resp: "success" });
-    expect(await inspector.exists(`mine:${token}`)).to.equal(0);
-  });
-
-  it("is redeemed once, by two connections at the same instant on two servers", async () => {
-    const [one, other] = [await start(), await start()];
-    for (let round = 0; round < 25; round++) {
-      const token = await one.token();
-      const rivals = [await one.open("raw-websocket"), await other.open("raw-websocket")];
-      const replies = await Promise.all(rivals.map((rival) => rival.request({ rpc: "auth", token })));
-      expect(replies.map(({ resp, error }) => resp ?? error).sort()).to.deep.equal([
-        "Token not found",
-        "success",
-      ]);
-    }
-  });
-
-  it("is not good on a server of another application or another token route", async () => {
-    const [one, ...others] = [
-      await start(),
-      await start({ channelPrefix: "b:" }),
-      await start({ tokenRoute: "/t" }),
-    ];
-    const token = await one?.token();
-    for (const other of others) {
-      const client = await other.open();
-      expect(await client.request({ rpc: "auth", token })).to.include({ error: "Token not found" });
-    }
-  });
-
-  it("is not found once it has expired", async () => {
-    const application = await start({ tokenTtl: 1, authTimeout: 10_000 });
-    const inspector = await connectRedis();
-    const token = await application.token();
-    while ((await inspector.keys(`*${token}`)).length > 0);
-    const client = await application.open();
-    expect(await client.request({ rpc: "auth", token })).to.include({ error: "Token not found" });
-    expect((await client.closed).code).to.equal(4401);
-  });
-});

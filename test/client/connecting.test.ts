@@ -257,6 +257,19 @@ describe("A client that connects", () => {
   it("waits as long as the token route asks it to", async () => {
     const server = new Version3Server();
     const place = await stage.server(server.http);
+    server.token = { status: 503, body: {}, headers: { "Retry-After": "1" } };
+    const client = stage.client(place, { backoff: QUICK });
+    await inState(client, "waiting");
+    const since = performance.now();
+    server.token = { status: 200, body: { token: "token" } };
+    await client.ready();
+    expect(performance.now() - since).to.be.above(900);
+    expect(server.tokenRequests).to.have.length(2);
+  });
+
+  it("does not wait for that where it is told to present another token", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
     server.token = { status: 503, body: { error: "Service unavailable" }, headers: { "Retry-After": "30" } };
     const client = stage.client(place);
     const reason = await inState(client, "waiting");
@@ -276,7 +289,7 @@ describe("A client that connects", () => {
     server.intercept = () => true;
     const other = stage.client(place, { connectTimeout: 50, backoff: SLOW });
     expect(await inState(other, "waiting")).to.have.property("code", "timeout");
-  });
+  }).timeout(8_000);
 
   it("asks its authentication again where that does not answer in time", async () => {
     const place = await stage.application();
@@ -493,7 +506,7 @@ describe("A client that connects", () => {
     await client.ready();
     expect((await inState(client, "waiting"))?.message).to.equal("The server does not answer");
     await happened(client, "reconnect");
-  });
+  }).timeout(8_000);
 
   it("takes a refused ping for a sign of life", async () => {
     const server = new Version3Server();

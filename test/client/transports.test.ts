@@ -108,7 +108,7 @@ describe("A client's transport", () => {
     divert(place.http, "upgrade", () => {});
     const client = stage.client(place, { webSocketTimeout: 20 });
     expect(await client.rpc("echo", 1)).to.equal(1);
-  });
+  }).timeout(4_000);
 
   it("says how each has failed where none opens", async () => {
     const place = await stage.application(blocking);
@@ -166,7 +166,7 @@ describe("A client's transport", () => {
     divert(place.http, "upgrade", (...args: unknown[]) => void deaf.http.emit("upgrade", ...args));
     const client = stage.client(place, { connectTimeout: 300 });
     expect(await client.rpc("echo", 1)).to.equal(1);
-  });
+  }).timeout(8_000);
 
   it("leaves nothing behind when the client ends at any point", async () => {
     const place = await stage.application();

@@ -357,19 +357,25 @@ describe("disconnect() and refresh()", () => {
     await client.closed;
   });
 
-  it("wait for nobody once the server is shut down", async () => {
-    const prefix = `${randomUUID()}:`;
-    const server = await Server.start(anyKind(), prefix);
-    const older = await connectNodeRedis(redis.url);
-    cleanups.push(() => older.close());
-    const heard = new Promise<void>((resolve) => {
-      void older.subscribe(`${prefix}___sync___`, () => resolve());
+  for (const moment of ["while Redis is asked", "while the others are"]) {
+    it(`wait for nobody once the server is shut down, ${moment}`, async () => {
+      const prefix = `${randomUUID()}:`;
+      const server = await Server.start(anyKind(), prefix);
+      const older = await connectNodeRedis(redis.url);
+      cleanups.push(() => older.close());
+      await older.subscribe(`${prefix}___sync___`, () => {});
+      // the time that the others have to answer is never over
+      sandbox.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+      const refreshing = server.tokenServer.refresh({ identity: "alice" });
+      if (moment === "while the others are") {
+        // Redis answers in order
+        await server.tokenServer.publish("room", 1);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await server.tokenServer.shutdown();
+      expect(await refreshing).to.equal(0);
     });
-    const refreshing = server.tokenServer.refresh({ identity: "alice" });
-    await heard;
-    await server.tokenServer.shutdown();
-    expect(await refreshing).to.equal(0);
-  });
+  }
 
   it("serve this server where Redis does not answer, and say that the others may not have heard", async () => {
     const own = await startRedis({ own: true });

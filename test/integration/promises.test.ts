@@ -149,7 +149,7 @@ describe("Promises of any make", () => {
       "reading then",
       "identify must give a string or a number",
     ]);
-  });
+  }).timeout(8_000);
 
   it("count as what verifyConnection returns", async () => {
     let answer: () => PromiseLike<boolean | { data: unknown }> = () => given({ data: 7 });

@@ -458,7 +458,7 @@ for (const version of [5, 4]) {
         const answer = await get(`${broken.url}/socket/token`);
         expect(answer.status).to.equal(503);
         expect(JSON.parse(answer.text)).to.deep.equal({ error: "Service unavailable" });
-        expect(Number(answer.headers["retry-after"])).to.be.greaterThan(0);
+        expect(answer.headers["retry-after"]).to.equal("5");
         const client = await broken.open();
         client.send({ rpc: "auth", token, uuid: 1 });
         expect((await client.closed).code).to.equal(4503);
@@ -482,14 +482,14 @@ for (const version of [5, 4]) {
       client.send({ rpc: "auth", token: randomUUID(), uuid: 1 });
       expect((await client.closed).code).to.equal(4503);
       expect(client.frames).to.deep.equal([]);
-    });
+    }).timeout(3_000);
 
     it("answers 429 with Retry-After to a session that has too many tokens, until one is redeemed", async () => {
       await start({ options: { limits: { tokensPerSession: 3 } }, prepare: oneSession });
       const tokens = [await application.token(), await application.token(), await application.token()];
       const refused = await ask();
       expect([refused.status, JSON.parse(refused.text)]).to.deep.equal([429, { error: "Too many tokens" }]);
-      expect(Number(refused.headers["retry-after"])).to.be.within(1, 60);
+      expect(refused.headers["retry-after"]).to.equal("5");
       const client = await application.open();
       await client.request({ rpc: "auth", token: tokens[0] });
       expect((await ask()).status).to.equal(200);
@@ -557,7 +557,7 @@ for (const version of [5, 4]) {
       expect(answer).to.match(/^HTTP\/1\.1 408 /);
       expect(answer).to.contain('{"error":"Body too slow"}');
       expect(application.errors).to.deep.equal([]);
-    });
+    }).timeout(10_000);
 
     it("is gone after shutdown, and the application's own rules answer", async () => {
       await start({ options: { customMiddleware: (_req, res) => res.status(418).end() } });

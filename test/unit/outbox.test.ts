@@ -100,12 +100,16 @@ describe("what waits for a slow reader", () => {
   let written: string[];
   let backlog: number;
   let outbox: Outbox;
+  let onWrite = () => {};
 
   beforeEach(() => {
     written = [];
     backlog = LIMIT / 2;
     const transport = {
-      write: (frame: string) => void written.push(frame),
+      write: (frame: string) => {
+        written.push(frame);
+        onWrite();
+      },
       flush: () => false,
       get backlog() {
         return backlog;
@@ -137,15 +141,20 @@ describe("what waits for a slow reader", () => {
     expect(written.every((frame) => frame.startsWith("2:"))).to.equal(true);
   });
 
-  it("does not replace what has been written", () => {
-    outbox.send("a", { key: "k" });
+  it("does not replace what has been written, while others go on waiting", () => {
+    for (const [frame, key] of Object.entries({ a: "k", b: "other" })) outbox.send(frame, { key });
+    // the reader takes one of them, and then no more
     backlog = 0;
-    outbox.flush();
-    backlog = LIMIT / 2;
-    outbox.send("b", { key: "k" });
+    onWrite = () => {
+      backlog = LIMIT / 2;
+    };
+    expect(outbox.flush()).to.equal("moved");
+    expect(written).to.deep.equal(["a"]);
     outbox.send("c", { key: "k" });
+    outbox.send("d", { key: "k" });
+    onWrite = () => {};
     backlog = 0;
-    outbox.flush();
-    expect(written).to.deep.equal(["a", "c"]);
+    expect(outbox.flush()).to.equal("done");
+    expect(written).to.deep.equal(["a", "b", "d"]);
   });
 });

@@ -62,6 +62,18 @@ describe("revocations", () => {
     expect(revocations.find(presented({ key: "user-1", issuedAt }))).to.include({ id: "1" });
   });
 
+  it("are as old as the newest word of the same, which keeps none of the others longer", () => {
+    const revocations = new Revocations(TOKEN_TTL);
+    const longAgo = Date.now() - 10 * TOKEN_TTL;
+    revocations.add(revocation("first", "alice", longAgo));
+    for (let i = 1; i < MOST_REVOCATIONS; i++) revocations.add(revocation(String(i), `user-${i}`, longAgo));
+    revocations.add(revocation("second"));
+    revocations.add(revocation("last", "bob", longAgo));
+    expect(revocations.of({ by: "identity", value: "user-1" })).to.equal(undefined);
+    expect(revocations.of({ by: "identity", value: "user-2" })).to.include({ id: "2" });
+    expect(revocations.of({ by: "identity", value: "alice" })).to.include({ id: "second" });
+  });
+
   it("are not pushed out by others as long as a token may live that they hold for", () => {
     const revocations = new Revocations(TOKEN_TTL);
     revocations.add(revocation("first"));

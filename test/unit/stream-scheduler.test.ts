@@ -1,0 +1,41 @@
+import { expect } from "chai";
+import { Turns } from "../../lib/server/rpc/stream-scheduler.js";
+
+describe("the turns that streams share", () => {
+  const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+  /** How many items may be sent at once. */
+  const takeAll = (turns: Turns): { taken: number; waiting: Promise<void> } => {
+    for (let taken = 0; ; taken++) {
+      const waiting = turns.take();
+      if (waiting) return { taken, waiting };
+    }
+  };
+
+  it("have as many items in each, however many streams wait for the next one", async () => {
+    const turns = new Turns();
+    const { taken: inEach, waiting } = takeAll(turns);
+    let sent = 0;
+    const send = () => sent++;
+    void waiting.then(send);
+    for (let stream = 1; stream < 3 * inEach; stream++) void turns.take()?.then(send);
+    for (let turn = 1; turn <= 3; turn++) {
+      await nextTurn();
+      expect(sent).to.equal(turn * inEach);
+    }
+  });
+
+  it("come to a stream that waits beside one that never does", async () => {
+    const turns = new Turns();
+    const { waiting } = takeAll(turns);
+    let isEnded = false;
+    /** Sends whenever it may. */
+    const greedy = async () => {
+      while (!isEnded) await turns.take();
+    };
+    const sending = greedy();
+    await waiting;
+    isEnded = true;
+    await sending;
+  });
+});

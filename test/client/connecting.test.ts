@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { expect } from "chai";
 import type { Request } from "express";
-import { useFakeTimers } from "sinon";
+import sinon, { useFakeTimers } from "sinon";
 import {
   ConnectionError,
   DisconnectedError,
@@ -380,6 +380,77 @@ describe("A client that connects", () => {
     } finally {
       Reflect.deleteProperty(globalThis, "document");
     }
+  });
+
+  it("makes no second connection when its page is seen again after it has come back", async () => {
+    const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    const client = stage.client(place);
+    await client.ready();
+    Object.assign(globalThis, { document });
+    try {
+      place.cut();
+      await happened(client, "reconnect");
+      const states: State[] = [];
+      client.on("state", (state) => states.push(state));
+      document.dispatchEvent(new Event("visibilitychange"));
+      // a timer of no time would have fired by then
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(await client.rpc("echo", 1)).to.equal(1);
+      expect(states).to.deep.equal([]);
+      expect(server.tokenRequests).to.have.length(2);
+    } finally {
+      Reflect.deleteProperty(globalThis, "document");
+    }
+  });
+
+  it("waits longer and longer for a server that lets it in and drops it at once", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    const waits: number[] = [];
+    let lostAt = 0;
+    const random = sinon.stub(Math, "random").returns(1);
+    try {
+      const client = stage.client(place, { backoff: { min: 10, max: 1e6 } });
+      client.on("state", (state) => {
+        if (state === "open") for (const socket of server.connections) socket.terminate();
+        if (state === "waiting") lostAt = performance.now();
+        if (state === "connecting") waits.push(performance.now() - lostAt);
+      });
+      while (waits.length < 6) await happened(client, "state");
+      for (const [index, wait] of waits.entries()) {
+        expect(wait, `wait ${index}`).to.be.at.least(10 * 2 ** index - 2);
+      }
+    } finally {
+      random.restore();
+    }
+  });
+
+  it("begins with short waits again after a connection that has lasted", async () => {
+    const place = await stage.server(new Version3Server().http);
+    const client = stage.client(place, { backoff: { min: 1, max: 1e6, resetAfter: 1 } });
+    await client.ready();
+    // without that the last of these waits alone would take a minute
+    for (let loss = 0; loss < 16; loss++) {
+      await new Promise((resolve) => setTimeout(resolve, 3));
+      place.cut();
+      await happened(client, "reconnect");
+    }
+    expect(client.state).to.equal("open");
+  });
+
+  it("gives a connection up on which another token is not answered, and comes back", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    const client = stage.client(place, { connectTimeout: 100 });
+    await client.ready();
+    server.intercept = ({ rpc }) => rpc === "auth";
+    const lost = inState(client, "waiting");
+    expect(await failure(client.reauthenticate())).to.have.property("code", "timeout");
+    expect(await lost).to.have.property("code", "timeout");
+    server.intercept = () => false;
+    await happened(client, "reconnect");
   });
 
   it("waits as long as the server has asked it to also when its page is seen again", async () => {

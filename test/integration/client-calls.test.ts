@@ -52,6 +52,14 @@ describe("a client's call", () => {
     expect(read.firstCall.args[4].server).to.equal(application.tokenServer);
   });
 
+  it("reaches a function whose path is as long as it may be, and none beyond", async () => {
+    const paths = [`a.${"b".repeat(254)}`, `a.${"b".repeat(255)}`];
+    const names = paths.map((path) => path.slice(2));
+    const client = await start({ a: Object.fromEntries(names.map((name) => [name, () => name.length])) });
+    expect(await client.request({ rpc: paths[0] })).to.include({ resp: 254 });
+    expect(await client.request({ rpc: paths[1] })).to.include({ error: "Function not found" });
+  });
+
   it("hands the function undefined where there is no data", async () => {
     const client = await start({ type: (_auth: unknown, data: unknown) => typeof data });
     expect(await client.request({ rpc: "type" })).to.include({ resp: "undefined" });

@@ -261,6 +261,22 @@ for (const version of [5, 4]) {
         expect((await poll())[0]).to.equal(503);
       });
 
+      for (const transport of WIRE_TRANSPORTS) {
+        it(`without an identity are as many as before after many have come and gone, over ${transport}`, async () => {
+          await start({ limits: { unauthenticatedConnections: 2 } });
+          for (let round = 0; round < 3; round++) {
+            const client = await application.connect(transport);
+            const token = await application.token();
+            const gone = once(application.tokenServer, "disconnect");
+            expect(await client.request({ rpc: "auth", token })).to.have.property("resp", "success");
+            await client.end();
+            await gone;
+          }
+          for (let i = 0; i < 2; i++) await application.open();
+          expect((await knock())[0]).to.equal(503);
+        });
+      }
+
       it("do not count those that SockJS makes nothing of", async () => {
         await start({ limits: { connectionsPerIp: 1 } });
         for (let i = 0; i < 3; i++) {

@@ -150,6 +150,55 @@ describe("A limit", function () {
     });
   });
 
+  describe("connectionsPerIdentity, of a connection that closes too early", () => {
+    for (const what of ["verifyToken", "a listener"]) {
+      it(`keeps no place where ${what} still decides`, async () => {
+        let asked = () => {};
+        let decide = () => {};
+        const deciding = () => {
+          asked();
+          return new Promise<void>((resolve) => {
+            decide = resolve;
+          });
+        };
+        let isHeld = true;
+        const verifyToken = async () => {
+          if (isHeld && what === "verifyToken") await deciding();
+          return { auth: { name: "alice" } };
+        };
+        application = await Application.start({
+          options: {
+            limits: { connectionsPerIdentity: 1 },
+            identify: ({ name }) => String(name),
+            verifyToken,
+          },
+        });
+        const { tokenServer } = application;
+        tokenServer.on("authentication", async () => {
+          if (isHeld && what === "a listener") await deciding();
+        });
+        for (let round = 0; round < 3; round++) {
+          const asking = new Promise<void>((resolve) => {
+            asked = resolve;
+          });
+          const early = await application.open();
+          early.send({ rpc: "auth", token: "jwt" });
+          await asking;
+          const gone = once(tokenServer, "disconnect");
+          await early.end();
+          await gone;
+          decide();
+        }
+        isHeld = false;
+        const late = await application.open();
+        expect(await late.request({ rpc: "auth", token: "jwt" })).to.have.property("resp", "success");
+        const further = await application.open();
+        further.send({ rpc: "auth", token: "jwt" });
+        expect(await further.closed).to.have.property("code", 4430);
+      });
+    }
+  });
+
   describe("functionTimeout", () => {
     it("fires the signal of a function that takes too long, and answers its caller", async () => {
       const fired: string[] = [];
@@ -195,6 +244,33 @@ describe("A limit", function () {
         '"checked" has not answered in time',
         '"hang" has not answered in time',
         'The listeners for "rpc" have not decided on "guarded" in time',
+      ]);
+    });
+
+    it("does not hold for a function that has closed the socket of its caller", async () => {
+      const signals: AbortSignal[] = [];
+      const leave = (
+        _auth: unknown,
+        _data: unknown,
+        _callback: unknown,
+        socket: { close(): unknown },
+        { signal }: { signal: AbortSignal },
+      ) => {
+        signals.push(signal);
+        socket.close();
+      };
+      const slow = () => new Promise(() => {});
+      await start({ functionTimeout: 20 }, { socketController: { leave, slow } });
+      const other = await application.connect();
+      client.send({ rpc: "leave", uuid: "a" });
+      await client.closed;
+      expect(client.frames).to.deep.equal([]);
+      expect(signals.map(({ aborted }) => aborted)).to.deep.equal([true]);
+      // another call's end shows that the time is over
+      await other.request({ rpc: "slow" });
+      await reported();
+      expect(application.errors.map(({ message }) => message)).to.deep.equal([
+        '"slow" has not answered in time',
       ]);
     });
 

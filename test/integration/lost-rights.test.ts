@@ -59,7 +59,7 @@ describe("A right that is lost while something is under way", () => {
   });
 
   /** A guard that looks at what is allowed, and answers when it is told to. */
-  const slowGuard = (event: "subscribe" | "publish" | "broadcast" | "rpc") => {
+  const slowGuard = (event: "authentication" | "subscribe" | "publish" | "broadcast" | "rpc") => {
     const looked = deferred();
     const answer = deferred();
     let asked = 0;
@@ -191,6 +191,28 @@ describe("A right that is lost while something is under way", () => {
     const client = await application.connect("websocket", { protocol: 4 });
     await client.take((frame) => frame.command === "refresh");
   });
+
+  for (const time of ["first", "second"] as const) {
+    it(`by disconnect() lets no session in on whose ${time} token of a connection a listener decides`, async () => {
+      let sessionId = "";
+      const server = await start({
+        authentication: (req) => {
+          ({ sessionID: sessionId } = req);
+          return { name: "alice" };
+        },
+      });
+      const client =
+        time === "first" ? await application.open() : await application.connect("websocket", { protocol: 4 });
+      const listener = slowGuard("authentication");
+      client.send({ rpc: "auth", token: await application.token(), protocol: 4, uuid: "r" });
+      await listener.looked;
+      await server.disconnect({ sessionId }, { code: 4100 });
+      listener.answer();
+      expect((await client.closed).code).to.equal(4100);
+      expect(client.frames).to.deep.equal([]);
+      expect(server.sockets()).to.deep.equal([]);
+    });
+  }
 
   it("by a new identity is asked about again where the channel was joined meanwhile", async () => {
     const server = await start();

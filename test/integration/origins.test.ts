@@ -145,6 +145,10 @@ for (const version of [5, 4]) {
       await start({ prepare: (app) => app.set("trust proxy", "loopback") });
       await expectAt("good", forwarded);
       await expectAt("refused", { "x-forwarded-host": "public.example", origin: OWN });
+      // each proxy adds the host that it was asked for
+      const twice = { "x-forwarded-host": "public.example, inner.example" };
+      await expectAt("good", { ...twice, origin: "https://public.example" });
+      await expectAt("refused", { ...twice, origin: "https://inner.example" });
     });
 
     it("may be another one that a list, a pattern or a function allows", async () => {

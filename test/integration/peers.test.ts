@@ -390,6 +390,25 @@ describe("disconnect() and refresh()", () => {
     expect(await closing).to.equal("No answer from Redis within 4000 ms");
   });
 
+  it("that a server has missed are read again where that has failed", async () => {
+    const prefix = `${randomUUID()}:`;
+    const server = await Server.start(anyKind(), prefix);
+    const alice = await server.connect("alice");
+    const service = await connectNodeRedis(redis.url);
+    cleanups.push(() => service.close());
+    const key = `token-sockjs:${prefix}revocations`;
+    const data = { by: "identity", value: "alice", code: 4100, reason: "Logged out", at: Date.now() };
+    const revoked = JSON.stringify({ command: "disconnect", data, id: randomUUID() });
+    // Redis refuses to read a list from what is none
+    await service.set(`${key}:sid`, "no list");
+    await service.rPush(key, revoked);
+    await service.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+    await until(() => server.application.errors.some(({ message }) => message.includes("WRONGTYPE")));
+    await answers(alice);
+    await service.del(`${key}:sid`);
+    expect(await alice.closed).to.deep.equal({ code: 4100, reason: "Logged out" });
+  });
+
   it("take no notice of commands that they do not know, and report what is malformed", async () => {
     const prefix = `${randomUUID()}:`;
     const server = await Server.start(anyKind(), prefix);

@@ -41,6 +41,11 @@ describe("An attack", () => {
     return String(chunk).split("\r\n\r\n", 1)[0] ?? "";
   };
 
+  /** Waits until a connection is closed; one that is reset is closed, too. */
+  const gone = async (socket: Socket) => {
+    if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
+  };
+
   /** Proves that others are served. */
   const isServed = async (client: WireClient) => {
     expect(await client.request({ rpc: "echo", req: "here" })).to.have.property("resp", "here");
@@ -397,7 +402,7 @@ describe("An attack", () => {
           ["", tooLarge].map((more) => dial(`GET ${path} HTTP/1.1\r\n${UPGRADE}${VERSION_13}\r\n${more}`)),
         ),
       );
-      await Promise.all(sockets.map((socket) => once(socket.resume(), "close")));
+      await Promise.all(sockets.map((socket) => gone(socket.resume())));
     });
   });
 
@@ -416,8 +421,7 @@ describe("An attack", () => {
           await once(late, "data");
           late.write(pong, "latin1");
           for (const socket of [early, late]) {
-            socket.resume().end();
-            if (!socket.closed) await once(socket, "close");
+            await gone(socket.resume().end());
           }
           await isServed(victim);
           expect(application.tokenServer.sockets()).to.have.length(1);

@@ -26,6 +26,12 @@ const CHROMIUMS = [
   "/Applications/Chromium.app/Contents/MacOS/Chromium",
 ];
 
+const FIREFOXES = ["firefox-esr", "firefox", "/Applications/Firefox.app/Contents/MacOS/firefox"];
+
+const WEBKIT_DRIVERS = ["WebKitWebDriver"];
+
+const XVFBS = ["Xvfb"];
+
 // Debian keeps servers where only root's PATH leads
 const NGINXES = ["nginx", "/usr/sbin/nginx"];
 
@@ -39,7 +45,12 @@ const HOW_TO_INSTALL = `\
   Debian, Ubuntu:  sudo apt-get install redis-server chromium nginx haproxy iproute2
   Fedora:          sudo dnf install valkey chromium nginx haproxy iproute
   macOS:           brew install redis nginx haproxy && brew install --cask google-chrome
-A Redis server that runs already can be named by REDIS_HOST and REDIS_PORT, another Chromium by CHROMIUM_PATH.`;
+and for the tests in other browsers:
+  Debian:          sudo apt-get install firefox-esr webkit2gtk-driver xvfb
+  Fedora:          sudo dnf install firefox webkitgtk6.0 xorg-x11-server-Xvfb
+  macOS:           brew install --cask firefox
+A Redis server that runs already can be named by REDIS_HOST and REDIS_PORT, another Chromium by CHROMIUM_PATH, another
+Firefox by FIREFOX_PATH.`;
 
 /** The path of the program that the tests start as their Redis server, or undefined. */
 export function findRedisServer() {
@@ -50,6 +61,27 @@ export function findRedisServer() {
 export function findChromium() {
   const { CHROMIUM_PATH } = process.env;
   return findProgram(CHROMIUM_PATH ? [CHROMIUM_PATH] : CHROMIUMS);
+}
+
+/** The path of the Firefox that the tests drive, or undefined; `FIREFOX_PATH` alone decides where it is set. */
+export function findFirefox() {
+  const { FIREFOX_PATH } = process.env;
+  return findProgram(FIREFOX_PATH ? [FIREFOX_PATH] : FIREFOXES);
+}
+
+/** The path of the driver by which the tests start WebKit, or undefined. */
+export function findWebKitDriver() {
+  return findProgram(WEBKIT_DRIVERS);
+}
+
+/** The path of the X server on which the tests show WebKit, or undefined. */
+export function findXvfb() {
+  return findProgram(XVFBS);
+}
+
+/** Whether the system may have the driver of WebKit: Linux. */
+export function mayRunWebKit() {
+  return process.platform === "linux";
 }
 
 /** The path of the nginx that the tests start, or undefined. */
@@ -77,8 +109,8 @@ export function isRedisGiven() {
   return Boolean(process.env.REDIS_HOST || process.env.REDIS_PORT);
 }
 
-/** What is missing, each with its Debian package. */
-function findMissing() {
+/** What is missing, each with its Debian package; `wantsEngines` says whether the tests in other browsers are to run, too. */
+function findMissing(wantsEngines) {
   const missing = [];
   if (!isRedisGiven() && !findRedisServer()) {
     missing.push({ name: "a Redis server (redis-server or valkey-server)", package: "redis-server" });
@@ -87,6 +119,17 @@ function findMissing() {
   if (!findNginx()) missing.push({ name: "nginx", package: "nginx" });
   if (!findHAProxy()) missing.push({ name: "HAProxy", package: "haproxy" });
   if (mayMakeNetworks() && !findIp()) missing.push({ name: "ip of iproute2", package: "iproute2" });
+  return wantsEngines ? [...missing, ...findMissingEngines()] : missing;
+}
+
+function findMissingEngines() {
+  const missing = [];
+  if (!findFirefox()) missing.push({ name: "Firefox", package: "firefox-esr" });
+  if (!mayRunWebKit()) return missing;
+  if (!findWebKitDriver()) {
+    missing.push({ name: "the driver of WebKit (WebKitWebDriver)", package: "webkit2gtk-driver" });
+  }
+  if (!findXvfb()) missing.push({ name: "Xvfb", package: "xvfb" });
   return missing;
 }
 
@@ -147,10 +190,11 @@ function listed(names) {
 }
 
 function main() {
-  let missing = findMissing();
+  const wantsEngines = process.argv.includes("--engines");
+  let missing = findMissing(wantsEngines);
   if (missing.length > 0 && isDebianAsRoot()) {
     installWithApt(missing.map((requirement) => requirement.package));
-    missing = findMissing();
+    missing = findMissing(wantsEngines);
   }
   if (missing.length === 0) return;
   const names = listed(missing.map(({ name }) => name));

@@ -56,7 +56,7 @@ export class PageBundle {
 
   /** A stack of the page's with the places in the sources instead of those in the script. */
   original(stack: string): string {
-    return stack.replace(/[^\s(]*\/bundle\.js:(\d+):(\d+)/g, (place, line, column) => {
+    return stack.replace(/[^\s(@]*\/bundle\.js:(\d+):(\d+)/g, (place, line, column) => {
       const entry = this.#map.findEntry(Number(line) - 1, Number(column) - 1);
       if (!("originalSource" in entry)) return place;
       const { originalSource, originalLine, originalColumn } = entry;

@@ -293,6 +293,17 @@ const LEFT_TO_THE_READER: Record<string, string> = {
     "const [requireEditor, addNote, explainErrors, notesOf] = Array(4).fill(() => {});\n",
 };
 
+/** Connects a client, whose session's cookie is told. */
+async function enter(url: string): Promise<{ cookie: string; client: WireClient }> {
+  const response = await fetch(`${url}/socket/token`);
+  const [cookie = ""] = response.headers.getSetCookie();
+  const { token } = (await response.json()) as { token: string };
+  const client = new WireClient(`${url}/sockets`, "websocket");
+  await client.opened;
+  expect(await client.request({ rpc: "auth", token })).to.have.property("resp", "success");
+  return { cookie, client };
+}
+
 /** What a block claims beyond that it runs, by the block's name. */
 const CHECKS: Record<string, (running: Running) => Promise<void>> = {
   async "README.md: Six tastes"({ connect }) {
@@ -514,13 +525,14 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     expect(list.resp).to.deep.include({ notes: ["by alice"], page: 2 });
   },
   async "docs/authentication.md: Sessions"({ url }) {
-    const response = await fetch(`${url}/socket/token`);
-    const [cookie = ""] = response.headers.getSetCookie();
-    const { token } = (await response.json()) as { token: string };
-    const client = new WireClient(`${url}/sockets`, "websocket");
-    await client.opened;
-    expect(await client.request({ rpc: "auth", token })).to.have.property("resp", "success");
+    const { cookie, client } = await enter(url);
     await fetch(`${url}/login`, { method: "POST", redirect: "manual", headers: { cookie } });
+    expect((await client.closed).code).to.equal(4001);
+  },
+  async "docs/authentication.md: Sessions (2)"({ url }) {
+    const { cookie, client } = await enter(url);
+    const answer = await fetch(`${url}/logout`, { method: "POST", redirect: "manual", headers: { cookie } });
+    expect(answer.headers.get("location")).to.equal("/");
     expect((await client.closed).code).to.equal(4001);
   },
   async "docs/authentication.md: Sessions in a cookie"({ url }) {

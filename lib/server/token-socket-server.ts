@@ -78,7 +78,7 @@ import { call, procedure } from "./rpc/procedure.js";
 import { Turns } from "./rpc/stream-scheduler.js";
 import { onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
-import { WaitingOutboxes } from "./transport/send-queue.js";
+import { WaitingSendQueues } from "./transport/send-queue.js";
 import type { AnySocket, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./transport/socket.js";
 import type { Transport } from "./transport/transport.js";
 import { Bundles } from "./transport/write-batcher.js";
@@ -267,7 +267,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
         this as unknown as TokenSocketServer<Auth>,
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels, limits.listenerTimeout, reporter),
-      waitingOutboxes: new WaitingOutboxes(),
+      waitingSendQueues: new WaitingSendQueues(),
       identityUsages: new IdentityUsages(limits, rates),
       turns: new Turns(),
       pubsub: this.#pubsub,

@@ -4,7 +4,7 @@ type Task = () => void | Promise<void>;
  * Runs tasks one after another for each key, and tasks for all keys between those before and after them. A
  * task that nothing is waiting for runs at once. Tasks must not throw or reject.
  */
-export class Lanes {
+export class KeyedQueue {
   /** Absent while there is none: most connections have long had their last one. */
   #tails: Map<string, Promise<void>> | undefined;
   /** The last task for all keys; what comes after it waits for it. */

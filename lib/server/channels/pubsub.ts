@@ -174,7 +174,7 @@ export class PubSub<Auth> {
   }
 
   /** Takes a channel back that a client has joined by itself, and says why. */
-  takeBack(connection: Subscriber<Auth>, channel: string, error: unknown): Promise<void> {
+  revoke(connection: Subscriber<Auth>, channel: string, error: unknown): Promise<void> {
     return this.#inOrder(connection, channel, () => {
       if (!connection.hasRequested(channel)) return;
       this.#remove(connection, channel);

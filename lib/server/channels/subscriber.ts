@@ -2,7 +2,7 @@ import type { Protocol } from "../../shared/protocol.js";
 import type { Droppable } from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { Member } from "./hub.js";
-import type { Lanes } from "./keyed-queue.js";
+import type { KeyedQueue } from "./keyed-queue.js";
 
 /** A client's connection, as pub/sub needs it. */
 export interface Subscriber<Auth> extends Member {
@@ -11,7 +11,7 @@ export interface Subscriber<Auth> extends Member {
   readonly protocol: Protocol;
   readonly closed: boolean;
   /** Its joins and leaves, one after the other in each channel. */
-  readonly memberships: Lanes;
+  readonly memberships: KeyedQueue;
   /** Sends a frame; `droppable` says how it may be dropped while it waits. */
   send(frame: string, droppable?: Droppable): void;
   /** Says whether the client itself has joined a channel. */

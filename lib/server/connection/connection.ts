@@ -40,7 +40,7 @@ import type { Refreshes, Revocations } from "../auth/revocations.js";
 import type { Marks } from "../auth/selectors.js";
 import type { ChannelSchemas } from "../channels/channel-schemas.js";
 import type { JoinDecision } from "../channels/join-decisions.js";
-import { Lanes } from "../channels/keyed-queue.js";
+import { KeyedQueue } from "../channels/keyed-queue.js";
 import type { PubSub } from "../channels/pubsub.js";
 import type { GuardEvents, ServerEvents } from "../events/events.js";
 import { MOST_DECISIONS, type Verdict } from "../events/guards.js";
@@ -48,7 +48,12 @@ import { Review } from "../events/reviews.js";
 import { FrameRate } from "../limits/frame-rate.js";
 import type { IdentityUsage, IdentityUsages } from "../limits/identity-usage.js";
 import { type CallParts, ClientCalls } from "../rpc/client-calls.js";
-import { type Droppable, Outbox, type OutboxOwner, type WaitingOutboxes } from "../transport/send-queue.js";
+import {
+  type Droppable,
+  SendQueue,
+  type SendQueueOwner,
+  type WaitingSendQueues,
+} from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
 import type { ConnectionIndex } from "./connection-index.js";
@@ -63,7 +68,7 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   readonly refreshes: Refreshes;
   readonly index: ConnectionIndex<Connection<Auth>>;
   readonly channelSchemas: ChannelSchemas;
-  readonly waitingOutboxes: WaitingOutboxes;
+  readonly waitingSendQueues: WaitingSendQueues;
   readonly identityUsages: IdentityUsages;
   readonly pubsub: PubSub<Auth>;
   /** Tells the application of something that has happened. */
@@ -98,7 +103,7 @@ type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
 type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
 
 /** One client's connection: its state, and what is done with each frame that it sends. */
-export class Connection<Auth> implements TransportListener, OutboxOwner {
+export class Connection<Auth> implements TransportListener, SendQueueOwner {
   readonly #parts: ConnectionParts<Auth>;
   readonly #transport: Transport;
   /** As the application sees them, too, but may not replace them: they are what has to be left. */
@@ -118,15 +123,15 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   /** Made when needed, so that an idle connection costs little. */
   #calls: PendingCalls | undefined;
   #clientCalls: ClientCalls<Auth> | undefined;
-  #requests: Lanes | undefined;
+  #requests: KeyedQueue | undefined;
   /** The bytes of the channel requests that wait for guards or Redis. */
   #requestBytes = 0;
   /** How many messages Redis has been given and has not taken yet. */
   #publishing = 0;
-  #memberships: Lanes | undefined;
+  #memberships: KeyedQueue | undefined;
   /** How many channels it is about to join by its own doing. */
   #joining = 0;
-  readonly #outbox: Outbox;
+  readonly #sendQueue: SendQueue;
   readonly #rate: FrameRate;
   /** Set while frames wait because they came too fast; ends that. */
   #endPause: (() => void) | undefined;
@@ -147,7 +152,12 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     this.#sid = transport.socket.sid;
     this.channels = transport.socket.channels as Record<string, true>;
     this.#parts = parts;
-    this.#outbox = new Outbox(this.#transport, parts.limits.bufferedBytes, parts.waitingOutboxes, this);
+    this.#sendQueue = new SendQueue(
+      this.#transport,
+      parts.limits.bufferedBytes,
+      parts.waitingSendQueues,
+      this,
+    );
     this.#rate = new FrameRate(parts.limits);
     transport.listen(this);
   }
@@ -188,19 +198,19 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
   }
 
   /** Joins and leaves, in order for each channel. */
-  get memberships(): Lanes {
-    this.#memberships ??= new Lanes();
+  get memberships(): KeyedQueue {
+    this.#memberships ??= new KeyedQueue();
     return this.#memberships;
   }
 
   /** Sends a frame, which may be dropped where that is said; does nothing once closed. */
   send(frame: string, droppable?: Droppable): void {
-    if (!this.closed) this.#outbox.send(frame, droppable);
+    if (!this.closed) this.#sendQueue.send(frame, droppable);
   }
 
   /** Resolves when the client has taken most of what was sent; nothing where it has. */
-  room(): Promise<void> | undefined {
-    return this.#outbox.room();
+  whenDrained(): Promise<void> | undefined {
+    return this.#sendQueue.whenDrained();
   }
 
   /** Says whether the client has joined a channel by itself, and the server has not. */
@@ -269,7 +279,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     if (verdict.allowed || this.closed) return;
     reporter.debug(() => `${this.socket.sid} may not stay in ${JSON.stringify(channel)}`);
     // that it has closed in the meantime is all that can go wrong
-    await pubsub.takeBack(this, channel, verdict.error).catch(() => {});
+    await pubsub.revoke(this, channel, verdict.error).catch(() => {});
   }
 
   /** Answers a request with an error. */
@@ -609,8 +619,8 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     if (this.#protocol === PROTOCOL && head.uuid !== undefined) this.send(encodeReply(head, "success"));
   }
 
-  get #lanes(): Lanes {
-    this.#requests ??= new Lanes();
+  get #lanes(): KeyedQueue {
+    this.#requests ??= new KeyedQueue();
     return this.#requests;
   }
 
@@ -763,7 +773,7 @@ export class Connection<Auth> implements TransportListener, OutboxOwner {
     this.#state = "closed";
     this.#waiting = [];
     this.#endPause?.();
-    this.#outbox.close();
+    this.#sendQueue.close();
     this.#stayOpen();
     this.#review?.clear();
     this.#calls?.rejectAll(() => new DisconnectedError(true));

@@ -44,7 +44,7 @@ export interface Caller<Auth> {
   readonly rights: number;
   send(frame: string): void;
   /** Resolves when the client has taken most of what was sent; nothing where it has. */
-  room(): Promise<void> | undefined;
+  whenDrained(): Promise<void> | undefined;
   refuse(head: RequestHead, error: unknown): void;
 }
 
@@ -258,7 +258,7 @@ export class ClientCalls<Auth> {
       caller.send(frame);
     };
     call.stream = new OutgoingStream(items, {
-      room: () => caller.room() ?? this.#parts.turns.take(),
+      whenDrained: () => caller.whenDrained() ?? this.#parts.turns.take(),
       item: (value) => caller.send(encodeItem(id, value)),
       ended: () => end(encodeEnd(id)),
       failed: (error) => {

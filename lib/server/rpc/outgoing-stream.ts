@@ -1,7 +1,7 @@
 /** What becomes of a stream's items. */
 export interface StreamReader {
-  /** Resolves when there is room for an item; nothing is to be waited for where there is. */
-  room(): Promise<void> | undefined;
+  /** Resolves when the reader can take an item; undefined where it can at once. */
+  whenDrained(): Promise<void> | undefined;
   /** Takes an item; throws for one that cannot be sent. */
   item(value: unknown): void;
   /** Called once, when there are no more items; not after `stop()`. */
@@ -44,8 +44,8 @@ export class OutgoingStream {
     this.#isRunning = true;
     while (this.#credit > 0 && !this.#isOver) {
       this.#credit--;
-      const room = this.#reader.room();
-      if (room) await room;
+      const drained = this.#reader.whenDrained();
+      if (drained) await drained;
       if (this.#isOver) return;
       try {
         const { done, value } = await this.#iterator.next();
@@ -75,6 +75,6 @@ export class OutgoingStream {
 
 /** Ends a stream that nobody is going to read; `late` gets its errors. */
 export function dispose(items: AsyncIterable<unknown>, late: (error: unknown) => void): void {
-  const reader = { room: () => undefined, item() {}, ended() {}, failed() {}, late };
+  const reader = { whenDrained: () => undefined, item() {}, ended() {}, failed() {}, late };
   new OutgoingStream(items, reader).stop();
 }

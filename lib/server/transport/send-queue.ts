@@ -4,8 +4,8 @@ export interface Droppable {
   readonly key: string | undefined;
 }
 
-/** Where an outbox's frames go. */
-export interface OutboxTransport {
+/** The transport that a send queue writes its frames to. */
+export interface SendQueueTransport {
   write(frame: string): void;
   /** Writes what waits for the end of the turn; says whether there was anything. */
   flush(): boolean;
@@ -13,8 +13,8 @@ export interface OutboxTransport {
   readonly backlog: number;
 }
 
-/** Whose outbox it is. */
-export interface OutboxOwner {
+/** The owner of a send queue. */
+export interface SendQueueOwner {
   /** Called when too much waits. */
   overflow(): void;
 }
@@ -34,25 +34,30 @@ const INTERVAL = 20;
 /** How often after those that have long taken nothing: each level's turn comes half as often as that of the one before. */
 const LEVELS = 5;
 
-/** What waits to be written to one socket, in order and within a bound. */
-export class Outbox {
-  readonly #transport: OutboxTransport;
+/** A queue of frames that wait, in order and within a bound, until one socket can take them. */
+export class SendQueue {
+  readonly #transport: SendQueueTransport;
   readonly #limit: number;
   readonly #ahead: number;
-  readonly #waiting: WaitingOutboxes;
-  readonly #owner: OutboxOwner;
+  readonly #waiting: WaitingSendQueues;
+  readonly #owner: SendQueueOwner;
   #held: Held[] | undefined;
   /** Those of them that a newer one replaces, by their keys. */
   #replaceable: Map<string, Held> | undefined;
   #heldBytes = 0;
   /** What the backlog was when it was last looked at. */
   #lastBacklog = -1;
-  #room: Promise<void> | undefined;
-  #onRoom: (() => void) | undefined;
+  #drained: Promise<void> | undefined;
+  #onDrained: (() => void) | undefined;
   /** The largest frame above the limit that may still be under way: by itself it says nothing of its reader. */
   #largest = 0;
 
-  constructor(transport: OutboxTransport, limit: number, waiting: WaitingOutboxes, owner: OutboxOwner) {
+  constructor(
+    transport: SendQueueTransport,
+    limit: number,
+    waiting: WaitingSendQueues,
+    owner: SendQueueOwner,
+  ) {
     this.#transport = transport;
     this.#limit = limit;
     this.#ahead = limit * AHEAD;
@@ -71,13 +76,13 @@ export class Outbox {
   }
 
   /** Resolves when the reader has taken most of what was sent, or is gone; nothing where it has. */
-  room(): Promise<void> | undefined {
+  whenDrained(): Promise<void> | undefined {
     if (!this.#held && this.#backlog <= this.#ahead) return undefined;
-    this.#room ??= new Promise((resolve) => {
-      this.#onRoom = resolve;
+    this.#drained ??= new Promise((resolve) => {
+      this.#onDrained = resolve;
     });
     this.#waiting.add(this);
-    return this.#room;
+    return this.#drained;
   }
 
   /** Writes what has waited as far as the reader has made room; says whether anything waits on. */
@@ -98,7 +103,7 @@ export class Outbox {
     if (held.length > 0 || this.#lastBacklog > this.#ahead) return "moved";
     this.#held = undefined;
     this.#replaceable = undefined;
-    this.#makeRoom();
+    this.#tellDrained();
     return "done";
   }
 
@@ -107,7 +112,7 @@ export class Outbox {
     this.#held = undefined;
     this.#replaceable = undefined;
     this.#waiting.delete(this);
-    this.#makeRoom();
+    this.#tellDrained();
   }
 
   /** What the reader has not taken; that something waits for the end of the turn says nothing of it. */
@@ -122,10 +127,10 @@ export class Outbox {
     if (droppable?.key !== undefined) this.#replaceable?.delete(droppable.key);
   }
 
-  #makeRoom(): void {
-    this.#onRoom?.();
-    this.#onRoom = undefined;
-    this.#room = undefined;
+  #tellDrained(): void {
+    this.#onDrained?.();
+    this.#onDrained = undefined;
+    this.#drained = undefined;
   }
 
   #hold(frame: string, droppable: Droppable | undefined, backlog: number): void {
@@ -153,52 +158,52 @@ export class Outbox {
 }
 
 /**
- * The outboxes in which something waits; one timer looks after them all. There may be thousands whose readers take
+ * The send queues in which something waits; one timer looks after them all. There may be thousands whose readers take
  * nothing, so these are looked at ever less often.
  */
-export class WaitingOutboxes {
-  readonly #levels: readonly Set<Outbox>[] = Array.from({ length: LEVELS }, () => new Set<Outbox>());
-  readonly #levelOf = new Map<Outbox, number>();
+export class WaitingSendQueues {
+  readonly #levels: readonly Set<SendQueue>[] = Array.from({ length: LEVELS }, () => new Set<SendQueue>());
+  readonly #levelOf = new Map<SendQueue, number>();
   #ticks = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  add(outbox: Outbox): void {
-    if (!this.#levelOf.has(outbox)) this.#move(outbox, 0);
+  add(queue: SendQueue): void {
+    if (!this.#levelOf.has(queue)) this.#move(queue, 0);
     this.#timer ??= setInterval(() => this.#flush(), INTERVAL);
   }
 
-  delete(outbox: Outbox): void {
-    this.#remove(outbox);
+  delete(queue: SendQueue): void {
+    this.#remove(queue);
     this.#stop();
   }
 
   #flush(): void {
     this.#ticks++;
     const due = this.#levels.filter((_, level) => this.#ticks % 2 ** level === 0);
-    for (const outbox of due.flatMap((level) => [...level])) this.#look(outbox);
+    for (const queue of due.flatMap((level) => [...level])) this.#look(queue);
     this.#stop();
   }
 
-  #look(outbox: Outbox): void {
-    const level = this.#levelOf.get(outbox);
+  #look(queue: SendQueue): void {
+    const level = this.#levelOf.get(queue);
     // writing to one may have closed another
     if (level === undefined) return;
-    const state = outbox.flush();
-    if (state === "done") this.#remove(outbox);
-    else this.#move(outbox, state === "moved" ? 0 : Math.min(level + 1, LEVELS - 1));
+    const state = queue.flush();
+    if (state === "done") this.#remove(queue);
+    else this.#move(queue, state === "moved" ? 0 : Math.min(level + 1, LEVELS - 1));
   }
 
-  #move(outbox: Outbox, level: number): void {
-    this.#remove(outbox);
-    this.#levelOf.set(outbox, level);
-    this.#levels[level]?.add(outbox);
+  #move(queue: SendQueue, level: number): void {
+    this.#remove(queue);
+    this.#levelOf.set(queue, level);
+    this.#levels[level]?.add(queue);
   }
 
-  #remove(outbox: Outbox): void {
-    const level = this.#levelOf.get(outbox);
+  #remove(queue: SendQueue): void {
+    const level = this.#levelOf.get(queue);
     if (level === undefined) return;
-    this.#levelOf.delete(outbox);
-    this.#levels[level]?.delete(outbox);
+    this.#levelOf.delete(queue);
+    this.#levels[level]?.delete(queue);
   }
 
   #stop(): void {

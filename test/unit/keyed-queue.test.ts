@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { Lanes } from "../../lib/server/channels/keyed-queue.js";
+import { KeyedQueue } from "../../lib/server/channels/keyed-queue.js";
 
 /** Lets every promise that is settled already run its handlers. */
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -43,27 +43,27 @@ class Tasks {
   }
 }
 
-describe("Lanes", () => {
-  let lanes: Lanes;
+describe("KeyedQueue", () => {
+  let queue: KeyedQueue;
   let tasks: Tasks;
 
   beforeEach(() => {
-    lanes = new Lanes();
+    queue = new KeyedQueue();
     tasks = new Tasks();
   });
 
   it("runs a task at once that nothing is waiting for", () => {
-    lanes.run("a", tasks.quick("1"));
-    lanes.runAll(tasks.quick("2"));
-    lanes.run("a", tasks.slow("3"));
-    lanes.run("b", tasks.quick("4"));
+    queue.run("a", tasks.quick("1"));
+    queue.runAll(tasks.quick("2"));
+    queue.run("a", tasks.slow("3"));
+    queue.run("b", tasks.quick("4"));
     expect(tasks.record).to.deep.equal(["1", "2", "3 begins", "4"]);
   });
 
   it("runs the tasks of one key one after the other", async () => {
-    lanes.run("a", tasks.slow("1"));
-    lanes.run("a", tasks.slow("2"));
-    lanes.run("a", tasks.quick("3"));
+    queue.run("a", tasks.slow("1"));
+    queue.run("a", tasks.slow("2"));
+    queue.run("a", tasks.quick("3"));
     await turn();
     expect(tasks.record).to.deep.equal(["1 begins"]);
     await tasks.end("1");
@@ -73,19 +73,19 @@ describe("Lanes", () => {
   });
 
   it("lets no key wait for another", async () => {
-    lanes.run("a", tasks.slow("a1"));
-    lanes.run("b", tasks.slow("b1"));
-    lanes.run("b", tasks.slow("b2"));
+    queue.run("a", tasks.slow("a1"));
+    queue.run("b", tasks.slow("b1"));
+    queue.run("b", tasks.slow("b2"));
     await tasks.end("b1");
     expect(tasks.running).to.deep.equal(["a1", "b2"]);
   });
 
   it("runs a task for all keys between those before and those after it", async () => {
-    lanes.run("a", tasks.slow("a1"));
-    lanes.run("b", tasks.slow("b1"));
-    lanes.runAll(tasks.slow("all"));
-    lanes.run("a", tasks.slow("a2"));
-    lanes.run("c", tasks.slow("c1"));
+    queue.run("a", tasks.slow("a1"));
+    queue.run("b", tasks.slow("b1"));
+    queue.runAll(tasks.slow("all"));
+    queue.run("a", tasks.slow("a2"));
+    queue.run("c", tasks.slow("c1"));
     await tasks.end("a1");
     expect(tasks.running).to.deep.equal(["b1"]);
     await tasks.end("b1");
@@ -95,9 +95,9 @@ describe("Lanes", () => {
   });
 
   it("runs tasks for all keys in order", async () => {
-    lanes.runAll(tasks.slow("1"));
-    lanes.runAll(tasks.slow("2"));
-    lanes.runAll(tasks.quick("3"));
+    queue.runAll(tasks.slow("1"));
+    queue.runAll(tasks.slow("2"));
+    queue.runAll(tasks.quick("3"));
     await tasks.end("1");
     expect(tasks.record).to.deep.equal(["1 begins", "1 ends", "2 begins"]);
     await tasks.end("2");
@@ -105,27 +105,27 @@ describe("Lanes", () => {
   });
 
   it("counts the tasks that are not done", async () => {
-    lanes.run("a", tasks.quick("0"));
-    expect(lanes.waiting).to.equal(0);
-    lanes.run("a", tasks.slow("1"));
-    lanes.run("a", tasks.quick("2"));
-    lanes.run("b", tasks.slow("3"));
-    lanes.runAll(tasks.slow("4"));
-    expect(lanes.waiting).to.equal(4);
+    queue.run("a", tasks.quick("0"));
+    expect(queue.waiting).to.equal(0);
+    queue.run("a", tasks.slow("1"));
+    queue.run("a", tasks.quick("2"));
+    queue.run("b", tasks.slow("3"));
+    queue.runAll(tasks.slow("4"));
+    expect(queue.waiting).to.equal(4);
     await tasks.end("1");
-    expect(lanes.waiting).to.equal(2);
+    expect(queue.waiting).to.equal(2);
     await tasks.end("3");
     await tasks.end("4");
-    expect(lanes.waiting).to.equal(0);
+    expect(queue.waiting).to.equal(0);
   });
 
   it("runs a task at once again when those before it are done", async () => {
-    lanes.run("a", tasks.slow("1"));
-    lanes.runAll(tasks.slow("2"));
+    queue.run("a", tasks.slow("1"));
+    queue.runAll(tasks.slow("2"));
     await tasks.end("1");
     await tasks.end("2");
-    lanes.run("a", tasks.quick("3"));
-    lanes.runAll(tasks.quick("4"));
+    queue.run("a", tasks.quick("3"));
+    queue.runAll(tasks.quick("4"));
     expect(tasks.record.slice(-2)).to.deep.equal(["3", "4"]);
   });
 
@@ -140,7 +140,7 @@ describe("Lanes", () => {
     );
     await fc.assert(
       fc.asyncProperty(given, fc.array(fc.nat(), { minLength: 1 }), async (entries, choices) => {
-        const own = new Lanes();
+        const own = new KeyedQueue();
         const ends: (() => void)[] = [];
         /** Which tasks were done when each task began. */
         const doneBefore = new Map<number, Set<number>>();

@@ -1,13 +1,17 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { Outbox, type OutboxTransport, WaitingOutboxes } from "../../lib/server/transport/send-queue.js";
+import {
+  SendQueue,
+  type SendQueueTransport,
+  WaitingSendQueues,
+} from "../../lib/server/transport/send-queue.js";
 
 const LIMIT = 100;
 const FRAME = "x".repeat(50);
 const DROPPABLE = { key: undefined };
 
 /** A reader that takes what it is told to, and counts how often it is looked at. */
-class Reader implements OutboxTransport {
+class Reader implements SendQueueTransport {
   readonly written: string[] = [];
   looks = 0;
   #backlog = 0;
@@ -31,28 +35,28 @@ class Reader implements OutboxTransport {
   }
 }
 
-describe("an outbox for whose reader something waits", () => {
+describe("a send queue for whose reader something waits", () => {
   let clock: sinon.SinonFakeTimers;
-  let waiting: WaitingOutboxes;
-  const outboxes: Outbox[] = [];
+  let waiting: WaitingSendQueues;
+  const queues: SendQueue[] = [];
 
   beforeEach(() => {
     clock = sinon.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
-    waiting = new WaitingOutboxes();
+    waiting = new WaitingSendQueues();
   });
   afterEach(() => {
-    for (const outbox of outboxes.splice(0)) outbox.close();
+    for (const queue of queues.splice(0)) queue.close();
     expect(clock.countTimers()).to.equal(0);
     clock.restore();
   });
 
   const open = () => {
     const reader = new Reader();
-    const outbox = new Outbox(reader, LIMIT, waiting, { overflow() {} });
-    outboxes.push(outbox);
-    for (const frame of [FRAME, FRAME]) outbox.send(frame, DROPPABLE);
+    const queue = new SendQueue(reader, LIMIT, waiting, { overflow() {} });
+    queues.push(queue);
+    for (const frame of [FRAME, FRAME]) queue.send(frame, DROPPABLE);
     expect(reader.written).to.have.length(1);
-    return { reader, outbox };
+    return { reader, queue };
   };
 
   it("is looked at seldom where the reader takes nothing, since there may be thousands of them", () => {
@@ -73,12 +77,12 @@ describe("an outbox for whose reader something waits", () => {
 
   it("is flushed at once where the reader goes on taking, beside those whose readers do not", () => {
     for (let count = 0; count < 100; count++) open();
-    const { reader, outbox } = open();
+    const { reader, queue } = open();
     for (let count = 2; count < 50; count++) {
       reader.take();
       clock.tick(20);
       expect(reader.written).to.have.length(count);
-      outbox.send(FRAME, DROPPABLE);
+      queue.send(FRAME, DROPPABLE);
     }
   });
 
@@ -99,7 +103,7 @@ describe("what waits for a slow reader", () => {
   const KEYS = 1_000;
   let written: string[];
   let backlog: number;
-  let outbox: Outbox;
+  let queue: SendQueue;
   let onWrite = () => {};
 
   beforeEach(() => {
@@ -115,17 +119,17 @@ describe("what waits for a slow reader", () => {
         return backlog;
       },
     };
-    outbox = new Outbox(transport, LIMIT, new WaitingOutboxes(), {
+    queue = new SendQueue(transport, LIMIT, new WaitingSendQueues(), {
       overflow: () => expect.fail("too much waits"),
     });
   });
-  afterEach(() => outbox.close());
+  afterEach(() => queue.close());
 
   it("is replaced key by key at a cost that does not grow with their number", () => {
     let reads = 0;
     for (let round = 0; round < 3; round++) {
       for (let key = KEYS; key-- > 0; ) {
-        outbox.send(`${round}:${key}`, {
+        queue.send(`${round}:${key}`, {
           get key() {
             reads++;
             return `of the channel\n${key}`;
@@ -136,25 +140,25 @@ describe("what waits for a slow reader", () => {
     // who looks through what waits reads their keys
     expect(reads).to.be.below(10 * 3 * KEYS);
     backlog = 0;
-    expect(outbox.flush()).to.equal("done");
+    expect(queue.flush()).to.equal("done");
     expect(written).to.have.length(KEYS);
     expect(written.every((frame) => frame.startsWith("2:"))).to.equal(true);
   });
 
   it("does not replace what has been written, while others go on waiting", () => {
-    for (const [frame, key] of Object.entries({ a: "k", b: "other" })) outbox.send(frame, { key });
+    for (const [frame, key] of Object.entries({ a: "k", b: "other" })) queue.send(frame, { key });
     // the reader takes one of them, and then no more
     backlog = 0;
     onWrite = () => {
       backlog = LIMIT / 2;
     };
-    expect(outbox.flush()).to.equal("moved");
+    expect(queue.flush()).to.equal("moved");
     expect(written).to.deep.equal(["a"]);
-    outbox.send("c", { key: "k" });
-    outbox.send("d", { key: "k" });
+    queue.send("c", { key: "k" });
+    queue.send("d", { key: "k" });
     onWrite = () => {};
     backlog = 0;
-    expect(outbox.flush()).to.equal("done");
+    expect(queue.flush()).to.equal("done");
     expect(written).to.deep.equal(["a", "b", "d"]);
   });
 });

@@ -250,6 +250,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       refreshes,
       index: this.#index,
       show: (...args) => shownIdentity(showing, ...args),
+      authenticationDeadlines: this.#unauthenticated,
       identities: new Identities({
         ...rest,
         ...limits,
@@ -275,8 +276,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       notify: (event, ...args) => this.#notify(event, ...args),
       hears: (event) => this.listenerCount(event) > 0,
       functionDeadlines: new Deadlines(limits.functionTimeout),
-      onAuthenticating: (connection) => this.#unauthenticated.add(connection),
-      onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
       onClosed: (connection) => this.#forget(connection),
     };
     const authentication = () => this.#options.authentication;
@@ -717,16 +716,12 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     if (this.#draining) return transport.close(CLOSE.shutdown);
     const connection = new Connection<Auth>(transport, this.#parts);
     this.#connections.set(connection.socket, connection);
-    this.#index.add(connection);
-    this.#unauthenticated.add(connection);
     this.#reporter.debug(() => `${connection.socket.sid} has connected`);
     this.#notify("connection", connection.socket);
   }
 
   #forget(connection: Connection<Auth>): void {
     this.#connections.delete(connection.socket);
-    this.#index.delete(connection);
-    this.#unauthenticated.delete(connection);
     this.#reporter.debug(() => `${connection.socket.sid} has closed`);
     this.#notify("disconnect", connection.socket);
   }

@@ -1,14 +1,13 @@
 import { expect } from "chai";
-import type { Marks } from "../../lib/server/auth/selectors.js";
-import { ConnectionIndex } from "../../lib/server/connection/connection-index.js";
+import { ConnectionIndex, type IndexedConnection } from "../../lib/server/connection/connection-index.js";
 
 describe("an index of connections", () => {
-  it("selects by each mark, until a connection is taken out", () => {
-    const index = new ConnectionIndex<{ marks: Marks }>();
+  it("selects by sid, identity and session, until a connection is taken out", () => {
+    const index = new ConnectionIndex<IndexedConnection>();
     const [one, other, stranger] = [
-      { marks: { sid: "1", identity: "alice", sessionId: "s" } },
-      { marks: { sid: "2", identity: "alice", sessionId: "t" } },
-      { marks: { sid: "3" } },
+      { sid: "1", identity: { key: "alice", sessionId: "s" } },
+      { sid: "2", identity: { key: "alice", sessionId: "t" } },
+      { sid: "3", identity: undefined },
     ];
     for (const connection of [one, other, stranger]) index.add(connection);
     expect(index.select({ by: "sid", value: "3" })).to.deep.equal([stranger]);
@@ -28,14 +27,15 @@ describe("an index of connections", () => {
   });
 
   it("looks at no connection that is not selected", () => {
-    const index = new ConnectionIndex<{ marks: Marks }>();
+    const index = new ConnectionIndex<IndexedConnection>();
     let looks = 0;
     for (let i = 0; i < 1000; i++) {
-      const marks = { sid: `sid ${i}`, identity: `user ${i % 100}`, sessionId: `session ${i}` };
+      const identity = { key: `user ${i % 100}`, sessionId: `session ${i}` };
       index.add({
-        get marks() {
+        sid: `sid ${i}`,
+        get identity() {
           looks++;
-          return marks;
+          return identity;
         },
       });
     }

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Presented } from "../../lib/server/auth/identities.js";
+import type { VerifiedIdentity } from "../../lib/server/auth/identities.js";
 import {
   MOST_HOLDING,
   MOST_REVOCATIONS,
@@ -19,14 +19,14 @@ describe("revocations", () => {
     at,
   });
 
-  const presented = (marks: Partial<Presented<object>>): Presented<object> => ({
+  const verified = (fields: Partial<VerifiedIdentity<object>>): VerifiedIdentity<object> => ({
     auth: {},
     host: "",
     ip: "",
     ips: [],
     key: undefined,
     issuedAt: Date.now() - 1000,
-    ...marks,
+    ...fields,
   });
 
   it("are each new once, and not when they are so old that they may have been forgotten", () => {
@@ -40,16 +40,16 @@ describe("revocations", () => {
     const revocations = new Revocations(TOKEN_TTL);
     revocations.add(revocation("1"));
     revocations.add(revocation("2", "session", Date.now(), "sessionId"));
-    expect(revocations.find(presented({ key: "alice" }))?.id).to.equal("1");
-    expect(revocations.find(presented({ sessionId: "session" }))?.id).to.equal("2");
-    for (const marks of [
+    expect(revocations.find(verified({ key: "alice" }))?.id).to.equal("1");
+    expect(revocations.find(verified({ sessionId: "session" }))?.id).to.equal("2");
+    for (const fields of [
       {},
       { key: "bob" },
       { key: "session" },
       { sessionId: "alice" },
       { key: "alice", issuedAt: Date.now() + 1000 },
     ]) {
-      expect(revocations.find(presented(marks))).to.equal(undefined);
+      expect(revocations.find(verified(fields))).to.equal(undefined);
     }
   });
 
@@ -58,8 +58,8 @@ describe("revocations", () => {
     const longAgo = Date.now() - 10 * TOKEN_TTL;
     const issuedAt = longAgo - 1;
     for (let i = 0; i <= MOST_REVOCATIONS; i++) revocations.add(revocation(String(i), `user-${i}`, longAgo));
-    expect(revocations.find(presented({ key: "user-0", issuedAt }))).to.equal(undefined);
-    expect(revocations.find(presented({ key: "user-1", issuedAt }))).to.include({ id: "1" });
+    expect(revocations.find(verified({ key: "user-0", issuedAt }))).to.equal(undefined);
+    expect(revocations.find(verified({ key: "user-1", issuedAt }))).to.include({ id: "1" });
   });
 
   it("are as old as the newest word of the same, which keeps none of the others longer", () => {
@@ -78,11 +78,11 @@ describe("revocations", () => {
     const revocations = new Revocations(TOKEN_TTL);
     revocations.add(revocation("first"));
     for (let i = 0; i <= 2 * MOST_REVOCATIONS; i++) revocations.add(revocation(String(i), `user-${i}`));
-    expect(revocations.find(presented({ key: "alice" }))).to.include({ id: "first" });
+    expect(revocations.find(verified({ key: "alice" }))).to.include({ id: "first" });
     const before = revocation("again", "alice", Date.now() - 5000);
     expect(revocations.add(before)).to.equal(true);
     // an older one that comes later takes nothing back
-    expect(revocations.find(presented({ key: "alice" }))).to.include({ id: "first" });
+    expect(revocations.find(verified({ key: "alice" }))).to.include({ id: "first" });
   });
 
   it("of one kind are not pushed out by a flood of another, however long ago they were given", () => {
@@ -94,9 +94,9 @@ describe("revocations", () => {
       revocations.add(revocation(String(i), `stranger-${i}`, longAgo, "sessionId"));
     }
     const issuedAt = longAgo - 1;
-    expect(revocations.find(presented({ key: "alice", issuedAt }))).to.include({ id: "kept" });
+    expect(revocations.find(verified({ key: "alice", issuedAt }))).to.include({ id: "kept" });
     expect(revocations.of({ by: "sid", value: "a socket" })).to.include({ id: "kept, too" });
-    expect(revocations.find(presented({ sessionId: "stranger-0", issuedAt }))).to.equal(undefined);
+    expect(revocations.find(verified({ sessionId: "stranger-0", issuedAt }))).to.equal(undefined);
   });
 
   it("are one for each selection, so that one user's push out nobody else's", () => {
@@ -114,9 +114,9 @@ describe("revocations", () => {
     revocations.add(revocation("first", "alice", now - 2000));
     for (let i = 0; i < MOST_HOLDING; i++) revocations.add(revocation(String(i), `user-${i}`, now));
     expect(revocations.of({ by: "identity", value: "alice" })).to.equal(undefined);
-    expect(revocations.find(presented({ key: "alice", issuedAt: now - 2000 }))).to.include({ code: 4001 });
-    expect(revocations.find(presented({ key: "alice", issuedAt: now - 1999 }))).to.equal(undefined);
-    expect(revocations.find(presented({ sessionId: "s", issuedAt: now - 2000 }))).to.equal(undefined);
+    expect(revocations.find(verified({ key: "alice", issuedAt: now - 2000 }))).to.include({ code: 4001 });
+    expect(revocations.find(verified({ key: "alice", issuedAt: now - 1999 }))).to.equal(undefined);
+    expect(revocations.find(verified({ sessionId: "s", issuedAt: now - 2000 }))).to.equal(undefined);
   });
 
   it("of a session that has ended hold for later tokens as well, whatever is said of it afterwards", () => {
@@ -124,10 +124,10 @@ describe("revocations", () => {
     const at = Date.now();
     const issuedAt = at + 60_000;
     revocations.add(revocation("before", "s", at, "sessionId"));
-    expect(revocations.find(presented({ sessionId: "s", issuedAt }))).to.equal(undefined);
+    expect(revocations.find(verified({ sessionId: "s", issuedAt }))).to.equal(undefined);
     revocations.add({ ...revocation("ended", "s", at - 1, "sessionId"), isFinal: true });
     revocations.add(revocation("again", "s", at + 1, "sessionId"));
-    expect(revocations.find(presented({ sessionId: "s", issuedAt }))).to.include({ id: "ended" });
-    expect(revocations.find(presented({ sessionId: "t", issuedAt }))).to.equal(undefined);
+    expect(revocations.find(verified({ sessionId: "s", issuedAt }))).to.include({ id: "ended" });
+    expect(revocations.find(verified({ sessionId: "t", issuedAt }))).to.equal(undefined);
   });
 });

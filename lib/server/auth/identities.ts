@@ -25,8 +25,8 @@ export type VerifyToken<Auth> = {
   bivariant(token: string, socket: PendingSocket): VerifiedToken<Auth> | PromiseLike<VerifiedToken<Auth>>;
 }["bivariant"];
 
-/** Whom a token has let in. */
-export interface Presented<Auth> extends TokenRecord<Auth> {
+/** The identity behind a verified token, as its connection keeps it. */
+export interface VerifiedIdentity<Auth> extends TokenRecord<Auth> {
   /** What `identify` calls the identity; undefined without that option. */
   readonly key: string | undefined;
   /** Since when the identity is known, by the steady clock: what is revoked later counts for it. */
@@ -72,7 +72,11 @@ export class Identities<Auth> {
   }
 
   /** Gives what a token stands for, once; undefined for one that is not good. Rejects where that cannot be told. */
-  async find(token: string, socket: PendingSocket, nonce?: unknown): Promise<Presented<Auth> | undefined> {
+  async find(
+    token: string,
+    socket: PendingSocket,
+    nonce?: unknown,
+  ): Promise<VerifiedIdentity<Auth> | undefined> {
     try {
       return await this.#find(token, socket, nonce);
     } catch (error) {
@@ -80,7 +84,11 @@ export class Identities<Auth> {
     }
   }
 
-  async #find(token: string, socket: PendingSocket, nonce: unknown): Promise<Presented<Auth> | undefined> {
+  async #find(
+    token: string,
+    socket: PendingSocket,
+    nonce: unknown,
+  ): Promise<VerifiedIdentity<Auth> | undefined> {
     const { identify } = this.#parts;
     // what is revoked while it is being verified counts for it, too
     const begin = steadyNow();

@@ -1,6 +1,6 @@
 import { CLOSE } from "../../shared/close-codes.js";
 import { steadyNow } from "../limits/clock.js";
-import type { Presented } from "./identities.js";
+import type { VerifiedIdentity } from "./identities.js";
 import type { Selection } from "./selectors.js";
 
 /** A command about the identities that a selection fits. */
@@ -72,7 +72,7 @@ class SelectionCommands<Command extends SelectionCommand> {
 }
 
 /** Whose a token is, and when it was asked for. */
-type Issued = Pick<Presented<unknown>, "key" | "sessionId" | "issuedAt">;
+type Issued = Pick<VerifiedIdentity<unknown>, "key" | "sessionId" | "issuedAt">;
 
 /** Whose sockets have been closed. */
 export class Revocations extends SelectionCommands<Revocation> {

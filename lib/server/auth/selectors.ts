@@ -10,14 +10,11 @@ export type Selector =
   | { readonly identity: string | number }
   | { readonly sessionId: string };
 
-/** A selector as servers tell it each other: which of a socket's marks, and its value. */
+/** A selector as servers tell it each other: what it selects by, and the value. */
 export interface Selection {
   readonly by: "sid" | "identity" | "sessionId";
   readonly value: string;
 }
-
-/** What a socket is known by. */
-export type Marks = { readonly [Name in Selection["by"]]?: string | undefined };
 
 /** Reads a selector; a socket is one, too. Throws a `TypeError` for what is none, since nothing may mean everybody. */
 export function toSelection(selector: unknown): Selection {
@@ -32,8 +29,8 @@ export function toSelection(selector: unknown): Selection {
 
 /** Reads what another server has sent; undefined for what is no selection. */
 export function parseSelection({ by, value }: JsonObject): Selection | undefined {
-  const isMark = by === "sid" || by === "identity" || by === "sessionId";
-  return isMark && typeof value === "string" && value !== "" ? { by, value } : undefined;
+  const isKnown = by === "sid" || by === "identity" || by === "sessionId";
+  return isKnown && typeof value === "string" && value !== "" ? { by, value } : undefined;
 }
 
 /** How sockets are closed: a close code of the application's own, and a reason. */

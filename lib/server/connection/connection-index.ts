@@ -1,23 +1,24 @@
-import type { Marks, Selection } from "../auth/selectors.js";
+import type { VerifiedIdentity } from "../auth/identities.js";
+import type { Selection } from "../auth/selectors.js";
 
-/** Something that a selection may be for. */
-interface Marked {
-  /** What it is known by; it may change while it is in no index. */
-  readonly marks: Marks;
+/** A connection as the index knows it. Its identity may change only while it is not in the index. */
+export interface IndexedConnection {
+  readonly sid: string;
+  readonly identity: Pick<VerifiedIdentity<unknown>, "key" | "sessionId"> | undefined;
 }
 
-/** Connections by each of their marks, so that a selection costs what it selects. */
-export class ConnectionIndex<Connection extends Marked> {
+/** Connections by their `sid`, identity and session, so that a selection costs what it selects. */
+export class ConnectionIndex<Connection extends IndexedConnection> {
   /** Most values are those of one connection, which needs no set. */
-  readonly #byMark: Readonly<Record<Selection["by"], Map<string, Connection | Set<Connection>>>> = {
+  readonly #maps: Readonly<Record<Selection["by"], Map<string, Connection | Set<Connection>>>> = {
     sid: new Map(),
     identity: new Map(),
     sessionId: new Map(),
   };
 
   add(connection: Connection): void {
-    for (const { by, value } of selectionsOf(connection.marks)) {
-      const map = this.#byMark[by];
+    for (const { by, value } of selectionsOf(connection)) {
+      const map = this.#maps[by];
       const there = map.get(value);
       if (there === undefined) map.set(value, connection);
       else if (there instanceof Set) there.add(connection);
@@ -25,28 +26,28 @@ export class ConnectionIndex<Connection extends Marked> {
     }
   }
 
-  /** Takes a connection out, by the marks with which it was added. */
+  /** Takes a connection out, which has the identity with which it was added. */
   delete(connection: Connection): void {
-    for (const { by, value } of selectionsOf(connection.marks)) {
-      const map = this.#byMark[by];
+    for (const { by, value } of selectionsOf(connection)) {
+      const map = this.#maps[by];
       const there = map.get(value);
       if (there === connection) map.delete(value);
       else if (there instanceof Set && there.delete(connection) && there.size === 0) map.delete(value);
     }
   }
 
-  /** The connections that are selected just now. */
+  /** The connections that a selection fits at present. */
   select({ by, value }: Selection): Connection[] {
-    const there = this.#byMark[by].get(value);
+    const there = this.#maps[by].get(value);
     if (there === undefined) return [];
     return there instanceof Set ? [...there] : [there];
   }
 }
 
-function selectionsOf({ sid, identity, sessionId }: Marks): Selection[] {
-  const selections: Selection[] = [];
-  if (sid !== undefined) selections.push({ by: "sid", value: sid });
-  if (identity !== undefined) selections.push({ by: "identity", value: identity });
-  if (sessionId !== undefined) selections.push({ by: "sessionId", value: sessionId });
+/** Each selection that fits a connection. */
+function selectionsOf({ sid, identity }: IndexedConnection): Selection[] {
+  const selections: Selection[] = [{ by: "sid", value: sid }];
+  if (identity?.key !== undefined) selections.push({ by: "identity", value: identity.key });
+  if (identity?.sessionId !== undefined) selections.push({ by: "sessionId", value: identity.sessionId });
   return selections;
 }

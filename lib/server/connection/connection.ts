@@ -29,15 +29,11 @@ import {
   INVALID_REQUEST,
   NOT_FOUND,
   PUBSUB_OFF,
-  TIMED_OUT,
-  TOKEN_NOT_FOUND,
   TOO_MANY_CHANNELS,
   UNAVAILABLE,
 } from "../../shared/refusals.js";
-import { compareClocks, onExpired, timeLeft } from "../auth/expiry.js";
-import type { Identities, Presented } from "../auth/identities.js";
-import type { Refreshes, Revocations } from "../auth/revocations.js";
-import type { Marks } from "../auth/selectors.js";
+import { compareClocks } from "../auth/expiry.js";
+import type { VerifiedIdentity } from "../auth/identities.js";
 import type { ChannelSchemas } from "../channels/channel-schemas.js";
 import type { JoinDecision } from "../channels/join-decisions.js";
 import { KeyedQueue } from "../channels/keyed-queue.js";
@@ -46,7 +42,7 @@ import type { GuardEvents, ServerEvents } from "../events/events.js";
 import { MOST_DECISIONS, type Verdict } from "../events/guards.js";
 import { Review } from "../events/reviews.js";
 import { FrameRate } from "../limits/frame-rate.js";
-import type { IdentityUsage, IdentityUsages } from "../limits/identity-usage.js";
+import type { IdentityUsage } from "../limits/identity-usage.js";
 import { type CallParts, ClientCalls } from "../rpc/client-calls.js";
 import {
   type Droppable,
@@ -56,20 +52,15 @@ import {
 } from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
-import type { ConnectionIndex } from "./connection-index.js";
+import { Authentication, type AuthenticationParts } from "./authentication.js";
 
 /** What a connection needs of the server that it belongs to. */
-export interface ConnectionParts<Auth> extends CallParts<Auth> {
+export interface ConnectionParts<Auth> extends CallParts<Auth>, AuthenticationParts<Auth> {
   readonly ping: boolean;
-  readonly identities: Identities<Auth>;
   /** Gives what a client that asks is told of its identity; `key` is what `identify` calls that. */
   readonly show: (auth: Auth, key: string | undefined, asked: AskedIdentity) => ShownIdentity;
-  readonly revocations: Revocations;
-  readonly refreshes: Refreshes;
-  readonly index: ConnectionIndex<Connection<Auth>>;
   readonly channelSchemas: ChannelSchemas;
   readonly waitingSendQueues: WaitingSendQueues;
-  readonly identityUsages: IdentityUsages;
   readonly pubsub: PubSub<Auth>;
   /** Tells the application of something that has happened. */
   readonly notify: <E extends "authenticated" | "published" | "broadcasted">(
@@ -78,10 +69,6 @@ export interface ConnectionParts<Auth> extends CallParts<Auth> {
   ) => void;
   /** Says whether the application listens to such an event. */
   readonly hears: (event: "published" | "broadcasted") => boolean;
-  /** Called when a connection that is in presents another token. */
-  readonly onAuthenticating: (connection: Connection<Auth>) => void;
-  /** Called when a connection is in. */
-  readonly onAuthenticated: (connection: Connection<Auth>) => void;
   /** Called once, when the connection has closed. */
   readonly onClosed: (connection: Connection<Auth>) => void;
 }
@@ -108,15 +95,11 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   readonly #transport: Transport;
   /** As the application sees them, too, but may not replace them: they are what has to be left. */
   readonly channels: Record<string, true>;
-  /** It is found, and taken out again, by the one that it was made with, whatever the application puts there. */
-  readonly #sid: string;
+  /** The id by which it is found, and taken out again, whatever the application puts in its place on the socket. */
+  readonly sid: string;
   #state: State = "connecting";
   #protocol: Protocol = 3;
-  #identity: Presented<Auth> | undefined;
-  /** What it shares with the other connections of its identity; absent where none is told from another. */
-  #usage: IdentityUsage | undefined;
-  /** Takes back that the connection is closed when its identity has expired. */
-  #stayOpen: () => void = stayOpen;
+  readonly #authentication: Authentication<Auth>;
   /** Messages that came while authenticating, or too fast, and their bytes in sum. They wait as texts, which take less. */
   #waiting: WaitingMessage[] = [];
   #waitingBytes = 0;
@@ -149,7 +132,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
 
   constructor(transport: Transport, parts: ConnectionParts<Auth>) {
     this.#transport = transport;
-    this.#sid = transport.socket.sid;
+    this.sid = transport.socket.sid;
     this.channels = transport.socket.channels as Record<string, true>;
     this.#parts = parts;
     this.#sendQueue = new SendQueue(
@@ -159,6 +142,8 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
       this,
     );
     this.#rate = new FrameRate(parts.limits);
+    this.#authentication = new Authentication(this, parts);
+    this.#authentication.begin();
     transport.listen(this);
   }
 
@@ -176,20 +161,22 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
     return this.#state === "closed";
   }
 
-  /** Whether a token has been redeemed, so that the application may use the connection. */
-  get identified(): boolean {
-    return this.#identity !== undefined && !this.closed;
+  get identity(): VerifiedIdentity<Auth> | undefined {
+    return this.#authentication.identity;
   }
 
-  /** What it is known by among all servers. */
-  get marks(): Marks {
-    const { key, sessionId } = this.#identity ?? {};
-    return { sid: this.#sid, identity: key, sessionId };
+  get usage(): IdentityUsage | undefined {
+    return this.#authentication.usage;
+  }
+
+  /** Whether it has an identity, so that the application may use it. */
+  get identified(): boolean {
+    return this.identity !== undefined && !this.closed;
   }
 
   /** Since when its identity is known, by the steady clock. Without one it is known by its `sid` alone, which is never new. */
   get knownSince(): number {
-    return this.#identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
+    return this.identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
   }
 
   /** Another number when its rights may have become others: what was decided before has to be asked about again. */
@@ -244,7 +231,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   }
 
   #countRequested(more: number): void {
-    if (this.#usage) this.#usage.channels += more;
+    if (this.usage) this.usage.channels += more;
   }
 
   /** Asks the guards again for all that the client does by itself, and ends what they refuse. */
@@ -332,7 +319,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   /** Calls the client's function. Rejects with a `CallError`, or with a `TypeError` for arguments that are no JSON. */
   async call(command: string, args: unknown, options: CallOptions): Promise<unknown> {
     if (this.closed) throw new DisconnectedError();
-    if (!this.#identity) throw new UnauthorizedError("The socket has not authenticated");
+    if (!this.identity) throw new UnauthorizedError("The socket has not authenticated");
     this.#calls ??= new PendingCalls();
     if (this.#calls.size >= this.#parts.limits.callsInFlight) {
       throw new CallError("Too many calls of this client are under way", "busy");
@@ -343,7 +330,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   /** Counts frames without a message towards the rate. They cannot wait, so the socket owes for them, within a bound. */
   countFrames(frames: number): void {
     if (this.closed) return;
-    this.#usage?.charge(frames);
+    this.usage?.charge(frames);
     if (!this.#rate.charge(frames, this.#parts.limits.framesWaiting)) this.close(CLOSE.tooManyFrames);
   }
 
@@ -387,12 +374,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
       case "invalidRequest":
         return this.refuse(frame.head, INVALID_REQUEST);
       case "auth":
-        if (frame.token === undefined) return this.#forbid(frame.head);
-        this.#authenticate(frame).catch((error: unknown) => {
-          this.#parts.reporter.error("authentication failed", error);
-          this.close(CLOSE.unavailable);
-        });
-        return;
+        return this.#authenticate(frame);
       case "call":
         return this.#call(frame, bytes);
       case "ping":
@@ -450,101 +432,50 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
     this.#waiting.push({ text, bytes, isAnswer });
   }
 
-  async #authenticate(frame: AuthFrame): Promise<void> {
-    const { head, token, nonce } = frame;
-    const { identities, access, reporter } = this.#parts;
-    const isFirst = !this.#identity;
+  #authenticate(frame: AuthFrame): void {
+    const { head, token } = frame;
+    if (token === undefined) return this.#forbid(head);
+    if (!this.#authentication.accepts(token)) return this.close(CLOSE.invalidToken);
     this.#state = "authenticating";
-    if (!isFirst) this.#parts.onAuthenticating(this);
-    if (!identities.accepts(token)) return this.close(CLOSE.invalidToken);
-    let identity: Presented<Auth> | undefined;
-    try {
-      identity = await identities.find(token, this.socket, nonce);
-    } catch (error) {
-      reporter.error("redeeming a token failed", error);
-      return isFirst || this.#protocol !== PROTOCOL ? this.close(CLOSE.unavailable) : this.#remain(head);
-    }
+    this.#present(frame, token).catch((error: unknown) => {
+      this.#parts.reporter.error("authentication failed", error);
+      this.close(CLOSE.unavailable);
+    });
+  }
+
+  async #present(frame: AuthFrame, token: string): Promise<void> {
+    const isFirst = !this.identity;
+    const refusal = await this.#authentication.present(token, frame.nonce);
     if (this.closed) return;
-    if (!identity) {
-      this.refuse(head, TOKEN_NOT_FOUND);
-      return this.close(CLOSE.tokenNotFound);
-    }
-    if (identity.expiresAt !== undefined && identity.expiresAt <= Date.now())
-      return this.close(CLOSE.expired);
-    if (this.#identity && identity.key !== this.#identity.key) return this.close(CLOSE.otherIdentity);
-    if (this.#isRevoked(identity)) return;
-    if (isFirst && !this.#enter(identity.key)) return this.close(CLOSE.tooManyConnections);
-    // a first identity is there for the listeners to use; a further one replaces it only when they have accepted
-    if (isFirst) this.#identify(identity);
-    const verdict = await access.authenticate(this.socket, identity.auth);
-    if (this.closed) return;
-    if (!verdict.allowed)
-      return this.close(verdict.error === TIMED_OUT ? CLOSE.unavailable : CLOSE.forbidden);
-    if (!isFirst) {
-      // what the client asked for before it asked for this is decided under its old identity
-      await new Promise<void>((resolve) => this.#lanes.runAll(resolve));
-      if (this.closed || this.#isRevoked(identity)) return;
-      this.#identify(identity);
-    }
-    this.#open(frame);
-    if (!isFirst) this.#reviewRights();
-    this.#serveWaiting();
-  }
-
-  /** Whether its identity may have one connection more; without `identify` none is told from another. */
-  #enter(key: string | undefined): boolean {
-    if (key === undefined) return true;
-    this.#usage = this.#parts.identityUsages.enter(key);
-    return this.#usage !== undefined;
-  }
-
-  /** Whether an identity was revoked when its token was on the way; the connection is closed then. */
-  #isRevoked(identity: Presented<Auth>): boolean {
-    const revocation = this.#parts.revocations.find(identity);
-    if (revocation) this.close({ ...revocation, reconnect: true });
-    return revocation !== undefined;
-  }
-
-  /** Goes on with the identity that is there: what has failed may work the next time. */
-  #remain(head: RequestHead): void {
-    this.refuse(head, UNAVAILABLE);
+    if (refusal?.error !== undefined) this.refuse(frame.head, refusal.error);
+    if (refusal?.close) return this.close(refusal.close);
     if (this.closed) return;
     this.#state = "open";
-    this.#parts.onAuthenticated(this);
+    if (!refusal) {
+      this.#open(frame);
+      if (!isFirst) this.#reviewRights();
+    }
     this.#serveWaiting();
-  }
-
-  #identify(identity: Presented<Auth>): void {
-    const { auth, host, ip, ips, expiresAt } = identity;
-    Object.assign(this.#transport.socket, { auth, host, ip, ips });
-    this.#parts.index.delete(this);
-    this.#identity = identity;
-    this.#parts.index.add(this);
-    this.#stayOpen();
-    this.#stayOpen =
-      expiresAt === undefined
-        ? stayOpen
-        : onExpired(expiresAt, this.#parts.limits.expiryGrace, () => this.close(CLOSE.expired));
   }
 
   #open({ head, protocol, limits, identity: asked }: AuthFrame): void {
-    this.#state = "open";
     this.#transport.authenticated();
     // what was asked for once stays, since streams may be open
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
-    const expiresAt = this.#identity?.expiresAt;
-    const expiresIn = expiresAt === undefined ? undefined : timeLeft(expiresAt);
     const messageBytes = limits && this.#parts.limits.messageBytes;
     const isTold = asked !== undefined && protocol === PROTOCOL;
-    const shown = isTold ? this.#parts.show(this.socket.auth, this.#identity?.key, asked) : undefined;
-    this.send(encodeAccepted(head, protocol, expiresIn, messageBytes, shown));
-    const isOutdated =
-      this.#isOutdated || (this.#identity !== undefined && this.#parts.refreshes.concern(this.#identity));
+    const shown = isTold ? this.#parts.show(this.socket.auth, this.identity?.key, asked) : undefined;
+    this.send(encodeAccepted(head, protocol, this.#authentication.expiresIn, messageBytes, shown));
+    const isOutdated = this.#isOutdated || this.#authentication.isOutdated;
     if (isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
     this.#isOutdated = false;
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
-    this.#parts.onAuthenticated(this);
     this.#parts.notify("authenticated", this.socket);
+  }
+
+  /** Resolves when the channel requests that have come so far are decided. */
+  requestsDecided(): Promise<void> {
+    return new Promise((resolve) => this.#lanes.runAll(resolve));
   }
 
   #serveWaiting(): void {
@@ -565,7 +496,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   /** Whether neither the socket nor its identity has sent too much for one frame more, which counts then. */
   #mayServe(bytes: number): boolean {
     if (!this.#rate.take(bytes)) return false;
-    if (!this.#usage || this.#usage.take(bytes)) return true;
+    if (!this.usage || this.usage.take(bytes)) return true;
     this.#rate.giveBack(bytes);
     return false;
   }
@@ -580,8 +511,8 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
       }
     };
     const { wait } = this.#rate;
-    if (wait === 0 && this.#usage) {
-      this.#endPause = this.#usage.onRefill(resume);
+    if (wait === 0 && this.usage) {
+      this.#endPause = this.usage.onRefill(resume);
       return;
     }
     const timer = setTimeout(resume, wait);
@@ -659,7 +590,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   async #join(head: RequestHead, channel: string, req: JsonObject): Promise<void> {
     const { pubsub, limits } = this.#parts;
     const isNew = !pubsub.has(this, channel);
-    const hasRoom = this.#joined + this.#joining < limits.channelsPerSocket && (this.#usage?.hasRoom ?? true);
+    const hasRoom = this.#joined + this.#joining < limits.channelsPerSocket && (this.usage?.hasRoom ?? true);
     if (isNew && !hasRoom) return this.refuse(head, TOO_MANY_CHANNELS);
     const { rights } = this;
     const count = isNew ? 1 : 0;
@@ -774,12 +705,11 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
     this.#waiting = [];
     this.#endPause?.();
     this.#sendQueue.close();
-    this.#stayOpen();
     this.#review?.clear();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);
-    if (this.#usage) this.#parts.identityUsages.leave(this.#usage);
+    this.#authentication.end();
     this.#parts.onClosed(this);
   }
 }
@@ -817,6 +747,3 @@ function nameOf({ rpc }: RequestHead): string {
 }
 
 const LONGEST_NAME = 100;
-
-/** What there is to take back where an identity does not expire. */
-function stayOpen(): void {}

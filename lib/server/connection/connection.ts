@@ -41,7 +41,6 @@ import type { PubSub } from "../channels/pubsub.js";
 import type { GuardEvents, ServerEvents } from "../events/events.js";
 import { MOST_DECISIONS, type Verdict } from "../events/guards.js";
 import { Review } from "../events/reviews.js";
-import { FrameRate } from "../limits/frame-rate.js";
 import type { IdentityUsage } from "../limits/identity-usage.js";
 import { type CallParts, ClientCalls } from "../rpc/client-calls.js";
 import {
@@ -53,6 +52,7 @@ import {
 import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
 import { Authentication, type AuthenticationParts } from "./authentication.js";
+import { bytesOf, type FrameHandler, FrameQueue } from "./frame-queue.js";
 
 /** What a connection needs of the server that it belongs to. */
 export interface ConnectionParts<Auth> extends CallParts<Auth>, AuthenticationParts<Auth> {
@@ -90,7 +90,7 @@ type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
 type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
 
 /** One client's connection: its state, and what is done with each frame that it sends. */
-export class Connection<Auth> implements TransportListener, SendQueueOwner {
+export class Connection<Auth> implements TransportListener, SendQueueOwner, FrameHandler {
   readonly #parts: ConnectionParts<Auth>;
   readonly #transport: Transport;
   /** As the application sees them, too, but may not replace them: they are what has to be left. */
@@ -100,9 +100,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   #state: State = "connecting";
   #protocol: Protocol = 3;
   readonly #authentication: Authentication<Auth>;
-  /** Messages that came while authenticating, or too fast, and their bytes in sum. They wait as texts, which take less. */
-  #waiting: WaitingMessage[] = [];
-  #waitingBytes = 0;
+  readonly #frames: FrameQueue;
   /** Made when needed, so that an idle connection costs little. */
   #calls: PendingCalls | undefined;
   #clientCalls: ClientCalls<Auth> | undefined;
@@ -115,9 +113,6 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   /** How many channels it is about to join by its own doing. */
   #joining = 0;
   readonly #sendQueue: SendQueue;
-  readonly #rate: FrameRate;
-  /** Set while frames wait because they came too fast; ends that. */
-  #endPause: (() => void) | undefined;
   /** How many channels it has joined. */
   #joined = 0;
   /** Those of them that the server has joined it to, which are not for the listeners to take back. */
@@ -141,7 +136,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
       parts.waitingSendQueues,
       this,
     );
-    this.#rate = new FrameRate(parts.limits);
+    this.#frames = new FrameQueue(this, parts);
     this.#authentication = new Authentication(this, parts);
     this.#authentication.begin();
     transport.listen(this);
@@ -159,6 +154,10 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
 
   get closed(): boolean {
     return this.#state === "closed";
+  }
+
+  get isOpen(): boolean {
+    return this.#state === "open";
   }
 
   get identity(): VerifiedIdentity<Auth> | undefined {
@@ -286,7 +285,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
 
   leave(isOverdue: boolean): void {
     const knowsHow = this.#protocol === PROTOCOL;
-    const isIdle = this.#waiting.length === 0 && (this.#clientCalls?.isIdle ?? true);
+    const isIdle = this.#frames.isEmpty && (this.#clientCalls?.isIdle ?? true);
     // a client that is to go has its own calls answered first, but makes no more of them, and answers none of the server's
     const mayGo = !this.#calls?.size && (isIdle || (knowsHow && isOverdue));
     if (!mayGo || this.#isLeaving) return;
@@ -327,11 +326,8 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
     return this.#calls.add(options, (fid) => this.send(encodeCall(fid, command, args)));
   }
 
-  /** Counts frames without a message towards the rate. They cannot wait, so the socket owes for them, within a bound. */
   countFrames(frames: number): void {
-    if (this.closed) return;
-    this.usage?.charge(frames);
-    if (!this.#rate.charge(frames, this.#parts.limits.framesWaiting)) this.close(CLOSE.tooManyFrames);
+    if (!this.closed) this.#frames.charge(frames);
   }
 
   /** Takes what the client sent. Never throws: SockJS would pass it on to whoever serves the request. */
@@ -351,23 +347,19 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
     if (bytes > messageBytes) return this.close(CLOSE.messageTooLarge);
     const frame = parseClientFrame(message, this.#parts.limits);
     if (this.#state === "connecting") return this.#begin(frame, bytes);
-    // the application may be waiting for just this answer before it accepts the client
-    const mayPass = (this.#state === "open" && this.#waiting.length === 0) || frame.type === "answer";
-    if (mayPass && this.#mayServe(bytes)) return this.#handle(frame, bytes);
-    this.#wait(message, bytes, frame.type === "answer");
-    this.#serveWaiting();
+    this.#frames.add(frame, message, bytes);
   }
 
   /** The first frame has to authenticate; what is no frame at all gets another chance. */
   #begin(frame: ClientFrame, bytes: number): void {
-    if (frame.type === "auth") return this.#handle(frame, 0);
+    if (frame.type === "auth") return this.handle(frame, 0);
     if (frame.type !== "invalidMessage") return this.#forbid(frame.head);
-    if (!this.#rate.take(bytes)) return this.close(CLOSE.tooManyFrames);
-    this.#handle(frame, 0);
+    if (!this.#frames.admit(bytes)) return this.close(CLOSE.tooManyFrames);
+    this.handle(frame, 0);
   }
 
-  /** `bytes` is how long the frame was. */
-  #handle(frame: ClientFrame, bytes: number): void {
+  /** Handles a frame; `bytes` is the length of its text. */
+  handle(frame: ClientFrame, bytes: number): void {
     switch (frame.type) {
       case "invalidMessage":
         return this.send(INVALID_MESSAGE_REPLY);
@@ -422,16 +414,6 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
     letGo();
   }
 
-  #wait(message: unknown, bytes: number, isAnswer: boolean): void {
-    const { framesWaiting, bytesWaiting } = this.#parts.limits;
-    const text = typeof message === "string" ? message : undefined;
-    this.#waitingBytes += bytes;
-    if (this.#waiting.length >= framesWaiting || this.#waitingBytes > bytesWaiting) {
-      return this.close(CLOSE.tooManyFrames);
-    }
-    this.#waiting.push({ text, bytes, isAnswer });
-  }
-
   #authenticate(frame: AuthFrame): void {
     const { head, token } = frame;
     if (token === undefined) return this.#forbid(head);
@@ -455,7 +437,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
       this.#open(frame);
       if (!isFirst) this.#reviewRights();
     }
-    this.#serveWaiting();
+    this.#frames.serve();
   }
 
   #open({ head, protocol, limits, identity: asked }: AuthFrame): void {
@@ -476,47 +458,6 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   /** Resolves when the channel requests that have come so far are decided. */
   requestsDecided(): Promise<void> {
     return new Promise((resolve) => this.#lanes.runAll(resolve));
-  }
-
-  #serveWaiting(): void {
-    if (this.#endPause) return;
-    for (;;) {
-      // one of them may be another `auth` frame, for which all but the answers go on waiting
-      const isOpen = this.#state === "open";
-      const index = isOpen ? 0 : this.#waiting.findIndex(({ isAnswer }) => isAnswer);
-      const next = this.#waiting[index];
-      if (!next) return;
-      if (!this.#mayServe(next.bytes)) return this.#pauseWaiting();
-      this.#waiting.splice(index, 1);
-      this.#waitingBytes -= next.bytes;
-      this.#handle(parseClientFrame(next.text, this.#parts.limits), next.bytes);
-    }
-  }
-
-  /** Whether neither the socket nor its identity has sent too much for one frame more, which counts then. */
-  #mayServe(bytes: number): boolean {
-    if (!this.#rate.take(bytes)) return false;
-    if (!this.usage || this.usage.take(bytes)) return true;
-    this.#rate.giveBack(bytes);
-    return false;
-  }
-
-  #pauseWaiting(): void {
-    const resume = () => {
-      this.#endPause = undefined;
-      try {
-        this.#serveWaiting();
-      } catch (error) {
-        this.#parts.reporter.error("a frame could not be served", error);
-      }
-    };
-    const { wait } = this.#rate;
-    if (wait === 0 && this.usage) {
-      this.#endPause = this.usage.onRefill(resume);
-      return;
-    }
-    const timer = setTimeout(resume, wait);
-    this.#endPause = () => clearTimeout(timer);
   }
 
   #call({ head, path, data }: CallFrame, bytes: number): void {
@@ -702,8 +643,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
   ended(): void {
     if (this.closed) return;
     this.#state = "closed";
-    this.#waiting = [];
-    this.#endPause?.();
+    this.#frames.close();
     this.#sendQueue.close();
     this.#review?.clear();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
@@ -712,33 +652,6 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner {
     this.#authentication.end();
     this.#parts.onClosed(this);
   }
-}
-
-/** A message that waits. */
-interface WaitingMessage {
-  /** Absent where the message was no text. */
-  readonly text: string | undefined;
-  readonly bytes: number;
-  readonly isAnswer: boolean;
-}
-
-/** How long a message was; more than `most` where it was longer than that. */
-function bytesOf(message: unknown, most: number): number {
-  if (typeof message === "string") return Buffer.byteLength(message);
-  if (message instanceof Uint8Array) return message.length;
-  // a value of JSON that SockJS has read, which is none of the protocol's: about as long as its text was, at any depth
-  let bytes = 0;
-  const values = [message];
-  while (values.length > 0 && bytes <= most) {
-    const value = values.pop();
-    bytes += typeof value === "string" ? Buffer.byteLength(value) + 2 : 2;
-    if (typeof value !== "object" || value === null) continue;
-    for (const [name, inner] of Object.entries(value)) {
-      if (!Array.isArray(value)) values.push(name);
-      values.push(inner);
-    }
-  }
-  return bytes;
 }
 
 /** A request's name for the log; a client may send anything there, and as much as it likes. */

@@ -18,10 +18,8 @@ import type { Filter } from "../events/message-types.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
 import type { PayloadListener, Redis } from "../redis/redis.js";
-import { Hub } from "./hub.js";
-import { type JoinDecision, JoinDecisions } from "./join-decisions.js";
+import { Memberships, type Subscriber } from "./membership.js";
 import type { SlowReaders } from "./slow-readers.js";
-import type { Subscriber } from "./subscriber.js";
 
 /** What a server needs to take part in pub/sub. */
 export interface PubSubParts<Auth> {
@@ -56,16 +54,14 @@ interface Subscription {
 /** Carries messages between Redis and the sockets of this server. */
 export class PubSub<Auth> {
   readonly #parts: PubSubParts<Auth>;
-  readonly #hub = new Hub<Subscriber<Auth>>();
+  /** Which sockets are in which channels; joining and leaving go through the methods below. */
+  readonly memberships: Memberships<Subscriber<Auth>>;
   readonly #subscriptions = new Map<string, Subscription>();
-  /** The sockets whose join waits for Redis, by channel. */
-  readonly #joining = new Map<string, Set<Subscriber<Auth>>>();
-  /** The joins on which guards decide. */
-  readonly #decisions = new JoinDecisions<Subscriber<Auth>>();
   #closed = false;
 
   constructor(parts: PubSubParts<Auth>) {
     this.#parts = parts;
+    this.memberships = new Memberships(parts.limits.channelsPerSocket);
   }
 
   /** Whether there is a client for subscriptions. */
@@ -98,11 +94,12 @@ export class PubSub<Auth> {
 
   /** The names of the channels that sockets of this server have joined. */
   channels(): string[] {
-    return this.#hub.channels();
+    return this.memberships.channels();
   }
 
+  /** This server's sockets in a channel. */
   members(channel: string): ReadonlySet<Subscriber<Auth>> {
-    return this.#hub.members(channel);
+    return this.memberships.members(channel);
   }
 
   /** Publishes; resolves when Redis has taken the message. `data` is checked and encoded at once. */
@@ -120,20 +117,6 @@ export class PubSub<Auth> {
     return this.publish(ALL_CHANNEL, data);
   }
 
-  /** Says whether a socket is in a channel. */
-  has(connection: Subscriber<Auth>, channel: string): boolean {
-    return this.#hub.has(connection, channel);
-  }
-
-  /** Takes note that guards decide on a client's join, until `decided` is called. */
-  deciding(connection: Subscriber<Auth>, channel: string): JoinDecision {
-    return this.#decisions.begin(connection, channel);
-  }
-
-  decided(connection: Subscriber<Auth>, channel: string): void {
-    this.#decisions.end(connection, channel);
-  }
-
   /** Lets a socket join; resolves when Redis has confirmed and the client has been told. */
   join(
     connection: Subscriber<Auth>,
@@ -141,17 +124,15 @@ export class PubSub<Auth> {
     request?: RequestHead & { req: JsonObject },
   ): Promise<void> {
     return this.#inOrder(connection, channel, async () => {
-      const isNew = !this.#hub.has(connection, channel);
+      const isNew = !this.memberships.has(connection, channel);
       if (isNew) {
-        await this.#whileJoining(connection, channel, () => this.#acquire(channel));
+        await this.#acquireFor(connection, channel);
         if (connection.closed || this.#closed) {
           this.#release(channel);
           throw new DisconnectedError();
         }
-        this.#hub.add(connection, channel);
       }
-      if (isNew) connection.enter(channel, request !== undefined);
-      else if (!request) connection.grant(channel);
+      this.memberships.add(connection, channel, request !== undefined);
       connection.send(encodeSubscribed(channel, request));
       if (isNew) this.#parts.onMembership("subscribed", connection, channel);
     });
@@ -160,7 +141,7 @@ export class PubSub<Auth> {
   /** Lets a socket leave, and tells the client, also where it had not joined. */
   leave(connection: Subscriber<Auth>, channel: string): Promise<void> {
     return this.#inOrder(connection, channel, () => {
-      const joined = this.#hub.has(connection, channel);
+      const joined = this.memberships.has(connection, channel);
       if (joined) this.#remove(connection, channel);
       connection.send(encodeUnsubscribed(channel));
       if (joined) this.#parts.onMembership("unsubscribed", connection, channel);
@@ -169,14 +150,14 @@ export class PubSub<Auth> {
 
   /** Lets a socket leave; a join on which guards decide is decided anew. */
   expel(connection: Subscriber<Auth>, channel: string): Promise<void> {
-    this.#decisions.overrule(channel, connection);
+    this.memberships.overrule(channel, connection);
     return this.leave(connection, channel);
   }
 
-  /** Takes a channel back that a client has joined by itself, and says why. */
+  /** Lets a socket leave a channel that its client has joined itself, and tells the client why. */
   revoke(connection: Subscriber<Auth>, channel: string, error: unknown): Promise<void> {
     return this.#inOrder(connection, channel, () => {
-      if (!connection.hasRequested(channel)) return;
+      if (!this.memberships.hasRequested(connection, channel)) return;
       this.#remove(connection, channel);
       connection.send(encodeUnsubscribed(channel, connection.protocol, error));
       this.#parts.onMembership("unsubscribed", connection, channel);
@@ -223,7 +204,7 @@ export class PubSub<Auth> {
   /** Joins and leaves of one socket and channel happen in the order in which they were asked for. */
   #inOrder(connection: Subscriber<Auth>, channel: string, act: () => void | Promise<void>): Promise<void> {
     return new Promise((resolve, reject) => {
-      connection.memberships.run(channel, () => {
+      this.memberships.run(connection, channel, () => {
         if (connection.closed) return reject(new DisconnectedError());
         try {
           const acting = act();
@@ -237,8 +218,7 @@ export class PubSub<Auth> {
   }
 
   #remove(connection: Subscriber<Auth>, channel: string): void {
-    this.#hub.remove(connection, channel);
-    connection.leaveChannel(channel);
+    this.memberships.remove(connection, channel);
     this.#release(channel);
   }
 
@@ -273,31 +253,26 @@ export class PubSub<Auth> {
       );
   }
 
-  async #whileJoining(
-    connection: Subscriber<Auth>,
-    channel: string,
-    join: () => Promise<void>,
-  ): Promise<void> {
-    const joining = this.#joining.get(channel) ?? new Set();
-    this.#joining.set(channel, joining.add(connection));
+  async #acquireFor(connection: Subscriber<Auth>, channel: string): Promise<void> {
+    const join = this.memberships.beginJoin(connection, channel, false);
     try {
-      await join();
+      await this.#acquire(channel);
     } finally {
-      joining.delete(connection);
-      if (joining.size === 0) this.#joining.delete(channel);
+      this.memberships.endJoin(join);
     }
   }
 
+  /** Lets the sockets of this server leave a channel. */
   async emptyHere(channel: string): Promise<void> {
-    this.#decisions.overrule(channel);
+    this.memberships.overrule(channel);
     // a leave comes after the join that waits
-    const members = [...this.#hub.members(channel), ...(this.#joining.get(channel) ?? [])];
+    const members = this.memberships.membersToBe(channel);
     await Promise.allSettled(members.map((connection) => this.leave(connection, channel)));
   }
 
   #deliver(channel: string, json: string): void {
     compareClocks();
-    const members = this.#hub.members(channel);
+    const members = this.memberships.members(channel);
     if (members.size === 0) return;
     if (this.#parts.filter) {
       for (const connection of members) this.#deliverTo(connection, channel, json);
@@ -337,7 +312,7 @@ export class PubSub<Auth> {
 
   readonly #onBroadcast = (payload: string): void => {
     const json = toJson(payload);
-    for (const channel of this.#hub.channels()) this.#deliver(channel, json);
+    for (const channel of this.memberships.channels()) this.#deliver(channel, json);
   };
 
   readonly #onSync = (payload: string): void => {

@@ -35,8 +35,8 @@ import {
 import { compareClocks } from "../auth/expiry.js";
 import type { VerifiedIdentity } from "../auth/identities.js";
 import type { ChannelSchemas } from "../channels/channel-schemas.js";
-import type { JoinDecision } from "../channels/join-decisions.js";
 import { KeyedQueue } from "../channels/keyed-queue.js";
+import type { Membership, PendingJoin, Subscriber } from "../channels/membership.js";
 import type { PubSub } from "../channels/pubsub.js";
 import type { GuardEvents, ServerEvents } from "../events/events.js";
 import { MOST_DECISIONS, type Verdict } from "../events/guards.js";
@@ -90,11 +90,12 @@ type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
 type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
 
 /** One client's connection: its state, and what is done with each frame that it sends. */
-export class Connection<Auth> implements TransportListener, SendQueueOwner, FrameHandler {
+export class Connection<Auth> implements TransportListener, SendQueueOwner, FrameHandler, Subscriber<Auth> {
   readonly #parts: ConnectionParts<Auth>;
   readonly #transport: Transport;
   /** As the application sees them, too, but may not replace them: they are what has to be left. */
   readonly channels: Record<string, true>;
+  membership: Membership | undefined;
   /** The id by which it is found, and taken out again, whatever the application puts in its place on the socket. */
   readonly sid: string;
   #state: State = "connecting";
@@ -109,14 +110,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
   #requestBytes = 0;
   /** How many messages Redis has been given and has not taken yet. */
   #publishing = 0;
-  #memberships: KeyedQueue | undefined;
-  /** How many channels it is about to join by its own doing. */
-  #joining = 0;
   readonly #sendQueue: SendQueue;
-  /** How many channels it has joined. */
-  #joined = 0;
-  /** Those of them that the server has joined it to, which are not for the listeners to take back. */
-  #granted: Set<string> | undefined;
   #review: Review<string> | undefined;
   /** How often its rights may have become others. */
   #rights = 0;
@@ -183,12 +177,6 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
     return this.#rights;
   }
 
-  /** Joins and leaves, in order for each channel. */
-  get memberships(): KeyedQueue {
-    this.#memberships ??= new KeyedQueue();
-    return this.#memberships;
-  }
-
   /** Sends a frame, which may be dropped where that is said; does nothing once closed. */
   send(frame: string, droppable?: Droppable): void {
     if (!this.closed) this.#sendQueue.send(frame, droppable);
@@ -197,40 +185,6 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
   /** Resolves when the client has taken most of what was sent; nothing where it has. */
   whenDrained(): Promise<void> | undefined {
     return this.#sendQueue.whenDrained();
-  }
-
-  /** Says whether the client has joined a channel by itself, and the server has not. */
-  hasRequested(channel: string): boolean {
-    return this.channels[channel] === true && !this.#granted?.has(channel);
-  }
-
-  /** Takes note of a channel that it has joined. */
-  enter(channel: string, isRequested: boolean): void {
-    this.#joined++;
-    if (isRequested) this.#countRequested(1);
-    else this.#addGranted(channel);
-  }
-
-  /** Takes note that the server has joined it to a channel in which it was. */
-  grant(channel: string): void {
-    if (this.#granted?.has(channel)) return;
-    this.#countRequested(-1);
-    this.#addGranted(channel);
-  }
-
-  /** Takes note of a channel that it has left. */
-  leaveChannel(channel: string): void {
-    this.#joined--;
-    if (!this.#granted?.delete(channel)) this.#countRequested(-1);
-  }
-
-  #addGranted(channel: string): void {
-    this.#granted ??= new Set();
-    this.#granted.add(channel);
-  }
-
-  #countRequested(more: number): void {
-    if (this.usage) this.usage.channels += more;
   }
 
   /** Asks the guards again for all that the client does by itself, and ends what they refuse. */
@@ -242,7 +196,8 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
 
   /** Asks the guards again for those of these channels that the client has joined by itself. */
   #reviewChannels(channels: readonly string[]): void {
-    const requested = channels.filter((channel) => this.hasRequested(channel));
+    const { memberships } = this.#parts.pubsub;
+    const requested = channels.filter((channel) => memberships.hasRequested(this, channel));
     if (requested.length === 0) return;
     this.#review ??= new Review(
       (channel) => new Promise((resolve) => this.#lanes.run(channel, () => this.#ask(channel).then(resolve))),
@@ -259,8 +214,8 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
   }
 
   async #ask(channel: string): Promise<void> {
-    if (this.closed || !this.hasRequested(channel)) return;
     const { access, pubsub, reporter } = this.#parts;
+    if (this.closed || !pubsub.memberships.hasRequested(this, channel)) return;
     const verdict = await access.decide("subscribe", this.socket, { channel });
     if (verdict.allowed || this.closed) return;
     reporter.debug(() => `${this.socket.sid} may not stay in ${JSON.stringify(channel)}`);
@@ -521,25 +476,20 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
     if (type === "unsubscribe") {
       return this.#decide(type, makeRequest, head, () => this.#carryOut(head, pubsub.leave(this, channel)));
     }
-    const decision = pubsub.deciding(this, channel);
-    const joining = this.#decide(type, makeRequest, head, () => this.#join(head, channel, req), decision);
-    const decided = () => pubsub.decided(this, channel);
-    if (joining) return joining.finally(decided);
-    decided();
+    const join = pubsub.memberships.beginJoin(this, channel, true);
+    const joining = this.#decide(type, makeRequest, head, () => this.#join(head, channel, req), join);
+    const end = () => pubsub.memberships.endJoin(join);
+    if (joining) return joining.finally(end);
+    end();
   }
 
   async #join(head: RequestHead, channel: string, req: JsonObject): Promise<void> {
-    const { pubsub, limits } = this.#parts;
-    const isNew = !pubsub.has(this, channel);
-    const hasRoom = this.#joined + this.#joining < limits.channelsPerSocket && (this.usage?.hasRoom ?? true);
-    if (isNew && !hasRoom) return this.refuse(head, TOO_MANY_CHANNELS);
+    const { pubsub } = this.#parts;
+    const isNew = !pubsub.memberships.has(this, channel);
+    if (isNew && !pubsub.memberships.reserve(this)) return this.refuse(head, TOO_MANY_CHANNELS);
     const { rights } = this;
-    const count = isNew ? 1 : 0;
-    this.#joining += count;
-    this.#countRequested(count);
     await this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
-    this.#joining -= count;
-    this.#countRequested(-count);
+    if (isNew) pubsub.memberships.release(this);
     // its right may have been lost while Redis was asked
     if (!this.closed && this.rights !== rights) this.#reviewChannels([channel]);
   }
@@ -576,18 +526,18 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
     makeRequest: () => GuardEvents<Auth>[E][1],
     head: RequestHead,
     allowed: (request: GuardEvents<Auth>[E][1]) => void | Promise<void>,
-    decision: JoinDecision | undefined = undefined,
+    join: PendingJoin<Subscriber<Auth>> | undefined = undefined,
     times = 1,
   ): void | Promise<void> {
     const request = makeRequest();
     const { rights } = this;
-    if (decision) decision.isOverruled = false;
+    if (join) join.isOverruled = false;
     const goOn = (verdict: Verdict): void | Promise<void> => {
       if (this.closed) return;
       if (!verdict.allowed) return this.refuse(head, verdict.error);
-      if (this.rights === rights && !decision?.isOverruled) return allowed(request);
+      if (this.rights === rights && !join?.isOverruled) return allowed(request);
       if (times === MOST_DECISIONS) return this.refuse(head, BUSY);
-      return this.#decide(event, makeRequest, head, allowed, decision, times + 1);
+      return this.#decide(event, makeRequest, head, allowed, join, times + 1);
     };
     const verdict = this.#parts.access.decide(event, this.socket, request);
     return verdict instanceof Promise ? verdict.then(goOn) : goOn(verdict);

@@ -1,0 +1,101 @@
+import { expect } from "chai";
+import { Memberships, type Subscriber } from "../../lib/server/channels/membership.js";
+import type { IdentityUsage } from "../../lib/server/limits/identity-usage.js";
+
+const CHANNELS_PER_SOCKET = 3;
+
+describe("memberships of channels", () => {
+  let memberships: Memberships<Subscriber>;
+
+  beforeEach(() => {
+    memberships = new Memberships(CHANNELS_PER_SOCKET);
+  });
+
+  it("are kept in both directions, as long as a channel has a member", () => {
+    const [one, other] = [subscriber(), subscriber()];
+    memberships.add(one, "a", true);
+    memberships.add(other, "a", false);
+    memberships.add(one, "__proto__", true);
+    expect(memberships.channels()).to.deep.equal(["a", "__proto__"]);
+    expect([...memberships.members("a")]).to.deep.equal([one, other]);
+    expect(Object.keys(one.channels)).to.deep.equal(["a", "__proto__"]);
+    memberships.remove(one, "__proto__");
+    memberships.remove(one, "a");
+    expect([...memberships.members("a")]).to.deep.equal([other]);
+    expect(memberships.has(one, "a")).to.equal(false);
+    memberships.remove(other, "a");
+    expect(memberships.channels()).to.deep.equal([]);
+  });
+
+  it("are the client's own until the server joins it, too", () => {
+    const usage = { channels: 0, hasRoom: true };
+    const one = subscriber(usage);
+    memberships.add(one, "a", true);
+    expect(memberships.hasRequested(one, "a")).to.equal(true);
+    expect(usage.channels).to.equal(1);
+    for (const isRequested of [false, false, true]) {
+      memberships.add(one, "a", isRequested);
+      expect(memberships.hasRequested(one, "a")).to.equal(false);
+      expect(usage.channels).to.equal(0);
+    }
+    memberships.remove(one, "a");
+    memberships.add(one, "a", true);
+    expect(memberships.hasRequested(one, "a")).to.equal(true);
+    memberships.remove(one, "a");
+    expect(usage.channels).to.equal(0);
+  });
+
+  it("are reserved within the limits of the socket and of its identity", () => {
+    const usage = { channels: 0, hasRoom: true };
+    const one = subscriber(usage);
+    memberships.add(one, "a", true);
+    memberships.add(one, "b", false);
+    expect(memberships.reserve(one)).to.equal(true);
+    expect(usage.channels).to.equal(2);
+    expect(memberships.reserve(one)).to.equal(false);
+    memberships.release(one);
+    expect(usage.channels).to.equal(1);
+    usage.hasRoom = false;
+    expect(memberships.reserve(one)).to.equal(false);
+    expect(usage.channels).to.equal(1);
+  });
+
+  it("have the guards decide again on the joins that are overruled, and on no others", () => {
+    const [one, other] = [subscriber(), subscriber()];
+    const joins = [one, other].map((member) => memberships.beginJoin(member, "a", true));
+    const elsewhere = memberships.beginJoin(one, "b", true);
+    const overruled = () => [...joins, elsewhere].map(({ isOverruled }) => isOverruled);
+    memberships.overrule("a", other);
+    expect(overruled()).to.deep.equal([false, true, false]);
+    memberships.overrule("a");
+    expect(overruled()).to.deep.equal([true, true, false]);
+    for (const join of joins) {
+      memberships.endJoin(join);
+      join.isOverruled = false;
+    }
+    memberships.overrule("a");
+    expect(overruled()).to.deep.equal([false, false, false]);
+  });
+
+  it("are to be of those that have joined, and of those that only Redis keeps waiting", () => {
+    const [one, asked, decided] = [subscriber(), subscriber(), subscriber()];
+    memberships.add(one, "a", true);
+    memberships.beginJoin(asked, "a", true);
+    const join = memberships.beginJoin(decided, "a", false);
+    expect(memberships.membersToBe("a")).to.deep.equal([one, decided]);
+    memberships.endJoin(join);
+    expect(memberships.membersToBe("a")).to.deep.equal([one]);
+  });
+});
+
+function subscriber(usage?: { channels: number; hasRoom: boolean }): Subscriber {
+  return {
+    socket: {} as Subscriber["socket"],
+    protocol: 4,
+    closed: false,
+    channels: Object.create(null) as Record<string, true>,
+    membership: undefined,
+    usage: usage as IdentityUsage | undefined,
+    send() {},
+  };
+}

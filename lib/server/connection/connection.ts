@@ -1,19 +1,14 @@
 import { CallError, DisconnectedError, remoteError, UnauthorizedError } from "../../shared/call-errors.js";
 import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
-import { errorForWire, failureForWire, type Outcome } from "../../shared/errors.js";
 import { type CallOptions, PendingCalls } from "../../shared/pending-calls.js";
 import {
-  ALL_CHANNEL,
   type AskedIdentity,
   type ClientFrame,
   encodeAccepted,
   encodeCall,
   encodeErrorReply,
-  encodeJson,
   encodeReply,
   INVALID_MESSAGE_REPLY,
-  isReservedChannel,
-  type JsonObject,
   LEAVE,
   PROTOCOL,
   type Protocol,
@@ -22,25 +17,11 @@ import {
   type RequestHead,
   type ShownIdentity,
 } from "../../shared/protocol.js";
-import {
-  BUSY,
-  FORBIDDEN,
-  INTERNAL_ERROR,
-  INVALID_REQUEST,
-  NOT_FOUND,
-  PUBSUB_OFF,
-  TOO_MANY_CHANNELS,
-  UNAVAILABLE,
-} from "../../shared/refusals.js";
+import { FORBIDDEN, INVALID_REQUEST, NOT_FOUND } from "../../shared/refusals.js";
 import { compareClocks } from "../auth/expiry.js";
 import type { VerifiedIdentity } from "../auth/identities.js";
-import type { ChannelSchemas } from "../channels/channel-schemas.js";
-import { KeyedQueue } from "../channels/keyed-queue.js";
-import type { Membership, PendingJoin, Subscriber } from "../channels/membership.js";
-import type { PubSub } from "../channels/pubsub.js";
-import type { GuardEvents, ServerEvents } from "../events/events.js";
-import { MOST_DECISIONS, type Verdict } from "../events/guards.js";
-import { Review } from "../events/reviews.js";
+import type { Membership } from "../channels/membership.js";
+import type { ServerEvents } from "../events/events.js";
 import type { IdentityUsage } from "../limits/identity-usage.js";
 import { type CallParts, ClientCalls } from "../rpc/client-calls.js";
 import {
@@ -51,24 +32,24 @@ import {
 } from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
-import { Authentication, type AuthenticationParts } from "./authentication.js";
+import { type AuthenticatingConnection, Authentication, type AuthenticationParts } from "./authentication.js";
+import { type ChannelClient, type ChannelRequestParts, ChannelRequests } from "./channel-requests.js";
 import { bytesOf, type FrameHandler, FrameQueue } from "./frame-queue.js";
 
-/** What a connection needs of the server that it belongs to. */
-export interface ConnectionParts<Auth> extends CallParts<Auth>, AuthenticationParts<Auth> {
+/** The parts of the server that its connections need. */
+export interface ConnectionParts<Auth>
+  extends CallParts<Auth>,
+    AuthenticationParts<Auth>,
+    ChannelRequestParts<Auth> {
   readonly ping: boolean;
   /** Gives what a client that asks is told of its identity; `key` is what `identify` calls that. */
   readonly show: (auth: Auth, key: string | undefined, asked: AskedIdentity) => ShownIdentity;
-  readonly channelSchemas: ChannelSchemas;
   readonly waitingSendQueues: WaitingSendQueues;
-  readonly pubsub: PubSub<Auth>;
   /** Tells the application of something that has happened. */
   readonly notify: <E extends "authenticated" | "published" | "broadcasted">(
     event: E,
     ...args: ServerEvents<Auth>[E]
   ) => void;
-  /** Says whether the application listens to such an event. */
-  readonly hears: (event: "published" | "broadcasted") => boolean;
   /** Called once, when the connection has closed. */
   readonly onClosed: (connection: Connection<Auth>) => void;
 }
@@ -85,12 +66,16 @@ type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
 type CallFrame = Extract<ClientFrame, { type: "call" }>;
 type CancelFrame = Extract<ClientFrame, { type: "cancel" }>;
 type CreditFrame = Extract<ClientFrame, { type: "credit" }>;
-type MembershipFrame = Extract<ClientFrame, { type: "subscribe" | "unsubscribe" }>;
-type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
-type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
 
-/** One client's connection: its state, and what is done with each frame that it sends. */
-export class Connection<Auth> implements TransportListener, SendQueueOwner, FrameHandler, Subscriber<Auth> {
+/** One client's connection: its state, and the part of it that handles each frame. */
+export class Connection<Auth>
+  implements
+    TransportListener,
+    SendQueueOwner,
+    FrameHandler,
+    AuthenticatingConnection<Auth>,
+    ChannelClient<Auth>
+{
   readonly #parts: ConnectionParts<Auth>;
   readonly #transport: Transport;
   /** As the application sees them, too, but may not replace them: they are what has to be left. */
@@ -105,13 +90,8 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
   /** Made when needed, so that an idle connection costs little. */
   #calls: PendingCalls | undefined;
   #clientCalls: ClientCalls<Auth> | undefined;
-  #requests: KeyedQueue | undefined;
-  /** The bytes of the channel requests that wait for guards or Redis. */
-  #requestBytes = 0;
-  /** How many messages Redis has been given and has not taken yet. */
-  #publishing = 0;
+  #channelRequests: ChannelRequests<Auth> | undefined;
   readonly #sendQueue: SendQueue;
-  #review: Review<string> | undefined;
   /** How often its rights may have become others. */
   #rights = 0;
   /** Whether the client is to be asked for a new identity once it is known what it speaks. */
@@ -190,19 +170,8 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
   /** Asks the guards again for all that the client does by itself, and ends what they refuse. */
   #reviewRights(): void {
     this.#rights++;
-    this.#reviewChannels(Object.keys(this.channels));
+    this.#channelRequests?.review();
     this.#clientCalls?.review();
-  }
-
-  /** Asks the guards again for those of these channels that the client has joined by itself. */
-  #reviewChannels(channels: readonly string[]): void {
-    const { memberships } = this.#parts.pubsub;
-    const requested = channels.filter((channel) => memberships.hasRequested(this, channel));
-    if (requested.length === 0) return;
-    this.#review ??= new Review(
-      (channel) => new Promise((resolve) => this.#lanes.run(channel, () => this.#ask(channel).then(resolve))),
-    );
-    this.#review.add(requested);
   }
 
   /** Asks the client for a new identity, where it knows how, and the listeners about its channels. */
@@ -211,16 +180,6 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
     else if (this.#state === "authenticating") this.#isOutdated = true;
     this.#reviewRights();
     return true;
-  }
-
-  async #ask(channel: string): Promise<void> {
-    const { access, pubsub, reporter } = this.#parts;
-    if (this.closed || !pubsub.memberships.hasRequested(this, channel)) return;
-    const verdict = await access.decide("subscribe", this.socket, { channel });
-    if (verdict.allowed || this.closed) return;
-    reporter.debug(() => `${this.socket.sid} may not stay in ${JSON.stringify(channel)}`);
-    // that it has closed in the meantime is all that can go wrong
-    await pubsub.revoke(this, channel, verdict.error).catch(() => {});
   }
 
   /** Answers a request with an error. */
@@ -330,16 +289,9 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
       case "subscribe":
       case "unsubscribe":
       case "publish":
-        if (isReservedChannel(frame.channel)) return this.refuse(frame.head, FORBIDDEN);
-        if (!this.#admits(frame.head, bytes)) return;
-        this.#requestBytes += bytes;
-        return this.#lanes.run(frame.channel, () =>
-          this.#carefully(frame.head, bytes, () => this.#onChannel(frame)),
-        );
       case "broadcast":
-        if (!this.#admits(frame.head, bytes)) return;
-        this.#requestBytes += bytes;
-        return this.#lanes.runAll(() => this.#carefully(frame.head, bytes, () => this.#onBroadcast(frame)));
+        this.#channelRequests ??= new ChannelRequests(this, this.#parts);
+        return this.#channelRequests.add(frame, bytes);
       case "cancel":
         return this.#cancel(frame, bytes);
       case "credit":
@@ -349,24 +301,6 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
         else this.#calls?.reject(frame.fid, remoteError(frame.answer.error));
         return;
     }
-  }
-
-  /** Carries a channel request out, which needs its data no more after that. Never throws or rejects. */
-  #carefully(head: RequestHead, bytes: number, carryOut: () => void | Promise<void>): void | Promise<void> {
-    const failed = (error: unknown) => {
-      this.#parts.reporter.error("a channel request could not be served", error);
-      this.refuse(head, INTERNAL_ERROR);
-    };
-    const letGo = () => {
-      this.#requestBytes -= bytes;
-    };
-    try {
-      const done = carryOut();
-      if (done) return done.catch(failed).then(letGo);
-    } catch (error) {
-      failed(error);
-    }
-    letGo();
   }
 
   #authenticate(frame: AuthFrame): void {
@@ -410,9 +344,8 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
     this.#parts.notify("authenticated", this.socket);
   }
 
-  /** Resolves when the channel requests that have come so far are decided. */
   requestsDecided(): Promise<void> {
-    return new Promise((resolve) => this.#lanes.runAll(resolve));
+    return this.#channelRequests?.decided() ?? Promise.resolve();
   }
 
   #call({ head, path, data }: CallFrame, bytes: number): void {
@@ -426,7 +359,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
     if (this.#protocol !== PROTOCOL)
       return this.#call({ type: "call", head, path: "_cancel", data: req }, bytes);
     this.#clientCalls?.cancel(call);
-    this.#acknowledge(head);
+    this.acknowledge(head);
   }
 
   /** Sends further items of a stream. Clients of version 3 have none. */
@@ -438,150 +371,12 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
       return this.refuse(head, INVALID_REQUEST);
     }
     this.#clientCalls?.grant(call, items);
-    this.#acknowledge(head);
+    this.acknowledge(head);
   }
 
-  /** Tells a client that asked for it that what it wants is done. */
-  #acknowledge(head: RequestHead): void {
+  /** Tells a client that asked for it that a request is done. */
+  acknowledge(head: RequestHead): void {
     if (this.#protocol === PROTOCOL && head.uuid !== undefined) this.send(encodeReply(head, "success"));
-  }
-
-  get #lanes(): KeyedQueue {
-    this.#requests ??= new KeyedQueue();
-    return this.#requests;
-  }
-
-  /** Whether a channel request can be taken on; it has been answered where not. */
-  #admits(head: RequestHead, bytes: number): boolean {
-    const { framesWaiting, bytesWaiting } = this.#parts.limits;
-    const count = this.#lanes.waiting + this.#publishing;
-    const isFull = count >= framesWaiting || (count > 0 && this.#requestBytes + bytes > bytesWaiting);
-    if (!this.#parts.pubsub.enabled) this.refuse(head, PUBSUB_OFF);
-    else if (isFull) this.refuse(head, BUSY);
-    else return true;
-    return false;
-  }
-
-  #onChannel(frame: MembershipFrame | PublishFrame): void | Promise<void> {
-    if (frame.type !== "publish") return this.#onMembership(frame);
-    const checked = this.#parts.channelSchemas.check(frame.channel, frame.data);
-    return checked instanceof Promise
-      ? checked.then((outcome) => this.#onPublish(frame, outcome))
-      : this.#onPublish(frame, checked);
-  }
-
-  #onMembership({ type, head, channel, req }: MembershipFrame): void | Promise<void> {
-    const { pubsub } = this.#parts;
-    const makeRequest = () => ({ channel });
-    if (type === "unsubscribe") {
-      return this.#decide(type, makeRequest, head, () => this.#carryOut(head, pubsub.leave(this, channel)));
-    }
-    const join = pubsub.memberships.beginJoin(this, channel, true);
-    const joining = this.#decide(type, makeRequest, head, () => this.#join(head, channel, req), join);
-    const end = () => pubsub.memberships.endJoin(join);
-    if (joining) return joining.finally(end);
-    end();
-  }
-
-  async #join(head: RequestHead, channel: string, req: JsonObject): Promise<void> {
-    const { pubsub } = this.#parts;
-    const isNew = !pubsub.memberships.has(this, channel);
-    if (isNew && !pubsub.memberships.reserve(this)) return this.refuse(head, TOO_MANY_CHANNELS);
-    const { rights } = this;
-    await this.#carryOut(head, pubsub.join(this, channel, { ...head, req }));
-    if (isNew) pubsub.memberships.release(this);
-    // its right may have been lost while Redis was asked
-    if (!this.closed && this.rights !== rights) this.#reviewChannels([channel]);
-  }
-
-  /** Publishes what the channel's schema has made of a message. */
-  #onPublish({ head, channel }: PublishFrame, checked: Outcome): void | Promise<void> {
-    const { pubsub, exposeErrors, reporter } = this.#parts;
-    if (this.closed) return;
-    if (checked.status === "error") return this.refuse(head, errorForWire(checked.error));
-    if (checked.status === "failure") {
-      reporter.error(`the schema of ${JSON.stringify(channel)} failed`, checked.error);
-      return this.refuse(head, failureForWire(checked.error, exposeErrors));
-    }
-    const ask = () => ({ channel, data: checked.value });
-    return this.#decide("publish", ask, head, (request) =>
-      this.#publish(head, "published", request, (json) => pubsub.publishJson(channel, json)),
-    );
-  }
-
-  #onBroadcast({ head, data }: BroadcastFrame): void | Promise<void> {
-    const { pubsub } = this.#parts;
-    const ask = () => ({ data });
-    return this.#decide("broadcast", ask, head, (request) =>
-      this.#publish(head, "broadcasted", request, (json) => pubsub.publishJson(ALL_CHANNEL, json)),
-    );
-  }
-
-  /**
-   * Goes on when the guards allow it; at once where there are none. They are asked again where the rights may have become
-   * others while they decided.
-   */
-  #decide<E extends "subscribe" | "unsubscribe" | "publish" | "broadcast">(
-    event: E,
-    makeRequest: () => GuardEvents<Auth>[E][1],
-    head: RequestHead,
-    allowed: (request: GuardEvents<Auth>[E][1]) => void | Promise<void>,
-    join: PendingJoin<Subscriber<Auth>> | undefined = undefined,
-    times = 1,
-  ): void | Promise<void> {
-    const request = makeRequest();
-    const { rights } = this;
-    if (join) join.isOverruled = false;
-    const goOn = (verdict: Verdict): void | Promise<void> => {
-      if (this.closed) return;
-      if (!verdict.allowed) return this.refuse(head, verdict.error);
-      if (this.rights === rights && !join?.isOverruled) return allowed(request);
-      if (times === MOST_DECISIONS) return this.refuse(head, BUSY);
-      return this.#decide(event, makeRequest, head, allowed, join, times + 1);
-    };
-    const verdict = this.#parts.access.decide(event, this.socket, request);
-    return verdict instanceof Promise ? verdict.then(goOn) : goOn(verdict);
-  }
-
-  /**
-   * Hands a message to Redis, and keeps nothing of it but its text until Redis has taken it. What comes next need not wait,
-   * since the Redis client keeps the order.
-   */
-  #publish(
-    head: RequestHead,
-    event: "published" | "broadcasted",
-    { data, ...rest }: { readonly channel?: string; readonly data: unknown },
-    publish: (json: string) => Promise<void>,
-  ): void {
-    const { hears, notify, reporter } = this.#parts;
-    let json: string;
-    try {
-      json = encodeJson(data);
-    } catch (error) {
-      reporter.error("a publish listener has left a message that is no JSON", error);
-      return this.refuse(head, INTERNAL_ERROR);
-    }
-    this.#publishing++;
-    this.#requestBytes += json.length;
-    const published = publish(json).then(() => {
-      if (hears(event)) notify(event, this.socket, { ...rest, data: JSON.parse(json) } as never);
-    });
-    void this.#carryOut(head, published).then(() => {
-      this.#publishing--;
-      this.#requestBytes -= json.length;
-    });
-  }
-
-  /** Acknowledges to a client that asked for it, or tells the client that it did not work. */
-  async #carryOut(head: RequestHead, done: Promise<void>): Promise<void> {
-    try {
-      await done;
-    } catch (error) {
-      if (this.closed) return;
-      this.#parts.reporter.error("Redis has not carried out what a client asked for", error);
-      return this.refuse(head, UNAVAILABLE);
-    }
-    this.#acknowledge(head);
   }
 
   #forbid(head: RequestHead): void {
@@ -595,7 +390,7 @@ export class Connection<Auth> implements TransportListener, SendQueueOwner, Fram
     this.#state = "closed";
     this.#frames.close();
     this.#sendQueue.close();
-    this.#review?.clear();
+    this.#channelRequests?.close();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);

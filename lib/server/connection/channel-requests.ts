@@ -1,0 +1,296 @@
+import { errorForWire, failureForWire, type Outcome } from "../../shared/errors.js";
+import {
+  ALL_CHANNEL,
+  type ClientFrame,
+  encodeJson,
+  isReservedChannel,
+  type RequestHead,
+} from "../../shared/protocol.js";
+import {
+  BUSY,
+  FORBIDDEN,
+  INTERNAL_ERROR,
+  PUBSUB_OFF,
+  TOO_MANY_CHANNELS,
+  UNAVAILABLE,
+} from "../../shared/refusals.js";
+import type { ChannelSchemas } from "../channels/channel-schemas.js";
+import { KeyedQueue } from "../channels/keyed-queue.js";
+import type { PendingJoin, Subscriber } from "../channels/membership.js";
+import type { PubSub } from "../channels/pubsub.js";
+import type { GuardEvents, ServerEvents } from "../events/events.js";
+import { type Access, MOST_DECISIONS, type Verdict } from "../events/guards.js";
+import { Review } from "../events/reviews.js";
+import type { Limits } from "../limits/limits.js";
+import type { Reporter } from "../log/reporter.js";
+
+/** The parts of the server that channel requests need. */
+export interface ChannelRequestParts<Auth> {
+  readonly exposeErrors: boolean;
+  readonly limits: Limits;
+  readonly access: Access;
+  readonly channelSchemas: ChannelSchemas;
+  readonly pubsub: PubSub<Auth>;
+  readonly reporter: Reporter;
+  /** Tells the application of something that has happened. */
+  readonly notify: <E extends "published" | "broadcasted">(event: E, ...args: ServerEvents<Auth>[E]) => void;
+  /** Says whether the application listens to such an event. */
+  readonly hears: (event: "published" | "broadcasted") => boolean;
+}
+
+/** The connection that channel requests come from. */
+export interface ChannelClient<Auth> extends Subscriber<Auth> {
+  /** A number that changes when the client's rights may have become others: then the guards are asked again. */
+  readonly rights: number;
+  refuse(head: RequestHead, error: unknown): void;
+  /** Tells a client that asked for it that a request is done. */
+  acknowledge(head: RequestHead): void;
+}
+
+type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
+type UnsubscribeFrame = Extract<ClientFrame, { type: "unsubscribe" }>;
+type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
+type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
+
+/** A frame by which a client joins or leaves channels, or publishes. */
+export type ChannelFrame = SubscribeFrame | UnsubscribeFrame | PublishFrame | BroadcastFrame;
+
+/** The channel requests of one client: in order for each channel, within a bound, and as far as the guards allow them. */
+export class ChannelRequests<Auth> {
+  readonly #client: ChannelClient<Auth>;
+  readonly #parts: ChannelRequestParts<Auth>;
+  readonly #queue = new KeyedQueue();
+  /** The bytes of the requests that wait for guards or Redis. */
+  #bytes = 0;
+  /** The number of messages that Redis has been given and has not taken yet. */
+  #publishing = 0;
+  #review: Review<string> | undefined;
+
+  constructor(client: ChannelClient<Auth>, parts: ChannelRequestParts<Auth>) {
+    this.#client = client;
+    this.#parts = parts;
+  }
+
+  /** Takes a request on, whose text has so many bytes, or answers it with an error. */
+  add(frame: ChannelFrame, bytes: number): void {
+    const { head } = frame;
+    const isBroadcast = frame.type === "broadcast";
+    if (!isBroadcast && isReservedChannel(frame.channel)) return this.#client.refuse(head, FORBIDDEN);
+    if (!this.#parts.pubsub.enabled) return this.#client.refuse(head, PUBSUB_OFF);
+    if (this.#isFull(bytes)) return this.#client.refuse(head, BUSY);
+    this.#bytes += bytes;
+    const serve = () => this.#serve(frame, bytes);
+    if (isBroadcast) this.#queue.runAll(serve);
+    else this.#queue.run(frame.channel, serve);
+  }
+
+  /** Resolves when the requests that have come so far are decided. */
+  decided(): Promise<void> {
+    return new Promise((resolve) => this.#queue.runAll(resolve));
+  }
+
+  /** Asks the guards again about all channels that the client has joined itself, and revokes those that they refuse. */
+  review(): void {
+    this.#reviewChannels(Object.keys(this.#client.channels));
+  }
+
+  /** Forgets the reviews that wait. */
+  close(): void {
+    this.#review?.clear();
+  }
+
+  #isFull(bytes: number): boolean {
+    const { framesWaiting, bytesWaiting } = this.#parts.limits;
+    const count = this.#queue.waiting + this.#publishing;
+    return count >= framesWaiting || (count > 0 && this.#bytes + bytes > bytesWaiting);
+  }
+
+  /** Serves a request, whose data is not needed any more after that. Never throws or rejects. */
+  #serve(frame: ChannelFrame, bytes: number): void | Promise<void> {
+    const failed = (error: unknown) => {
+      this.#parts.reporter.error("a channel request could not be served", error);
+      this.#client.refuse(frame.head, INTERNAL_ERROR);
+    };
+    const letGo = () => {
+      this.#bytes -= bytes;
+    };
+    try {
+      const serving = this.#handle(frame);
+      if (serving) return serving.catch(failed).then(letGo);
+    } catch (error) {
+      failed(error);
+    }
+    letGo();
+  }
+
+  #handle(frame: ChannelFrame): void | Promise<void> {
+    switch (frame.type) {
+      case "subscribe":
+        return this.#onSubscribe(frame);
+      case "unsubscribe":
+        return this.#onUnsubscribe(frame);
+      case "publish":
+        return this.#onPublish(frame);
+      case "broadcast":
+        return this.#onBroadcast(frame);
+    }
+  }
+
+  #onSubscribe(frame: SubscribeFrame): void | Promise<void> {
+    const { memberships } = this.#parts.pubsub;
+    const { head, channel } = frame;
+    const join = memberships.beginJoin(this.#client, channel, true);
+    const joining = this.#decide(
+      "subscribe",
+      () => ({ channel }),
+      head,
+      () => this.#join(frame),
+      join,
+    );
+    const end = () => memberships.endJoin(join);
+    if (joining) return joining.finally(end);
+    end();
+  }
+
+  #onUnsubscribe({ head, channel }: UnsubscribeFrame): void | Promise<void> {
+    const { pubsub } = this.#parts;
+    return this.#decide(
+      "unsubscribe",
+      () => ({ channel }),
+      head,
+      () => this.#answer(head, pubsub.leave(this.#client, channel)),
+    );
+  }
+
+  #onPublish(frame: PublishFrame): void | Promise<void> {
+    const checked = this.#parts.channelSchemas.check(frame.channel, frame.data);
+    return checked instanceof Promise
+      ? checked.then((outcome) => this.#onChecked(frame, outcome))
+      : this.#onChecked(frame, checked);
+  }
+
+  /** Publishes what the channel's schema has made of a message. */
+  #onChecked({ head, channel }: PublishFrame, checked: Outcome): void | Promise<void> {
+    const { pubsub, exposeErrors, reporter } = this.#parts;
+    if (this.#client.closed) return;
+    if (checked.status === "error") return this.#client.refuse(head, errorForWire(checked.error));
+    if (checked.status === "failure") {
+      reporter.error(`the schema of ${JSON.stringify(channel)} failed`, checked.error);
+      return this.#client.refuse(head, failureForWire(checked.error, exposeErrors));
+    }
+    const makeRequest = () => ({ channel, data: checked.value });
+    return this.#decide("publish", makeRequest, head, (request) =>
+      this.#publish(head, "published", request, (json) => pubsub.publishJson(channel, json)),
+    );
+  }
+
+  #onBroadcast({ head, data }: BroadcastFrame): void | Promise<void> {
+    const { pubsub } = this.#parts;
+    const makeRequest = () => ({ data });
+    return this.#decide("broadcast", makeRequest, head, (request) =>
+      this.#publish(head, "broadcasted", request, (json) => pubsub.publishJson(ALL_CHANNEL, json)),
+    );
+  }
+
+  /**
+   * Goes on when the guards allow it; at once where there are none. They are asked again where the rights may have become
+   * others while they decided.
+   */
+  #decide<E extends "subscribe" | "unsubscribe" | "publish" | "broadcast">(
+    event: E,
+    makeRequest: () => GuardEvents<Auth>[E][1],
+    head: RequestHead,
+    allowed: (request: GuardEvents<Auth>[E][1]) => void | Promise<void>,
+    join: PendingJoin<Subscriber<Auth>> | undefined = undefined,
+    times = 1,
+  ): void | Promise<void> {
+    const client = this.#client;
+    const request = makeRequest();
+    const { rights } = client;
+    if (join) join.isOverruled = false;
+    const goOn = (verdict: Verdict): void | Promise<void> => {
+      if (client.closed) return;
+      if (!verdict.allowed) return client.refuse(head, verdict.error);
+      if (client.rights === rights && !join?.isOverruled) return allowed(request);
+      if (times === MOST_DECISIONS) return client.refuse(head, BUSY);
+      return this.#decide(event, makeRequest, head, allowed, join, times + 1);
+    };
+    const verdict = this.#parts.access.decide(event, client.socket, request);
+    return verdict instanceof Promise ? verdict.then(goOn) : goOn(verdict);
+  }
+
+  async #join({ head, channel, req }: SubscribeFrame): Promise<void> {
+    const { pubsub } = this.#parts;
+    const client = this.#client;
+    const isNew = !pubsub.memberships.has(client, channel);
+    if (isNew && !pubsub.memberships.reserve(client)) return client.refuse(head, TOO_MANY_CHANNELS);
+    const { rights } = client;
+    await this.#answer(head, pubsub.join(client, channel, { ...head, req }));
+    if (isNew) pubsub.memberships.release(client);
+    // its right may have been lost while Redis was asked
+    if (!client.closed && client.rights !== rights) this.#reviewChannels([channel]);
+  }
+
+  /**
+   * Hands a message to Redis, and keeps nothing of it but its text until Redis has taken it. What comes next need not wait,
+   * since the Redis client keeps the order.
+   */
+  #publish(
+    head: RequestHead,
+    event: "published" | "broadcasted",
+    { data, ...rest }: { readonly channel?: string; readonly data: unknown },
+    publish: (json: string) => Promise<void>,
+  ): void {
+    const { hears, notify, reporter } = this.#parts;
+    let json: string;
+    try {
+      json = encodeJson(data);
+    } catch (error) {
+      reporter.error("a publish listener has left a message that is no JSON", error);
+      return this.#client.refuse(head, INTERNAL_ERROR);
+    }
+    this.#publishing++;
+    this.#bytes += json.length;
+    const published = publish(json).then(() => {
+      if (hears(event)) notify(event, this.#client.socket, { ...rest, data: JSON.parse(json) } as never);
+    });
+    void this.#answer(head, published).then(() => {
+      this.#publishing--;
+      this.#bytes -= json.length;
+    });
+  }
+
+  /** Acknowledges a request when Redis has carried it out, or tells the client that it has not. */
+  async #answer(head: RequestHead, done: Promise<void>): Promise<void> {
+    try {
+      await done;
+    } catch (error) {
+      if (this.#client.closed) return;
+      this.#parts.reporter.error("Redis has not carried out what a client asked for", error);
+      return this.#client.refuse(head, UNAVAILABLE);
+    }
+    this.#client.acknowledge(head);
+  }
+
+  #reviewChannels(channels: readonly string[]): void {
+    const { memberships } = this.#parts.pubsub;
+    const requested = channels.filter((channel) => memberships.hasRequested(this.#client, channel));
+    if (requested.length === 0) return;
+    this.#review ??= new Review(
+      (channel) =>
+        new Promise((resolve) => this.#queue.run(channel, () => this.#reviewChannel(channel).then(resolve))),
+    );
+    this.#review.add(requested);
+  }
+
+  async #reviewChannel(channel: string): Promise<void> {
+    const { access, pubsub, reporter } = this.#parts;
+    const client = this.#client;
+    if (client.closed || !pubsub.memberships.hasRequested(client, channel)) return;
+    const verdict = await access.decide("subscribe", client.socket, { channel });
+    if (verdict.allowed || client.closed) return;
+    reporter.debug(() => `${client.socket.sid} may not stay in ${JSON.stringify(channel)}`);
+    // that it has closed in the meantime is all that can go wrong
+    await pubsub.revoke(client, channel, verdict.error).catch(() => {});
+  }
+}

@@ -51,6 +51,7 @@ export class Authentication<Auth> {
   readonly #parts: AuthenticationParts<Auth>;
   #identity: VerifiedIdentity<Auth> | undefined;
   #usage: IdentityUsage | undefined;
+  #isOutdated = false;
   /** Cancels that the connection is closed when its identity expires. */
   #stopExpiry: () => void = nothing;
 
@@ -75,9 +76,15 @@ export class Authentication<Auth> {
     return expiresAt === undefined ? undefined : timeLeft(expiresAt);
   }
 
-  /** Whether the identity is older than a refresh that concerns it. */
+  /** Whether a refresh concerns the identity, so that the client has to be asked for a new one. */
   get isOutdated(): boolean {
-    return this.#identity !== undefined && this.#parts.refreshes.concern(this.#identity);
+    const identity = this.#identity;
+    return this.#isOutdated || (identity !== undefined && this.#parts.refreshes.concern(identity));
+  }
+
+  /** Notes a refresh that comes while a token is being verified. */
+  outdate(): void {
+    this.#isOutdated = true;
   }
 
   /** Starts the time limit for the first token. */
@@ -99,6 +106,7 @@ export class Authentication<Auth> {
     const { identities, access, authenticationDeadlines, reporter } = this.#parts;
     const connection = this.#connection;
     const isFirst = !this.#identity;
+    this.#isOutdated = false;
     if (!isFirst) authenticationDeadlines.add(connection);
     let identity: VerifiedIdentity<Auth> | undefined;
     try {

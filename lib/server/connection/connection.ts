@@ -23,6 +23,7 @@ import type { VerifiedIdentity } from "../auth/identities.js";
 import type { Membership } from "../channels/membership.js";
 import type { ServerEvents } from "../events/events.js";
 import type { IdentityUsage } from "../limits/identity-usage.js";
+import { requestName } from "../log/request-name.js";
 import { type CallParts, ClientCalls } from "../rpc/client-calls.js";
 import {
   type Droppable,
@@ -63,9 +64,6 @@ export interface ConnectionParts<Auth>
 type State = "connecting" | "authenticating" | "open" | "closed";
 
 type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
-type CallFrame = Extract<ClientFrame, { type: "call" }>;
-type CancelFrame = Extract<ClientFrame, { type: "cancel" }>;
-type CreditFrame = Extract<ClientFrame, { type: "credit" }>;
 
 /** One client's connection: its state, and the part of it that handles each frame. */
 export class Connection<Auth>
@@ -78,7 +76,7 @@ export class Connection<Auth>
 {
   readonly #parts: ConnectionParts<Auth>;
   readonly #transport: Transport;
-  /** As the application sees them, too, but may not replace them: they are what has to be left. */
+  /** Its channels, as the application sees them. They are kept here as well, since it might put others in their place. */
   readonly channels: Record<string, true>;
   membership: Membership | undefined;
   /** The id by which it is found, and taken out again, whatever the application puts in its place on the socket. */
@@ -87,15 +85,13 @@ export class Connection<Auth>
   #protocol: Protocol = 3;
   readonly #authentication: Authentication<Auth>;
   readonly #frames: FrameQueue;
-  /** Made when needed, so that an idle connection costs little. */
+  /** The server's calls of the client. These and the next two are made when needed: an idle connection costs little. */
   #calls: PendingCalls | undefined;
   #clientCalls: ClientCalls<Auth> | undefined;
   #channelRequests: ChannelRequests<Auth> | undefined;
   readonly #sendQueue: SendQueue;
   /** How often its rights may have become others. */
   #rights = 0;
-  /** Whether the client is to be asked for a new identity once it is known what it speaks. */
-  #isOutdated = false;
   /** Whether the client was asked to go. */
   #isLeaving = false;
 
@@ -116,12 +112,12 @@ export class Connection<Auth>
     transport.listen(this);
   }
 
-  /** What the application knows the connection as. Its identity is there once a token has been redeemed. */
+  /** The connection as the application knows it, with an identity once a token has been redeemed. */
   get socket(): Socket<Auth> {
     return this.#transport.socket as Socket<Auth>;
   }
 
-  /** What it speaks. */
+  /** The version of the protocol that the client asked for. */
   get protocol(): Protocol {
     return this.#protocol;
   }
@@ -152,7 +148,7 @@ export class Connection<Auth>
     return this.identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
   }
 
-  /** Another number when its rights may have become others: what was decided before has to be asked about again. */
+  /** A number that changes when the client's rights may have become others: then the guards are asked again. */
   get rights(): number {
     return this.#rights;
   }
@@ -162,7 +158,7 @@ export class Connection<Auth>
     if (!this.closed) this.#sendQueue.send(frame, droppable);
   }
 
-  /** Resolves when the client has taken most of what was sent; nothing where it has. */
+  /** Resolves when the client has taken most of what was sent; undefined where it has. */
   whenDrained(): Promise<void> | undefined {
     return this.#sendQueue.whenDrained();
   }
@@ -177,7 +173,7 @@ export class Connection<Auth>
   /** Asks the client for a new identity, where it knows how, and the listeners about its channels. */
   refresh(): true {
     if (this.#protocol === PROTOCOL) this.send(REFRESH);
-    else if (this.#state === "authenticating") this.#isOutdated = true;
+    else if (this.#state === "authenticating") this.#authentication.outdate();
     this.#reviewRights();
     return true;
   }
@@ -185,7 +181,7 @@ export class Connection<Auth>
   /** Answers a request with an error. */
   refuse(head: RequestHead, error: unknown): void {
     // not the error: the application may have put anything there
-    this.#parts.reporter.debug(() => `${this.socket.sid} was refused ${nameOf(head)}`);
+    this.#parts.reporter.debug(() => `${this.socket.sid} was refused ${requestName(head)}`);
     this.send(encodeErrorReply(head, error, this.#protocol));
   }
 
@@ -244,7 +240,7 @@ export class Connection<Auth>
     if (!this.closed) this.#frames.charge(frames);
   }
 
-  /** Takes what the client sent. Never throws: SockJS would pass it on to whoever serves the request. */
+  /** Takes a message of the client. Never throws: SockJS would pass it on to whoever serves the request. */
   receive(message: unknown): void {
     try {
       this.#receive(message);
@@ -264,12 +260,12 @@ export class Connection<Auth>
     this.#frames.add(frame, message, bytes);
   }
 
-  /** The first frame has to authenticate; what is no frame at all gets another chance. */
+  /** Handles a first frame, which has to authenticate; a message that is no frame gets another chance. */
   #begin(frame: ClientFrame, bytes: number): void {
-    if (frame.type === "auth") return this.handle(frame, 0);
+    if (frame.type === "auth") return this.#authenticate(frame);
     if (frame.type !== "invalidMessage") return this.#forbid(frame.head);
     if (!this.#frames.admit(bytes)) return this.close(CLOSE.tooManyFrames);
-    this.handle(frame, 0);
+    this.send(INVALID_MESSAGE_REPLY);
   }
 
   /** Handles a frame; `bytes` is the length of its text. */
@@ -282,7 +278,10 @@ export class Connection<Auth>
       case "auth":
         return this.#authenticate(frame);
       case "call":
-        return this.#call(frame, bytes);
+      case "cancel":
+      case "credit":
+        this.#clientCalls ??= new ClientCalls(this, this.#parts);
+        return this.#clientCalls.handle(frame, bytes);
       case "ping":
         if (!this.#parts.ping) return this.refuse(frame.head, NOT_FOUND);
         return this.send(encodeReply(frame.head, { message: "pong" }));
@@ -292,10 +291,6 @@ export class Connection<Auth>
       case "broadcast":
         this.#channelRequests ??= new ChannelRequests(this, this.#parts);
         return this.#channelRequests.add(frame, bytes);
-      case "cancel":
-        return this.#cancel(frame, bytes);
-      case "credit":
-        return this.#grant(frame, bytes);
       case "answer":
         if (frame.answer.ok) this.#calls?.resolve(frame.fid, frame.answer.data);
         else this.#calls?.reject(frame.fid, remoteError(frame.answer.error));
@@ -337,41 +332,13 @@ export class Connection<Auth>
     const isTold = asked !== undefined && protocol === PROTOCOL;
     const shown = isTold ? this.#parts.show(this.socket.auth, this.identity?.key, asked) : undefined;
     this.send(encodeAccepted(head, protocol, this.#authentication.expiresIn, messageBytes, shown));
-    const isOutdated = this.#isOutdated || this.#authentication.isOutdated;
-    if (isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
-    this.#isOutdated = false;
+    if (this.#authentication.isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
     this.#parts.notify("authenticated", this.socket);
   }
 
   requestsDecided(): Promise<void> {
     return this.#channelRequests?.decided() ?? Promise.resolve();
-  }
-
-  #call({ head, path, data }: CallFrame, bytes: number): void {
-    this.#parts.reporter.debug(() => `${this.socket.sid} calls ${nameOf(head)}`);
-    this.#clientCalls ??= new ClientCalls(this, this.#parts);
-    this.#clientCalls.begin(head, path, data, bytes);
-  }
-
-  /** Ends a call that the client does not wait for any more. Clients of version 3 know nothing of that. */
-  #cancel({ head, req, call }: CancelFrame, bytes: number): void {
-    if (this.#protocol !== PROTOCOL)
-      return this.#call({ type: "call", head, path: "_cancel", data: req }, bytes);
-    this.#clientCalls?.cancel(call);
-    this.acknowledge(head);
-  }
-
-  /** Sends further items of a stream. Clients of version 3 have none. */
-  #grant({ head, req, call, items }: CreditFrame, bytes: number): void {
-    if (this.#protocol !== PROTOCOL)
-      return this.#call({ type: "call", head, path: "_credit", data: req }, bytes);
-    if (items === undefined) {
-      this.#clientCalls?.endStream(call, INVALID_REQUEST);
-      return this.refuse(head, INVALID_REQUEST);
-    }
-    this.#clientCalls?.grant(call, items);
-    this.acknowledge(head);
   }
 
   /** Tells a client that asked for it that a request is done. */
@@ -398,10 +365,3 @@ export class Connection<Auth>
     this.#parts.onClosed(this);
   }
 }
-
-/** A request's name for the log; a client may send anything there, and as much as it likes. */
-function nameOf({ rpc }: RequestHead): string {
-  return typeof rpc === "string" ? JSON.stringify(rpc.slice(0, LONGEST_NAME)) : "a request without a name";
-}
-
-const LONGEST_NAME = 100;

@@ -1,6 +1,7 @@
 import { isStream } from "../../shared/answer.js";
 import { errorForWire, failureForWire, isError, isRpcError, type Outcome } from "../../shared/errors.js";
 import {
+  type ClientFrame,
   encodeEnd,
   encodeItem,
   encodeReply,
@@ -16,6 +17,7 @@ import { Review } from "../events/reviews.js";
 import type { Deadlines } from "../limits/deadlines.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
+import { requestName } from "../log/request-name.js";
 import type { RunningRoute } from "../routes/express-routes.js";
 import type { Socket } from "../transport/socket.js";
 import type { Dispatcher } from "./dispatcher.js";
@@ -46,7 +48,13 @@ export interface Caller<Auth> {
   /** Resolves when the client has taken most of what was sent; nothing where it has. */
   whenDrained(): Promise<void> | undefined;
   refuse(head: RequestHead, error: unknown): void;
+  /** Tells a client that asked for it that a request is done. */
+  acknowledge(head: RequestHead): void;
 }
+
+/** A frame by which a client calls, or concerns itself with a call that it has made. */
+export type CallFrame = Extract<ClientFrame, { type: "call" | "cancel" | "credit" }>;
+type CreditFrame = Extract<ClientFrame, { type: "credit" }>;
 
 /** A client's own id of a call, and so of the stream that answers it. */
 type CallId = string | number;
@@ -110,8 +118,29 @@ export class ClientCalls<Auth> {
     return this.#calls.size === 0;
   }
 
+  /** Handles a frame, whose text has so many bytes. To clients of version 3 all of them are calls. */
+  handle(frame: CallFrame, bytes: number): void {
+    const { head } = frame;
+    if (frame.type === "call") return this.#begin(head, frame.path, frame.data, bytes);
+    if (this.#caller.protocol !== PROTOCOL) return this.#begin(head, `_${frame.type}`, frame.req, bytes);
+    if (frame.type === "credit") return this.#credit(frame);
+    this.#cancel(frame.call);
+    this.#caller.acknowledge(head);
+  }
+
+  /** Sends further items of a stream. */
+  #credit({ head, call, items }: CreditFrame): void {
+    if (items === undefined) {
+      this.#endStream(call, INVALID_REQUEST);
+      return this.#caller.refuse(head, INVALID_REQUEST);
+    }
+    this.#streaming.get(call as CallId)?.stream?.grant(items);
+    this.#caller.acknowledge(head);
+  }
+
   /** Asks the guards, runs what the path names, and answers once. `bytes` is how long the request was. */
-  begin(head: RequestHead, path: string, data: unknown, bytes: number): void {
+  #begin(head: RequestHead, path: string, data: unknown, bytes: number): void {
+    this.#parts.reporter.debug(() => `${this.#caller.socket.sid} calls ${requestName(head)}`);
     const { functionDeadlines, limits } = this.#parts;
     const count = this.#calls.size + this.#streaming.size;
     if (count >= limits.callsInFlight || (count > 0 && this.#bytes + bytes > limits.callBytes))
@@ -182,7 +211,7 @@ export class ClientCalls<Auth> {
     const request = { rpc: call.path, req: call.data };
     const verdict = await this.#parts.access.decide("rpc", this.#caller.socket, request);
     if (verdict.allowed || this.#caller.closed || !this.#isUnderWay(call)) return;
-    if (call.stream) return this.endStream(call.head.uuid, errorForWire(verdict.error));
+    if (call.stream) return this.#endStream(call.head.uuid, errorForWire(verdict.error));
     this.#settle(call, { status: "error", error: verdict.error });
     abort(call, true);
   }
@@ -192,18 +221,13 @@ export class ClientCalls<Auth> {
   }
 
   /** Ends what the client does not wait for any more. */
-  cancel(id: unknown): void {
+  #cancel(id: unknown): void {
     for (const call of this.#calls) {
       if (call.head.uuid === undefined || call.head.uuid !== id) continue;
       this.#settle(call, { status: "error", error: ABORTED });
       abort(call);
     }
-    this.endStream(id, ABORTED);
-  }
-
-  /** Allows a stream to send further items. */
-  grant(id: unknown, items: number): void {
-    this.#streaming.get(id as CallId)?.stream?.grant(items);
+    this.#endStream(id, ABORTED);
   }
 
   /** Tells all of them that nobody waits any more. */
@@ -274,7 +298,7 @@ export class ClientCalls<Auth> {
   }
 
   /** Ends a stream, if there is one, before its own end. */
-  endStream(id: unknown, error: unknown): void {
+  #endStream(id: unknown, error: unknown): void {
     const call = this.#forgetStream(id as CallId);
     if (!call) return;
     this.#caller.send(encodeStreamError(id as CallId, error));

@@ -1,9 +1,7 @@
-import { isThenable } from "../../shared/answer.js";
 import { DisconnectedError } from "../../shared/call-errors.js";
 import {
   ALL_CHANNEL,
   encodeJson,
-  encodeMessage,
   encodeSubscribed,
   encodeUnsubscribed,
   isChannelName,
@@ -14,23 +12,16 @@ import {
   SYNC_CHANNEL,
 } from "../../shared/protocol.js";
 import { compareClocks } from "../auth/expiry.js";
-import type { Filter } from "../events/message-types.js";
 import type { Limits } from "../limits/limits.js";
-import type { Reporter } from "../log/reporter.js";
-import type { PayloadListener, Redis } from "../redis/redis.js";
+import type { Redis } from "../redis/redis.js";
+import { ChannelSubscriptions, type ChannelSubscriptionsParts } from "./channel-subscriptions.js";
+import { Delivery, type DeliveryParts } from "./delivery.js";
 import { Memberships, type Subscriber } from "./membership.js";
-import type { SlowReaders } from "./slow-readers.js";
 
 /** What a server needs to take part in pub/sub. */
-export interface PubSubParts<Auth> {
+export interface PubSubParts<Auth> extends ChannelSubscriptionsParts, DeliveryParts<Auth> {
   readonly publisher: Redis;
-  /** Absent where pub/sub is off. */
-  readonly subscriber: Redis | undefined;
-  readonly channelPrefix: string;
-  readonly filter: Filter<Auth> | undefined;
-  readonly slowReaders: SlowReaders;
   readonly limits: Limits;
-  readonly reporter: Reporter;
   /** Called after a socket has joined or left a channel. */
   readonly onMembership: (
     event: "subscribed" | "unsubscribed",
@@ -43,25 +34,20 @@ export interface PubSubParts<Auth> {
   readonly onHearing: () => void;
 }
 
-/** A channel that sockets of this server have joined, or are about to. */
-interface Subscription {
-  /** How many sockets it serves. */
-  users: number;
-  /** When Redis confirms it; absent once it has. */
-  confirmed: Promise<void> | undefined;
-}
-
 /** Carries messages between Redis and the sockets of this server. */
 export class PubSub<Auth> {
   readonly #parts: PubSubParts<Auth>;
   /** Which sockets are in which channels; joining and leaving go through the methods below. */
   readonly memberships: Memberships<Subscriber<Auth>>;
-  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #subscriptions: ChannelSubscriptions;
+  readonly #delivery: Delivery<Auth>;
   #closed = false;
 
   constructor(parts: PubSubParts<Auth>) {
     this.#parts = parts;
     this.memberships = new Memberships(parts.limits.channelsPerSocket);
+    this.#subscriptions = new ChannelSubscriptions(parts, this.#onPayload);
+    this.#delivery = new Delivery(parts);
   }
 
   /** Whether there is a client for subscriptions. */
@@ -128,7 +114,7 @@ export class PubSub<Auth> {
       if (isNew) {
         await this.#acquireFor(connection, channel);
         if (connection.closed || this.#closed) {
-          this.#release(channel);
+          this.#subscriptions.release(channel);
           throw new DisconnectedError();
         }
       }
@@ -174,7 +160,7 @@ export class PubSub<Auth> {
 
   /** Sends a message to one socket, through the filter; says whether it was sent. Throws for what is no JSON. */
   send(connection: Subscriber<Auth>, channel: string, message: unknown): boolean {
-    return !connection.closed && this.#deliverTo(connection, channel, encodeJson(message));
+    return !connection.closed && this.#delivery.deliverTo(connection, channel, encodeJson(message));
   }
 
   /** Ends all subscriptions; resolves when Redis has confirmed. */
@@ -182,19 +168,18 @@ export class PubSub<Auth> {
     this.#closed = true;
     const { subscriber, reporter } = this.#parts;
     if (!subscriber) return;
-    const left: [string, PayloadListener][] = [...this.#subscriptions.keys()].map((channel) => [
-      channel,
-      this.#onPayload,
-    ]);
-    this.#subscriptions.clear();
-    left.push([ALL_CHANNEL, this.#onBroadcast], [SYNC_CHANNEL, this.#onSync]);
-    await Promise.all(
-      left.map(([channel, listener]) =>
+    const servers = [
+      [ALL_CHANNEL, this.#onBroadcast],
+      [SYNC_CHANNEL, this.#onSync],
+    ] as const;
+    await Promise.all([
+      this.#subscriptions.close(),
+      ...servers.map(([channel, listener]) =>
         subscriber
           .unsubscribe(this.#nameInRedis(channel), listener)
           .catch((error: unknown) => reporter.debug(() => `unsubscribing at shutdown failed: ${error}`)),
       ),
-    );
+    ]);
   }
 
   #nameInRedis(channel: string): string {
@@ -219,44 +204,14 @@ export class PubSub<Auth> {
 
   #remove(connection: Subscriber<Auth>, channel: string): void {
     this.memberships.remove(connection, channel);
-    this.#release(channel);
-  }
-
-  async #acquire(channel: string): Promise<void> {
-    const { subscriber } = this.#parts;
-    if (!subscriber) throw pubSubIsOff();
-    let subscription = this.#subscriptions.get(channel);
-    if (!subscription) {
-      const confirmed = subscriber.subscribe(this.#nameInRedis(channel), this.#onPayload);
-      subscription = { users: 0, confirmed };
-      this.#subscriptions.set(channel, subscription);
-    }
-    subscription.users++;
-    try {
-      await subscription.confirmed;
-      subscription.confirmed = undefined;
-    } catch (error) {
-      // whoever comes next tries again
-      if (this.#subscriptions.get(channel) === subscription) this.#subscriptions.delete(channel);
-      throw error;
-    }
-  }
-
-  #release(channel: string): void {
-    const subscription = this.#subscriptions.get(channel);
-    if (!subscription || --subscription.users > 0) return;
-    this.#subscriptions.delete(channel);
-    this.#parts.subscriber
-      ?.unsubscribe(this.#nameInRedis(channel), this.#onPayload)
-      .catch((error: unknown) =>
-        this.#parts.reporter.error(`unsubscribing from ${JSON.stringify(channel)} failed`, error),
-      );
+    this.#subscriptions.release(channel);
   }
 
   async #acquireFor(connection: Subscriber<Auth>, channel: string): Promise<void> {
+    if (!this.enabled) throw pubSubIsOff();
     const join = this.memberships.beginJoin(connection, channel, false);
     try {
-      await this.#acquire(channel);
+      await this.#subscriptions.acquire(channel);
     } finally {
       this.memberships.endJoin(join);
     }
@@ -272,37 +227,7 @@ export class PubSub<Auth> {
 
   #deliver(channel: string, json: string): void {
     compareClocks();
-    const members = this.memberships.members(channel);
-    if (members.size === 0) return;
-    if (this.#parts.filter) {
-      for (const connection of members) this.#deliverTo(connection, channel, json);
-      return;
-    }
-    const frame = encodeMessage(channel, json);
-    const droppable = this.#parts.slowReaders.droppable(channel, json);
-    for (const connection of members) connection.send(frame, droppable);
-  }
-
-  #deliverTo(connection: Subscriber<Auth>, channel: string, json: string): boolean {
-    const { filter, reporter, slowReaders } = this.#parts;
-    if (!filter) {
-      connection.send(encodeMessage(channel, json), slowReaders.droppable(channel, json));
-      return true;
-    }
-    try {
-      const filtered: unknown = filter(connection.socket, channel, JSON.parse(json));
-      if (!filtered) return false;
-      if (isThenable(filtered)) {
-        Promise.resolve(filtered).catch(() => {});
-        throw new TypeError("the filter must be synchronous; it returned a promise");
-      }
-      const sent = encodeJson(filtered);
-      connection.send(encodeMessage(channel, sent), slowReaders.droppable(channel, sent));
-      return true;
-    } catch (error) {
-      reporter.error(`the filter failed for a message on ${JSON.stringify(channel)}`, error);
-      return false;
-    }
+    this.#delivery.deliver(this.memberships.members(channel), channel, json);
   }
 
   /** The listener of all channels, of which there may be a hundred thousand. */
@@ -322,7 +247,7 @@ export class PubSub<Auth> {
   };
 }
 
-/** What a request gets where there is no client for subscriptions. */
+/** The error of a request where there is no client for subscriptions. */
 export function pubSubIsOff(): Error {
   return new Error("Pub/sub is off: the server has no pubsubClient");
 }

@@ -1,0 +1,81 @@
+import type { Reporter } from "../log/reporter.js";
+import type { PayloadListener, Redis } from "../redis/redis.js";
+
+/** The parts of the server that subscriptions need. */
+export interface ChannelSubscriptionsParts {
+  /** Absent where pub/sub is off. */
+  readonly subscriber: Redis | undefined;
+  readonly channelPrefix: string;
+  readonly reporter: Reporter;
+}
+
+/** The subscription to a channel that sockets of this server have joined, or are about to. */
+interface Subscription {
+  /** The number of sockets that it serves. */
+  users: number;
+  /** Resolves when Redis confirms it; absent once it has. */
+  confirmed: Promise<void> | undefined;
+}
+
+/** The subscriptions that sockets share: the first one to join a channel subscribes in Redis, the last to leave unsubscribes. */
+export class ChannelSubscriptions {
+  readonly #parts: ChannelSubscriptionsParts;
+  readonly #listener: PayloadListener;
+  readonly #byChannel = new Map<string, Subscription>();
+
+  /** `listener` is that of all channels, of which there may be a hundred thousand. */
+  constructor(parts: ChannelSubscriptionsParts, listener: PayloadListener) {
+    this.#parts = parts;
+    this.#listener = listener;
+  }
+
+  /** Adds a user; resolves when Redis has confirmed the subscription. One that fails has no users. */
+  async acquire(channel: string): Promise<void> {
+    const { subscriber, channelPrefix } = this.#parts;
+    let subscription = this.#byChannel.get(channel);
+    if (!subscription) {
+      const confirmed = subscriber?.subscribe(channelPrefix + channel, this.#listener);
+      subscription = { users: 0, confirmed };
+      this.#byChannel.set(channel, subscription);
+    }
+    subscription.users++;
+    try {
+      await subscription.confirmed;
+      subscription.confirmed = undefined;
+    } catch (error) {
+      // the next one tries again
+      if (this.#byChannel.get(channel) === subscription) this.#byChannel.delete(channel);
+      throw error;
+    }
+  }
+
+  /** Removes a user. */
+  release(channel: string): void {
+    const { reporter } = this.#parts;
+    const subscription = this.#byChannel.get(channel);
+    if (!subscription || --subscription.users > 0) return;
+    this.#byChannel.delete(channel);
+    this.#unsubscribe(channel)?.catch((error: unknown) =>
+      reporter.error(`unsubscribing from ${JSON.stringify(channel)} failed`, error),
+    );
+  }
+
+  /** Ends all subscriptions; resolves when Redis has confirmed. */
+  async close(): Promise<void> {
+    const { reporter } = this.#parts;
+    const channels = [...this.#byChannel.keys()];
+    this.#byChannel.clear();
+    await Promise.all(
+      channels.map((channel) =>
+        this.#unsubscribe(channel)?.catch((error: unknown) =>
+          reporter.debug(() => `unsubscribing at shutdown failed: ${error}`),
+        ),
+      ),
+    );
+  }
+
+  #unsubscribe(channel: string): Promise<void> | undefined {
+    const { subscriber, channelPrefix } = this.#parts;
+    return subscriber?.unsubscribe(channelPrefix + channel, this.#listener);
+  }
+}

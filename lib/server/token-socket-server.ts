@@ -39,8 +39,9 @@ import { ChannelSchemas } from "./channels/channel-schemas.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./channels/pubsub.js";
 import { SlowReaders } from "./channels/slow-readers.js";
 import { Peers } from "./cluster/cluster.js";
-import { Connection, type ConnectionParts } from "./connection/connection.js";
+import { Connection } from "./connection/connection.js";
 import { ConnectionIndex } from "./connection/connection-index.js";
+import type { ConnectionParts } from "./connection/connection-parts.js";
 import { drain } from "./connection/drain.js";
 import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events/events.js";
 import { Access } from "./events/guards.js";
@@ -276,7 +277,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       notify: (event, ...args) => this.#notify(event, ...args),
       hears: (event) => this.listenerCount(event) > 0,
       functionDeadlines: new Deadlines(limits.functionTimeout),
-      onClosed: (connection) => this.#forget(connection),
+      onClosed: (socket) => this.#forget(socket),
     };
     const authentication = () => this.#options.authentication;
     const route = {
@@ -720,10 +721,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     this.#notify("connection", connection.socket);
   }
 
-  #forget(connection: Connection<Auth>): void {
-    this.#connections.delete(connection.socket);
-    this.#reporter.debug(() => `${connection.socket.sid} has closed`);
-    this.#notify("disconnect", connection.socket);
+  #forget(socket: AnySocket<Auth>): void {
+    this.#connections.delete(socket);
+    this.#reporter.debug(() => `${socket.sid} has closed`);
+    this.#notify("disconnect", socket);
   }
 
   #selection(selector: unknown): Selection {

@@ -276,7 +276,9 @@ export class Peers<Auth> {
 
   #close({ selection, code, reason, at, isFinal }: Revocation, skew: number): number {
     return this.#each(selection, (connection) => {
-      if (!isFinal && connection.knownSince > at + skew) return false;
+      // without an identity it is known by its `sid` alone, which is never new
+      const knownSince = connection.identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
+      if (!isFinal && knownSince > at + skew) return false;
       connection.close({ code, reason, reconnect: true });
       return true;
     });

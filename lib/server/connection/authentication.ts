@@ -27,8 +27,19 @@ export interface AuthenticationParts<Auth> {
   readonly reporter: Reporter;
 }
 
+/** The identity of a connection. Its socket has the rest: `auth`, `host`, `ip` and `ips`. */
+export interface ConnectionIdentity
+  extends Pick<VerifiedIdentity<unknown>, "key" | "sessionId" | "issuedAt" | "expiresAt"> {
+  /** The usage that it shares with the other connections of its identity; absent without the option `identify`. */
+  readonly usage: IdentityUsage | undefined;
+  /** Cancels that the connection is closed when the identity expires. */
+  readonly stopExpiry: () => void;
+}
+
 /** A connection whose client presents tokens. */
 export interface AuthenticatingConnection<Auth> extends IndexedConnection {
+  /** Its identity, from its first good token on; written by `Authentication`. */
+  identity: ConnectionIdentity | undefined;
   readonly socket: Socket<Auth>;
   readonly protocol: Protocol;
   readonly closed: boolean;
@@ -45,57 +56,32 @@ export interface Refusal {
   readonly close?: CloseReason;
 }
 
-/** The identity of one connection: how its tokens are verified, and until when it holds. */
+/** The authentication of a connection. It keeps nothing itself, and is made whenever it is needed. */
 export class Authentication<Auth> {
   readonly #connection: AuthenticatingConnection<Auth>;
   readonly #parts: AuthenticationParts<Auth>;
-  #identity: VerifiedIdentity<Auth> | undefined;
-  #usage: IdentityUsage | undefined;
-  #isOutdated = false;
-  /** Cancels that the connection is closed when its identity expires. */
-  #stopExpiry: () => void = nothing;
 
   constructor(connection: AuthenticatingConnection<Auth>, parts: AuthenticationParts<Auth>) {
     this.#connection = connection;
     this.#parts = parts;
   }
 
-  /** The connection's identity, from its first good token on. */
-  get identity(): VerifiedIdentity<Auth> | undefined {
-    return this.#identity;
-  }
-
-  /** The usage that it shares with the other connections of its identity; absent without the option `identify`. */
-  get usage(): IdentityUsage | undefined {
-    return this.#usage;
-  }
-
   /** Milliseconds until the identity expires; undefined where it does not. */
   get expiresIn(): number | undefined {
-    const expiresAt = this.#identity?.expiresAt;
+    const expiresAt = this.#connection.identity?.expiresAt;
     return expiresAt === undefined ? undefined : timeLeft(expiresAt);
   }
 
   /** Whether a refresh concerns the identity, so that the client has to be asked for a new one. */
   get isOutdated(): boolean {
-    const identity = this.#identity;
-    return this.#isOutdated || (identity !== undefined && this.#parts.refreshes.concern(identity));
-  }
-
-  /** Notes a refresh that comes while a token is being verified. */
-  outdate(): void {
-    this.#isOutdated = true;
+    const { identity } = this.#connection;
+    return identity !== undefined && this.#parts.refreshes.concern(identity);
   }
 
   /** Starts the time limit for the first token. */
   begin(): void {
     this.#parts.index.add(this.#connection);
     this.#parts.authenticationDeadlines.add(this.#connection);
-  }
-
-  /** Says whether a value has the form of a token. */
-  accepts(token: unknown): token is string {
-    return this.#parts.identities.accepts(token);
   }
 
   /**
@@ -105,8 +91,7 @@ export class Authentication<Auth> {
   async present(token: string, nonce: unknown): Promise<Refusal | undefined> {
     const { identities, access, authenticationDeadlines, reporter } = this.#parts;
     const connection = this.#connection;
-    const isFirst = !this.#identity;
-    this.#isOutdated = false;
+    const isFirst = !connection.identity;
     if (!isFirst) authenticationDeadlines.add(connection);
     let identity: VerifiedIdentity<Auth> | undefined;
     try {
@@ -121,8 +106,12 @@ export class Authentication<Auth> {
     if (!identity) return { error: TOKEN_NOT_FOUND, close: CLOSE.tokenNotFound };
     const refusal = this.#check(identity);
     if (refusal) return refusal;
-    if (isFirst && !this.#enter(identity.key)) return { close: CLOSE.tooManyConnections };
-    if (isFirst) this.#adopt(identity);
+    if (isFirst) {
+      const { key } = identity;
+      const usage = key === undefined ? undefined : this.#parts.identityUsages.enter(key);
+      if (key !== undefined && !usage) return { close: CLOSE.tooManyConnections };
+      this.#adopt(identity, usage);
+    }
     const verdict = await access.authenticate(connection.socket, identity.auth);
     if (connection.closed) return undefined;
     if (!verdict.allowed) {
@@ -134,7 +123,7 @@ export class Authentication<Auth> {
       if (connection.closed) return undefined;
       const revoked = this.#checkRevoked(identity);
       if (revoked) return revoked;
-      this.#adopt(identity);
+      this.#adopt(identity, connection.identity?.usage);
     }
     authenticationDeadlines.delete(connection);
     return undefined;
@@ -142,16 +131,19 @@ export class Authentication<Auth> {
 
   /** Forgets a connection that has closed. */
   end(): void {
-    this.#stopExpiry();
-    this.#parts.authenticationDeadlines.delete(this.#connection);
-    this.#parts.index.delete(this.#connection);
-    if (this.#usage) this.#parts.identityUsages.leave(this.#usage);
+    const { authenticationDeadlines, index, identityUsages } = this.#parts;
+    const { usage, stopExpiry } = this.#connection.identity ?? {};
+    stopExpiry?.();
+    authenticationDeadlines.delete(this.#connection);
+    index.delete(this.#connection);
+    if (usage) identityUsages.leave(usage);
   }
 
   #check(identity: VerifiedIdentity<Auth>): Refusal | undefined {
     const { key, expiresAt } = identity;
     if (expiresAt !== undefined && expiresAt <= Date.now()) return { close: CLOSE.expired };
-    if (this.#identity && key !== this.#identity.key) return { close: CLOSE.otherIdentity };
+    const before = this.#connection.identity;
+    if (before && key !== before.key) return { close: CLOSE.otherIdentity };
     return this.#checkRevoked(identity);
   }
 
@@ -161,26 +153,19 @@ export class Authentication<Auth> {
     return revocation && { close: { ...revocation, reconnect: true } };
   }
 
-  /** Counts the connection towards those of its identity; says whether it may have one more. */
-  #enter(key: string | undefined): boolean {
-    if (key === undefined) return true;
-    this.#usage = this.#parts.identityUsages.enter(key);
-    return this.#usage !== undefined;
-  }
-
-  #adopt(identity: VerifiedIdentity<Auth>): void {
+  #adopt(identity: VerifiedIdentity<Auth>, usage: IdentityUsage | undefined): void {
     const { index, limits } = this.#parts;
     const connection = this.#connection;
-    const { auth, host, ip, ips, expiresAt } = identity;
+    const { auth, host, ip, ips, key, sessionId, issuedAt, expiresAt } = identity;
     Object.assign(connection.socket, { auth, host, ip, ips });
-    index.delete(connection);
-    this.#identity = identity;
-    index.add(connection);
-    this.#stopExpiry();
-    this.#stopExpiry =
+    connection.identity?.stopExpiry();
+    const stopExpiry =
       expiresAt === undefined
         ? nothing
         : onExpired(expiresAt, limits.expiryGrace, () => connection.close(CLOSE.expired));
+    index.delete(connection);
+    connection.identity = { key, sessionId, issuedAt, expiresAt, usage, stopExpiry };
+    index.add(connection);
   }
 }
 

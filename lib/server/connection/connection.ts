@@ -2,7 +2,6 @@ import { CallError, DisconnectedError, remoteError, UnauthorizedError } from "..
 import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
 import { type CallOptions, PendingCalls } from "../../shared/pending-calls.js";
 import {
-  type AskedIdentity,
   type ClientFrame,
   encodeAccepted,
   encodeCall,
@@ -15,45 +14,21 @@ import {
   parseClientFrame,
   REFRESH,
   type RequestHead,
-  type ShownIdentity,
 } from "../../shared/protocol.js";
 import { FORBIDDEN, INVALID_REQUEST, NOT_FOUND } from "../../shared/refusals.js";
 import { compareClocks } from "../auth/expiry.js";
-import type { VerifiedIdentity } from "../auth/identities.js";
 import type { Membership } from "../channels/membership.js";
-import type { ServerEvents } from "../events/events.js";
+import { FrameRate } from "../limits/frame-rate.js";
 import type { IdentityUsage } from "../limits/identity-usage.js";
 import { requestName } from "../log/request-name.js";
-import { type CallParts, ClientCalls } from "../rpc/client-calls.js";
-import {
-  type Droppable,
-  SendQueue,
-  type SendQueueOwner,
-  type WaitingSendQueues,
-} from "../transport/send-queue.js";
+import { ClientCalls } from "../rpc/client-calls.js";
+import { type Droppable, SendQueue, type SendQueueOwner } from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
-import { type AuthenticatingConnection, Authentication, type AuthenticationParts } from "./authentication.js";
-import { type ChannelClient, type ChannelRequestParts, ChannelRequests } from "./channel-requests.js";
-import { bytesOf, type FrameHandler, FrameQueue } from "./frame-queue.js";
-
-/** The parts of the server that its connections need. */
-export interface ConnectionParts<Auth>
-  extends CallParts<Auth>,
-    AuthenticationParts<Auth>,
-    ChannelRequestParts<Auth> {
-  readonly ping: boolean;
-  /** Gives what a client that asks is told of its identity; `key` is what `identify` calls that. */
-  readonly show: (auth: Auth, key: string | undefined, asked: AskedIdentity) => ShownIdentity;
-  readonly waitingSendQueues: WaitingSendQueues;
-  /** Tells the application of something that has happened. */
-  readonly notify: <E extends "authenticated" | "published" | "broadcasted">(
-    event: E,
-    ...args: ServerEvents<Auth>[E]
-  ) => void;
-  /** Called once, when the connection has closed. */
-  readonly onClosed: (connection: Connection<Auth>) => void;
-}
+import { type AuthenticatingConnection, Authentication, type ConnectionIdentity } from "./authentication.js";
+import { type ChannelClient, ChannelRequests } from "./channel-requests.js";
+import type { ConnectionParts } from "./connection-parts.js";
+import { bytesOf, type FrameHandler, FrameQueue, mayHandle } from "./frame-queue.js";
 
 /**
  * - `connecting`: the first frame has not come
@@ -83,13 +58,16 @@ export class Connection<Auth>
   readonly sid: string;
   #state: State = "connecting";
   #protocol: Protocol = 3;
-  readonly #authentication: Authentication<Auth>;
-  readonly #frames: FrameQueue;
-  /** The server's calls of the client. These and the next two are made when needed: an idle connection costs little. */
+  identity: ConnectionIdentity | undefined;
+  readonly rate: FrameRate;
+  /** What follows is made when it is needed, so that an idle connection costs little. */
+  #frames: FrameQueue | undefined;
   #calls: PendingCalls | undefined;
   #clientCalls: ClientCalls<Auth> | undefined;
   #channelRequests: ChannelRequests<Auth> | undefined;
   readonly #sendQueue: SendQueue;
+  /** Whether the client is to be asked for a new identity once it is known what it speaks. */
+  #isOutdated = false;
   /** How often its rights may have become others. */
   #rights = 0;
   /** Whether the client was asked to go. */
@@ -106,9 +84,8 @@ export class Connection<Auth>
       parts.waitingSendQueues,
       this,
     );
-    this.#frames = new FrameQueue(this, parts);
-    this.#authentication = new Authentication(this, parts);
-    this.#authentication.begin();
+    this.rate = new FrameRate(parts.limits);
+    new Authentication(this, parts).begin();
     transport.listen(this);
   }
 
@@ -130,22 +107,13 @@ export class Connection<Auth>
     return this.#state === "open";
   }
 
-  get identity(): VerifiedIdentity<Auth> | undefined {
-    return this.#authentication.identity;
-  }
-
   get usage(): IdentityUsage | undefined {
-    return this.#authentication.usage;
+    return this.identity?.usage;
   }
 
   /** Whether it has an identity, so that the application may use it. */
   get identified(): boolean {
     return this.identity !== undefined && !this.closed;
-  }
-
-  /** Since when its identity is known, by the steady clock. Without one it is known by its `sid` alone, which is never new. */
-  get knownSince(): number {
-    return this.identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
   }
 
   /** A number that changes when the client's rights may have become others: then the guards are asked again. */
@@ -173,7 +141,7 @@ export class Connection<Auth>
   /** Asks the client for a new identity, where it knows how, and the listeners about its channels. */
   refresh(): true {
     if (this.#protocol === PROTOCOL) this.send(REFRESH);
-    else if (this.#state === "authenticating") this.#authentication.outdate();
+    else if (this.#state === "authenticating") this.#isOutdated = true;
     this.#reviewRights();
     return true;
   }
@@ -195,7 +163,7 @@ export class Connection<Auth>
 
   leave(isOverdue: boolean): void {
     const knowsHow = this.#protocol === PROTOCOL;
-    const isIdle = this.#frames.isEmpty && (this.#clientCalls?.isIdle ?? true);
+    const isIdle = (this.#frames?.isEmpty ?? true) && (this.#clientCalls?.isIdle ?? true);
     // a client that is to go has its own calls answered first, but makes no more of them, and answers none of the server's
     const mayGo = !this.#calls?.size && (isIdle || (knowsHow && isOverdue));
     if (!mayGo || this.#isLeaving) return;
@@ -237,7 +205,10 @@ export class Connection<Auth>
   }
 
   countFrames(frames: number): void {
-    if (!this.closed) this.#frames.charge(frames);
+    if (this.closed) return;
+    this.usage?.charge(frames);
+    // they cannot wait, so the client owes for them, within a bound
+    if (!this.rate.charge(frames, this.#parts.limits.framesWaiting)) this.close(CLOSE.tooManyFrames);
   }
 
   /** Takes a message of the client. Never throws: SockJS would pass it on to whoever serves the request. */
@@ -257,14 +228,19 @@ export class Connection<Auth>
     if (bytes > messageBytes) return this.close(CLOSE.messageTooLarge);
     const frame = parseClientFrame(message, this.#parts.limits);
     if (this.#state === "connecting") return this.#begin(frame, bytes);
-    this.#frames.add(frame, message, bytes);
+    const isAnswer = frame.type === "answer";
+    // the application may be waiting for just this answer before it accepts the client
+    const mayPass = isAnswer || (this.isOpen && (this.#frames?.isEmpty ?? true));
+    if (mayPass && mayHandle(this, bytes)) return this.handle(frame, bytes);
+    this.#frames ??= new FrameQueue(this, this.#parts);
+    this.#frames.add(message, bytes, isAnswer);
   }
 
   /** Handles a first frame, which has to authenticate; a message that is no frame gets another chance. */
   #begin(frame: ClientFrame, bytes: number): void {
     if (frame.type === "auth") return this.#authenticate(frame);
     if (frame.type !== "invalidMessage") return this.#forbid(frame.head);
-    if (!this.#frames.admit(bytes)) return this.close(CLOSE.tooManyFrames);
+    if (!mayHandle(this, bytes)) return this.close(CLOSE.tooManyFrames);
     this.send(INVALID_MESSAGE_REPLY);
   }
 
@@ -301,7 +277,7 @@ export class Connection<Auth>
   #authenticate(frame: AuthFrame): void {
     const { head, token } = frame;
     if (token === undefined) return this.#forbid(head);
-    if (!this.#authentication.accepts(token)) return this.close(CLOSE.invalidToken);
+    if (!this.#parts.identities.accepts(token)) return this.close(CLOSE.invalidToken);
     this.#state = "authenticating";
     this.#present(frame, token).catch((error: unknown) => {
       this.#parts.reporter.error("authentication failed", error);
@@ -311,28 +287,31 @@ export class Connection<Auth>
 
   async #present(frame: AuthFrame, token: string): Promise<void> {
     const isFirst = !this.identity;
-    const refusal = await this.#authentication.present(token, frame.nonce);
+    const authentication = new Authentication(this, this.#parts);
+    const refusal = await authentication.present(token, frame.nonce);
     if (this.closed) return;
     if (refusal?.error !== undefined) this.refuse(frame.head, refusal.error);
     if (refusal?.close) return this.close(refusal.close);
     if (this.closed) return;
     this.#state = "open";
     if (!refusal) {
-      this.#open(frame);
+      this.#open(frame, authentication);
       if (!isFirst) this.#reviewRights();
     }
-    this.#frames.serve();
+    this.#frames?.serve();
   }
 
-  #open({ head, protocol, limits, identity: asked }: AuthFrame): void {
+  #open({ head, protocol, limits, identity: asked }: AuthFrame, authentication: Authentication<Auth>): void {
     this.#transport.authenticated();
     // what was asked for once stays, since streams may be open
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     const messageBytes = limits && this.#parts.limits.messageBytes;
     const isTold = asked !== undefined && protocol === PROTOCOL;
     const shown = isTold ? this.#parts.show(this.socket.auth, this.identity?.key, asked) : undefined;
-    this.send(encodeAccepted(head, protocol, this.#authentication.expiresIn, messageBytes, shown));
-    if (this.#authentication.isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
+    this.send(encodeAccepted(head, protocol, authentication.expiresIn, messageBytes, shown));
+    const isOutdated = this.#isOutdated || authentication.isOutdated;
+    if (isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
+    this.#isOutdated = false;
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
     this.#parts.notify("authenticated", this.socket);
   }
@@ -355,13 +334,13 @@ export class Connection<Auth>
   ended(): void {
     if (this.closed) return;
     this.#state = "closed";
-    this.#frames.close();
+    this.#frames?.close();
     this.#sendQueue.close();
     this.#channelRequests?.close();
     this.#calls?.rejectAll(() => new DisconnectedError(true));
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);
-    this.#authentication.end();
-    this.#parts.onClosed(this);
+    new Authentication(this, this.#parts).end();
+    this.#parts.onClosed(this.socket);
   }
 }

@@ -38,7 +38,6 @@ const LEVELS = 5;
 export class SendQueue {
   readonly #transport: SendQueueTransport;
   readonly #limit: number;
-  readonly #ahead: number;
   readonly #waiting: WaitingSendQueues;
   readonly #owner: SendQueueOwner;
   #held: Held[] | undefined;
@@ -60,7 +59,6 @@ export class SendQueue {
   ) {
     this.#transport = transport;
     this.#limit = limit;
-    this.#ahead = limit * AHEAD;
     this.#waiting = waiting;
     this.#owner = owner;
   }
@@ -113,6 +111,10 @@ export class SendQueue {
     this.#replaceable = undefined;
     this.#waiting.delete(this);
     this.#tellDrained();
+  }
+
+  get #ahead(): number {
+    return this.#limit * AHEAD;
   }
 
   /** What the reader has not taken; that something waits for the end of the turn says nothing of it. */

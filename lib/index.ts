@@ -24,20 +24,19 @@ export type { TokenSocketServerOptions } from "./server/options.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/routes/express-routes.js";
 export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/rpc/controller.js";
-export type { Middleware, MiddlewareCall, Next, Passed } from "./server/rpc/middleware.js";
+export type { Next, Passed } from "./server/rpc/middleware.js";
+export type { Procedure, ProcedureInput, ProcedureResult } from "./server/rpc/procedure.js";
 export {
   type CheckedProcedureDefinition,
-  call,
-  type Procedure,
+  type Middleware,
+  type MiddlewareCall,
   type ProcedureCall,
   type ProcedureDefinition,
-  type ProcedureInput,
   type ProcedureMaker,
-  type ProcedureResult,
   procedure,
   type StreamDefinition,
-  type TestCall,
-} from "./server/rpc/procedure.js";
+} from "./server/rpc/procedure-maker.js";
+export { call, type TestCall } from "./server/rpc/test-call.js";
 export {
   TokenSocketServer,
   TokenSocketServer as default,

@@ -73,10 +73,11 @@ import type { Redis } from "./redis/redis.js";
 import { Retries, type Step } from "./redis/retries.js";
 import { checkClient, checkSubscriber, evictionWarning } from "./redis/start-check.js";
 import { ExpressRoutes, type Routes } from "./routes/express-routes.js";
-import type { Controller } from "./rpc/controller.js";
+import type { Controller, TokenSocketServer as Server } from "./rpc/controller.js";
 import { Dispatcher } from "./rpc/dispatcher.js";
-import { call, procedure } from "./rpc/procedure.js";
+import { procedure } from "./rpc/procedure-maker.js";
 import { Turns } from "./rpc/stream-scheduler.js";
+import { call } from "./rpc/test-call.js";
 import { onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
 import { WaitingSendQueues } from "./transport/send-queue.js";
@@ -105,18 +106,49 @@ const UNATTACHED =
  * `Auth` is the type of what identifies a user, as `authentication` gives it; `Messages` that of the option `channels`, or of
  * the messages themselves by the channels' names.
  */
-export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknown> extends ServerEmitter<
-  Auth,
-  Messages
-> {
+export type TokenSocketServer<Auth = Record<string, unknown>, Messages = unknown> = Server<Auth, Messages>;
+
+/** The class `TokenSocketServer`. Its static properties are there for CommonJS, where `require()` gives the class itself. */
+export interface TokenSocketServerClass {
   /**
-   * Not there at run time: so that a server of some channels is none of others, but any is one without types. A type that is
-   * worked out key by key lets TypeScript up to 5 compare what the methods take, too.
+   * Mounts the token route on `app` and serves the connections of `socketServer`.
+   *
+   * @param app an Express application, 5 or 4
+   * @param redisClient a client of node-redis or ioredis for tokens and publishing, connected or to be connected
+   *   by its owner, or `memoryRedis()`
+   * @param socketServer a SockJS server
+   * @throws TypeError where an argument or an option is missing or wrong; it says which, and what was expected
    */
+  new <Auth = Record<string, unknown>, Messages = unknown>(
+    app: Express,
+    redisClient: RedisClient,
+    socketServer: SockJSServer,
+    options?: TokenSocketServerOptions<Auth, Messages> | null,
+  ): TokenSocketServer<Auth, Messages>;
+  readonly TokenSocketServer: TokenSocketServerClass;
+  readonly RpcError: typeof RpcError;
+  readonly CallError: typeof CallError;
+  readonly TimeoutError: typeof TimeoutError;
+  readonly AbortedError: typeof AbortedError;
+  readonly DisconnectedError: typeof DisconnectedError;
+  readonly RemoteError: typeof RemoteError;
+  readonly ForbiddenError: typeof ForbiddenError;
+  readonly NotFoundError: typeof NotFoundError;
+  readonly InvalidRequestError: typeof InvalidRequestError;
+  readonly UnauthorizedError: typeof UnauthorizedError;
+  readonly procedure: typeof procedure;
+  readonly call: typeof call;
+  readonly expiring: typeof expiring;
+}
+
+// its instances are typed by an interface, which has their docstrings, so that calls can name the server without importing it
+export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer<Auth, Messages>
+  extends ServerEmitter<Auth, Messages>
+  implements Server<Auth, Messages>
+{
   declare readonly "~types"?: { readonly [Name in keyof Messages]: Messages[Name] };
 
-  // for `const { RpcError } = require("node-token-sockjs")`, which gets the class itself
-  static readonly TokenSocketServer: typeof TokenSocketServer = TokenSocketServer;
+  static readonly TokenSocketServer: TokenSocketServerClass = TokenSocketServer;
   static readonly RpcError = RpcError;
   static readonly CallError = CallError;
   static readonly TimeoutError = TimeoutError;
@@ -153,15 +185,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
   #draining: Promise<void> | undefined;
   #isReady = false;
 
-  /**
-   * Mounts the token route on `app` and serves the connections of `socketServer`.
-   *
-   * @param app an Express application, 5 or 4
-   * @param redisClient a client of node-redis or ioredis for tokens and publishing, connected or to be connected
-   *   by its owner, or `memoryRedis()`
-   * @param socketServer a SockJS server
-   * @throws TypeError where an argument or an option is missing or wrong; it says which, and what was expected
-   */
   constructor(
     app: Express,
     redisClient: RedisClient,
@@ -266,7 +289,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
         new ExpressRoutes(app, limits.routeResponseBytes),
         limits.pathLength,
         reporter,
-        this as unknown as TokenSocketServer<Auth>,
+        this as unknown as Server<Auth>,
       ),
       channelSchemas: new ChannelSchemas(this.#options.channels, limits.listenerTimeout, reporter),
       waitingSendQueues: new WaitingSendQueues(),
@@ -317,7 +340,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     for (const pulse of this.#pulses) pulse.start();
   }
 
-  /** The RPC functions; what is added, replaced or removed counts from the next call on. */
   get socketController(): Controller<Auth> {
     return this.#options.socketController;
   }
@@ -327,7 +349,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     this.#options.socketController = controller;
   }
 
-  /** The Express handlers that clients may call; likewise. */
   get routes(): Routes {
     return this.#options.routes;
   }
@@ -337,7 +358,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     this.#options.routes = routes;
   }
 
-  /** Who gets a token; counts from the next token request on. */
   get authentication(): ResolvedOptions<Auth>["authentication"] {
     return this.#options.authentication;
   }
@@ -347,23 +367,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     this.#options.authentication = authentication;
   }
 
-  /**
-   * Resolves when the token route and the subscriptions serve. Nothing is lost before that: what comes early
-   * waits for Redis. Where Redis cannot be used, or refuses a command that the server needs, the server tries again,
-   * and tells so by an `error` event. Rejects only where `shutdown()` was called before.
-   */
   ready(): Promise<void> {
     return this.#ready;
   }
 
-  /**
-   * Serves the clients of an HTTP server at `prefix`: WebSockets by `ws`, and the fallbacks by the SockJS server. It checks
-   * requests and upgrades alike. Other paths go to the HTTP server's listeners.
-   *
-   * @param httpServer a server of Node.js, of `node:http` or `node:https`
-   * @param sockjsOptions what SockJS's `installHandlers` takes, without the prefix
-   * @throws TypeError where an argument is wrong; Error after `shutdown()`
-   */
   attach(httpServer: HttpServer, sockjsOptions?: SockJSOptions | null): void {
     if (this.#closing) throw new Error("The server has been shut down");
     checkHttpServer(httpServer);
@@ -371,41 +378,22 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     this.#door.attach(httpServer, this.#socketServer, options, this.#clientFiles?.sockjsPath);
   }
 
-  /**
-   * The path of the client's script under a name that holds its hash, so that browsers may keep it for ever;
-   * undefined where `serveClient` is false.
-   */
   get clientUrl(): string | undefined {
     return this.#clientFiles?.url;
   }
 
-  /** This server's connections; those that have not authenticated have no `auth`. */
   sockets(): AnySocket<Auth>[] {
     return [...this.#connections.values()].map(({ socket }) => socket);
   }
 
-  /** The names of the channels that sockets of this server have joined. */
   channels(): string[] {
     return this.#pubsub.channels();
   }
 
-  /** This server's sockets in a channel. */
   channelSockets(channel: Channel<Messages>): Socket<Auth>[] {
     return [...this.#pubsub.members(channel)].map(({ socket }) => socket);
   }
 
-  /**
-   * Calls a function of a client. `rpc(socket, command, args?, callback?, options?)`; the options may come
-   * without a callback, too.
-   *
-   * @param command the dotted path of the client's function
-   * @param args any JSON value, the function's argument
-   * @returns the client's answer; undefined where a callback gets it
-   * @throws (rejects with, or gives to the callback) `TimeoutError`, `AbortedError`, `DisconnectedError`,
-   *   `UnauthorizedError` for a socket that has not authenticated, `CallError` with the code `busy` where
-   *   `limits.callsInFlight` calls of this client are under way, `RemoteError` with what the client answered, or
-   *   `TypeError` for arguments that are no JSON
-   */
   rpc(
     socket: PendingSocket,
     command: string,
@@ -441,24 +429,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     return undefined;
   }
 
-  /**
-   * A client's functions as functions: `client<typeof actions>(socket).ui.confirm({ text })` is
-   * `rpc(socket, "ui.confirm", { text })`, with the types that `Actions` has. One that is named `then` has to be called
-   * by `rpc`.
-   */
   client<Actions>(socket: PendingSocket): ClientCalls<Actions, CallOptions> {
     return callable((path, [args, options]) => this.rpc(socket, path, args, options as CallOptions)) as never;
   }
 
-  /**
-   * Publishes a message on a channel, for the sockets of all servers and whoever else listens in Redis.
-   *
-   * @param data any JSON value
-   * @returns when Redis has taken it
-   * @throws (rejects with) `TypeError` for a channel that is reserved or no channel's name, or data that is no
-   *   JSON; else what the Redis client says. A failure is reported as an `error` event, too; a `DisconnectedError`, after
-   *   `shutdown()`, is only logged where `debug` is on.
-   */
   publish<Name extends Channel<Messages>>(channel: Name, data: Published<Messages, Name>): Promise<void> {
     return this.#watched(`publishing on ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
@@ -466,18 +440,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     });
   }
 
-  /** Publishes a message on every channel that a socket of some server has joined; as `publish` otherwise. */
   broadcast(data: unknown): Promise<void> {
     return this.#watched("a broadcast failed", () => this.#pubsub.broadcast(data));
   }
 
-  /**
-   * Lets a socket join a channel, without asking the listeners.
-   *
-   * @returns when Redis has confirmed: a message published after that reaches the socket
-   * @throws (rejects with) `TypeError` for a wrong channel, `DisconnectedError` for a socket that is not, or no
-   *   longer, one of this server's, else what the Redis client says
-   */
   subscribe(socket: PendingSocket, channel: Channel<Messages>): Promise<void> {
     return this.#watched(`subscribing to ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
@@ -485,7 +451,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     });
   }
 
-  /** Lets a socket leave a channel, without asking the listeners; resolves when it has. */
   unsubscribe(socket: PendingSocket, channel: Channel<Messages>): Promise<void> {
     return this.#watched(`unsubscribing from ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
@@ -493,7 +458,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     });
   }
 
-  /** Lets all sockets of all servers leave a channel; resolves when this server's have and Redis has told the others. */
   unsubscribeAll(channel: Channel<Messages>): Promise<void> {
     return this.#watched(`unsubscribing all from ${quoted(channel)} failed`, async () => {
       checkChannel(channel, this.#options.limits);
@@ -501,12 +465,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     });
   }
 
-  /**
-   * Sends a message to one socket alone, through the filter, whether it has joined the channel or not.
-   *
-   * @returns whether it was sent: not where the socket has closed or the filter gave nothing
-   * @throws TypeError for a channel that is reserved or no channel's name, or a message that is no JSON
-   */
   send<Name extends Channel<Messages>>(
     socket: PendingSocket,
     channel: Name,
@@ -517,15 +475,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     return connection?.identified === true && this.#pubsub.send(connection, channel, message);
   }
 
-  /**
-   * Closes sockets on all servers, also those whose server is away from Redis, as soon as it is back; and those whose
-   * token was asked for before. Those of this server have closed when it returns.
-   *
-   * @param selector a socket, `{ sid }`, `{ identity }` (see the option `identify`) or `{ sessionId }`
-   * @returns how many were closed, here and elsewhere as far as the others have answered within a second
-   * @throws (rejects with) `TypeError` for what is no selector, or no code and reason; else what Redis says, or that
-   *   it has said nothing: then only this server's are sure to have closed
-   */
   disconnect(selector: Selector, options?: DisconnectOptions | null): Promise<number> {
     return this.#watched(
       "disconnecting sockets failed",
@@ -537,27 +486,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     );
   }
 
-  /**
-   * Logs a user out: ends the request's session, by passport's `req.logout()` where there is one and otherwise by
-   * `req.session.destroy()`, and closes the session's sockets on all servers. Whoever has got a token until the session
-   * was gone is kept out, too.
-   *
-   * @param req a request with a session of express-session
-   * @returns when the session is gone and its sockets are closed, as far as `disconnect` says so
-   * @throws (rejects with) `TypeError` for a request without such a session, or no code and reason; what the session's
-   *   store or passport says, and then the session may still be there; else what `disconnect` rejects with
-   */
   logout(req: Request, options?: LogoutOptions | null): Promise<void> {
     return this.#reported("a logout failed", this.#logOut(req, options ?? {}));
   }
 
-  /**
-   * Asks the clients of sockets on all servers for a new token, and the guards again about the channels that these have
-   * joined by their own requests, and about their calls and streams. For clients of version 3 only the guards are asked.
-   *
-   * @param selector as for `disconnect`
-   * @returns how many sockets there are, as `disconnect` does
-   */
   refresh(selector: Selector): Promise<number> {
     return this.#watched(
       "refreshing sockets failed",
@@ -566,10 +498,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     );
   }
 
-  /**
-   * Closes each unauthenticated connection when it is `ms` milliseconds old, those that are open as well. It is
-   * on from the start, at `authTimeout`.
-   */
   enableCleanup(ms = 5000): void {
     if (!(typeof ms === "number" && ms > 0 && ms < Infinity)) {
       throw new TypeError("ms must be a positive number of milliseconds");
@@ -577,12 +505,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     if (!this.#closing) this.#unauthenticated.limit(ms);
   }
 
-  /** Lets unauthenticated connections stay. They cost memory, and anybody can open them. */
   disableCleanup(): void {
     this.#unauthenticated.limit(undefined);
   }
 
-  /** The server's readiness, as a load balancer needs it. */
   health(): Health {
     const [client, subscriber] = this.#pulses.map(({ isFelt }) => isFelt);
     const draining = this.#draining !== undefined || this.#closing !== undefined;
@@ -594,21 +520,10 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     };
   }
 
-  /** An Express handler that answers 200 where the server is ready, and 503 where it is not, with `health()` as JSON. */
   healthHandler(): RequestHandler {
     return healthHandler(() => this.health());
   }
 
-  /**
-   * Ends the server in a way that loses no call: it takes on no more clients, and asks those that it has to go, one after
-   * the other, spread over most of `timeout`, so that the other servers are not stormed. They go when their calls have
-   * ended, and come back to those. The sockets of clients that cannot be asked it closes then. Then it does what
-   * `shutdown()` does. Close the HTTP server before: as long as it listens, a proxy sends those clients back to it.
-   *
-   * @param timeout milliseconds after which what is still there is closed; default 20,000, which is less than the 30 s
-   *   after which Kubernetes, Heroku and others kill a process that was told to end
-   * @returns when that is done
-   */
   drain({ timeout = DRAIN_TIME }: { timeout?: number } = {}): Promise<void> {
     if (!(typeof timeout === "number" && timeout > 0 && timeout < Infinity)) {
       throw new TypeError("timeout must be a positive number of milliseconds");
@@ -634,12 +549,6 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
     await this.shutdown();
   }
 
-  /**
-   * Closes all sockets, unsubscribes, takes the token route out of service, lets nobody in where `attach` was
-   * called, and lets go of the Redis clients, which stay open. All that is visible from here has happened when it returns.
-   *
-   * @returns when Redis has confirmed the end of the subscriptions, or 5 s have passed
-   */
   shutdown(): Promise<void> {
     this.#closing ??= this.#shutDown();
     return this.#closing;
@@ -806,7 +715,7 @@ export class TokenSocketServer<Auth = Record<string, unknown>, Messages = unknow
       this.#reporter.error(context, error);
     }
   }
-}
+};
 
 /** A function that acts the first time alone. */
 function once(act: () => void): () => void {

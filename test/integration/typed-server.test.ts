@@ -88,6 +88,25 @@ function accepted(
   take: (server: TokenSocketServer<User>) => void,
 ): void {
   take(server);
+  const narrow = (given: unknown) => given instanceof TokenSocketServer && given.sockets();
+  class Sub extends TokenSocketServer<User, typeof channels> {}
+  take(new Sub(...parts(), { channels }));
+  const controller = {
+    handled: async (_auth, _data, _callback, _socket, { server }) => take(server),
+    given: procedure(async ({ server, socket }) => {
+      take(server);
+      narrow(server);
+      same<typeof server, TokenSocketServer<User>>(true);
+      const answer: undefined = server.rpc(socket, "ask", {}, () => {});
+      const { text } = await server
+        .client<{ ask: (data: { id: number }) => { text: string } }>(socket)
+        .ask({ id: 1 });
+      await server.publish("any", text);
+      server.on("subscribe", ({ auth }) => auth.name === "alice");
+      server.authentication = () => answer;
+      server.socketController = controller;
+    }),
+  } satisfies Controller<User>;
   server.on("subscribe", (socket) => socket.auth.id === 1);
   server.on("subscribe", async (socket) => socket.auth.id === 1);
   server.on("rpc", (_socket, _request, callback) => callback(null, true));

@@ -1,5 +1,5 @@
 import type { Callback } from "../../shared/answer.js";
-import type { TokenSocketServer } from "../token-socket-server.js";
+import type { ServerMethods } from "../api/server-methods.js";
 import type { Socket } from "../transport/socket.js";
 import type { Procedure } from "./procedure.js";
 
@@ -44,4 +44,16 @@ export type RpcFunction<Auth = Record<string, unknown>> =
 /** The functions and procedures that clients may call, nested; `{a: {b}}` is called as `a.b`. Own properties only. */
 export interface Controller<Auth = Record<string, unknown>> {
   [name: string]: RpcFunction<Auth> | Procedure<Auth> | Controller<Auth>;
+}
+
+/**
+ * A server, as the application and the functions that clients call know it.
+ *
+ * `Auth` is the type of what identifies a user, as `authentication` gives it; `Messages` that of the option `channels`, or of
+ * the messages themselves by the channels' names.
+ */
+export interface TokenSocketServer<Auth = Record<string, unknown>, Messages = unknown>
+  extends ServerMethods<Auth, Messages> {
+  /** The RPC functions; what is added, replaced or removed counts from the next call on. */
+  socketController: Controller<Auth>;
 }

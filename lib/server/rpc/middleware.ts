@@ -1,5 +1,4 @@
 import { isObject } from "../../shared/protocol.js";
-import type { ProcedureCall } from "./procedure.js";
 
 /** What a middleware returns: what `next` has given, which says how the procedure has ended. */
 export class Passed<Added = unknown> {
@@ -26,21 +25,15 @@ export interface Next {
   <Added extends object>(added: Added): Promise<Passed<Added>>;
 }
 
-/** What a middleware is given; `Context` is what those before it have added. Its `input` is the data as the client sent it. */
-export type MiddlewareCall<Auth = unknown, Context = unknown> = ProcedureCall<unknown, Auth> &
-  Context & { readonly next: Next };
-
-/** A function that runs before procedures: it lets a call go on by `next`, or refuses it by a throw. */
-export type Middleware<Auth = unknown, Context = unknown, Added = unknown> = (
-  call: MiddlewareCall<Auth, Context>,
-) => Passed<Added> | PromiseLike<Passed<Added>>;
+/** Middlewares as procedures keep them. */
+export type Middlewares = readonly ((call: never) => unknown)[];
 
 /**
  * Runs middlewares, one in the other, and `end` in the innermost. Both get what was added by then. Gives what `end` gives;
  * rejects with what they throw.
  */
 export async function pass(
-  middlewares: readonly Middleware<never, never>[],
+  middlewares: Middlewares,
   callOf: (added: object) => object,
   end: (added: object) => Promise<unknown>,
 ): Promise<unknown> {

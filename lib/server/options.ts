@@ -361,7 +361,7 @@ function resolveLimits(given: object | undefined): Limits {
 }
 
 /** The options that are there, inherited ones included. */
-export function withoutAbsent(options: object): Record<string, unknown> {
+function withoutAbsent(options: object): Record<string, unknown> {
   const present: Record<string, unknown> = {};
   for (const name in options) {
     const value: unknown = (options as Record<string, unknown>)[name];

@@ -24,8 +24,8 @@ import { endSession, type LogoutOptions, sessionIdOf } from "./auth/logout.js";
 import { OutstandingTokens } from "./auth/outstanding-tokens.js";
 import { Refreshes, Revocations } from "./auth/revocations.js";
 import {
+  closeReasonOf,
   type DisconnectOptions,
-  isCloseReason,
   type Selection,
   type Selector,
   toSelection,
@@ -49,9 +49,10 @@ import type { Channel, Published } from "./events/message-types.js";
 import { ClientFiles } from "./http/client-files.js";
 import { Door } from "./http/handshake.js";
 import { type Health, healthHandler } from "./http/health.js";
-import type { HttpServer } from "./http/interception.js";
+import { checkHttpServer, type HttpServer } from "./http/interception.js";
 import { Origins } from "./http/origins.js";
-import { mount } from "./http/router.js";
+import { checkApp, mount } from "./http/router.js";
+import { handlerOptions } from "./http/sockjs-handlers.js";
 import { withOwnPromise } from "./http/verify-connection.js";
 import { Deadlines } from "./limits/deadlines.js";
 import { IdentityRates } from "./limits/identity-rate.js";
@@ -63,12 +64,10 @@ import {
   type ResolvedOptions,
   resolveOptions,
   type TokenSocketServerOptions,
-  withoutAbsent,
 } from "./options.js";
-import { adaptRedis, type RedisClient } from "./redis/adapt.js";
-import type { Names } from "./redis/client-redis.js";
+import type { RedisClient } from "./redis/adapt.js";
+import { adaptClients } from "./redis/clients.js";
 import { Pulse } from "./redis/health-check.js";
-import { isMemoryRedis } from "./redis/memory.js";
 import type { Redis } from "./redis/redis.js";
 import { Retries, type Step } from "./redis/retries.js";
 import { checkClient, checkSubscriber, evictionWarning } from "./redis/start-check.js";
@@ -78,7 +77,7 @@ import { Dispatcher } from "./rpc/dispatcher.js";
 import { procedure } from "./rpc/procedure-maker.js";
 import { Turns } from "./rpc/stream-scheduler.js";
 import { call } from "./rpc/test-call.js";
-import { onConnection } from "./transport/connections.js";
+import { checkSocketServer, onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
 import { WaitingSendQueues } from "./transport/send-queue.js";
 import type { AnySocket, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./transport/socket.js";
@@ -374,7 +373,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   attach(httpServer: HttpServer, sockjsOptions?: SockJSOptions | null): void {
     if (this.#closing) throw new Error("The server has been shut down");
     checkHttpServer(httpServer);
-    const options = this.#handlerOptions(sockjsOptions ?? {});
+    const options = handlerOptions(sockjsOptions ?? {}, this.#options.prefix);
     this.#door.attach(httpServer, this.#socketServer, options, this.#clientFiles?.sockjsPath);
   }
 
@@ -606,22 +605,6 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     return ready;
   }
 
-  #handlerOptions(given: SockJSOptions): SockJSOptions & { readonly prefix: string } {
-    if (typeof given !== "object" || Array.isArray(given)) {
-      throw new TypeError("sockjsOptions must be an object of SockJS's options");
-    }
-    const { prefix } = this.#options;
-    if (given.prefix !== undefined && given.prefix !== prefix) {
-      throw new TypeError("sockjsOptions.prefix must be absent: it is that of options.prefix");
-    }
-    if (given.faye_server_options !== undefined) {
-      throw new TypeError(
-        "sockjsOptions.faye_server_options must be absent: WebSockets are those of ws, see options.webSocket",
-      );
-    }
-    return { ...given, prefix };
-  }
-
   #accept(transport: Transport): void {
     if (this.#draining) return transport.close(CLOSE.shutdown);
     const connection = new Connection<Auth>(transport, this.#parts);
@@ -732,78 +715,8 @@ function quoted(channel: unknown): string {
   return typeof channel === "string" ? JSON.stringify(channel) : `a ${typeof channel}`;
 }
 
-/** Reads how sockets are to be closed; throws a `TypeError` where they cannot be closed so. */
-function closeReasonOf(options: DisconnectOptions | null | undefined): { code: number; reason: string } {
-  const { code, reason } = { ...CLOSE.disconnected, ...withoutAbsent(options ?? {}) };
-  if (!isCloseReason({ code, reason })) {
-    throw new TypeError("code must be 1000 or of 4000 to 4999, and reason a text of at most 123 bytes");
-  }
-  return { code, reason };
-}
-
 /** For a promise that the caller may ignore: its rejection is then no unhandled one. */
 function unwatched<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
-}
-
-function adaptClients(
-  redisClient: RedisClient,
-  pubsubClient: RedisClient | undefined,
-  names: Names,
-): { publisher: Redis; subscriber: Redis | undefined } {
-  const publisher = adaptRedis(redisClient, "redisClient", names);
-  try {
-    checkPair(redisClient, pubsubClient);
-    return { publisher, subscriber: pubsubClient && adaptRedis(pubsubClient, "options.pubsubClient", names) };
-  } catch (error) {
-    publisher.release();
-    throw error;
-  }
-}
-
-/** Throws a `TypeError` for two clients that do not make a pair. */
-function checkPair(redisClient: RedisClient, pubsubClient: RedisClient | undefined): void {
-  if (pubsubClient === undefined) return;
-  const isSame = pubsubClient === redisClient;
-  if (isMemoryRedis(redisClient) || isMemoryRedis(pubsubClient)) {
-    if (isSame) return;
-    throw new TypeError(
-      "options.pubsubClient must be the same memoryRedis() as redisClient: each is a world of its own",
-    );
-  }
-  if (isSame) {
-    throw new TypeError(
-      "options.pubsubClient must be another client than redisClient: one that has subscribed serves nothing else",
-    );
-  }
-}
-
-function checkApp(app: unknown): void {
-  const { get, use, request, response } = (app ?? {}) as Record<string, unknown>;
-  if (
-    typeof app !== "function" ||
-    typeof get !== "function" ||
-    typeof use !== "function" ||
-    !request ||
-    !response
-  ) {
-    throw new TypeError("app must be an Express application, as express() makes it");
-  }
-}
-
-function checkSocketServer(server: unknown): void {
-  const { on, installHandlers } = (server ?? {}) as Record<string, unknown>;
-  if (typeof on !== "function" || typeof installHandlers !== "function") {
-    throw new TypeError("socketServer must be a SockJS server, as sockjs.createServer() makes it");
-  }
-}
-
-function checkHttpServer(server: unknown): void {
-  const { listen, rawListeners } = (server ?? {}) as Record<string, unknown>;
-  if (typeof server !== "object" || typeof listen !== "function" || typeof rawListeners !== "function") {
-    throw new TypeError(
-      "httpServer must be an HTTP server, as createServer() of node:http or node:https makes it",
-    );
-  }
 }

@@ -1,3 +1,4 @@
+import { CLOSE } from "../../shared/close-codes.js";
 import type { JsonObject } from "../../shared/protocol.js";
 import { toKey } from "./identities.js";
 
@@ -55,3 +56,16 @@ export function isCloseReason<Value extends JsonObject>(
 }
 
 const LONGEST_REASON = 123;
+
+/** Reads how sockets are to be closed; throws a `TypeError` where they cannot be closed so. */
+export function closeReasonOf(options: DisconnectOptions | null | undefined): {
+  code: number;
+  reason: string;
+} {
+  const { code, reason } = options ?? {};
+  const given = { code: code ?? CLOSE.disconnected.code, reason: reason ?? CLOSE.disconnected.reason };
+  if (!isCloseReason(given)) {
+    throw new TypeError("code must be 1000 or of 4000 to 4999, and reason a text of at most 123 bytes");
+  }
+  return given;
+}

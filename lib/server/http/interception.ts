@@ -7,6 +7,16 @@ import { refuseRequest, refuseUpgrade } from "./refusal.js";
 /** An HTTP server of Node.js, with TLS or without. */
 export type HttpServer = Server | SecureServer;
 
+/** Throws a `TypeError` for what is no HTTP server. */
+export function checkHttpServer(server: unknown): void {
+  const { listen, rawListeners } = (server ?? {}) as Record<string, unknown>;
+  if (typeof server !== "object" || typeof listen !== "function" || typeof rawListeners !== "function") {
+    throw new TypeError(
+      "httpServer must be an HTTP server, as createServer() of node:http or node:https makes it",
+    );
+  }
+}
+
 /** Whoever takes requests of an HTTP server before its listeners. */
 export interface Interceptor {
   readonly prefix: string;

@@ -5,6 +5,20 @@ interface Layer {
   readonly route?: unknown;
 }
 
+/** Throws a `TypeError` for what is no Express application. */
+export function checkApp(app: unknown): void {
+  const { get, use, request, response } = (app ?? {}) as Record<string, unknown>;
+  if (
+    typeof app !== "function" ||
+    typeof get !== "function" ||
+    typeof use !== "function" ||
+    !request ||
+    !response
+  ) {
+    throw new TypeError("app must be an Express application, as express() makes it");
+  }
+}
+
 /** Takes a route out of an application's router, which has no method for that. */
 export function unmount(app: Express, route: object): void {
   const layers = layersOf(app);

@@ -59,6 +59,25 @@ export class SockJSHandlers {
   }
 }
 
+/** The options of `installHandlers` that `attach` is given, with the prefix. Throws a `TypeError` for those that it may not be given. */
+export function handlerOptions(
+  given: SockJSOptions,
+  prefix: string,
+): SockJSOptions & { readonly prefix: string } {
+  if (typeof given !== "object" || Array.isArray(given)) {
+    throw new TypeError("sockjsOptions must be an object of SockJS's options");
+  }
+  if (given.prefix !== undefined && given.prefix !== prefix) {
+    throw new TypeError("sockjsOptions.prefix must be absent: it is that of options.prefix");
+  }
+  if (given.faye_server_options !== undefined) {
+    throw new TypeError(
+      "sockjsOptions.faye_server_options must be absent: WebSockets are those of ws, see options.webSocket",
+    );
+  }
+  return { ...given, prefix };
+}
+
 /** A path as seen from a page right below a prefix; proxies may have put more before both. */
 function relativeTo(prefix: string, path: string): string {
   const levels = prefix.split("/").length - 1;

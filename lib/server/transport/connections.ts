@@ -67,3 +67,11 @@ function sockjsTransport(connection: SockJSConnection, parts: ConnectionsParts):
   if (!place) parts.onUnattached();
   return new SockJSTransport(connection, place, parts);
 }
+
+/** Throws a `TypeError` for what is no SockJS server. */
+export function checkSocketServer(server: unknown): void {
+  const { on, installHandlers } = (server ?? {}) as Record<string, unknown>;
+  if (typeof on !== "function" || typeof installHandlers !== "function") {
+    throw new TypeError("socketServer must be a SockJS server, as sockjs.createServer() makes it");
+  }
+}

@@ -15,7 +15,7 @@ import { callable } from "../shared/callable.js";
 import { CLOSE } from "../shared/close-codes.js";
 import { isError, RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
-import { watchPromise } from "../shared/promises.js";
+import { callGuarded } from "../shared/promises.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
 import { addressOf } from "./auth/connection-address.js";
 import { expiring } from "./auth/expiry.js";
@@ -43,9 +43,10 @@ import { Connection } from "./connection/connection.js";
 import { ConnectionIndex } from "./connection/connection-index.js";
 import type { ConnectionParts } from "./connection/connection-parts.js";
 import { drain } from "./connection/drain.js";
-import { type NoticeEvent, ServerEmitter, type ServerEvents } from "./events/events.js";
+import { ServerEmitter } from "./events/events.js";
 import { Access } from "./events/guards.js";
 import type { Channel, Published } from "./events/message-types.js";
+import { Notices } from "./events/notices.js";
 import { ClientFiles } from "./http/client-files.js";
 import { Door } from "./http/handshake.js";
 import { type Health, healthHandler } from "./http/health.js";
@@ -164,6 +165,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
 
   readonly #options: ResolvedOptions<Auth>;
   readonly #reporter: Reporter;
+  readonly #notices: Notices<Auth>;
   readonly #redis: readonly Redis[];
   readonly #pulses: readonly Pulse[];
   readonly #pubsub: PubSub<Auth>;
@@ -198,9 +200,11 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     const { publisher, subscriber } = adaptClients(redisClient, pubsubClient, rest);
     this.#redis = subscriber ? [publisher, subscriber] : [publisher];
     this.#pulses = this.#redis.map((redis) => new Pulse(redis, limits.redisTimeout));
-    const reporter = new Reporter(logger, debug, (error, context) => this.#emitError(error, context));
+    const reporter: Reporter = new Reporter(logger, debug, (...args) => notices.error(...args));
+    const notices = new Notices<Auth>(this, reporter);
     this.#reporter = reporter;
     this.#retries = new Retries((error) => reporter.outage("Redis cannot be used yet", error));
+    this.#notices = notices;
     for (const redis of this.#redis)
       redis.onError((error) => reporter.outage("a Redis client's error", error));
     this.#pubsub = new PubSub({
@@ -213,7 +217,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       reporter,
       onMembership: (event, { socket }, channel) => {
         reporter.debug(() => `${socket.sid} has ${event} ${JSON.stringify(channel)}`);
-        this.#notify(event, socket, { channel });
+        notices.notify(event, socket, { channel });
       },
       onCommand: (message) => this.#peers.receive(message),
       onHearing: () => this.#peers.catchUp(),
@@ -296,8 +300,8 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       turns: new Turns(),
       pubsub: this.#pubsub,
       reporter,
-      notify: (event, ...args) => this.#notify(event, ...args),
-      hears: (event) => this.listenerCount(event) > 0,
+      notify: (event, ...args) => notices.notify(event, ...args),
+      hears: (event) => notices.hears(event),
       functionDeadlines: new Deadlines(limits.functionTimeout),
       onClosed: (socket) => this.#forget(socket),
     };
@@ -421,9 +425,10 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       (callback ? lastOptions : ((callbackOrOptions as CallOptions | null) ?? lastOptions)) ?? {};
     const calling = this.#call(socket, command, args, options);
     if (!callback) return unwatched(calling);
+    const failed = (error: unknown) => this.#reporter.error("a callback of rpc() threw", error);
     calling.then(
-      (value) => this.#guarded("a callback of rpc() threw", () => callback(null, value)),
-      (error) => this.#guarded("a callback of rpc() threw", () => callback(error)),
+      (value) => callGuarded(() => callback(null, value), failed),
+      (error: unknown) => callGuarded(() => callback(error), failed),
     );
     return undefined;
   }
@@ -598,7 +603,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       () => {
         clearTimeout(warning);
         this.#isReady = true;
-        this.#notify("ready");
+        this.#notices.notify("ready");
       },
       () => clearTimeout(warning),
     );
@@ -610,13 +615,15 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     const connection = new Connection<Auth>(transport, this.#parts);
     this.#connections.set(connection.socket, connection);
     this.#reporter.debug(() => `${connection.socket.sid} has connected`);
-    this.#notify("connection", connection.socket);
+    this.#notices.notify("connection", connection.socket);
   }
 
-  #forget(socket: AnySocket<Auth>): void {
-    this.#connections.delete(socket);
-    this.#reporter.debug(() => `${socket.sid} has closed`);
-    this.#notify("disconnect", socket);
+  #forget(connection: Connection<Auth>): void {
+    this.#connections.delete(connection.socket);
+    this.#index.delete(connection);
+    this.#unauthenticated.delete(connection);
+    this.#reporter.debug(() => `${connection.socket.sid} has closed`);
+    this.#notices.notify("disconnect", connection.socket);
   }
 
   #selection(selector: unknown): Selection {
@@ -673,30 +680,6 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     if (this.#closing) throw new DisconnectedError(false, "The server has been shut down");
     if (needsPubSub && !this.#pubsub.enabled) throw pubSubIsOff();
     return act();
-  }
-
-  /** Calls the listeners of an event that answer nothing; what they throw or reject with is reported. */
-  #notify<E extends NoticeEvent>(event: E, ...args: ServerEvents<Auth>[E]): void {
-    for (const listener of this.rawListeners(event)) {
-      this.#guarded(`a listener for "${event}" failed`, () => Reflect.apply(listener, this, args));
-    }
-  }
-
-  #emitError(error: Error, context: string): boolean {
-    const listeners = this.rawListeners("error");
-    for (const listener of listeners) {
-      const returned: unknown = Reflect.apply(listener, this, [error, context]);
-      watchPromise(returned, () => this.#reporter.warn('an "error" listener has rejected'));
-    }
-    return listeners.length > 0;
-  }
-
-  #guarded(context: string, act: () => unknown): void {
-    try {
-      watchPromise(act(), (error) => this.#reporter.error(context, error));
-    } catch (error) {
-      this.#reporter.error(context, error);
-    }
   }
 };
 

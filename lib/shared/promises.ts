@@ -18,6 +18,18 @@ export function watchPromise(returned: unknown, failed: (error: unknown) => void
   }
 }
 
+/**
+ * Calls a function of the application's whose result nobody waits for, and hands what it throws or rejects with to `failed`,
+ * which may not throw.
+ */
+export function callGuarded(act: () => unknown, failed: (error: unknown) => void): void {
+  try {
+    watchPromise(act(), failed);
+  } catch (error) {
+    failed(error);
+  }
+}
+
 /** Hands an outcome on; where its value is a promise, since a callback was given one, then what becomes of that. */
 export function whenSettled(outcome: Outcome, settle: (outcome: Outcome) => void): void {
   let isPromise = false;

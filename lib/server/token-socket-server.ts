@@ -67,11 +67,9 @@ import {
   type TokenSocketServerOptions,
 } from "./options.js";
 import type { RedisClient } from "./redis/adapt.js";
-import { adaptClients } from "./redis/clients.js";
-import { Pulse } from "./redis/health-check.js";
-import type { Redis } from "./redis/redis.js";
-import { Retries, type Step } from "./redis/retries.js";
+import { RedisClients } from "./redis/clients.js";
 import { checkClient, checkSubscriber, evictionWarning } from "./redis/start-check.js";
+import { Startup } from "./redis/startup.js";
 import { ExpressRoutes, type Routes } from "./routes/express-routes.js";
 import type { Controller, TokenSocketServer as Server } from "./rpc/controller.js";
 import { Dispatcher } from "./rpc/dispatcher.js";
@@ -84,11 +82,6 @@ import { WaitingSendQueues } from "./transport/send-queue.js";
 import type { AnySocket, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./transport/socket.js";
 import type { Transport } from "./transport/transport.js";
 import { Bundles } from "./transport/write-batcher.js";
-
-/** When it is warned that the server is not ready, in milliseconds. */
-const READY_PATIENCE = 5_000;
-const NOT_READY =
-  "Redis cannot be used yet: is each client connected, `await client.connect()`, and can it reach Redis, with TLS if Redis speaks it and without if not? What Redis has refused, `error` events say";
 
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
@@ -166,8 +159,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   readonly #options: ResolvedOptions<Auth>;
   readonly #reporter: Reporter;
   readonly #notices: Notices<Auth>;
-  readonly #redis: readonly Redis[];
-  readonly #pulses: readonly Pulse[];
+  readonly #redis: RedisClients;
   readonly #pubsub: PubSub<Auth>;
   readonly #peers: Peers<Auth>;
   readonly #tokenRoute: TokenRoute<Auth>;
@@ -179,12 +171,9 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   readonly #index = new ConnectionIndex<Connection<Auth>>();
   readonly #parts: ConnectionParts<Auth>;
   readonly #stopAccepting: () => void;
-  readonly #ready: Promise<void>;
-  readonly #retries: Retries;
-  #rejectReady: (error: Error) => void = () => {};
+  readonly #startup: Startup;
   #closing: Promise<void> | undefined;
   #draining: Promise<void> | undefined;
-  #isReady = false;
 
   constructor(
     app: Express,
@@ -197,16 +186,13 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     checkSocketServer(socketServer);
     this.#options = resolveOptions<Auth>(options);
     const { pubsubClient, logger, debug, exposeErrors, limits, filter, ping, ...rest } = this.#options;
-    const { publisher, subscriber } = adaptClients(redisClient, pubsubClient, rest);
-    this.#redis = subscriber ? [publisher, subscriber] : [publisher];
-    this.#pulses = this.#redis.map((redis) => new Pulse(redis, limits.redisTimeout));
+    this.#redis = new RedisClients(redisClient, pubsubClient, rest, limits.redisTimeout);
+    const { publisher, subscriber } = this.#redis;
     const reporter: Reporter = new Reporter(logger, debug, (...args) => notices.error(...args));
     const notices = new Notices<Auth>(this, reporter);
     this.#reporter = reporter;
-    this.#retries = new Retries((error) => reporter.outage("Redis cannot be used yet", error));
     this.#notices = notices;
-    for (const redis of this.#redis)
-      redis.onError((error) => reporter.outage("a Redis client's error", error));
+    this.#redis.onError((error) => reporter.outage("a Redis client's error", error));
     this.#pubsub = new PubSub({
       publisher,
       subscriber,
@@ -334,13 +320,17 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       onUnattached: once(() => reporter.warn(UNATTACHED)),
     });
     const use = { ...rest, hasSubscriber: subscriber !== undefined, rates: rates.frames ?? rates.bytes };
-    this.#ready = this.#start([
-      () => checkClient(publisher, use),
-      async () => (subscriber ? checkSubscriber(subscriber, rest.channelPrefix) : []),
-      () => this.#pubsub.start().then(() => []),
-    ]);
+    this.#startup = new Startup({
+      steps: [
+        () => checkClient(publisher, use),
+        async () => (subscriber ? checkSubscriber(subscriber, rest.channelPrefix) : []),
+        () => this.#pubsub.start().then(() => []),
+      ],
+      onReady: () => notices.notify("ready"),
+      reporter,
+    });
     void evictionWarning(publisher).then((warning) => warning && reporter.warn(warning));
-    for (const pulse of this.#pulses) pulse.start();
+    this.#redis.startChecks();
   }
 
   get socketController(): Controller<Auth> {
@@ -371,7 +361,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   }
 
   ready(): Promise<void> {
-    return this.#ready;
+    return this.#startup.ready;
   }
 
   attach(httpServer: HttpServer, sockjsOptions?: SockJSOptions | null): void {
@@ -514,11 +504,11 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   }
 
   health(): Health {
-    const [client, subscriber] = this.#pulses.map(({ isFelt }) => isFelt);
+    const { client, subscriber } = this.#redis.health;
     const draining = this.#draining !== undefined || this.#closing !== undefined;
     return {
-      ready: this.#isReady && client === true && subscriber !== false && !draining,
-      redis: { client: client === true, subscriber: subscriber ?? null },
+      ready: this.#startup.isReady && client && subscriber !== false && !draining,
+      redis: { client, subscriber },
       sockets: this.#connections.size,
       draining,
     };
@@ -565,9 +555,8 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     this.#clientFiles?.close();
     this.#peers.close();
     this.#unauthenticated.limit(undefined);
-    this.#retries.stop();
-    for (const pulse of this.#pulses) pulse.stop();
-    this.#rejectReady(new Error("The server was shut down before it was ready"));
+    this.#redis.stopChecks();
+    this.#startup.stop();
     for (const connection of [...this.#connections.values()]) connection.close(CLOSE.shutdown);
     this.#parts.access.close();
     this.#parts.identities.close();
@@ -578,7 +567,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     });
     await Promise.race([this.#pubsub.close(), patience]);
     clearTimeout(timer);
-    for (const redis of this.#redis) redis.release();
+    this.#redis.release();
   }
 
   /** Mounts routes; where the application cannot serve them, nothing stays behind. */
@@ -586,28 +575,10 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     try {
       return mount(app, make);
     } catch (cause) {
-      for (const redis of this.#redis) redis.release();
+      this.#redis.release();
       const message = "options.tokenRoute and options.serveClient must be paths that Express can serve";
       throw new TypeError(message, { cause });
     }
-  }
-
-  /** A client that has failed may yet be connected by its owner, and a server without broadcasts is none. */
-  #start(steps: readonly Step[]): Promise<void> {
-    const ready = new Promise<void>((resolve, reject) => {
-      this.#rejectReady = reject;
-      void Promise.all(steps.map((step) => this.#retries.untilDone(step))).then(() => resolve());
-    });
-    const warning = setTimeout(() => this.#reporter.warn(NOT_READY), READY_PATIENCE).unref();
-    ready.then(
-      () => {
-        clearTimeout(warning);
-        this.#isReady = true;
-        this.#notices.notify("ready");
-      },
-      () => clearTimeout(warning),
-    );
-    return ready;
   }
 
   #accept(transport: Transport): void {

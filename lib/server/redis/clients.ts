@@ -1,28 +1,65 @@
 import { adaptRedis, isMemoryRedis, type RedisClient } from "./adapt.js";
 import type { Names } from "./client-redis.js";
+import { Pulse } from "./health-check.js";
 import type { Redis } from "./redis.js";
 
 /** The Redis clients of one server. */
-export interface Clients {
+export class RedisClients {
   /** For all commands but those of subscriptions. */
   readonly publisher: Redis;
   /** For subscriptions; undefined where pub/sub is off. */
   readonly subscriber: Redis | undefined;
-}
+  readonly #publisherCheck: Pulse;
+  readonly #subscriberCheck: Pulse | undefined;
 
-/** Makes adapters of a server's clients. Throws a `TypeError` for what is no client, or for two that do not make a pair. */
-export function adaptClients(
-  redisClient: RedisClient,
-  pubsubClient: RedisClient | undefined,
-  names: Names,
-): Clients {
-  const publisher = adaptRedis(redisClient, "redisClient", names);
-  try {
-    checkPair(redisClient, pubsubClient);
-    return { publisher, subscriber: pubsubClient && adaptRedis(pubsubClient, "options.pubsubClient", names) };
-  } catch (error) {
-    publisher.release();
-    throw error;
+  /**
+   * Throws a `TypeError` for what is no client, or for two that do not make a pair. `names` are for errors; `patience` is how
+   * long Redis may take to answer, in milliseconds.
+   */
+  constructor(
+    redisClient: RedisClient,
+    pubsubClient: RedisClient | undefined,
+    names: Names,
+    patience: number,
+  ) {
+    this.publisher = adaptRedis(redisClient, "redisClient", names);
+    try {
+      checkPair(redisClient, pubsubClient);
+      this.subscriber = pubsubClient && adaptRedis(pubsubClient, "options.pubsubClient", names);
+    } catch (error) {
+      this.publisher.release();
+      throw error;
+    }
+    this.#publisherCheck = new Pulse(this.publisher, patience);
+    this.#subscriberCheck = this.subscriber && new Pulse(this.subscriber, patience);
+  }
+
+  /** Whether each client is connected and Redis answers it; `subscriber` is null where pub/sub is off. */
+  get health(): { readonly client: boolean; readonly subscriber: boolean | null } {
+    return { client: this.#publisherCheck.isFelt, subscriber: this.#subscriberCheck?.isFelt ?? null };
+  }
+
+  /** Listens to the errors of all, until they are released. */
+  onError(listener: (error: unknown) => void): void {
+    this.publisher.onError(listener);
+    this.subscriber?.onError(listener);
+  }
+
+  /** Begins to look, at intervals, whether Redis answers. */
+  startChecks(): void {
+    this.#publisherCheck.start();
+    this.#subscriberCheck?.start();
+  }
+
+  stopChecks(): void {
+    this.#publisherCheck.stop();
+    this.#subscriberCheck?.stop();
+  }
+
+  /** Lets go of the clients, which stay open. */
+  release(): void {
+    this.publisher.release();
+    this.subscriber?.release();
   }
 }
 

@@ -12,7 +12,6 @@ import {
   UnauthorizedError,
 } from "../shared/call-errors.js";
 import { callable } from "../shared/callable.js";
-import { CLOSE } from "../shared/close-codes.js";
 import { isError, RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import { callGuarded } from "../shared/promises.js";
@@ -39,10 +38,9 @@ import { ChannelSchemas } from "./channels/channel-schemas.js";
 import { checkChannel, PubSub, pubSubIsOff } from "./channels/pubsub.js";
 import { SlowReaders } from "./channels/slow-readers.js";
 import { Peers } from "./cluster/cluster.js";
-import { Connection } from "./connection/connection.js";
+import type { Connection } from "./connection/connection.js";
 import { ConnectionIndex } from "./connection/connection-index.js";
-import type { ConnectionParts } from "./connection/connection-parts.js";
-import { drain } from "./connection/drain.js";
+import { OpenConnections, type OpenConnectionsParts } from "./connection/open-connections.js";
 import { ServerEmitter } from "./events/events.js";
 import { Access } from "./events/guards.js";
 import type { Channel, Published } from "./events/message-types.js";
@@ -80,7 +78,6 @@ import { checkSocketServer, onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
 import { WaitingSendQueues } from "./transport/send-queue.js";
 import type { AnySocket, PendingSocket, Socket, SockJSOptions, SockJSServer } from "./transport/socket.js";
-import type { Transport } from "./transport/transport.js";
 import { Bundles } from "./transport/write-batcher.js";
 
 /** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
@@ -158,7 +155,6 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
 
   readonly #options: ResolvedOptions<Auth>;
   readonly #reporter: Reporter;
-  readonly #notices: Notices<Auth>;
   readonly #redis: RedisClients;
   readonly #pubsub: PubSub<Auth>;
   readonly #peers: Peers<Auth>;
@@ -166,10 +162,10 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   readonly #clientFiles: ClientFiles | undefined;
   readonly #socketServer: SockJSServer;
   readonly #door: Door;
-  readonly #unauthenticated: Deadlines;
-  readonly #connections = new Map<object, Connection<Auth>>();
-  readonly #index = new ConnectionIndex<Connection<Auth>>();
-  readonly #parts: ConnectionParts<Auth>;
+  readonly #connections: OpenConnections<Auth>;
+  readonly #access: Access;
+  readonly #identities: Identities<Auth>;
+  readonly #channelSchemas: ChannelSchemas;
   readonly #stopAccepting: () => void;
   readonly #startup: Startup;
   #closing: Promise<void> | undefined;
@@ -191,7 +187,6 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     const reporter: Reporter = new Reporter(logger, debug, (...args) => notices.error(...args));
     const notices = new Notices<Auth>(this, reporter);
     this.#reporter = reporter;
-    this.#notices = notices;
     this.#redis.onError((error) => reporter.outage("a Redis client's error", error));
     this.#pubsub = new PubSub({
       publisher,
@@ -208,6 +203,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       onCommand: (message) => this.#peers.receive(message),
       onHearing: () => this.#peers.catchUp(),
     });
+    const index = new ConnectionIndex<Connection<Auth>>();
     const revocations = new Revocations(rest.tokenTtl);
     const refreshes = new Refreshes(rest.tokenTtl);
     this.#peers = new Peers({
@@ -217,7 +213,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       limits,
       revocations,
       refreshes,
-      index: this.#index,
+      index,
       reporter,
     });
     const outstanding = new OutstandingTokens(limits, rest.tokenTtl);
@@ -243,7 +239,6 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       heartbeats,
       reporter,
     });
-    this.#unauthenticated = new Deadlines(rest.authTimeout);
     const rateOf = (name: string, perSecond: number) => {
       const keyPrefix = `token-sockjs:${rest.channelPrefix}${name}`;
       if (perSecond === Infinity) return undefined;
@@ -255,24 +250,26 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     };
     const { identityBytes } = limits;
     const showing = { showIdentity: rest.showIdentity, identityBytes, reporter };
-    this.#parts = {
+    this.#identities = new Identities({
+      ...rest,
+      ...limits,
+      tokens,
+      isBoundTo: (record, socket, nonce) => isBoundTo(rest.tokenBinding, app, record, socket, nonce),
+      addressOf: (socket) => addressOf(app, socket),
+      reporter,
+    });
+    this.#access = new Access(this, reporter, exposeErrors, limits);
+    this.#channelSchemas = new ChannelSchemas(this.#options.channels, limits.listenerTimeout, reporter);
+    const shared: OpenConnectionsParts<Auth>["shared"] = {
       ping,
       exposeErrors,
       limits,
       revocations,
       refreshes,
-      index: this.#index,
+      index,
       show: (...args) => shownIdentity(showing, ...args),
-      authenticationDeadlines: this.#unauthenticated,
-      identities: new Identities({
-        ...rest,
-        ...limits,
-        tokens,
-        isBoundTo: (record, socket, nonce) => isBoundTo(rest.tokenBinding, app, record, socket, nonce),
-        addressOf: (socket) => addressOf(app, socket),
-        reporter,
-      }),
-      access: new Access(this, reporter, exposeErrors, limits),
+      identities: this.#identities,
+      access: this.#access,
       dispatcher: new Dispatcher(
         this.#options,
         new ExpressRoutes(app, limits.routeResponseBytes),
@@ -280,8 +277,8 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
         reporter,
         this as unknown as Server<Auth>,
       ),
-      channelSchemas: new ChannelSchemas(this.#options.channels, limits.listenerTimeout, reporter),
-      waitingSendQueues: new WaitingSendQueues(),
+      channelSchemas: this.#channelSchemas,
+      waitingOutboxes: new WaitingOutboxes(),
       identityUsages: new IdentityUsages(limits, rates),
       turns: new Turns(),
       pubsub: this.#pubsub,
@@ -289,8 +286,8 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       notify: (event, ...args) => notices.notify(event, ...args),
       hears: (event) => notices.hears(event),
       functionDeadlines: new Deadlines(limits.functionTimeout),
-      onClosed: (socket) => this.#forget(socket),
     };
+    this.#connections = new OpenConnections({ shared, notices, authTimeout: rest.authTimeout });
     const authentication = () => this.#options.authentication;
     const route = {
       app,
@@ -316,7 +313,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       heartbeats,
       onError: (context, error) => reporter.error(context, error),
       claim: (connection) => this.#door.claim(connection),
-      accept: (transport) => this.#accept(transport),
+      accept: (transport) => this.#connections.accept(transport),
       onUnattached: once(() => reporter.warn(UNATTACHED)),
     });
     const use = { ...rest, hasSubscriber: subscriber !== undefined, rates: rates.frames ?? rates.bytes };
@@ -376,7 +373,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   }
 
   sockets(): AnySocket<Auth>[] {
-    return [...this.#connections.values()].map(({ socket }) => socket);
+    return this.#connections.sockets();
   }
 
   channels(): string[] {
@@ -413,7 +410,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     const callback = typeof callbackOrOptions === "function" ? callbackOrOptions : undefined;
     const options =
       (callback ? lastOptions : ((callbackOrOptions as CallOptions | null) ?? lastOptions)) ?? {};
-    const calling = this.#call(socket, command, args, options);
+    const calling = this.#connections.call(socket, command, args, options);
     if (!callback) return unwatched(calling);
     const failed = (error: unknown) => this.#reporter.error("a callback of rpc() threw", error);
     calling.then(
@@ -465,8 +462,8 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     message: Published<Messages, Name>,
   ): boolean {
     checkChannel(channel, this.#options.limits);
-    const connection = this.#connections.get(socket);
-    return connection?.identified === true && this.#pubsub.send(connection, channel, message);
+    const connection = this.#connections.identified(socket);
+    return connection !== undefined && this.#pubsub.send(connection, channel, message);
   }
 
   disconnect(selector: Selector, options?: DisconnectOptions | null): Promise<number> {
@@ -496,11 +493,11 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     if (!(typeof ms === "number" && ms > 0 && ms < Infinity)) {
       throw new TypeError("ms must be a positive number of milliseconds");
     }
-    if (!this.#closing) this.#unauthenticated.limit(ms);
+    if (!this.#closing) this.#connections.limitUnauthenticated(ms);
   }
 
   disableCleanup(): void {
-    this.#unauthenticated.limit(undefined);
+    this.#connections.limitUnauthenticated(undefined);
   }
 
   health(): Health {
@@ -539,7 +536,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
 
   async #drain(timeout: number): Promise<void> {
     this.#tokenRoute.pause();
-    if (!this.#closing) await drain([...this.#connections.values()], timeout);
+    if (!this.#closing) await this.#connections.drain(timeout);
     await this.shutdown();
   }
 
@@ -554,13 +551,12 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     this.#tokenRoute.close();
     this.#clientFiles?.close();
     this.#peers.close();
-    this.#unauthenticated.limit(undefined);
     this.#redis.stopChecks();
     this.#startup.stop();
-    for (const connection of [...this.#connections.values()]) connection.close(CLOSE.shutdown);
-    this.#parts.access.close();
-    this.#parts.identities.close();
-    this.#parts.channelSchemas.close();
+    this.#connections.close();
+    this.#access.close();
+    this.#identities.close();
+    this.#channelSchemas.close();
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, SHUTDOWN_PATIENCE);
@@ -581,22 +577,6 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     }
   }
 
-  #accept(transport: Transport): void {
-    if (this.#draining) return transport.close(CLOSE.shutdown);
-    const connection = new Connection<Auth>(transport, this.#parts);
-    this.#connections.set(connection.socket, connection);
-    this.#reporter.debug(() => `${connection.socket.sid} has connected`);
-    this.#notices.notify("connection", connection.socket);
-  }
-
-  #forget(connection: Connection<Auth>): void {
-    this.#connections.delete(connection.socket);
-    this.#index.delete(connection);
-    this.#unauthenticated.delete(connection);
-    this.#reporter.debug(() => `${connection.socket.sid} has closed`);
-    this.#notices.notify("disconnect", connection.socket);
-  }
-
   #selection(selector: unknown): Selection {
     const selection = toSelection(selector);
     if (selection.by === "identity" && !this.#options.identify) {
@@ -606,30 +586,14 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   }
 
   #identified(socket: PendingSocket): Connection<Auth> {
-    if (!this.#pubsub.enabled) throw pubSubIsOff();
-    const connection = this.#connections.get(socket);
-    if (!connection?.identified) {
+    const connection = this.#connections.identified(socket);
+    if (!connection) {
       throw new DisconnectedError(
         false,
         "The socket has closed, has not authenticated, or is not of this server",
       );
     }
     return connection;
-  }
-
-  async #call(socket: PendingSocket, command: string, args: unknown, options: CallOptions): Promise<unknown> {
-    if (typeof command !== "string" || command === "")
-      throw new TypeError("command must be a function's path");
-    const { timeout, signal } = options;
-    if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
-      throw new TypeError("timeout must be a positive number of milliseconds");
-    }
-    if (signal !== undefined && !(signal instanceof AbortSignal)) {
-      throw new TypeError("signal must be an AbortSignal");
-    }
-    const connection = this.#connections.get(socket);
-    if (!connection) throw new DisconnectedError();
-    return connection.call(command, args, options);
   }
 
   /** A promise that nobody has to wait for: a failure is reported, and is no unhandled rejection. */

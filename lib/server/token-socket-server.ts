@@ -12,32 +12,28 @@ import {
   UnauthorizedError,
 } from "../shared/call-errors.js";
 import { callable } from "../shared/callable.js";
-import { isError, RpcError } from "../shared/errors.js";
+import { RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import { callGuarded } from "../shared/promises.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
 import { addressOf } from "./auth/connection-address.js";
 import { expiring } from "./auth/expiry.js";
 import { Identities } from "./auth/identities.js";
-import { endSession, type LogoutOptions, sessionIdOf } from "./auth/logout.js";
+import type { LogoutOptions } from "./auth/logout.js";
 import { OutstandingTokens } from "./auth/outstanding-tokens.js";
 import { Refreshes, Revocations } from "./auth/revocations.js";
-import {
-  closeReasonOf,
-  type DisconnectOptions,
-  type Selection,
-  type Selector,
-  toSelection,
-} from "./auth/selectors.js";
+import type { DisconnectOptions, Selector } from "./auth/selectors.js";
 import { shownIdentity } from "./auth/shown-identity.js";
 import { isBoundTo } from "./auth/token-binding.js";
 import { TokenRoute } from "./auth/token-route.js";
 import { TokenStore } from "./auth/token-store.js";
 import { ByChannel } from "./channels/by-channel.js";
+import { ChannelCommands } from "./channels/channel-commands.js";
 import { ChannelSchemas } from "./channels/channel-schemas.js";
-import { checkChannel, PubSub, pubSubIsOff } from "./channels/pubsub.js";
+import { PubSub } from "./channels/pubsub.js";
 import { SlowReaders } from "./channels/slow-readers.js";
 import { Peers } from "./cluster/cluster.js";
+import { SelectionCommands } from "./cluster/selection-commands.js";
 import type { Connection } from "./connection/connection.js";
 import { ConnectionIndex } from "./connection/connection-index.js";
 import { OpenConnections, type OpenConnectionsParts } from "./connection/open-connections.js";
@@ -57,6 +53,7 @@ import { Deadlines } from "./limits/deadlines.js";
 import { IdentityRates } from "./limits/identity-rate.js";
 import { IdentityUsages } from "./limits/identity-usage.js";
 import { UnfinishedBytes } from "./limits/unfinished-bytes.js";
+import { Commands } from "./log/commands.js";
 import { Reporter } from "./log/reporter.js";
 import {
   checkOption,
@@ -163,6 +160,8 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   readonly #socketServer: SockJSServer;
   readonly #door: Door;
   readonly #connections: OpenConnections<Auth>;
+  readonly #channelCommands: ChannelCommands<Auth>;
+  readonly #selectionCommands: SelectionCommands<Auth>;
   readonly #access: Access;
   readonly #identities: Identities<Auth>;
   readonly #channelSchemas: ChannelSchemas;
@@ -288,6 +287,16 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       functionDeadlines: new Deadlines(limits.functionTimeout),
     };
     this.#connections = new OpenConnections({ shared, notices, authTimeout: rest.authTimeout });
+    const commands = new Commands(reporter, () => this.#closing !== undefined);
+    this.#channelCommands = new ChannelCommands({
+      commands,
+      pubsub: this.#pubsub,
+      limits,
+      connectionOf: (socket) => this.#connections.identified(socket),
+      unsubscribeAll: (channel) => this.#peers.unsubscribeAll(channel),
+    });
+    const hasIdentities = rest.identify !== undefined;
+    this.#selectionCommands = new SelectionCommands({ commands, peers: this.#peers, hasIdentities });
     const authentication = () => this.#options.authentication;
     const route = {
       app,
@@ -377,11 +386,11 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   }
 
   channels(): string[] {
-    return this.#pubsub.channels();
+    return this.#channelCommands.channels();
   }
 
   channelSockets(channel: Channel<Messages>): Socket<Auth>[] {
-    return [...this.#pubsub.members(channel)].map(({ socket }) => socket);
+    return this.#channelCommands.sockets(channel);
   }
 
   rpc(
@@ -425,35 +434,23 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   }
 
   publish<Name extends Channel<Messages>>(channel: Name, data: Published<Messages, Name>): Promise<void> {
-    return this.#watched(`publishing on ${quoted(channel)} failed`, async () => {
-      checkChannel(channel, this.#options.limits);
-      await this.#pubsub.publish(channel, data);
-    });
+    return this.#channelCommands.publish(channel, data);
   }
 
   broadcast(data: unknown): Promise<void> {
-    return this.#watched("a broadcast failed", () => this.#pubsub.broadcast(data));
+    return this.#channelCommands.broadcast(data);
   }
 
   subscribe(socket: PendingSocket, channel: Channel<Messages>): Promise<void> {
-    return this.#watched(`subscribing to ${quoted(channel)} failed`, async () => {
-      checkChannel(channel, this.#options.limits);
-      await this.#pubsub.join(this.#identified(socket), channel);
-    });
+    return this.#channelCommands.subscribe(socket, channel);
   }
 
   unsubscribe(socket: PendingSocket, channel: Channel<Messages>): Promise<void> {
-    return this.#watched(`unsubscribing from ${quoted(channel)} failed`, async () => {
-      checkChannel(channel, this.#options.limits);
-      await this.#pubsub.expel(this.#identified(socket), channel);
-    });
+    return this.#channelCommands.unsubscribe(socket, channel);
   }
 
   unsubscribeAll(channel: Channel<Messages>): Promise<void> {
-    return this.#watched(`unsubscribing all from ${quoted(channel)} failed`, async () => {
-      checkChannel(channel, this.#options.limits);
-      await this.#peers.unsubscribeAll(channel);
-    });
+    return this.#channelCommands.unsubscribeAll(channel);
   }
 
   send<Name extends Channel<Messages>>(
@@ -461,32 +458,19 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     channel: Name,
     message: Published<Messages, Name>,
   ): boolean {
-    checkChannel(channel, this.#options.limits);
-    const connection = this.#connections.identified(socket);
-    return connection !== undefined && this.#pubsub.send(connection, channel, message);
+    return this.#channelCommands.send(socket, channel, message);
   }
 
   disconnect(selector: Selector, options?: DisconnectOptions | null): Promise<number> {
-    return this.#watched(
-      "disconnecting sockets failed",
-      async () => {
-        const { code, reason } = closeReasonOf(options);
-        return this.#peers.disconnect(this.#selection(selector), code, reason);
-      },
-      false,
-    );
+    return this.#selectionCommands.disconnect(selector, options);
   }
 
   logout(req: Request, options?: LogoutOptions | null): Promise<void> {
-    return this.#reported("a logout failed", this.#logOut(req, options ?? {}));
+    return this.#selectionCommands.logout(req, options ?? {});
   }
 
   refresh(selector: Selector): Promise<number> {
-    return this.#watched(
-      "refreshing sockets failed",
-      async () => this.#peers.refresh(this.#selection(selector)),
-      false,
-    );
+    return this.#selectionCommands.refresh(selector);
   }
 
   enableCleanup(ms = 5000): void {
@@ -521,17 +505,6 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     }
     this.#draining ??= this.#drain(timeout);
     return this.#draining;
-  }
-
-  async #logOut(req: Request, options: LogoutOptions): Promise<void> {
-    const { code, reason } = closeReasonOf(options);
-    const selection: Selection = { by: "sessionId", value: sessionIdOf(req) };
-    const revoke = (hasEnded: boolean) =>
-      this.#act(() => this.#peers.disconnect(selection, code, reason, hasEnded), false);
-    // clients come back until the session is gone; what they have got by then is revoked afterwards
-    revoke(false).catch(() => {});
-    await endSession(req, options.regenerate === true);
-    await revoke(true);
   }
 
   async #drain(timeout: number): Promise<void> {
@@ -576,46 +549,6 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
       throw new TypeError(message, { cause });
     }
   }
-
-  #selection(selector: unknown): Selection {
-    const selection = toSelection(selector);
-    if (selection.by === "identity" && !this.#options.identify) {
-      throw new TypeError("A selector { identity } needs options.identify");
-    }
-    return selection;
-  }
-
-  #identified(socket: PendingSocket): Connection<Auth> {
-    const connection = this.#connections.identified(socket);
-    if (!connection) {
-      throw new DisconnectedError(
-        false,
-        "The socket has closed, has not authenticated, or is not of this server",
-      );
-    }
-    return connection;
-  }
-
-  /** A promise that nobody has to wait for: a failure is reported, and is no unhandled rejection. */
-  #watched<T>(context: string, act: () => Promise<T>, needsPubSub = true): Promise<T> {
-    return this.#reported(context, this.#act(act, needsPubSub));
-  }
-
-  #reported<T>(context: string, acting: Promise<T>): Promise<T> {
-    acting.catch((error: unknown) => {
-      // that a socket has gone in the meantime is no failure of the server's
-      if (isError(error) && error instanceof DisconnectedError)
-        this.#reporter.debug(() => `${context}: ${error.message}`);
-      else this.#reporter.error(context, error);
-    });
-    return acting;
-  }
-
-  async #act<T>(act: () => Promise<T>, needsPubSub: boolean): Promise<T> {
-    if (this.#closing) throw new DisconnectedError(false, "The server has been shut down");
-    if (needsPubSub && !this.#pubsub.enabled) throw pubSubIsOff();
-    return act();
-  }
 };
 
 /** A function that acts the first time alone. */
@@ -626,11 +559,6 @@ function once(act: () => void): () => void {
     isDone = true;
     act();
   };
-}
-
-/** A channel's name for a message, whatever it is. */
-function quoted(channel: unknown): string {
-  return typeof channel === "string" ? JSON.stringify(channel) : `a ${typeof channel}`;
 }
 
 /** For a promise that the caller may ignore: its rejection is then no unhandled one. */

@@ -1,0 +1,96 @@
+import { DisconnectedError } from "../../shared/call-errors.js";
+import type { Limits } from "../limits/limits.js";
+import type { Commands } from "../log/commands.js";
+import type { PendingSocket, Socket } from "../transport/socket.js";
+import { checkChannel, type PubSub, pubSubIsOff } from "./pubsub.js";
+import type { Subscriber } from "./subscriber.js";
+
+export interface ChannelCommandsParts<Auth> {
+  readonly commands: Commands;
+  readonly pubsub: PubSub<Auth>;
+  readonly limits: Limits;
+  /** The connection of a socket; undefined where it has closed, has not authenticated, or is not of this server. */
+  readonly connectionOf: (socket: PendingSocket) => Subscriber<Auth> | undefined;
+  /** Lets all sockets of all servers leave a channel. */
+  readonly unsubscribeAll: (channel: string) => Promise<void>;
+}
+
+/** The server's own methods for channels: no guard decides on them, but their arguments are checked. */
+export class ChannelCommands<Auth> {
+  readonly #parts: ChannelCommandsParts<Auth>;
+
+  constructor(parts: ChannelCommandsParts<Auth>) {
+    this.#parts = parts;
+  }
+
+  /** The channels that sockets of this server have joined. */
+  channels(): string[] {
+    return this.#parts.pubsub.channels();
+  }
+
+  /** This server's sockets in a channel. */
+  sockets(channel: string): Socket<Auth>[] {
+    return [...this.#parts.pubsub.members(channel)].map(({ socket }) => socket);
+  }
+
+  publish(channel: string, data: unknown): Promise<void> {
+    return this.#run("publishing on", channel, () => this.#parts.pubsub.publish(channel, data));
+  }
+
+  broadcast(data: unknown): Promise<void> {
+    return this.#parts.commands.run("a broadcast failed", async () => {
+      this.#checkEnabled();
+      await this.#parts.pubsub.broadcast(data);
+    });
+  }
+
+  subscribe(socket: PendingSocket, channel: string): Promise<void> {
+    return this.#run("subscribing to", channel, () =>
+      this.#parts.pubsub.join(this.#connectionOf(socket), channel),
+    );
+  }
+
+  unsubscribe(socket: PendingSocket, channel: string): Promise<void> {
+    return this.#run("unsubscribing from", channel, () =>
+      this.#parts.pubsub.expel(this.#connectionOf(socket), channel),
+    );
+  }
+
+  unsubscribeAll(channel: string): Promise<void> {
+    return this.#run("unsubscribing all from", channel, () => this.#parts.unsubscribeAll(channel));
+  }
+
+  /** Sends a message to one socket, and says whether it was sent. */
+  send(socket: PendingSocket, channel: string, message: unknown): boolean {
+    const { pubsub, limits, connectionOf } = this.#parts;
+    checkChannel(channel, limits);
+    const connection = connectionOf(socket);
+    return connection !== undefined && pubsub.send(connection, channel, message);
+  }
+
+  #run(doing: string, channel: string, act: () => Promise<void>): Promise<void> {
+    return this.#parts.commands.run(`${doing} ${quoted(channel)} failed`, async () => {
+      this.#checkEnabled();
+      checkChannel(channel, this.#parts.limits);
+      await act();
+    });
+  }
+
+  #checkEnabled(): void {
+    if (!this.#parts.pubsub.enabled) throw pubSubIsOff();
+  }
+
+  #connectionOf(socket: PendingSocket): Subscriber<Auth> {
+    const connection = this.#parts.connectionOf(socket);
+    if (connection) return connection;
+    throw new DisconnectedError(
+      false,
+      "The socket has closed, has not authenticated, or is not of this server",
+    );
+  }
+}
+
+/** A channel's name for a message, whatever it is. */
+function quoted(channel: unknown): string {
+  return typeof channel === "string" ? JSON.stringify(channel) : `a ${typeof channel}`;
+}

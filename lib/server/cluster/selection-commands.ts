@@ -1,0 +1,64 @@
+import type { Request } from "express";
+import { endSession, type LogoutOptions, sessionIdOf } from "../auth/logout.js";
+import {
+  closeReasonOf,
+  type DisconnectOptions,
+  type Selection,
+  type Selector,
+  toSelection,
+} from "../auth/selectors.js";
+import type { Commands } from "../log/commands.js";
+import type { Peers } from "./cluster.js";
+
+export interface SelectionCommandsParts<Auth> {
+  readonly commands: Commands;
+  readonly peers: Peers<Auth>;
+  /** Whether identities are told apart, by the option `identify`. */
+  readonly hasIdentities: boolean;
+}
+
+/** The server's own methods for selected sockets, on all servers. */
+export class SelectionCommands<Auth> {
+  readonly #parts: SelectionCommandsParts<Auth>;
+
+  constructor(parts: SelectionCommandsParts<Auth>) {
+    this.#parts = parts;
+  }
+
+  disconnect(selector: Selector, options: DisconnectOptions | null | undefined): Promise<number> {
+    return this.#parts.commands.run("disconnecting sockets failed", async () => {
+      const { code, reason } = closeReasonOf(options);
+      return this.#parts.peers.disconnect(this.#selection(selector), code, reason);
+    });
+  }
+
+  refresh(selector: Selector): Promise<number> {
+    return this.#parts.commands.run("refreshing sockets failed", async () =>
+      this.#parts.peers.refresh(this.#selection(selector)),
+    );
+  }
+
+  logout(req: Request, options: LogoutOptions): Promise<void> {
+    return this.#parts.commands.reported("a logout failed", this.#logOut(req, options));
+  }
+
+  async #logOut(req: Request, options: LogoutOptions): Promise<void> {
+    const { commands, peers } = this.#parts;
+    const { code, reason } = closeReasonOf(options);
+    const selection: Selection = { by: "sessionId", value: sessionIdOf(req) };
+    const revoke = (hasEnded: boolean) =>
+      commands.attempt(() => peers.disconnect(selection, code, reason, hasEnded));
+    // clients come back until the session is gone; what they have got by then is revoked afterwards
+    revoke(false).catch(() => {});
+    await endSession(req, options.regenerate === true);
+    await revoke(true);
+  }
+
+  #selection(selector: unknown): Selection {
+    const selection = toSelection(selector);
+    if (selection.by === "identity" && !this.#parts.hasIdentities) {
+      throw new TypeError("A selector { identity } needs options.identify");
+    }
+    return selection;
+  }
+}

@@ -1,4 +1,4 @@
-import { isThenable } from "./answer.js";
+import { type Callback, isThenable } from "./answer.js";
 import type { Outcome } from "./errors.js";
 
 /** A promise of JavaScript's own for one of any make. Reading that may throw; then it rejects. */
@@ -28,6 +28,18 @@ export function callGuarded(act: () => unknown, failed: (error: unknown) => void
   } catch (error) {
     failed(error);
   }
+}
+
+/** Hands what becomes of a promise to a callback; what that throws or rejects with goes to `failed`, which may not throw. */
+export function answerBy(
+  callback: Callback,
+  promise: Promise<unknown>,
+  failed: (error: unknown) => void,
+): void {
+  promise.then(
+    (value) => callGuarded(() => callback(null, value), failed),
+    (error: unknown) => callGuarded(() => callback(error), failed),
+  );
 }
 
 /** Hands an outcome on; where its value is a promise, since a callback was given one, then what becomes of that. */

@@ -8,6 +8,9 @@ export interface Drainable {
   leave(isOverdue: boolean): void;
 }
 
+/** How long a drain takes at most by default, in milliseconds: less than the 30 s after which Kubernetes and Heroku kill. */
+export const DRAIN_TIME = 20_000;
+
 /** How often it is looked for connections whose turn has come, in milliseconds. */
 const STEP = 20;
 

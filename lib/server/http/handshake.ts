@@ -13,16 +13,17 @@ import { type WebSocketOptions, WebSockets } from "../transport/websockets.js";
 import type { Bundles } from "../transport/write-batcher.js";
 import { readBody } from "./body.js";
 import { expressRequest } from "./handshake-request.js";
-import { type HttpServer, intercept } from "./interception.js";
+import { checkHttpServer, type HttpServer, intercept } from "./interception.js";
 import type { Origins } from "./origins.js";
 import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./refusal.js";
-import { SockJSHandlers } from "./sockjs-handlers.js";
+import { handlerOptions, SockJSHandlers } from "./sockjs-handlers.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";
 import { type Verdict, type VerifyFunction, verdictOf } from "./verify-connection.js";
 
 /** What the door needs of the server that it belongs to. */
 export interface DoorParts {
   readonly app: Express;
+  readonly socketServer: SockJSServer;
   readonly origins: Origins;
   readonly options: {
     readonly prefix: string;
@@ -105,15 +106,15 @@ export class Door {
     return MESSAGES_PER_UNIT * this.#parts.options.limits.messageBytes;
   }
 
-  /** Serves a SockJS server's clients on an HTTP server, behind this door: WebSockets by `ws`, and the rest by SockJS. */
-  attach(
-    httpServer: HttpServer,
-    socketServer: SockJSServer,
-    options: SockJSOptions & { readonly prefix: string },
-    scriptPath: string | undefined,
-  ): void {
-    const { unfinishedBytes, bundles, heartbeats, reporter } = this.#parts;
+  /**
+   * Serves the SockJS server's clients on an HTTP server, behind this door: WebSockets by `ws`, and the rest by SockJS. Throws a
+   * `TypeError` for what is no HTTP server, or for options that SockJS may not be given.
+   */
+  attach(httpServer: HttpServer, sockjsOptions: SockJSOptions, scriptPath: string | undefined): void {
+    const { socketServer, unfinishedBytes, bundles, heartbeats, reporter } = this.#parts;
     const { prefix, webSocket } = this.#parts.options;
+    checkHttpServer(httpServer);
+    const options = handlerOptions(sockjsOptions, prefix);
     const handlers = new SockJSHandlers(socketServer, options, scriptPath, reporter);
     const webSockets = handlers.hasWebSockets
       ? new WebSockets({

@@ -111,3 +111,9 @@ export class Deadlines extends DeadlineQueue<Timed> {
 
 /** Longer waits are made of several; a Node.js timer holds at most 2^31 - 1 ms. */
 export const LONGEST_WAIT = 3_600_000;
+
+/** Throws a `TypeError` that names what is no time, in milliseconds. */
+export function checkTime(name: string, time: unknown): void {
+  if (typeof time === "number" && time > 0 && time < Infinity) return;
+  throw new TypeError(`${name} must be a positive number of milliseconds`);
+}

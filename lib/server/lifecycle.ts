@@ -1,0 +1,91 @@
+import type { TokenRoute } from "./auth/token-route.js";
+import type { PubSub } from "./channels/pubsub.js";
+import type { OpenConnections } from "./connection/open-connections.js";
+import type { Health } from "./http/health.js";
+import type { RedisClients } from "./redis/clients.js";
+import type { Startup } from "./redis/startup.js";
+
+/** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
+const SHUTDOWN_PATIENCE = 5_000;
+
+interface Closable {
+  close(): void;
+}
+
+export interface LifecycleParts<Auth> {
+  readonly redis: RedisClients;
+  readonly startup: Startup;
+  readonly tokenRoute: TokenRoute<Auth>;
+  readonly connections: OpenConnections<Auth>;
+  readonly pubsub: PubSub<Auth>;
+  /** What is closed before the connections are, in this order: after that nobody is let in. */
+  readonly entrances: readonly Closable[];
+  /** What is closed after the connections, which wait for it: guards, verifiers, schemas. */
+  readonly deciders: readonly Closable[];
+}
+
+/** The life of a server, from the first answer of Redis to the end. */
+export class Lifecycle<Auth> {
+  readonly #parts: LifecycleParts<Auth>;
+  #closing: Promise<void> | undefined;
+  #draining: Promise<void> | undefined;
+
+  constructor(parts: LifecycleParts<Auth>) {
+    this.#parts = parts;
+  }
+
+  /** Whether the server was shut down. */
+  get isClosed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  ready(): Promise<void> {
+    return this.#parts.startup.ready;
+  }
+
+  health(): Health {
+    const { redis, startup, connections } = this.#parts;
+    const { client, subscriber } = redis.health;
+    const draining = this.#draining !== undefined || this.isClosed;
+    return {
+      ready: startup.isReady && client && subscriber !== false && !draining,
+      redis: { client, subscriber },
+      sockets: connections.size,
+      draining,
+    };
+  }
+
+  /** Ends the server within a number of milliseconds, in a way that loses no call. */
+  drain(time: number): Promise<void> {
+    this.#draining ??= this.#drain(time);
+    return this.#draining;
+  }
+
+  /** Ends the server at once; resolves when Redis has confirmed, or has not in time. */
+  shutdown(): Promise<void> {
+    this.#closing ??= this.#shutDown();
+    return this.#closing;
+  }
+
+  async #drain(time: number): Promise<void> {
+    this.#parts.tokenRoute.pause();
+    if (!this.isClosed) await this.#parts.connections.drain(time);
+    await this.shutdown();
+  }
+
+  async #shutDown(): Promise<void> {
+    const { redis, startup, connections, pubsub, entrances, deciders } = this.#parts;
+    for (const entrance of entrances) entrance.close();
+    redis.stopChecks();
+    startup.stop();
+    connections.close();
+    for (const decider of deciders) decider.close();
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SHUTDOWN_PATIENCE);
+    });
+    await Promise.race([pubsub.close(), patience]);
+    clearTimeout(timer);
+    redis.release();
+  }
+}

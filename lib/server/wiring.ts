@@ -1,0 +1,347 @@
+import type { Express } from "express";
+import { addressOf } from "./auth/connection-address.js";
+import { Identities } from "./auth/identities.js";
+import { OutstandingTokens } from "./auth/outstanding-tokens.js";
+import { Refreshes, Revocations } from "./auth/revocations.js";
+import { shownIdentity } from "./auth/shown-identity.js";
+import { isBoundTo } from "./auth/token-binding.js";
+import { TokenRoute } from "./auth/token-route.js";
+import { TokenStore } from "./auth/token-store.js";
+import { ByChannel } from "./channels/by-channel.js";
+import { ChannelCommands } from "./channels/channel-commands.js";
+import { ChannelSchemas } from "./channels/channel-schemas.js";
+import { PubSub } from "./channels/pubsub.js";
+import { SlowReaders } from "./channels/slow-readers.js";
+import { Peers } from "./cluster/cluster.js";
+import { SelectionCommands } from "./cluster/selection-commands.js";
+import type { Connection } from "./connection/connection.js";
+import { ConnectionIndex } from "./connection/connection-index.js";
+import { OpenConnections } from "./connection/open-connections.js";
+import { Access } from "./events/guards.js";
+import { Notices } from "./events/notices.js";
+import { ClientFiles } from "./http/client-files.js";
+import { Door } from "./http/handshake.js";
+import { Origins } from "./http/origins.js";
+import { checkApp, mount } from "./http/router.js";
+import { withOwnPromise } from "./http/verify-connection.js";
+import { Lifecycle } from "./lifecycle.js";
+import { Deadlines } from "./limits/deadlines.js";
+import { IdentityRates } from "./limits/identity-rate.js";
+import { IdentityUsages } from "./limits/identity-usage.js";
+import { UnfinishedBytes } from "./limits/unfinished-bytes.js";
+import { Commands } from "./log/commands.js";
+import { Reporter } from "./log/reporter.js";
+import { type ResolvedOptions, resolveOptions } from "./options.js";
+import type { RedisClient } from "./redis/adapt.js";
+import { RedisClients } from "./redis/clients.js";
+import { checkClient, checkSubscriber, evictionWarning } from "./redis/start-check.js";
+import { Startup } from "./redis/startup.js";
+import { ExpressRoutes } from "./routes/express-routes.js";
+import type { TokenSocketServer } from "./rpc/controller.js";
+import { Dispatcher } from "./rpc/dispatcher.js";
+import { Turns } from "./rpc/stream-scheduler.js";
+import { checkSocketServer, onConnection } from "./transport/connections.js";
+import { Heartbeats } from "./transport/heartbeats.js";
+import { WaitingOutboxes } from "./transport/send-queue.js";
+import type { SockJSServer } from "./transport/socket.js";
+import { Bundles } from "./transport/write-batcher.js";
+
+const UNATTACHED =
+  "a connection came by SockJS's installHandlers(): call tokenServer.attach(httpServer) instead, which is faster, and without which neither origins nor sizes are checked";
+
+/** What a server is given. */
+export interface Given {
+  readonly app: Express;
+  readonly redisClient: RedisClient;
+  readonly socketServer: SockJSServer;
+  readonly options: unknown;
+}
+
+/** The parts of a server that its public methods use. */
+export interface ServerParts<Auth> {
+  readonly options: ResolvedOptions<Auth>;
+  readonly reporter: Reporter;
+  readonly door: Door;
+  /** Absent where the client's script is not served. */
+  readonly clientFiles: ClientFiles | undefined;
+  readonly connections: OpenConnections<Auth>;
+  readonly channels: ChannelCommands<Auth>;
+  readonly selections: SelectionCommands<Auth>;
+  readonly lifecycle: Lifecycle<Auth>;
+}
+
+/** What most parts need. */
+interface Ground<Auth> {
+  readonly server: TokenSocketServer<Auth>;
+  readonly given: Given;
+  readonly options: ResolvedOptions<Auth>;
+  readonly redis: RedisClients;
+  readonly reporter: Reporter;
+  readonly notices: Notices<Auth>;
+}
+
+/**
+ * Puts the parts of a server together, and starts it. Throws a `TypeError` where something that it is given is missing or
+ * wrong, and then nothing stays behind.
+ */
+export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): ServerParts<Auth> {
+  const ground = layGround(server, given);
+  const { options, redis, reporter } = ground;
+  const cluster = wireCluster(ground);
+  const tokens = wireTokens(ground);
+  const http = wireHttp(ground);
+  const decisions = wireDecisions(ground, tokens.store);
+  const rates = wireRates(ground);
+  const connections = wireConnections(ground, cluster, decisions, rates);
+  // last of all that may fail
+  const { tokenRoute, clientFiles } = mountRoutes(ground, tokens, http);
+  const { door, bundles, heartbeats } = http;
+  const stopAccepting = onConnection(given.socketServer, {
+    prefix: options.prefix,
+    bundles,
+    heartbeats,
+    onError: (context, error) => reporter.error(context, error),
+    claim: (connection) => door.claim(connection),
+    accept: (transport) => connections.accept(transport),
+    onUnattached: once(() => reporter.warn(UNATTACHED)),
+  });
+  const { pubsub, peers } = cluster;
+  const startup = start(ground, pubsub, rates);
+  const lifecycle = new Lifecycle<Auth>({
+    redis,
+    startup,
+    tokenRoute,
+    connections,
+    pubsub,
+    entrances: [{ close: stopAccepting }, door, tokenRoute, ...(clientFiles ? [clientFiles] : []), peers],
+    deciders: [decisions.access, decisions.identities, decisions.channelSchemas],
+  });
+  const commands = new Commands(reporter, () => lifecycle.isClosed);
+  const channels = new ChannelCommands<Auth>({
+    commands,
+    pubsub,
+    limits: options.limits,
+    connectionOf: (socket) => connections.identified(socket),
+    unsubscribeAll: (channel) => peers.unsubscribeAll(channel),
+  });
+  const selections = new SelectionCommands<Auth>({
+    commands,
+    peers,
+    hasIdentities: options.identify !== undefined,
+  });
+  return { options, reporter, door, clientFiles, connections, channels, selections, lifecycle };
+}
+
+function layGround<Auth>(server: TokenSocketServer<Auth>, given: Given): Ground<Auth> {
+  checkApp(given.app);
+  checkSocketServer(given.socketServer);
+  const options = resolveOptions<Auth>(given.options);
+  const { pubsubClient, limits } = options;
+  const redis = new RedisClients(given.redisClient, pubsubClient, options, limits.redisTimeout);
+  const reporter: Reporter = new Reporter(options.logger, options.debug, (...args) => notices.error(...args));
+  const notices = new Notices<Auth>(server, reporter);
+  redis.onError((error) => reporter.outage("a Redis client's error", error));
+  return { server, given, options, redis, reporter, notices };
+}
+
+/** Wires what servers that share a Redis have in common. */
+function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) {
+  const { channelPrefix, filter, slowReaders, limits, tokenTtl } = options;
+  const { publisher, subscriber } = redis;
+  const pubsub: PubSub<Auth> = new PubSub<Auth>({
+    publisher,
+    subscriber,
+    channelPrefix,
+    filter,
+    slowReaders: new SlowReaders(new ByChannel(slowReaders), reporter),
+    limits,
+    reporter,
+    onMembership: (event, { socket }, channel) => {
+      reporter.debug(() => `${socket.sid} has ${event} ${JSON.stringify(channel)}`);
+      notices.notify(event, socket, { channel });
+    },
+    onCommand: (message) => peers.receive(message),
+    onHearing: () => peers.catchUp(),
+  });
+  const index = new ConnectionIndex<Connection<Auth>>();
+  const revocations = new Revocations(tokenTtl);
+  const refreshes = new Refreshes(tokenTtl);
+  const peers = new Peers<Auth>({
+    publisher,
+    pubsub,
+    key: `token-sockjs:${channelPrefix}revocations`,
+    limits,
+    revocations,
+    refreshes,
+    index,
+    reporter,
+  });
+  return { pubsub, peers, index, revocations, refreshes };
+}
+
+function wireTokens<Auth>({ options, redis }: Ground<Auth>) {
+  const { limits, tokenTtl, tokenPrefix } = options;
+  const outstanding = new OutstandingTokens(limits, tokenTtl);
+  const store = new TokenStore<Auth>({
+    redis: redis.publisher,
+    prefix: tokenPrefix,
+    ttl: tokenTtl,
+    patience: limits.redisTimeout,
+    outstanding,
+  });
+  return { outstanding, store };
+}
+
+/** Wires what takes requests and upgrades. */
+function wireHttp<Auth>({ given, options, reporter }: Ground<Auth>) {
+  const { heartbeat, limits } = options;
+  const origins = new Origins(options, reporter);
+  const unfinishedBytes = new UnfinishedBytes(limits.unauthenticatedBytes);
+  const bundles = new Bundles((error) => reporter.error("a socket could not be written to", error));
+  const heartbeats = heartbeat === false ? undefined : new Heartbeats(heartbeat);
+  const verifyConnection = options.verifyConnection && withOwnPromise(options.verifyConnection);
+  const door = new Door({
+    app: given.app,
+    socketServer: given.socketServer,
+    options: { ...options, verifyConnection },
+    origins,
+    unfinishedBytes,
+    bundles,
+    heartbeats,
+    reporter,
+  });
+  return { door, origins, unfinishedBytes, bundles, heartbeats };
+}
+
+/** Wires what decides on clients: on their tokens, and on what they ask for. */
+function wireDecisions<Auth>(ground: Ground<Auth>, tokens: TokenStore<Auth>) {
+  const { server, given, options, reporter } = ground;
+  const { channels, exposeErrors, identify, limits, tokenBinding, verifyToken } = options;
+  return {
+    identities: new Identities<Auth>({
+      identify,
+      verifyToken,
+      tokenLength: limits.tokenLength,
+      authenticationTimeout: limits.authenticationTimeout,
+      tokens,
+      isBoundTo: (record, socket, nonce) => isBoundTo(tokenBinding, given.app, record, socket, nonce),
+      addressOf: (socket) => addressOf(given.app, socket),
+      reporter,
+    }),
+    access: new Access(server, reporter, exposeErrors, limits),
+    channelSchemas: new ChannelSchemas(channels, limits.listenerTimeout, reporter),
+  };
+}
+
+/** Wires what counts for each identity, over all servers. */
+function wireRates<Auth>({ given, options, reporter }: Ground<Auth>) {
+  const { channelPrefix, limits } = options;
+  const rateOf = (name: string, perSecond: number) => {
+    const keyPrefix = `token-sockjs:${channelPrefix}${name}`;
+    if (perSecond === Infinity) return undefined;
+    return new IdentityRates({ client: given.redisClient, keyPrefix, perSecond, reporter });
+  };
+  return {
+    frames: rateOf("frames", limits.identityFramesPerSecond),
+    bytes: rateOf("bytes", limits.identityBytesPerSecond),
+  };
+}
+
+function wireConnections<Auth>(
+  ground: Ground<Auth>,
+  { pubsub, index, revocations, refreshes }: ReturnType<typeof wireCluster<Auth>>,
+  decisions: ReturnType<typeof wireDecisions<Auth>>,
+  rates: ReturnType<typeof wireRates<Auth>>,
+): OpenConnections<Auth> {
+  const { server, given, options, reporter, notices } = ground;
+  const { authTimeout, exposeErrors, limits, ping, showIdentity } = options;
+  const showing = { showIdentity, identityBytes: limits.identityBytes, reporter };
+  const routes = new ExpressRoutes<Auth>(given.app, limits.routeResponseBytes);
+  return new OpenConnections<Auth>({
+    shared: {
+      ...decisions,
+      ping,
+      exposeErrors,
+      limits,
+      revocations,
+      refreshes,
+      index,
+      show: (...args) => shownIdentity(showing, ...args),
+      dispatcher: new Dispatcher(options, routes, limits.pathLength, reporter, server),
+      waitingOutboxes: new WaitingOutboxes(),
+      identityUsages: new IdentityUsages(limits, rates),
+      turns: new Turns(),
+      pubsub,
+      reporter,
+      notify: (event, ...args) => notices.notify(event, ...args),
+      hears: (event) => notices.hears(event),
+      functionDeadlines: new Deadlines(limits.functionTimeout),
+    },
+    notices,
+    authTimeout,
+  });
+}
+
+/** Mounts the routes on the application; where it cannot serve them, nothing stays behind. */
+function mountRoutes<Auth>(
+  { given, options, redis, reporter }: Ground<Auth>,
+  { outstanding, store }: ReturnType<typeof wireTokens<Auth>>,
+  { origins, unfinishedBytes }: ReturnType<typeof wireHttp<Auth>>,
+) {
+  const { app } = given;
+  const { serveClient } = options;
+  const route = {
+    app,
+    options,
+    authentication: () => options.authentication,
+    tokens: store,
+    outstanding,
+    unfinishedBytes,
+    origins,
+    reporter,
+  };
+  try {
+    return mount(app, () => ({
+      tokenRoute: new TokenRoute<Auth>(route),
+      clientFiles: serveClient === false ? undefined : new ClientFiles(app, serveClient),
+    }));
+  } catch (cause) {
+    redis.release();
+    const message = "options.tokenRoute and options.serveClient must be paths that Express can serve";
+    throw new TypeError(message, { cause });
+  }
+}
+
+/** Starts to use Redis, and warns of what may go wrong there. */
+function start<Auth>(
+  { options, redis, reporter, notices }: Ground<Auth>,
+  pubsub: PubSub<Auth>,
+  rates: ReturnType<typeof wireRates<Auth>>,
+): Startup {
+  const { publisher, subscriber } = redis;
+  const { channelPrefix, tokenPrefix } = options;
+  const hasSubscriber = subscriber !== undefined;
+  const use = { channelPrefix, tokenPrefix, hasSubscriber, rates: rates.frames ?? rates.bytes };
+  const startup = new Startup({
+    steps: [
+      () => checkClient(publisher, use),
+      async () => (subscriber ? checkSubscriber(subscriber, channelPrefix) : []),
+      () => pubsub.start().then(() => []),
+    ],
+    onReady: () => notices.notify("ready"),
+    reporter,
+  });
+  void evictionWarning(publisher).then((warning) => warning && reporter.warn(warning));
+  redis.startChecks();
+  return startup;
+}
+
+/** A function that acts the first time alone. */
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    act();
+  };
+}

@@ -20,7 +20,7 @@ export type { OriginFunction } from "./server/http/origins.js";
 export type { Verification, VerifyFunction } from "./server/http/verify-connection.js";
 export type { Limits } from "./server/limits/limits.js";
 export type { Logger } from "./server/log/reporter.js";
-export type { TokenSocketServerOptions } from "./server/options.js";
+export type { TokenSocketServerOptions } from "./server/options/options.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/routes/express-routes.js";
 export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/rpc/controller.js";

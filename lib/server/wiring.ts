@@ -43,7 +43,7 @@ import { Dispatcher } from "./rpc/dispatcher.js";
 import { Turns } from "./rpc/stream-scheduler.js";
 import { checkSocketServer, onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
-import { WaitingOutboxes } from "./transport/send-queue.js";
+import { WaitingSendQueues } from "./transport/send-queue.js";
 import type { SockJSServer } from "./transport/socket.js";
 import { Bundles } from "./transport/write-batcher.js";
 
@@ -269,7 +269,7 @@ function wireConnections<Auth>(
       index,
       show: (...args) => shownIdentity(showing, ...args),
       dispatcher: new Dispatcher(options, routes, limits.pathLength, reporter, server),
-      waitingOutboxes: new WaitingOutboxes(),
+      waitingSendQueues: new WaitingSendQueues(),
       identityUsages: new IdentityUsages(limits, rates),
       turns: new Turns(),
       pubsub,

@@ -2,8 +2,8 @@ import { DisconnectedError } from "../../shared/call-errors.js";
 import type { Limits } from "../limits/limits.js";
 import type { Commands } from "../log/commands.js";
 import type { PendingSocket, Socket } from "../transport/socket.js";
+import type { Subscriber } from "./membership.js";
 import { checkChannel, type PubSub, pubSubIsOff } from "./pubsub.js";
-import type { Subscriber } from "./subscriber.js";
 
 export interface ChannelCommandsParts<Auth> {
   readonly commands: Commands;

@@ -5,12 +5,13 @@ import type { Notices } from "../events/notices.js";
 import { Deadlines } from "../limits/deadlines.js";
 import type { AnySocket, PendingSocket } from "../transport/socket.js";
 import type { Transport } from "../transport/transport.js";
-import { Connection, type ConnectionParts } from "./connection.js";
+import { Connection } from "./connection.js";
+import type { ConnectionParts } from "./connection-parts.js";
 import { drain } from "./drain.js";
 
 export interface OpenConnectionsParts<Auth> {
   /** What each connection is given. */
-  readonly shared: Omit<ConnectionParts<Auth>, "onAuthenticating" | "onAuthenticated" | "onClosed">;
+  readonly shared: Omit<ConnectionParts<Auth>, "authenticationDeadlines" | "onClosed">;
   readonly notices: Notices<Auth>;
   /** How long a connection may be without an identity, in milliseconds. */
   readonly authTimeout: number;
@@ -29,9 +30,8 @@ export class OpenConnections<Auth> {
     this.#unauthenticated = new Deadlines(authTimeout);
     this.#parts = {
       ...shared,
-      onAuthenticating: (connection) => this.#unauthenticated.add(connection),
-      onAuthenticated: (connection) => this.#unauthenticated.delete(connection),
-      onClosed: (connection) => this.#forget(connection),
+      authenticationDeadlines: this.#unauthenticated,
+      onClosed: (socket) => this.#forget(socket),
     };
   }
 
@@ -48,8 +48,6 @@ export class OpenConnections<Auth> {
     if (this.#isDraining) return transport.close(CLOSE.shutdown);
     const connection = new Connection<Auth>(transport, this.#parts);
     this.#bySocket.set(connection.socket, connection);
-    this.#parts.index.add(connection);
-    this.#unauthenticated.add(connection);
     this.#parts.reporter.debug(() => `${connection.socket.sid} has connected`);
     this.#notices.notify("connection", connection.socket);
   }
@@ -85,12 +83,10 @@ export class OpenConnections<Auth> {
     for (const connection of [...this.#bySocket.values()]) connection.close(CLOSE.shutdown);
   }
 
-  #forget(connection: Connection<Auth>): void {
-    this.#bySocket.delete(connection.socket);
-    this.#parts.index.delete(connection);
-    this.#unauthenticated.delete(connection);
-    this.#parts.reporter.debug(() => `${connection.socket.sid} has closed`);
-    this.#notices.notify("disconnect", connection.socket);
+  #forget(socket: AnySocket<Auth>): void {
+    this.#bySocket.delete(socket);
+    this.#parts.reporter.debug(() => `${socket.sid} has closed`);
+    this.#notices.notify("disconnect", socket);
   }
 }
 

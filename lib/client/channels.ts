@@ -12,7 +12,7 @@ export interface ChannelListener {
   onLeft(channel: string, error?: Error): void;
 }
 
-/** How many channels are joined at once after a reconnect; servers bound what waits there, and say so. */
+/** The number of channels that are joined at once after a reconnect; servers bound what waits there, and say so. */
 const AT_ONCE = 500;
 
 /** A join under way. */

@@ -10,7 +10,7 @@ export type AuthenticationData = object | null | undefined;
 /** Headers, by name. */
 export type HeadersData = Record<string, string>;
 
-/** What the client needs of `fetch`. */
+/** The part of `fetch` that the client uses. */
 export type Fetch = (
   url: string,
   init: {
@@ -39,7 +39,7 @@ export interface Logger {
 
 /** The options of a `TokenSocket`. All may be absent; all times are in milliseconds. */
 export interface TokenSocketOptions {
-  /** Where the server is: `"example.com"`, `"example.com:8080"` or `"https://example.com"`. Default: the page's. */
+  /** The server's host: `"example.com"`, `"example.com:8080"` or `"https://example.com"`. Default: the page's. */
   host?: string | null | undefined;
   /** The server's port. Default: that of `host`, or the scheme's own. */
   port?: number | string | null | undefined;
@@ -54,7 +54,7 @@ export interface TokenSocketOptions {
   /** Whether to come back after a connection was lost or an attempt has failed. Default true. */
   reconnect?: boolean | null | undefined;
   /**
-   * What the token route is told: an object, or a function, also an async one, that gives it for each attempt.
+   * The data for the token route: an object, or a function, also an async one, that gives it for each attempt.
    * A function that throws makes the attempt fail. Default: nothing.
    */
   authentication?: object | (() => AuthenticationData | Promise<AuthenticationData>) | null | undefined;
@@ -80,19 +80,19 @@ export interface TokenSocketOptions {
   /** Whether the token request carries cookies, as for `fetch`. Default `"same-origin"`. */
   credentials?: "omit" | "same-origin" | "include" | null | undefined;
   /**
-   * How often to try out an open connection; one that does not answer is closed. It also keeps proxies from taking the
+   * The interval of pings on an open connection; one that does not answer is closed. It also keeps proxies from taking the
    * connection for idle. Default 25,000. False: never.
    */
   ping?: number | false | null | undefined;
-  /** How long the answer to that may take. Default 10,000. */
+  /** The time that the answer to a ping may take. Default 10,000. */
   pingTimeout?: number | null | undefined;
   /** Options for SockJS, such as `transports`. False: SockJS is not used. Default `{}`. */
   sockjs?: Record<string, unknown> | boolean | null | undefined;
-  /** How long each step of an attempt may take: token, SockJS, authentication, each channel. Default 10,000. */
+  /** The time that each step of an attempt may take: token, SockJS, authentication, each channel. Default 10,000. */
   connectTimeout?: number | null | undefined;
-  /** How long a plain WebSocket may take to open before SockJS is tried. Default 5,000. */
+  /** The time that a plain WebSocket may take to open before SockJS is tried. Default 5,000. */
   webSocketTimeout?: number | null | undefined;
-  /** How long a call may take where it does not say itself. Default 30,000. */
+  /** The time limit of calls that give none. Default 30,000. */
   callTimeout?: number | null | undefined;
   /** The waits between attempts. */
   backoff?: BackoffOptions | null | undefined;
@@ -251,7 +251,7 @@ function isRecord(value: unknown): boolean {
   return {}.toString.call(value) === "[object Object]";
 }
 
-/** Where the server is, without a slash at the end. */
+/** The server's URL, without a slash at the end. */
 export function baseUrl(
   { host, port, secure }: Pick<TokenSocketOptions, "host" | "port" | "secure">,
   page = (globalThis as { location?: { readonly protocol: string; readonly host: string } }).location,

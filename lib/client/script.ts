@@ -5,7 +5,7 @@ import { TokenSocket } from "./token-socket.js";
 import { browserLoaders, setLoaders } from "./transport/loaders.js";
 import type { SocketConstructor } from "./transport/socket-constructor.js";
 
-/** What the script needs of a page, or of a worker, which has no document. */
+/** The globals that the script needs of a page, or of a worker, which has no document. */
 interface Scope {
   TokenSocket?: typeof TokenSocket;
   SockJS?: SocketConstructor;

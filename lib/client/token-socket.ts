@@ -45,7 +45,7 @@ export interface TokenSocketEvents<Identity = unknown> {
 /** Hears how a call has ended. */
 export type Callback<Value = unknown> = (error: Error | null, value?: Value) => unknown;
 
-/** What is not known of a server by its types may be called by any name. */
+/** The calls of a server without types: any name may be called. */
 type AnyName<Known> = IfUnknown<Known, string, never>;
 
 /** The paths that may be called. The last signature takes any where none is known, for TypeScript tells that one's mistake. */
@@ -57,7 +57,7 @@ type Arguments<Server, Path> = IfUnknown<
   CallArguments<Server, Path, RequestOptions>
 >;
 
-/** What a call of such a path gives, and what it resolves with. */
+/** The result of a call of such a path, and the value with which it resolves. */
 type Answer<Server, Path> = IfUnknown<Server, unknown, CallReply<Server, Path>>;
 type Result<Server, Path> = IfUnknown<Server, unknown, CallResult<Server, Path>>;
 
@@ -65,10 +65,10 @@ type Channel<Channels> = IfUnknown<Channels, string, ChannelName<Channels>>;
 type Published<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelInput<Channels, Name>>;
 type Received<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelMessage<Channels, Name>>;
 
-/** What the server shows of an identity. */
+/** The part of an identity that the server shows. */
 type Shown<Identity> = IfUnknown<Identity, unknown, Json<Identity> | undefined>;
 
-/** What the listeners to `state` get. */
+/** The arguments of `state` listeners. */
 type Change = TokenSocketEvents["state"];
 
 /** Without a callback a method returns a promise. */
@@ -127,18 +127,18 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
     return true;
   }
 
-  /** What the connection is like just now. */
+  /** The state of the connection. */
   get state(): State {
     return this.#connection.state;
   }
 
-  /** Why the connection is not open, where it was lost or has failed. */
+  /** The reason why the connection is not open, if it was lost or has failed. */
   get reason(): Error | undefined {
     return this.#connection.reason;
   }
 
   /**
-   * Who the client is, as far as the server shows it by its option `showIdentity`. It stays while the connection is lost,
+   * The client's identity, as far as the server shows it by its option `showIdentity`. It stays while the connection is lost,
    * and is undefined where the server refuses the client.
    */
   get identity(): Shown<Identity> {

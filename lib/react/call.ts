@@ -7,17 +7,17 @@ import { keyOf } from "./input.js";
 import { useNewest } from "./newest.js";
 import { Store } from "./store.js";
 
-/** What has become of the newest call. */
+/** The state of the newest call. */
 export interface CallState<Result = unknown> {
   /** The last result that there was. */
   readonly data: Result | undefined;
-  /** Why the newest call has failed, if it has. */
+  /** The error of the newest call, if it has failed. */
   readonly error: Error | undefined;
   /** Whether the newest call is under way. */
   readonly isPending: boolean;
 }
 
-/** What `useCall` gives. */
+/** The result of `useCall`. */
 export interface UseCall<
   Args extends unknown[] = [input?: unknown, options?: RequestOptions | null],
   Result = unknown,
@@ -28,13 +28,13 @@ export interface UseCall<
   readonly reset: () => void;
 }
 
-/** What `useResult` gives. */
+/** The result of `useResult`. */
 export interface UseResult<Data = unknown> extends CallState<Data> {
   /** Makes the call once more; the data stays until the answer comes. */
   readonly refetch: () => Promise<Data>;
 }
 
-/** How `useResult` calls. */
+/** Options of `useResult`. */
 export interface ResultOptions extends Omit<RequestOptions, "signal" | "window"> {
   /** Default true. With false nothing is called. */
   enabled?: boolean | undefined;
@@ -157,7 +157,7 @@ class CallStore extends Store<State> {
     this.#giveUp("The component was unmounted");
   }
 
-  /** What waits for a connection is not to be sent as another user; the component has another store in a moment. */
+  /** Cancels calls that wait for a connection, which must not go out as another user's; the component has another store in a moment. */
   readonly #onIdentity = (): void => {
     if (this.#socket?.identityVersion !== this.#version) this.#giveUp("The client has become another user");
   };

@@ -3,11 +3,11 @@ import { type AnySocket, useTokenSocket } from "./context.js";
 import { rethrow, useNewest } from "./newest.js";
 import { Store } from "./store.js";
 
-/** What has become of a subscription. */
+/** The state of a subscription. */
 export interface ChannelStatus {
   /** Whether messages come. False while the connection is lost. */
   readonly isJoined: boolean;
-  /** Why none come, where the server has refused the channel or joining it has failed. */
+  /** The reason why no messages come, if the server has refused the channel or joining it has failed. */
   readonly error: Error | undefined;
 }
 

@@ -2,20 +2,20 @@ import { useCallback, useSyncExternalStore } from "react";
 import type { State } from "../client/connection/connection.js";
 import { type AnySocket, useTokenSocket } from "./context.js";
 
-/** What a connection is like. */
+/** The state of a connection. */
 export interface ConnectionState {
   readonly state: State;
-  /** Why it is not open, where it was lost or has failed. */
+  /** The reason why it is not open, if it was lost or has failed. */
   readonly reason: Error | undefined;
 }
 
-/** What is shown where there is no client, and by a server. */
+/** The state that is shown where there is no client, and by a server. */
 const INITIAL: ConnectionState = { state: "connecting", reason: undefined };
 
 /** The last state that was seen of each client; React wants the same object as long as nothing has changed. */
 const seen = new WeakMap<AnySocket, ConnectionState>();
 
-/** What the connection is like just now. */
+/** The state of the connection. */
 export function useConnectionState(): ConnectionState {
   const socket = useTokenSocket();
   const subscribe = useCallback(

@@ -13,7 +13,7 @@ import type { TokenSocket } from "../client/token-socket.js";
 /** A client whose types are not known here. */
 export type AnySocket = TokenSocket;
 
-/** What the hooks are given by their provider. */
+/** The value that hooks get from their provider. */
 interface Provided {
   /** Null where there is no client, as on a server that renders. */
   readonly socket: AnySocket | null;
@@ -31,7 +31,7 @@ type SomeSocket = Pick<
   "state" | "reason" | "identity" | "identityVersion" | "channels" | "reauthenticate" | "end"
 >;
 
-/** What `TokenSocketProvider` is given. */
+/** The props of `TokenSocketProvider`. */
 export interface TokenSocketProviderProps<Socket = SomeSocket> {
   /** The client. Without one, as on a server that renders, the hooks do nothing. */
   socket: Socket | null | undefined;
@@ -63,7 +63,7 @@ export function TokenSocketProvider({ socket: given, children }: TokenSocketProv
   return createElement(ProvidedContext.Provider, { value: provided }, inner);
 }
 
-/** What the provider above gives. */
+/** The value of the nearest provider. */
 export function useProvided(): Provided {
   const provided = useContext(ProvidedContext);
   if (provided === undefined) throw new Error("There is no TokenSocketProvider around this component");
@@ -75,7 +75,7 @@ export function useTokenSocket(): TokenSocket | null {
   return useProvided().socket;
 }
 
-/** Who the client is, as far as the server shows it; undefined where it does not, or is not known yet. */
+/** The client's identity, as far as the server shows it; undefined if it does not, or if it is not known yet. */
 export function useIdentity<Identity = unknown>(): Identity | undefined {
   useProvided();
   return useContext(IdentityContext) as Identity | undefined;

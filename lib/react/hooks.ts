@@ -43,7 +43,7 @@ type CallArgs<Server, Path> = keyof Server extends never
   ? [input?: unknown, options?: RequestOptions | null]
   : CallArguments<Server, Path, RequestOptions>;
 
-/** What a hook takes after a path; the input may be left out where the function does without. */
+/** The arguments of a hook after a path; the input may be left out if the function does without. */
 type Rest<Input, Options> = undefined extends Input
   ? [input?: Input, options?: Options]
   : [input: Input, options?: Options];

@@ -5,7 +5,7 @@ import { keyOf } from "./input.js";
 import { rethrow, useNewest } from "./newest.js";
 import { Store } from "./store.js";
 
-/** What has become of a stream. */
+/** The state of a stream. */
 export interface StreamState<Item = unknown> {
   /** The last item. Undefined where `onItem` takes the items. */
   readonly last: Item | undefined;
@@ -13,11 +13,11 @@ export interface StreamState<Item = unknown> {
   readonly isRunning: boolean;
   /** Whether the server has ended it. */
   readonly isDone: boolean;
-  /** Why it has failed, if it has. */
+  /** The error, if it has failed. */
   readonly error: Error | undefined;
 }
 
-/** How a stream is read. */
+/** Options of a stream. */
 export interface StreamOptions<Item = unknown> extends Pick<RequestOptions, "timeout" | "queue" | "window"> {
   /** Takes each item. The next one is read when what it returns is done. */
   onItem?: ((item: Item) => unknown) | undefined;

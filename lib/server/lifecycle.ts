@@ -5,7 +5,7 @@ import type { Health } from "./http/health.js";
 import type { RedisClients } from "./redis/clients.js";
 import type { Startup } from "./redis/startup.js";
 
-/** How long `shutdown()` waits for Redis to confirm, in milliseconds. */
+/** The time that `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
 
 interface Closable {
@@ -18,9 +18,9 @@ export interface LifecycleParts<Auth> {
   readonly tokenRoute: TokenRoute<Auth>;
   readonly connections: OpenConnections<Auth>;
   readonly pubsub: PubSub<Auth>;
-  /** What is closed before the connections are, in this order: after that nobody is let in. */
+  /** The parts that are closed before the connections, in this order: after that nobody is let in. */
   readonly entrances: readonly Closable[];
-  /** What is closed after the connections, which wait for it: guards, verifiers, schemas. */
+  /** The parts that are closed after the connections, which wait for them: guards, verifiers, schemas. */
   readonly deciders: readonly Closable[];
 }
 

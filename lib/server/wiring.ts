@@ -50,7 +50,7 @@ import { Bundles } from "./transport/write-batcher.js";
 const UNATTACHED =
   "a connection came by SockJS's installHandlers(): call tokenServer.attach(httpServer) instead, which is faster, and without which neither origins nor sizes are checked";
 
-/** What a server is given. */
+/** The arguments of a server. */
 export interface Given {
   readonly app: Express;
   readonly redisClient: RedisClient;
@@ -71,7 +71,7 @@ export interface ServerParts<Auth> {
   readonly lifecycle: Lifecycle<Auth>;
 }
 
-/** What most parts need. */
+/** The ground that most parts stand on. */
 interface Ground<Auth> {
   readonly server: TokenSocketServer<Auth>;
   readonly given: Given;

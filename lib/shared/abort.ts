@@ -1,4 +1,4 @@
-/** What is to be done when a signal fires. Each has one listener: many calls with one signal are no leak, as Node.js would warn. */
+/** Callbacks for when a signal fires. Each signal has one listener: many calls with one signal are no leak, as Node.js would warn. */
 const acts = new WeakMap<AbortSignal, Set<() => void>>();
 
 /** Calls a function when a signal fires, or at once where it has, until the function returned is called. */

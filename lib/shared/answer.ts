@@ -6,14 +6,14 @@ export type Answering = (...args: never[]) => unknown;
 /** The callback that such a function is given, as Node.js has them. */
 export type Callback = (error?: unknown, value?: unknown) => void;
 
-/** How a function is asked. */
+/** An invocation of a function of the application. */
 export interface Question {
   readonly fn: Answering;
   /** The number of parameters that it declares; another one than `fn.length` where `fn` is wrapped. */
   readonly declared?: number;
   readonly self: unknown;
   readonly args: readonly unknown[];
-  /** Where among the arguments the callback goes. */
+  /** The position of the callback among the arguments. */
   readonly position: number;
   /** Whether a promise of `undefined` answers for a function that declares no parameters. */
   readonly nothingAnswers?: boolean;

@@ -2,7 +2,7 @@ import { isCode } from "./errors.js";
 import { FORBIDDEN, INTERNAL_ERROR, INVALID_REQUEST, NOT_FOUND, UNAVAILABLE } from "./refusals.js";
 
 /**
- * Why a call to the other side has failed. It is no {@link RpcError}: a function that lets it pass does not
+ * The error of a call to the other side that has failed. It is no {@link RpcError}: a function that lets it pass does not
  * tell its own caller what went wrong elsewhere.
  */
 export class CallError extends Error {
@@ -73,7 +73,7 @@ export class NotFoundError extends RemoteError {}
 /** The other side does not understand the request, or does not take its data; `data.issues` may say why. */
 export class InvalidRequestError extends RemoteError {}
 
-/** Who the user is does not suffice, or is not known yet. */
+/** The user's identity does not suffice, or is not known yet. */
 export class UnauthorizedError extends CallError {
   constructor(message: string) {
     super(message, "unauthorized");
@@ -87,7 +87,7 @@ const CLASSES = new Map<unknown, typeof RemoteError>([
   [INVALID_REQUEST.code, InvalidRequestError],
 ]);
 
-/** What the other side answers with as a mere text, where it speaks version 3 of the protocol. */
+/** The errors that the other side sends as a mere text, if it speaks version 3 of the protocol. */
 const TEXTS = [FORBIDDEN, NOT_FOUND, INVALID_REQUEST, UNAVAILABLE, INTERNAL_ERROR];
 
 /** The error for what the other side answered, also with the mere text that version 3 of the protocol has. */

@@ -1,7 +1,7 @@
 /** Hands a call over: the dotted path by which it was made, and its arguments. */
 export type CallByPath = (path: string, args: readonly unknown[]) => unknown;
 
-/** What JavaScript itself calls: on `await`, on the way to JSON, and on the way to text. */
+/** The names that JavaScript itself calls: on `await`, on the way to JSON, and on the way to text. */
 const OWN = /^(then|toJSON|toString|valueOf)$/;
 
 /** Functions by any names, nested in any way, each of which hands its call over. One of a name is always the same. */

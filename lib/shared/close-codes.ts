@@ -1,4 +1,4 @@
-/** Why this side closes a connection: a WebSocket close code and reason, and whether to come back. */
+/** The reason why this side closes a connection: a WebSocket close code and reason, and whether to come back. */
 export interface CloseReason {
   /** Of the range for applications, 4000–4999 (RFC 6455, section 7.4.2); SockJS uses 3000 itself. */
   readonly code: number;

@@ -1,7 +1,7 @@
 import { brand, isBranded } from "./brand.js";
 import { INTERNAL_ERROR } from "./refusals.js";
 
-/** What an {@link RpcError} may carry beside its message. */
+/** The fields of an {@link RpcError} beside its message. */
 export interface RpcErrorOptions {
   /** A short machine-readable name of the cause, for instance `"E_QUOTA"`. */
   code?: string | number;
@@ -32,7 +32,7 @@ export class RpcError extends Error {
 }
 
 /**
- * How a function, a listener or a route ended. An `error` was given on purpose, so it is for the caller to
+ * The outcome of a function, a guard or a route. An `error` was given on purpose, so it is for the caller to
  * see; a `failure` was thrown or rejected with, so it is for the log.
  */
 export type Outcome =
@@ -41,7 +41,7 @@ export type Outcome =
   | { readonly status: "failure"; readonly error: unknown };
 
 /**
- * What of an error goes over the wire: of an `Error` its `message`, `code` and `data`, any other value as it
+ * The part of an error that goes over the wire: of an `Error` its `message`, `code` and `data`, any other value as it
  * is. Falls back to "Internal error" for a value that has no JSON form or that reads as "no error".
  */
 export function errorForWire(error: unknown): unknown {
@@ -62,7 +62,7 @@ function fieldsForWire({ message, code, data }: Error & { code?: unknown; data?:
   };
 }
 
-/** What of a failure goes over the wire; `expose` is for development only. */
+/** The part of a failure that goes over the wire; `expose` is for development only. */
 export function failureForWire(error: unknown, expose: boolean): unknown {
   return expose || isRpcError(error) ? errorForWire(error) : INTERNAL_ERROR;
 }

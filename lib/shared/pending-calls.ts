@@ -2,7 +2,7 @@ import { onAbort } from "./abort.js";
 import { AbortedError, TimeoutError } from "./call-errors.js";
 import { startTimer } from "./times.js";
 
-/** How long a call may take. */
+/** Options of a call: its time limit, and a signal that ends it. */
 export interface CallOptions {
   /** Milliseconds until the call is rejected with a `TimeoutError`; default 30,000. `Infinity`: no limit. */
   timeout?: number | undefined;

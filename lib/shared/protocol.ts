@@ -9,7 +9,7 @@ import { encodeError, isRefusal } from "./refusals.js";
 /** The newest protocol that this server speaks; a client asks for it in its `auth` frame. */
 export const PROTOCOL = 4;
 
-/** What a connection speaks. */
+/** The protocol version of a connection. */
 export type Protocol = 3 | typeof PROTOCOL;
 
 /** The reserved channel that carries broadcasts between servers. */
@@ -18,7 +18,7 @@ export const ALL_CHANNEL = "___all___";
 /** The reserved channel that carries commands between servers. */
 export const SYNC_CHANNEL = "___sync___";
 
-/** What tells a client which of its requests a reply is for. Absent fields were absent in the request. */
+/** The fields that tell a client which of its requests a reply is for. Absent fields were absent in the request. */
 export interface RequestHead {
   readonly rpc: unknown;
   readonly uuid: string | number | undefined;
@@ -32,7 +32,7 @@ export type ClientFrame =
       readonly type: "auth";
       readonly head: RequestHead;
       readonly token: unknown;
-      /** What the client has given with its token request, where the server binds tokens to that. */
+      /** The nonce of the client's token request, if the server binds tokens to it. */
       readonly nonce?: unknown;
       readonly protocol: Protocol;
       /** Whether the client asks for the limits that concern it. */
@@ -67,12 +67,12 @@ export type ClientFrame =
     }
   | { readonly type: "answer"; readonly head: RequestHead; readonly fid: string; readonly answer: Answer };
 
-/** How a client asks who it is: `true`, or a text that it has made up, with which its identity's key is hashed. */
+/** A client's request to know who it is: `true`, or a text that it has made up, with which its identity's key is hashed. */
 export type AskedIdentity = true | string;
 
-/** What a client is told of its own identity. */
+/** A client's own identity, as it is told. */
 export interface ShownIdentity {
-  /** What the application shows of it, as JSON. */
+  /** The part that the application shows, as JSON. */
   readonly identity?: string | undefined;
   /** The same text as long as the identity is. */
   readonly identityHash?: string | undefined;
@@ -83,7 +83,7 @@ export type Answer =
   | { readonly ok: true; readonly data: unknown }
   | { readonly ok: false; readonly error: unknown };
 
-/** What the parser checks sizes against. */
+/** The limits that the parser checks. */
 export interface FrameLimits {
   /** Levels of nested arrays and objects in one frame. */
   readonly jsonDepth: number;
@@ -159,7 +159,7 @@ export function isReservedChannel(channel: string): boolean {
   return (channel.startsWith("___") && channel.endsWith("___")) || OF_REDIS.test(channel);
 }
 
-/** How channels begin on which Redis itself speaks: it tells of keys there, so of tokens, and Sentinels heed each other. */
+/** The beginnings of channels on which Redis itself speaks: keyspace events name keys, so tokens, and Sentinels talk there. */
 const OF_REDIS = /^__[a-z]+(?:@|__:)/;
 
 /** Says whether a value can be a channel's name: well-formed text (it is UTF-8 in Redis) within the limit. */

@@ -1,5 +1,5 @@
 /**
- * What the product itself answers a request with that it does not carry out. Version 3 of the protocol has the
+ * An error with which the library itself answers a request that it does not carry out. Version 3 of the protocol has the
  * text alone, so that is the JSON of it.
  */
 export class Refusal {

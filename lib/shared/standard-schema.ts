@@ -15,19 +15,19 @@ export interface StandardSchema<Input = unknown, Output = Input> {
   };
 }
 
-/** What a schema says of a value: what it has made of it, or what is wrong with it. */
+/** A schema's result: the value that it has made, or the issues that it has found. */
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardIssue[] };
 
-/** What a schema finds wrong. */
+/** An issue that a schema has found. */
 export interface StandardIssue {
   readonly message: string;
   /** The keys that lead to the place. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** What is wrong with a value, in JSON. */
+/** The issues of a value, in JSON. */
 export interface Issue {
   readonly message: string;
   /** The keys that lead to the place; none where it is the value itself. */
@@ -38,7 +38,7 @@ type Checked =
   | { readonly valid: true; readonly value: unknown }
   | { readonly valid: false; readonly issues: readonly Issue[] };
 
-/** How many issues are told; there may be one for each item of a long array. */
+/** The number of issues that are told; there may be one for each item of a long array. */
 export const MOST_ISSUES = 100;
 
 /** Characters of all issues together, of one message, and of one step of a path: an issue may repeat what was sent. */

@@ -2,7 +2,7 @@
 
 import type { StandardSchema } from "./standard-schema.js";
 
-/** What a value has become after its way as JSON: a `Date` is a string, functions are gone, and so on. */
+/** The type of a value after its way as JSON: a `Date` is a string, functions are gone, and so on. */
 export type Json<T> = 0 extends 1 & T
   ? T
   : unknown extends T
@@ -25,7 +25,7 @@ export type Json<T> = 0 extends 1 & T
                       : Key]: Json<T[Key]>;
                 };
 
-/** What becomes `{}`, since all that it has is its own business. */
+/** The types that become `{}` as JSON. */
 type WithoutProperties =
   | ReadonlyMap<unknown, unknown>
   | ReadonlySet<unknown>
@@ -47,7 +47,7 @@ type Answer<T> = T extends void ? null : Json<T>;
 /** Anything that can be called: a plain function, or what `procedure()` has made. */
 type Callable = ((...args: never[]) => unknown) | { readonly "~types"?: unknown };
 
-/** What a call needs, and what it gives. */
+/** The input and the result of a call. */
 interface Signature {
   readonly data: unknown;
   readonly result: unknown;
@@ -103,7 +103,7 @@ type ResultOf<Callback, Returned, Also = never> = unknown extends Callback
 type ByCallback<Values> = Exclude<ParameterAt<Values, "0">, undefined>;
 
 /**
- * What a function of the server that declares a callback answers by returning it; never where that is not always an answer. An object that
+ * The result of a server's function that declares a callback and returns a value; `never` if that is not always an answer. An object that
  * is in no promise may be a timer, which is none.
  */
 type AlwaysReturned<Returned> = [Extract<Awaited<Returned>, void>] extends [never]
@@ -112,7 +112,7 @@ type AlwaysReturned<Returned> = [Extract<Awaited<Returned>, void>] extends [neve
     : never
   : never;
 
-/** What a call gives: a promise, or of a function that streams what can be read by `for await`, at once. */
+/** The result of a call: a promise, or for a function that streams an async iterable, at once. */
 export type Reply<Result> =
   Result extends AsyncIterable<infer Item> ? StreamReply<Json<Item>> : Promise<Answer<Result>>;
 
@@ -233,10 +233,10 @@ type At<Functions, Path> = Path extends `${infer Name}.${infer Rest}`
 /** The data that calls of a path take. */
 export type CallData<Functions, Path> = ServerSignature<At<Functions, Path>>["data"];
 
-/** What a call by path gives. */
+/** The result of a call by path. */
 export type CallReply<Functions, Path> = Reply<ServerSignature<At<Functions, Path>>["result"]>;
 
-/** What a call by path resolves with. */
+/** The value with which a call by path resolves. */
 export type CallResult<Functions, Path> = Awaited<CallReply<Functions, Path>>;
 
 /** The items of the stream that a call by path answers with; never where it answers otherwise. */
@@ -259,16 +259,16 @@ export type NameLike<Pattern extends string> = Pattern extends `${infer Start}*`
   ? `${Start}${string}`
   : Pattern;
 
-/** What may be published on a channel. */
+/** A message that may be published on a channel. */
 export type ChannelInput<Channels, Name extends string> = InputOf<Declared<Channels, Name>>;
 
-/** What a channel's schema makes of what is published. */
+/** A message as a channel's schema has made it. */
 export type ChannelOutput<Channels, Name extends string> = OutputOf<Declared<Channels, Name>>;
 
-/** What comes on a channel. */
+/** A message as it comes on a channel. */
 export type ChannelMessage<Channels, Name extends string> = Json<OutputOf<Declared<Channels, Name>>>;
 
-/** What was declared of a channel: a schema, or just the type of its messages. */
+/** The declaration of a channel: a schema, or just the type of its messages. */
 type Declared<Channels, Name extends string> = Name extends keyof Channels
   ? Channels[Name]
   : Channels[Longest<Matching<keyof Channels & string, Name>> & keyof Channels];

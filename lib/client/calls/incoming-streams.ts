@@ -2,7 +2,7 @@ import { onAbort } from "../../shared/abort.js";
 import { AbortedError, DisconnectedError } from "../errors.js";
 import { Stream } from "./stream.js";
 
-/** How a stream is read. */
+/** Options of a stream. */
 export interface StreamLimits {
   /** Items that may be on their way or wait to be read. */
   readonly window: number;

@@ -17,7 +17,7 @@ interface Waiting<Item> {
   readonly stop: () => void;
 }
 
-/** What waits for a connection, in order, within bounds. */
+/** An offline queue: calls that wait for a connection, in order, within bounds. */
 export class Queue<Item> {
   readonly #limits: Required<{ [Key in keyof QueueOptions]: number }>;
   readonly #onExpired: (id: string) => void;

@@ -6,7 +6,7 @@ import type { Link } from "../transport/transport.js";
 import { IncomingStreams, type StreamLimits } from "./incoming-streams.js";
 import { byteLength, Queue } from "./queue.js";
 
-/** How one call is made. */
+/** Options of one call. */
 export interface RequestOptions {
   /** Milliseconds, the wait for a connection included. Default: the option `callTimeout`. `Infinity`: no limit. */
   timeout?: number | undefined;
@@ -46,12 +46,12 @@ interface Request extends Partial<StreamLimits> {
   readonly onGivenUp?: (() => void) | undefined;
 }
 
-/** What the client asks of the server: what awaits its answer, and what waits for a connection. */
+/** The client's requests: those that await an answer, and those that wait for a connection. */
 export class Requests {
   readonly #callTimeout: number;
   readonly #calls = new PendingCalls();
   #queue: Queue<Request> | undefined;
-  /** What was sent on the link that is there, by id. */
+  /** The requests that were sent on the present link, by id. */
   readonly #sent = new Map<string, Request>();
   /** The streams that calls were answered with. */
   readonly streams = new IncomingStreams((rpc, fields) => this.tell(rpc, fields));
@@ -62,9 +62,9 @@ export class Requests {
   #isOpen = false;
   /** Set when the link is to be left, to be called when what was sent on it is answered. */
   #leave: (() => void) | undefined;
-  /** Why there is no connection, where it is known. */
+  /** The reason why there is no connection, if it is known. */
   #lost: unknown;
-  /** Why nothing can be asked any more. */
+  /** The reason why no more requests can be made. */
   #closed: Error | undefined;
 
   constructor({ callTimeout, queue }: Pick<ResolvedOptions, "callTimeout" | "queue">) {

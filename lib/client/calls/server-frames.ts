@@ -19,7 +19,7 @@ export type ServerFrame =
       readonly channel: string;
       /** The request that it answers, where the server says so. */
       readonly id: unknown;
-      /** Why the server has taken the channel back, where it says so. */
+      /** The reason why the server has taken the channel back, if it gives one. */
       readonly error: RemoteError | undefined;
     }
   | { readonly type: "refresh" | "leave" }

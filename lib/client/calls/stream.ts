@@ -1,6 +1,6 @@
 import { OverflowError } from "../errors.js";
 
-/** Where a stream's messages come from. */
+/** The source of a stream's items. */
 export interface StreamSource {
   /** Called when the first message is asked for; what it rejects with ends the stream. */
   start(): unknown;
@@ -22,7 +22,7 @@ export class Stream implements AsyncIterableIterator<unknown, undefined> {
   readonly #messages: unknown[] = [];
   readonly #readers: Reader[] = [];
   #state: "new" | "running" | "ended" = "new";
-  /** What the reader after the last message gets, once. */
+  /** The error that the reader gets after the last item, once. */
   #failure: unknown;
 
   /** `limit` bounds the messages that wait to be read. */

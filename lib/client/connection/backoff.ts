@@ -1,10 +1,10 @@
-/** How long to wait between attempts, in milliseconds. */
+/** The waits between attempts, in milliseconds. */
 export interface BackoffOptions {
   /** The longest wait before the second attempt; it doubles with each further one. Default 500. */
   min?: number | undefined;
   /** The longest wait at all. Default 20,000. */
   max?: number | undefined;
-  /** How long a connection has to last for the waits to start over. Default 5,000. */
+  /** The time that a connection has to last for the waits to start over. Default 5,000. */
   resetAfter?: number | undefined;
 }
 

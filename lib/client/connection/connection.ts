@@ -63,10 +63,10 @@ export class Connection {
   #isHeard = false;
   /** The authentication data that the token route has refused. */
   #refused: string | undefined;
-  /** Who waits for the connection to be open. */
+  /** Callbacks for when the connection is open. */
   readonly #waiters: (() => void)[] = [];
   #reauthentication: Promise<void> = Promise.resolve();
-  /** How many new tokens were asked for by `reauthenticate()`. */
+  /** The number of tokens that `reauthenticate()` has asked for. */
   #asked = 0;
   /** The last one of these that a token request was made for. */
   #made = 0;
@@ -82,7 +82,7 @@ export class Connection {
     return this.#state;
   }
 
-  /** Why it is not open, where it has failed. */
+  /** The reason why it is not open, if it has failed. */
   get reason(): Error | undefined {
     return this.#reason;
   }
@@ -363,7 +363,7 @@ function isRefusal(error: unknown): error is Error {
   );
 }
 
-/** Why a connection was closed; a reason that says not to come back is an `UnauthorizedError`. */
+/** The error for a closed connection; a reason that says not to come back is an `UnauthorizedError`. */
 function closeError(code: number, text?: string): Error {
   const message = text || "The connection was closed";
   return FINAL_CLOSE_CODES.includes(code)

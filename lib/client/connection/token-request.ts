@@ -12,17 +12,17 @@ const LONGEST_ANSWER = 65_536;
 
 const { location } = globalThis as { location?: { readonly origin: string } };
 
-/** What is read of an answer's body. */
+/** The part of an answer's body that is read. */
 interface Body {
   getReader?(): {
     read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array }>;
   };
 }
 
-/** What an `auth` frame presents. */
+/** The token, and what belongs to it in an `auth` frame. */
 export interface Credentials {
   readonly token: string;
-  /** What the token is bound to, where it is. */
+  /** The nonce that the token is bound to, if it is. */
   readonly nonce: string | undefined;
 }
 
@@ -73,7 +73,7 @@ async function readJson(response: Awaited<ReturnType<Fetch>>): Promise<unknown> 
   }
 }
 
-/** How many milliseconds to wait by a `Retry-After`, which has seconds or a date; at most a minute. */
+/** The milliseconds to wait by a `Retry-After`, which has seconds or a date; at most a minute. */
 export function retryAfter(value: string | null, now = Date.now()): number {
   const time = Number(value) * 1000;
   const wait = Number.isNaN(time) ? Date.parse(`${value}`) - now : time;

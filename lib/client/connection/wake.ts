@@ -1,13 +1,13 @@
 type Listen = (event: string, listener: () => void, options: { signal: AbortSignal }) => void;
 
-/** What of a page tells that a connection may work again, or that the page is being left. */
+/** The events of a page that tell that a connection may work again, or that the page is being left. */
 interface Page {
   addEventListener?: Listen;
   document?: { readonly visibilityState: string; addEventListener: Listen };
 }
 
 /**
- * How long a page counts as being left, in milliseconds. No event tells that it stays after all, as it does where the link
+ * The time for which a page counts as being left, in milliseconds. No event tells that it stays after all, as it does where the link
  * was a download.
  */
 const LEAVING = 5000;

@@ -8,7 +8,7 @@ export interface Loaders {
   sockJS(options: ResolvedOptions): Promise<SocketConstructor>;
 }
 
-/** What each entry of the client sets: Node.js has packages, pages and bundles have scripts. */
+/** The loaders, which each entry of the client sets: Node.js has packages, pages and bundles have scripts. */
 export let loaders: Loaders;
 
 export function setLoaders(given: Loaders): void {

@@ -1,6 +1,6 @@
 type Handler = ((event: never) => unknown) | null;
 
-/** What the client needs of a WebSocket or of what looks like one. */
+/** The part of a WebSocket, or of an object like it, that the client uses. */
 export interface SocketLike {
   onopen: Handler;
   onmessage: Handler;

@@ -1,11 +1,11 @@
-/** How a connection may be carried: plain WebSocket, or SockJS with its fallbacks. */
+/** A transport: plain WebSocket, or SockJS with its fallbacks. */
 export type TransportName = "websocket" | "sockjs";
 
-/** How often in a row the transport that has worked may fail before another one gets a chance, too. */
+/** The number of failures in a row after which another transport than the one that has worked is tried, too. */
 const PATIENCE = 3;
 
 /**
- * Which transport to try: one after the other until one has worked, then that one. Where it is not the best, the best is
+ * The choice of a transport: one after the other until one has worked, then that one. If it is not the best, the best is
  * tried again on later connections, ever more seldom, since it may have failed just once.
  */
 export class TransportChoice {
@@ -25,7 +25,7 @@ export class TransportChoice {
     this.#order = available;
   }
 
-  /** What to try in an attempt, the first one first. */
+  /** The transports of an attempt, the first one first. */
   candidates(): readonly TransportName[] {
     if (!this.#hasWorked || this.#failures >= PATIENCE) return this.#order;
     const last = this.#order.slice(0, 1);

@@ -28,7 +28,7 @@ const SESSION_LENGTH = 26;
 /** SockJS's own WebSocket is left out, since a plain one has been tried. */
 const FALLBACKS = ["xhr-streaming", "eventsource", "xhr-polling"];
 
-/** How long the other side gets to confirm that a connection is closed, in milliseconds. */
+/** The time that the other side has to confirm a close, in milliseconds. */
 const FAREWELL = 1000;
 
 const globals = globalThis as {

@@ -26,7 +26,7 @@ export interface ServerMethods<Auth, Messages> extends ServerEmitter<Auth, Messa
   /** The Express handlers that clients may call; what is added, replaced or removed counts from the next call on. */
   routes: Routes;
 
-  /** Who gets a token; counts from the next token request on. */
+  /** Decides who gets a token; a new value counts from the next token request on. */
   authentication: string | AuthenticationFunction<NoInfer<Auth>>;
 
   /**

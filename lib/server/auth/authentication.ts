@@ -2,14 +2,14 @@ import type { Request } from "express";
 import type { ExpiresAt, Expiring } from "./expiry.js";
 
 /**
- * What `authentication` answers: an identity; another value that is true, which stands for the session's data; or one that is
+ * The answer of `authentication`: an identity; another truthy value, which stands for the session's data; or one that is
  * not, which refuses. Where `Auth` may have any keys nothing is known of it.
  */
 export type AuthenticationResult<Auth> = string extends keyof Auth
   ? unknown
   : Auth | Expiring<Auth> | string | number | boolean | null | undefined;
 
-/** Who gets a token. The first parameter is the token request; a falsy answer is a 403. */
+/** A function that decides who gets a token. Its first parameter is the token request; a falsy answer is a 403. */
 export type AuthenticationFunction<Auth = Record<string, unknown>> = {
   // a method's parameters may be narrowed, so that handlers may name a request type of their own
   bivariant(

@@ -28,7 +28,7 @@ export class Expiring<Auth = unknown> {
 }
 
 /**
- * What `authentication` returns for an identity that ends: `expiring({ name }, Date.now() + 3_600_000)`, or with the session
+ * The result of `authentication` for an identity that ends: `expiring({ name }, Date.now() + 3_600_000)`, or with the session
  * `expiring({ name }, req.session)`.
  */
 export function expiring<Auth>(auth: Auth, expiresAt: ExpiresAt | null | undefined): Expiring<Auth> {
@@ -54,7 +54,7 @@ function hasCookie(value: unknown): value is { readonly cookie: object } {
 }
 
 /**
- * When the session of a request ends. cookie-session does not know when it has set the session's cookie, so that this is the
+ * The end of a request's session. cookie-session does not know when it has set the session's cookie, so that this is the
  * latest possible time.
  */
 export function expiryOfRequest(req: object): number | undefined {
@@ -66,7 +66,7 @@ export function expiryOfRequest(req: object): number | undefined {
 }
 
 /**
- * When a session ends, as its cookie says; undefined where it lasts as long as the browser, which express-session says by
+ * The end of a session, by its cookie; undefined if it lasts as long as the browser, which express-session says by
  * `false` or `null`. One of express-session begins its time anew with each response, the token route's as well
  * (`session.touch()`), whatever its cookie has from the request before.
  */
@@ -84,7 +84,7 @@ export function expiryOfSession(
   return Number.isFinite(end) ? end : undefined;
 }
 
-/** How long an identity has left, for a client: what a timer can wait for at most. */
+/** The time that an identity has left, as a client is told it: at most what a timer can wait. */
 export function timeLeft(expiresAt: number): number {
   return Math.min(Math.max(0, Math.ceil(expiresAt - Date.now())), LONGEST_TIMER);
 }
@@ -132,18 +132,18 @@ class End {
     this.#steady = performance.now() + (wall - Date.now());
   }
 
-  /** How many milliseconds there are left until then. */
+  /** The milliseconds that are left until then. */
   get left(): number {
     return Math.min(this.#wall - Date.now(), this.#steady - performance.now());
   }
 }
 
-/** What is to be done when one of the two clocks has gone on without the other. */
+/** Callbacks for when one of the two clocks has gone on without the other. */
 const watches = new Set<() => void>();
 let interval: NodeJS.Timeout | undefined;
 let difference = 0;
 
-/** How often the clocks are compared, and by how much they may differ, in milliseconds. */
+/** The interval at which the clocks are compared, and the difference that is tolerated, in milliseconds. */
 const COMPARE_EVERY = 1000;
 const TOLERANCE = 250;
 

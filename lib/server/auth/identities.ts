@@ -20,14 +20,14 @@ export interface VerifiedToken<Auth> {
   expiresAt?: ExpiresAt | null | undefined;
 }
 
-/** Whom a token that is not of the token route lets in; see `TokenSocketServerOptions.verifyToken`. */
+/** A function that verifies a token that is not of the token route; see `TokenSocketServerOptions.verifyToken`. */
 export type VerifyToken<Auth> = {
   bivariant(token: string, socket: PendingSocket): VerifiedToken<Auth> | PromiseLike<VerifiedToken<Auth>>;
 }["bivariant"];
 
 /** The identity behind a verified token, as its connection keeps it. */
 export interface VerifiedIdentity<Auth> extends TokenRecord<Auth> {
-  /** What `identify` calls the identity; undefined without that option. */
+  /** The identity's key, by `identify`; undefined without that option. */
   readonly key: string | undefined;
   /** Since when the identity is known, by the steady clock: what is revoked later counts for it. */
   readonly issuedAt: number;

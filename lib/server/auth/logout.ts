@@ -1,7 +1,7 @@
 import type { Request } from "express";
 import type { DisconnectOptions } from "./selectors.js";
 
-/** How a user is logged out: how the sockets are closed, and what becomes of the session. */
+/** Options of a logout: how sockets are closed, and what becomes of the session. */
 export interface LogoutOptions extends DisconnectOptions {
   /** Whether the request gets a new session, for instance for a message, instead of none. Default false. */
   regenerate?: boolean | undefined;
@@ -13,7 +13,7 @@ interface Session {
   regenerate(callback: (error?: unknown) => void): unknown;
 }
 
-/** What express-session and passport put into a request. */
+/** The parts of a request that express-session and passport add. */
 interface LoggedIn {
   readonly sessionID?: unknown;
   readonly session?: Partial<Session> | null;

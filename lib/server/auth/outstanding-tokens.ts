@@ -6,7 +6,7 @@ import type { Limits } from "../limits/limits.js";
 export interface TokenPlace {
   readonly session: string | undefined;
   readonly address: string;
-  /** When the token was asked for, by the steady clock. */
+  /** The time of the token request, by the steady clock. */
   readonly issuedAt: number;
 }
 

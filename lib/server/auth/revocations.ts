@@ -7,7 +7,7 @@ import type { Selection } from "./selectors.js";
 export interface SelectionCommand {
   readonly id: string;
   readonly selection: Selection;
-  /** When it was given, by the steady clock: it is about tokens that were asked for until then. */
+  /** The time of the command, by the steady clock: it concerns tokens that were asked for until then. */
   readonly at: number;
   /** Whether it is about tokens that are asked for later, too, since the session has ended for good. */
   readonly isFinal?: boolean;
@@ -21,17 +21,17 @@ export interface Revocation extends SelectionCommand {
   readonly entry?: string;
 }
 
-/** Why an identity is revoked, and by which revocation where that is still known. */
+/** The close code and reason of a revoked identity, and its revocation's id if that is still known. */
 export type Revoked = Pick<Revocation, "code" | "reason"> & Partial<Pick<Revocation, "id">>;
 
-/** How many commands of a kind are kept, here and in Redis, and how long, in milliseconds. */
+/** The number of commands of a kind that are kept, here and in Redis, and the time, in milliseconds. */
 export const MOST_REVOCATIONS = 10_000;
 export const REVOCATION_LIFE = 3_600_000;
 
-/** How many of a kind are kept here as long as they may hold for a token. */
+/** The number of commands of a kind that are kept here as long as they may concern a token. */
 export const MOST_HOLDING = 100_000;
 
-/** How much longer than its life a token may be on its way, in milliseconds: those who make it and who present it may be slow. */
+/** The time by which a token may outlive its life on its way, in milliseconds: both sides may be slow. */
 export const ON_ITS_WAY = 60_000;
 
 /**
@@ -71,10 +71,10 @@ class SelectionCommands<Command extends SelectionCommand> {
   }
 }
 
-/** Whose a token is, and when it was asked for. */
+/** The owner of a token, and the time of its request. */
 type Issued = Pick<VerifiedIdentity<unknown>, "key" | "sessionId" | "issuedAt">;
 
-/** Whose sockets have been closed. */
+/** The revocations: the identities, sessions and sockets that were disconnected. */
 export class Revocations extends SelectionCommands<Revocation> {
   /** Gives why an identity is revoked. */
   find(issued: Issued): Revoked | undefined {
@@ -83,7 +83,7 @@ export class Revocations extends SelectionCommands<Revocation> {
   }
 }
 
-/** Whose identities have become others. */
+/** The refreshes: the identities, sessions and sockets that were asked for new tokens. */
 export class Refreshes extends SelectionCommands<SelectionCommand> {
   /** Says whether an identity is one from before a refresh, so that its client has to be asked for a new one. */
   concern(issued: Issued): boolean {
@@ -96,7 +96,7 @@ class CommandsOfKind<Command extends SelectionCommand> {
   readonly #holding: number;
   /** By the values of their selections, in the order in which they have come. */
   readonly #newest = new Map<string, Command>();
-  /** When the newest was given of those that had to make room although they might hold for a token. */
+  /** The time of the newest command that had to make room although it might concern a token. */
   #floor = Number.NEGATIVE_INFINITY;
 
   /** `holding` is for how many milliseconds a command may hold for a token. */

@@ -3,7 +3,7 @@ import type { JsonObject } from "../../shared/protocol.js";
 import { toKey } from "./identities.js";
 
 /**
- * Whom `disconnect` and `refresh` are for: one socket, all of an identity (see the option `identify`), or all whose token
+ * The sockets that `disconnect` and `refresh` concern: one, all of an identity (see the option `identify`), or all whose token
  * was asked for within a session of express-session.
  */
 export type Selector =
@@ -34,7 +34,7 @@ export function parseSelection({ by, value }: JsonObject): Selection | undefined
   return isKnown && typeof value === "string" && value !== "" ? { by, value } : undefined;
 }
 
-/** How sockets are closed: a close code of the application's own, and a reason. */
+/** Options of `disconnect`: a close code of the application's own, and a reason. */
 export interface DisconnectOptions {
   /** Of 4000 to 4999, or 1000. Default 4001, which says to come back. */
   code?: number | undefined;

@@ -15,7 +15,7 @@ export interface ShownIdentityParts<Auth> {
 }
 
 /**
- * What a client that has asked is told of its own identity: what the application shows, and a hash of the key that
+ * The answer to a client that asks who it is: what the application shows, and a hash of the key that
  * `identify` gives. Never throws.
  *
  * The client has made the hash's own key, so that all servers give it the same hash, without a secret that they share.

@@ -4,7 +4,7 @@ import type { SockJSConnection } from "../transport/socket.js";
 import { addressOf } from "./connection-address.js";
 import type { TokenRecord } from "./token-store.js";
 
-/** What a token is bound to, apart from its identity: where it was asked for, or a word that its client made up. */
+/** The binding of a token, beyond its identity: to the address that asked for it, or to a nonce of the client. */
 export type TokenBinding = "ip" | "nonce" | false;
 
 /** Long enough that nobody guesses it, and short enough to be kept. */

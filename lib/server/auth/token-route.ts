@@ -25,7 +25,7 @@ import type { TokenRecord, TokenStore } from "./token-store.js";
 /** The pages that may use JSONP: those of the same origin, these others too, or none. */
 export type JsonpOrigins = "same-origin" | readonly string[] | false;
 
-/** What the token route needs. */
+/** The parts of the server that the token route needs. */
 export interface TokenRouteParts<Auth> {
   readonly app: Express;
   readonly options: {
@@ -45,7 +45,7 @@ export interface TokenRouteParts<Auth> {
   readonly reporter: Reporter;
 }
 
-/** What a token request is answered with. */
+/** The answer to a token request. */
 interface Answer {
   readonly status: number;
   readonly body: { readonly token: string } | { readonly error: string };
@@ -60,7 +60,7 @@ const NO_NONCE: Answer = { status: 400, body: { error: "A nonce is missing" } };
 const NO_ADDRESS =
   'token requests are refused, since options.tokenBinding is "ip" and they have no address, as over a unix socket: set "trust proxy" to the proxy before it, or choose another binding';
 
-/** How long clients should wait before they ask again, while Redis does not answer or there are too many tokens, in seconds. */
+/** The `Retry-After` of answers while Redis does not answer or there are too many tokens, in seconds. */
 const RETRY_AFTER = 5;
 
 /** The name of a JSONP callback: a dotted path of plain identifiers. */
@@ -265,7 +265,7 @@ export class TokenRoute<Auth> {
     });
   }
 
-  /** What to keep for a token; nothing for an identity that is none, or has expired. */
+  /** Makes the record of a token; `undefined` for an identity that is none, or has expired. */
   #recordOf(parts: TokenRouteParts<Auth>, given: unknown, req: Request): TokenRecord<Auth> | undefined {
     const { auth: value, expiresAt } = given instanceof Expiring ? given : new Expiring(given, undefined);
     const auth = this.#authOf(parts, value, req);

@@ -6,15 +6,15 @@ import type { Redis } from "../redis/redis.js";
 import type { Identity } from "../transport/socket.js";
 import type { OutstandingTokens, TokenPlace } from "./outstanding-tokens.js";
 
-/** What is kept for a token: the identity behind it, and what clients never see. */
+/** The record of a token: its identity, and facts that clients never see. */
 export interface TokenRecord<Auth> extends Identity<Auth> {
-  /** When the identity ends, in milliseconds since 1970; absent for one that does not. */
+  /** The end of the identity, in milliseconds since 1970; absent if it does not end. */
   readonly expiresAt?: number | undefined;
-  /** When the token was asked for: in Redis by the wall clock of the server that was asked, here by the steady clock. */
+  /** The time of the token request: in Redis by the wall clock of the server that was asked, here by the steady clock. */
   readonly issuedAt?: number | undefined;
   /** The id of the token request's session. */
   readonly sessionId?: string | undefined;
-  /** What the token is bound to. */
+  /** The address or nonce that the token is bound to. */
   readonly nonce?: string | undefined;
 }
 
@@ -23,7 +23,7 @@ export interface TokenStoreParts {
   readonly prefix: string;
   /** A token's life in milliseconds. */
   readonly ttl: number;
-  /** How long Redis may take, in milliseconds. */
+  /** The time that Redis may take, in milliseconds. */
   readonly patience: number;
   readonly outstanding: OutstandingTokens;
 }
@@ -117,7 +117,7 @@ function textOf(error: unknown, depth = 0): string {
 
 const MOST_CAUSES = 8;
 
-/** How a secret may be repeated: as it is, in a URL or in JSON, or a part of a JWT alone. */
+/** The forms in which an error may repeat a secret: as it is, in a URL or in JSON, or a part of a JWT alone. */
 function formsOf(secret: string): string[] {
   const parts = secret.split(".").filter((part) => part.length >= SHORTEST_PART);
   const forms = [

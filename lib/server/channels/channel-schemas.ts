@@ -12,7 +12,7 @@ export interface Channels {
   [name: string]: StandardSchema;
 }
 
-/** What clients may publish on which channel. */
+/** The schemas of the messages that clients may publish, by channel. */
 export class ChannelSchemas {
   readonly #schemas: ByChannel<StandardSchema>;
   readonly #deadlines: Deadlines;

@@ -11,7 +11,7 @@ export class KeyedQueue {
   #barrier: Promise<void> | undefined;
   #waiting = 0;
 
-  /** How many tasks have been given and are not done. */
+  /** The number of tasks that are not done. */
   get waiting(): number {
     return this.#waiting;
   }

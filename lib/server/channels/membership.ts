@@ -12,7 +12,7 @@ export interface Subscriber<Auth = unknown> {
   readonly closed: boolean;
   /** The channels that it has joined, as the application sees them; written by `Memberships`. */
   readonly channels: Record<string, true>;
-  /** What else is known of its channels, from its first join or leave on; written by `Memberships`. */
+  /** Further state of its channels, from its first join or leave on; written by `Memberships`. */
   membership: Membership | undefined;
   /** The usage that it shares with the other connections of its identity, if any. */
   readonly usage: IdentityUsage | undefined;
@@ -22,9 +22,9 @@ export interface Subscriber<Auth = unknown> {
 
 /** The channels of one connection; see `Memberships`. */
 export class Membership {
-  /** How many it has joined. */
+  /** The number of channels that it has joined. */
   joined = 0;
-  /** How many more its client is about to join. */
+  /** The number of channels that its client is about to join. */
   reserved = 0;
   /** Those that the server has joined it to, which are not for the guards to revoke. */
   granted: Set<string> | undefined;
@@ -43,7 +43,7 @@ export interface PendingJoin<S> {
 }
 
 /**
- * Which connections of this server are in which channels, by their client's or the server's doing, and which are about to
+ * The memberships of this server: which connections are in which channels, by their client's or the server's doing, and which are about to
  * be. It is kept in both directions, so that leaving costs what the connection has and not what the server has. No I/O.
  */
 export class Memberships<S extends Subscriber> {

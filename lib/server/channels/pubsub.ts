@@ -18,7 +18,7 @@ import { ChannelSubscriptions, type ChannelSubscriptionsParts } from "./channel-
 import { Delivery, type DeliveryParts } from "./delivery.js";
 import { Memberships, type Subscriber } from "./membership.js";
 
-/** What a server needs to take part in pub/sub. */
+/** The parts of the server that pub/sub needs. */
 export interface PubSubParts<Auth> extends ChannelSubscriptionsParts, DeliveryParts<Auth> {
   readonly publisher: Redis;
   readonly limits: Limits;
@@ -37,7 +37,7 @@ export interface PubSubParts<Auth> extends ChannelSubscriptionsParts, DeliveryPa
 /** Carries messages between Redis and the sockets of this server. */
 export class PubSub<Auth> {
   readonly #parts: PubSubParts<Auth>;
-  /** Which sockets are in which channels; joining and leaving go through the methods below. */
+  /** The sockets and their channels; joining and leaving go through the methods below. */
   readonly memberships: Memberships<Subscriber<Auth>>;
   readonly #subscriptions: ChannelSubscriptions;
   readonly #delivery: Delivery<Auth>;
@@ -68,7 +68,7 @@ export class PubSub<Auth> {
     this.#parts.onHearing();
   }
 
-  /** How many servers hear what servers tell each other by the connection by which this one hears it. */
+  /** The number of servers that hear commands by the same connection as this one. */
   get sharing(): number {
     return this.#parts.subscriber?.listeners(this.#nameInRedis(SYNC_CHANNEL)) ?? 0;
   }

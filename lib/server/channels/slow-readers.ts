@@ -5,7 +5,7 @@ import type { Droppable } from "../transport/send-queue.js";
 import type { ByChannel } from "./by-channel.js";
 
 /**
- * What becomes of a channel's messages to a socket that reads too slowly:
+ * The policy for a channel's messages to a socket that reads too slowly:
  * - `"close"`: they all wait, and a socket for which too much waits is closed
  * - `"dropOldest"`: the oldest of them are dropped
  * - `"latest"`: only the newest one waits

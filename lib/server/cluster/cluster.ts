@@ -22,7 +22,7 @@ import type { Reporter } from "../log/reporter.js";
 import type { Redis } from "../redis/redis.js";
 import { Evictions } from "./evictions.js";
 
-/** What a server needs to speak with the others on the same Redis. */
+/** The parts of the server that the cluster needs. */
 export interface PeersParts<Auth> {
   readonly publisher: Redis;
   readonly pubsub: PubSub<Auth>;
@@ -35,30 +35,30 @@ export interface PeersParts<Auth> {
   readonly reporter: Reporter;
 }
 
-/** What the other servers have answered so far. */
+/** A command to the other servers, and their answers so far. */
 interface Asked {
   sockets: number;
-  /** How many connections to Redis have answered in full; several servers may share one. */
+  /** The number of connections to Redis that have answered in full; several servers may share one. */
   answered: number;
   /** To how many connections the question has gone; not known until Redis says so. */
   expected: number;
   done(): void;
 }
 
-/** How long the others may take to answer, in milliseconds. Some may be too old to answer at all. */
+/** The time that the others may take to answer, in milliseconds. Some may be too old to answer at all. */
 const ANSWER_PATIENCE = 1_000;
 
 /** The kinds of selections, each with a list of its own in Redis. */
 const KINDS: readonly Selection["by"][] = ["identity", "sessionId", "sid"];
 
-/** When a server tries again to read what it has missed, in milliseconds. */
+/** The time after which a server tries again to read what it has missed, in milliseconds. */
 const RETRY_AFTER = 2_000;
 
 /** Sums of fractions are not exact. */
 const ALMOST = 1e-6;
 
 /**
- * What servers that share a Redis tell each other: they close sockets, ask them for a new identity, or let them leave a
+ * The servers that share a Redis: one closes sockets of all of them, asks them for a new identity, or lets them leave a
  * channel, wherever these are.
  */
 export class Peers<Auth> {

@@ -5,7 +5,7 @@ import { steadyNow, toSteady } from "../limits/clock.js";
 import type { Limits } from "../limits/limits.js";
 import type { Redis } from "../redis/redis.js";
 
-/** What servers need to let all sockets leave a channel. */
+/** The parts of the server that evictions need. */
 export interface EvictionsParts {
   readonly publisher: Redis;
   /** The key in Redis of the evictions of late. */
@@ -21,17 +21,17 @@ interface Eviction {
   readonly channel: string;
   /** Absent where it is of version 3. */
   readonly id: string | undefined;
-  /** When it was given, by the steady clock. */
+  /** The time of the command, by the steady clock. */
   readonly at: number;
 }
 
 /**
- * How long a server waits for its own command to come back, in milliseconds; it does not where the connection
+ * The time that a server waits for its own command to come back, in milliseconds; it does not come where the connection
  * for subscriptions was lost in that moment.
  */
 const ECHO_PATIENCE = 5_000;
 
-/** How many evictions are kept, here and in Redis, and how long, in milliseconds. */
+/** The number of evictions that are kept, here and in Redis, and the time, in milliseconds. */
 const MOST_EVICTIONS = 1_000;
 const EVICTION_LIFE = 3_600_000;
 
@@ -44,7 +44,7 @@ export class Evictions {
   readonly #began = steadyNow();
   /** The ids of those that were carried out here, the oldest first. */
   readonly #heard = new Set<string>();
-  /** What to do when a command of this server's own has come back and has been carried out. */
+  /** Callbacks for when a command of this server has come back and has been carried out. */
   readonly #echoes = new Map<string, () => void>();
 
   constructor(parts: EvictionsParts) {

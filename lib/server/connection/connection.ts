@@ -60,7 +60,7 @@ export class Connection<Auth>
   #protocol: Protocol = 3;
   identity: ConnectionIdentity | undefined;
   readonly rate: FrameRate;
-  /** What follows is made when it is needed, so that an idle connection costs little. */
+  /** The fields below are made when they are needed, so that an idle connection costs little. */
   #frames: FrameQueue | undefined;
   #calls: PendingCalls | undefined;
   #clientCalls: ClientCalls<Auth> | undefined;
@@ -68,7 +68,7 @@ export class Connection<Auth>
   readonly #sendQueue: SendQueue;
   /** Whether the client is to be asked for a new identity once it is known what it speaks. */
   #isOutdated = false;
-  /** How often its rights may have become others. */
+  /** The number of times that its rights may have changed. */
   #rights = 0;
   /** Whether the client was asked to go. */
   #isLeaving = false;

@@ -8,10 +8,10 @@ export interface Drainable {
   leave(isOverdue: boolean): void;
 }
 
-/** How long a drain takes at most by default, in milliseconds: less than the 30 s after which Kubernetes and Heroku kill. */
+/** The most time that a drain takes by default, in milliseconds: less than the 30 s after which Kubernetes and Heroku kill. */
 export const DRAIN_TIME = 20_000;
 
-/** How often it is looked for connections whose turn has come, in milliseconds. */
+/** The interval at which connections are looked for whose turn has come, in milliseconds. */
 const STEP = 20;
 
 /** The part of the time in which all connections get their turn; the rest is for calls that go on. */

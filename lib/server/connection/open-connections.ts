@@ -10,10 +10,10 @@ import type { ConnectionParts } from "./connection-parts.js";
 import { drain } from "./drain.js";
 
 export interface OpenConnectionsParts<Auth> {
-  /** What each connection is given. */
+  /** The parts that all connections share. */
   readonly shared: Omit<ConnectionParts<Auth>, "authenticationDeadlines" | "onClosed">;
   readonly notices: Notices<Auth>;
-  /** How long a connection may be without an identity, in milliseconds. */
+  /** The time that a connection may be without an identity, in milliseconds. */
   readonly authTimeout: number;
 }
 

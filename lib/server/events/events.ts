@@ -59,14 +59,14 @@ export type NoticeEvent = Exclude<
   keyof GuardEvents<unknown> | "authentication" | "error"
 >;
 
-/** What a guard may answer by returning it: anything but nothing. */
+/** The answer that a guard may return: anything but `undefined`. */
 export type GuardAnswer = NonNullable<unknown> | null;
 
 /** A listener for an event, or for any of several. */
 type Listener<Args> = Args extends readonly unknown[] ? (...args: Args) => unknown : never;
 
 /**
- * What a listener has to be beside {@link Listener}: a guard that does not declare the callback has to return its answer.
+ * The type of a listener, beside {@link Listener}: a guard that does not declare the callback has to return its answer.
  * One that declares it may return what it likes.
  */
 type Answers<Event, L> = Event extends keyof GuardEvents<unknown>

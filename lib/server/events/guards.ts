@@ -8,16 +8,16 @@ import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
 import type { GuardEvents } from "./events.js";
 
-/** How often guards are asked about one request whose rights become others again and again. */
+/** The number of times that guards are asked about one request whose rights change again and again. */
 export const MOST_DECISIONS = 10;
 
-/** What the listeners have decided; `error` is what the client may see of a refusal. */
+/** The decision of the guards; `error` is what the client may see of a refusal. */
 export type Verdict = { readonly allowed: true } | { readonly allowed: false; readonly error: unknown };
 
 const ALLOWED: Verdict = { allowed: true };
 const REFUSED: Verdict = { allowed: false, error: FORBIDDEN };
 
-/** Where among a listener's arguments the callback stands. */
+/** The position of the callback among a guard's arguments. */
 const POSITION = 2;
 
 type Listener = Answering & { readonly listener?: Answering };
@@ -159,7 +159,7 @@ export class Access {
   }
 }
 
-/** What there is to report of an answer that came after the first one. */
+/** The report about an answer that came after the first one. */
 export function lateError(outcome: Outcome): unknown {
   return outcome.status === "result" ? new Error("The first answer counts") : outcome.error;
 }

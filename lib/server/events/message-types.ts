@@ -17,14 +17,14 @@ export type Filter<Auth, Messages = unknown> = {
 /** The names of a server's channels. */
 export type Channel<Messages> = IfUnknown<Messages, string, ChannelName<Messages>>;
 
-/** What the server may publish on a channel, which no schema checks. */
+/** A message that the server may publish on a channel, which no schema checks. */
 export type Published<Messages, Name extends string> = IfUnknown<
   Messages,
   unknown,
   ChannelOutput<Messages, Name>
 >;
 
-/** What a client is about to publish, as the channel's schema has made it: a union by the channels' names. */
+/** A message that a client is about to publish, as the channel's schema has made it: a union by the channels' names. */
 export type PublishRequest<Messages> = IfUnknown<
   Messages,
   { readonly channel: string; data: unknown },
@@ -36,7 +36,7 @@ export type PublishRequest<Messages> = IfUnknown<
   }[keyof Messages & string]
 >;
 
-/** What a client has published, likewise, as its readers get it. */
+/** A message that a client has published, likewise, as its readers get it. */
 export type PublishedMessage<Messages> = IfUnknown<
   Messages,
   { readonly channel: string; readonly data: unknown },
@@ -48,7 +48,7 @@ export type PublishedMessage<Messages> = IfUnknown<
   }[keyof Messages & string]
 >;
 
-/** What a filter gets, likewise. */
+/** The arguments of a filter, likewise. */
 export type FilterArguments<Socket, Messages> = IfUnknown<
   Messages,
   [socket: Socket, channel: string, message: unknown],

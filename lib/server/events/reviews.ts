@@ -1,4 +1,4 @@
-/** How many channels or calls of one socket are asked for at once. */
+/** The number of channels or calls of one socket about which guards are asked at once. */
 const AT_ONCE = 16;
 
 /** Goes through a socket's channels, or its calls, once more, a few at a time: the guards may ask a database. */

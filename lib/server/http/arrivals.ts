@@ -8,7 +8,7 @@ export function note(req: IncomingMessage): void {
   if (!times.has(req)) times.set(req, steadyNow());
 }
 
-/** When a request has arrived, by the steady clock; undefined where nobody has noted it. */
+/** The time at which a request arrived, by the steady clock; undefined if nobody noted it. */
 export function of(req: IncomingMessage): number | undefined {
   return times.get(req);
 }

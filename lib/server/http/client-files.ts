@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import type { Express, RequestHandler } from "express";
 import { mountPath, unmount } from "./router.js";
 
-/** Where the build puts the scripts for pages without a bundler. */
+/** The folder into which the build puts the scripts for pages without a bundler. */
 const FOLDER = new URL("../../../dist/browser/", import.meta.url);
 
 const A_YEAR = 31_536_000;

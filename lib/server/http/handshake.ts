@@ -20,7 +20,7 @@ import { handlerOptions, SockJSHandlers } from "./sockjs-handlers.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";
 import { type Verdict, type VerifyFunction, verdictOf } from "./verify-connection.js";
 
-/** What the door needs of the server that it belongs to. */
+/** The parts of the server that the handshake needs. */
 export interface DoorParts {
   readonly app: Express;
   readonly socketServer: SockJSServer;
@@ -56,7 +56,7 @@ const NO_PLACE: Readonly<Record<NoPlace, HttpRefusal>> = {
   "server full": { status: 503, reason: "Too many unauthenticated connections", retryAfter: 5 },
 };
 
-/** How many of the largest messages fit into what may carry several. */
+/** The number of messages of the largest size that fit into one body or frame. */
 const MESSAGES_PER_UNIT = 16;
 
 /** Bytes of a body that SockJS does not use. */
@@ -197,7 +197,7 @@ export class Door {
     });
   }
 
-  /** What a request is for; undefined where it is none of the prefix. Its URL may be of the absolute form (RFC 9112, section 3.2.2). */
+  /** Tells what a request asks for; undefined if its path is not below the prefix. Its URL may have the absolute form (RFC 9112, section 3.2.2). */
   #targetOf(req: IncomingMessage): Target | undefined {
     const url = (req.url ?? "").replace(AUTHORITY, "");
     const target = this.#paths.target(url);
@@ -366,7 +366,7 @@ export class Door {
   }
 }
 
-/** What stands before the path in a URL of the absolute form. */
+/** The part before the path in a URL of the absolute form. */
 const AUTHORITY = /^https?:\/\/[^/?#]*/i;
 
 function ignore(): void {}

@@ -1,6 +1,6 @@
 import type { RequestHandler } from "express";
 
-/** How a server is. */
+/** A server's readiness, as a load balancer needs it. */
 export interface Health {
   /** Whether it can take on clients: Redis is there, the subscriptions are in force, and it is not about to end. */
   readonly ready: boolean;

@@ -5,7 +5,7 @@ import type { Reporter } from "../log/reporter.js";
 /** Says whether pages of another origin may connect; see `TokenSocketServerOptions.allowedOrigins`. */
 export type OriginFunction = (origin: string, req: Request) => boolean;
 
-/** What is known of the page that has sent a request. */
+/** The kind of page that sent a request. */
 export type Origin =
   /** It is of the same origin, or the request is no page's. */
   | "own"

@@ -1,12 +1,12 @@
 import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
-/** Why a request or an upgrade is not served. */
+/** A refusal of a request or an upgrade: its status, and its reason. */
 export interface HttpRefusal {
   readonly status: number;
   /** Goes to the client, as text. */
   readonly reason: string;
-  /** When the client should ask again, in seconds. */
+  /** The time after which the client should ask again, in seconds. */
   readonly retryAfter?: number;
   /** Headers that go with the status. */
   readonly headers?: Readonly<Record<string, string>>;

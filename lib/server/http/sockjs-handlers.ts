@@ -7,10 +7,10 @@ import type { HttpServer } from "./interception.js";
 /** SockJS's own default, in milliseconds. */
 const HEARTBEAT_DELAY = 25_000;
 
-/** How the URL begins of the script that SockJS's page for iframes loads by default. */
+/** The beginning of the URL of the script that SockJS's iframe page loads by default. */
 const FOREIGN_SCRIPT = "https://cdn.jsdelivr.net/npm/sockjs-client@";
 
-/** What stands for a session's id in a path: whoever knows that can speak for the session. */
+/** The replacement of a session's id in a logged path: who knows the id can speak for the session. */
 const SESSION = /(\/[^/.\s]+\/)[^/.\s]+(?=\/(?:xhr|jsonp|eventsource|htmlfile|websocket))/g;
 
 /** SockJS's handlers for requests, which serve what they are given and listen to no HTTP server. */
@@ -48,7 +48,7 @@ export class SockJSHandlers {
     return this.#options.websocket !== false;
   }
 
-  /** How often a session says that it is there, in milliseconds. */
+  /** The interval of a session's heartbeats, in milliseconds. */
   get heartbeatDelay(): number {
     const { heartbeat_delay: delay } = this.#options;
     return typeof delay === "number" && delay > 0 ? delay : HEARTBEAT_DELAY;

@@ -1,6 +1,6 @@
 import type { Framing } from "../transport/websocket-frames.js";
 
-/** What a request under SockJS's prefix is for. */
+/** The target of a request below SockJS's prefix. */
 export type Target =
   /** It opens a session of an HTTP transport, or is a further request of one for what the server sends. */
   | { readonly kind: "receive"; readonly session: string }
@@ -15,7 +15,7 @@ export type Target =
   /** It has what may mean one thing here and another one to SockJS. */
   | { readonly kind: "malformed" };
 
-/** What can be read in one way only; what SockJS's clients send has nothing else. */
+/** The characters of a path that can be read in one way only; SockJS's clients send no others. */
 const PLAIN = /^[\w/.~%+!$&()*,;=-]*$/;
 
 const RECEIVING = ["xhr", "xhr_streaming", "eventsource", "htmlfile", "jsonp"];

@@ -24,7 +24,7 @@ export function withOwnPromise(verify: VerifyFunction): VerifyFunction {
   };
 }
 
-/** What is made of an answer. */
+/** The result of a verification: the connection's `data`, or a refusal. */
 export type Verdict = HttpRefusal | { readonly data: unknown };
 
 const FORBIDDEN: HttpRefusal = { status: 403, reason: "Forbidden" };

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from "node:net";
 
-/** How many of the eight groups of an IPv6 address are one network's, a /64: whoever has one has all of its addresses. */
+/** The number of an IPv6 address's eight groups that name its /64 network: who has one address has all of its network. */
 const NETWORK_GROUPS = 4;
 
 /** Groups that stand before an IPv4 address: those of RFC 4291 (section 2.5.5.2) and RFC 6052 (section 2.1). */

@@ -4,7 +4,7 @@ export const CLOCK_SKEW = 5_000;
 /** From which difference on, in milliseconds, the wall clock was set; less is the coarseness of the two clocks. */
 const STEP = 50;
 
-/** What the wall clock was ahead of the one that nobody sets when this process began. */
+/** The difference between the wall clock and the monotonic clock when this process began, in milliseconds. */
 const offset = Date.now() - performance.now();
 
 /**

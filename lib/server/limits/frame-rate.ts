@@ -2,7 +2,7 @@ import type { Limits } from "./limits.js";
 
 type RateLimits = Pick<Limits, "framesPerSecond" | "frameBurst" | "bytesPerSecond" | "byteBurst">;
 
-/** How many frames, and bytes in them, a socket may send: two buckets of tokens that fill again with time. */
+/** The rate at which a socket may send frames and bytes: two token buckets that refill with time. */
 export class FrameRate {
   readonly #limits: RateLimits;
   #frames: number;

@@ -4,7 +4,7 @@ import type { RedisClient } from "../redis/adapt.js";
 import { localRateLimiter, sharedRateLimiter } from "../redis/rate-limiter.js";
 import { inTime } from "./in-time.js";
 
-/** How long Redis may take to grant more, and for how long this server counts alone where it does not, in milliseconds. */
+/** The time that Redis may take to grant more, and for which this server counts alone if it does not, in milliseconds. */
 const PATIENCE = 500;
 const ALONE = 5_000;
 
@@ -19,9 +19,9 @@ export interface IdentityRatesParts {
   readonly reporter: Reporter;
 }
 
-/** How many frames, or bytes, identities may send, over all servers. */
+/** The rates of frames, or bytes, of all identities, over all servers. */
 export class IdentityRates {
-  /** How the keys begin in Redis. */
+  /** The prefix of its keys in Redis. */
   readonly keyPrefix: string;
   readonly #shared: RateLimiterAbstract;
   readonly #local: RateLimiterAbstract;
@@ -75,14 +75,14 @@ export class IdentityRates {
   }
 }
 
-/** What Redis has said to a question for more. */
+/** Redis's answer to a request for more. */
 interface Grant {
   readonly amount: number;
-  /** When there may be more, in milliseconds. */
+  /** The time until there may be more, in milliseconds. */
   readonly wait: number;
 }
 
-/** How many frames, or bytes, the sockets of one identity may send just now. */
+/** The frames, or bytes, that the sockets of one identity may send at the moment. */
 export class IdentityRate {
   readonly #ask: () => Promise<Grant>;
   readonly #waiting = new Set<() => void>();
@@ -154,7 +154,7 @@ export class IdentityRate {
     if (this.#waiting.size > 0) this.#refill();
   }
 
-  /** Who finds nothing left stands behind the others. */
+  /** Callbacks of those that found nothing left, in the order in which they came. */
   #wake(): void {
     for (const listener of this.#waiting) {
       if (this.#granted < 1) return;

@@ -2,13 +2,13 @@ import { Counts } from "./counts.js";
 import type { IdentityRate, IdentityRates } from "./identity-rate.js";
 import type { Limits } from "./limits.js";
 
-/** What the connections of one identity use of this server together. */
+/** The usage of this server by all connections of one identity. */
 export class IdentityUsage {
   readonly key: string;
-  /** How many frames and how many bytes they may send; absent where that is not limited. */
+  /** The rates of frames and bytes that they may send; absent where there is no limit. */
   readonly #frames: IdentityRate | undefined;
   readonly #bytes: IdentityRate | undefined;
-  /** How many channels they have joined by their own doing, or are about to. */
+  /** The number of channels that they have joined at their own request, or are about to join. */
   channels = 0;
   readonly #channelLimit: number;
 
@@ -55,7 +55,7 @@ export interface IdentityUsageRates {
   readonly bytes: IdentityRates | undefined;
 }
 
-/** What each identity uses, as long as it has a connection. */
+/** The usage of each identity that has a connection. */
 export class IdentityUsages {
   readonly #limits: Limits;
   readonly #rates: IdentityUsageRates;

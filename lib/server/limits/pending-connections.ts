@@ -2,7 +2,7 @@ import { addressKey } from "./address.js";
 import { Counts } from "./counts.js";
 import type { Limits } from "./limits.js";
 
-/** Why there is no place: one address has its share, or the server as many as it may. */
+/** The reason why there is no place: the address or the server has reached its limit. */
 export type NoPlace = "address full" | "server full";
 
 type PlaceLimits = Pick<
@@ -61,7 +61,7 @@ type State = "verifying" | "entering" | "inside" | "gone";
 export class PendingConnection {
   /** The key by which the address is counted. */
   readonly address: string;
-  /** What `verifyConnection` has handed on. */
+  /** The `data` of `verifyConnection`'s answer. */
   data: unknown;
   state: State = "verifying";
   isAuthenticated = false;

@@ -3,7 +3,7 @@ import { isError } from "../../shared/errors.js";
 import type { Reporter } from "./reporter.js";
 
 /**
- * What the application has a server do. Nobody has to wait for it: a failure is reported, and is no unhandled rejection.
+ * The application's commands to a server. Nobody has to wait for one: a failure is reported, and is no unhandled rejection.
  */
 export class Commands {
   readonly #reporter: Reporter;

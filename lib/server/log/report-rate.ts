@@ -2,7 +2,7 @@
 const MOST_OF_A_KIND = 100;
 const MOST_OF_ALL = 1000;
 
-/** How long reports are counted together, in milliseconds. */
+/** The time for which reports are counted together, in milliseconds. */
 const WINDOW = 1000;
 
 /**
@@ -12,7 +12,7 @@ const WINDOW = 1000;
 export class ReportRate {
   readonly #tellWithheld: (kind: string | undefined, times: number) => void;
   readonly #kinds = new Map<string, { told: number; withheld: number }>();
-  /** How many were withheld of further kinds. */
+  /** The number of withheld reports of further kinds. */
   #others = 0;
   #told = 0;
   #timer: NodeJS.Timeout | undefined;

@@ -12,17 +12,17 @@ export interface Logger {
 
 const NAME = "node-token-sockjs";
 
-/** When an outage that goes on is told again, in milliseconds. */
+/** The time after which an outage that goes on is told again, in milliseconds. */
 const REPEAT_AFTER = 60_000;
 
-/** How many messages of outages are remembered. */
+/** The number of messages of outages that are remembered. */
 const MOST_OUTAGES = 100;
 
-/** How much of an error's message tells it from others that are counted. A client may have a part in it. */
+/** The length of an error's message that tells it from others. A client may have a part in the message. */
 const LONGEST_KIND = 200;
 
 /**
- * Where the server's log lines and errors go. A logger that throws is no reason to fail. Errors are told in a turn of the
+ * The output of the server's log lines and errors. A logger that throws is no reason to fail. Errors are told in a turn of the
  * event loop of their own, so that a listener that fails by itself, and is told of that, keeps nobody else waiting.
  */
 export class Reporter {
@@ -35,7 +35,7 @@ export class Reporter {
     const text = kind === undefined ? "errors of other kinds" : kind;
     this.#write("error", `${text} (${times} more times within a second)`);
   });
-  /** When each was told last, in that order. */
+  /** The time at which each was told last, in that order. */
   readonly #outages = new Map<string, number>();
 
   constructor(logger: Logger, debugging: boolean, emitError: (error: Error, context: string) => boolean) {
@@ -157,7 +157,7 @@ function ownMessage(error: unknown): string {
 const MOST_CAUSES = 8;
 const MOST_INNER = 4;
 
-/** What ends a line, commands a terminal or turns the direction of text. A client may get it into an error's message. */
+/** The characters that end a line, command a terminal or turn the direction of text. A client may get them into an error's message. */
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
 /** The lines of a stack stay lines, which are indented: none of them can be taken for a message of its own. */

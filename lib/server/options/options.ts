@@ -46,7 +46,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
   /** Middleware that runs before the token route's own handler: one or an array. Default none. */
   customMiddleware?: RequestHandler | RequestHandler[] | null | undefined;
   /**
-   * Who gets a token: the name of a session property, or a function `(req, callback)` or `(req)`. An object
+   * Decides who gets a token: the name of a session property, or a function `(req, callback)` or `(req)`. An object
    * becomes the socket's `auth`; another truthy value attaches the session's data; a falsy one is a 403. An
    * error given to the callback is a 500 with its message, a throw or a rejection a 500 "Internal error".
    * An identity may end: `callback(null, auth, { expiresAt })`, or the result `expiring(auth, expiresAt)`; one that
@@ -79,7 +79,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
    */
   filter?: Filter<Auth, Messages> | null | undefined;
   /**
-   * What becomes of a channel's messages to a socket that reads too slowly, by the channels' names; a `*` at the end of
+   * The policy for a channel's messages to a socket that reads too slowly, by the channels' names; a `*` at the end of
    * a name stands for anything: `"close"`, `"dropOldest"`, `"latest"` or `{ latest: (message) => key }`. Default `{}`:
    * the socket is closed when more than `limits.bufferedBytes` wait. With another policy the client misses messages and
    * is not told.
@@ -88,7 +88,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
   /** Options of `ws` for the WebSockets that `attach` opens. Default `{}`. */
   webSocket?: WebSocketOptions | null | undefined;
   /**
-   * How often to look after clients on transports that SockJS does not look after: the plain WebSocket gets a ping,
+   * The interval of heartbeats for clients on transports without SockJS's heartbeats: the plain WebSocket gets a ping,
    * streaming responses end and have to be asked for anew. A client that has gone without a word is closed with 4411 within
    * 10 s more. Default 25,000. `false`: never; then such a client stays until TCP gives it up, which may take hours.
    */
@@ -97,7 +97,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
   ping?: boolean | null | undefined;
   /** Log relevant actions, without tokens or session contents. Default `false`; it costs a line for each. */
   debug?: boolean | null | undefined;
-  /** Where log lines go. Default the console. */
+  /** The logger of all log lines. Default the console. */
   logger?: Logger | null | undefined;
   /**
    * Tell clients the messages of errors that were thrown, for development. Default `false`: they see "Internal
@@ -112,7 +112,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
    */
   tokenPrefix?: string | null | undefined;
   /**
-   * What a token is good for, apart from time: `"ip"`, connections of the IP that asked for it; `"nonce"`, those whose
+   * The binding of a token: `"ip"`, connections of the IP that asked for it; `"nonce"`, those whose
    * `auth` frame has the `nonce` that the token request had; `false`, any. Default `false`. `"ip"` shuts out clients whose
    * address changes between the two, `"nonce"` those that send none.
    */
@@ -138,7 +138,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
    */
   verifyConnection?: VerifyFunction | null | undefined;
   /**
-   * Who may use JSONP on the token route: `"same-origin"`, a list of further origins, or `false` for nobody.
+   * The pages that may use JSONP on the token route: `"same-origin"`, a list of further origins, or `false` for nobody.
    * Default `"same-origin"`. Each origin in the list can obtain tokens as the user who visits it.
    */
   jsonp?: "same-origin" | readonly string[] | false | null | undefined;

@@ -4,7 +4,7 @@ import { isSlowReaderPolicy } from "../channels/slow-readers.js";
 import { isOrigin } from "../http/origins.js";
 import type { TokenSocketServerOptions } from "./options.js";
 
-/** What an option may be. */
+/** A rule for an option's values. */
 export interface Rule {
   readonly expected: string;
   accepts(value: unknown): boolean;

@@ -1,7 +1,7 @@
 /** Whether a client serves commands: `waiting` for its first connection, `ready`, or `ended` for good. */
 export type ClientState = "waiting" | "ready" | "ended";
 
-/** What a driver tells of its client. */
+/** Callbacks for a client's events. */
 export interface ClientEvents {
   /** The client is connected, for the first time or again. */
   ready(): void;
@@ -13,11 +13,11 @@ export interface ClientEvents {
   message(channel: string, payload: string): void;
 }
 
-/** What a client's own options say of how Redis sees it. */
+/** The parts of a client's own options that Redis sees. */
 export interface ClientSettings {
   /** The user of Redis; undefined where that is not known. */
   readonly user: string | undefined;
-  /** What the client puts before each key. */
+  /** The prefix that the client puts before each key. */
   readonly keyPrefix: string;
 }
 

@@ -4,14 +4,14 @@ import type { PayloadListener, Redis } from "./redis.js";
 import type { SharedClient } from "./shared-client.js";
 import type { Trial } from "./trial.js";
 
-/** How the names begin that a server uses in Redis. */
+/** The prefixes of the names that a server uses in Redis. */
 export interface Names {
   /** Its tokens' keys; each other key begins with `token-sockjs:`. */
   readonly tokenPrefix: string;
   readonly channelPrefix: string;
 }
 
-/** How all keys begin but those of tokens, which need not. */
+/** The prefix of all keys but those of tokens, which may have another. */
 const KEYS = "token-sockjs:";
 
 /** {@link Redis} on a client that its owner may share between several servers. */
@@ -147,7 +147,7 @@ export class ClientRedis implements Redis {
   }
 }
 
-/** What a command gets whose adapter has been released. */
+/** The error of a command whose adapter has been released. */
 export function released(): Error {
   return new Error("The Redis client is not in use any more");
 }

@@ -31,7 +31,7 @@ function wordsOf({ message }: Error): string {
   return message.replace(/^(MOVED|ASK) .*/, "$1").replace(/[.\s]+$/, "");
 }
 
-/** What to do about errors, by what they begin with, or contain where no code begins them. */
+/** Advice about errors, by what they begin with, or contain where no code begins them. */
 const ADVICE: readonly (readonly [RegExp, string])[] = [
   [/^NOAUTH\b/, "Redis asks for a password: give the client `username` and `password`"],
   [/^WRONGPASS\b/, "the client's `username` or `password` is wrong, or that user is off"],

@@ -1,6 +1,6 @@
 import type { Redis } from "./redis.js";
 
-/** How often Redis is asked for a sign of life, in milliseconds. */
+/** The interval at which Redis is asked for a sign of life, in milliseconds. */
 const INTERVAL = 2_000;
 
 /**

@@ -9,7 +9,7 @@ import {
   toTexts,
 } from "./client-driver.js";
 
-/** What a client of ioredis (5 or 6) needs to have; `new Redis()` makes one. */
+/** A client of ioredis (5 or 6), as `new Redis()` makes it: the part that is used. */
 export interface IORedisClient {
   readonly status: string;
   ping(): Promise<unknown>;
@@ -29,7 +29,7 @@ export interface IORedisClient {
   off(event: string, listener: (...args: unknown[]) => void): unknown;
 }
 
-/** How long the owner of a client that waits to be asked has to connect it, in milliseconds. */
+/** The time that the owner of a lazy client has to connect it, in milliseconds. */
 const OWNERS_TIME = 1_000;
 
 /** Drives a client of ioredis. */

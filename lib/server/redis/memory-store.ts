@@ -1,4 +1,4 @@
-/** How often expired keys are cleared away, in milliseconds. */
+/** The interval at which expired keys are cleared away, in milliseconds. */
 const SWEEP_INTERVAL = 1000;
 
 interface Entry {
@@ -27,7 +27,7 @@ export class MemoryStore {
   #queue: (() => void)[] = [];
   #sweeper: NodeJS.Timeout | undefined;
 
-  /** How many keys it holds, those included that have expired since the last sweep. */
+  /** The number of keys, including those that have expired since the last sweep. */
   get size(): number {
     return this.#entries.size;
   }

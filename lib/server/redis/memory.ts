@@ -35,7 +35,7 @@ export function connectMemoryRedis(memory: MemoryRedis): Redis {
 /** {@link Redis} on a store in this process. */
 class MemoryAdapter implements Redis {
   readonly #store: MemoryStore;
-  /** Where listeners run, as with Redis where the connection was made: not where a message happens to be published. */
+  /** The async context in which listeners run: as with Redis, the one in which the connection was made. */
   readonly #context = new AsyncResource("MemoryRedis");
   readonly #subscribers = new Map<string, Map<PayloadListener, Subscriber>>();
   readonly #errorListeners = new Set<{ readonly listener: (error: unknown) => void }>();

@@ -8,7 +8,7 @@ import {
   toTexts,
 } from "./client-driver.js";
 
-/** What a client of node-redis (`redis` 4, 5 or 6) needs to have; `createClient()` makes one. */
+/** A client of node-redis (`redis` 4, 5 or 6), as `createClient()` makes it: the part that is used. */
 export interface NodeRedisClient {
   readonly isOpen: boolean;
   readonly isReady: boolean;

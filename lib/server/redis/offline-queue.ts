@@ -7,7 +7,7 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** Where commands wait for a client's first connection. Afterwards they go straight to the client. */
+/** A queue of commands that wait for a client's first connection. Afterwards they go straight to the client. */
 export class WaitingRoom {
   #state: ClientState = "waiting";
   #error: unknown;

@@ -2,7 +2,7 @@ import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis } from "r
 import type { RedisClient } from "./adapt.js";
 import { isMemoryRedis, type MemoryRedis } from "./memory.js";
 
-/** What a rate is, and by which keys Redis knows whose. */
+/** A rate, and the prefix of its keys in Redis. */
 export interface RateParts {
   /** Put before each key. */
   readonly keyPrefix: string;

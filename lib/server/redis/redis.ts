@@ -1,7 +1,7 @@
 import type { Trial } from "./trial.js";
 
 /**
- * What the rest of the server needs of Redis, whoever's client it is. An adapter holds no protocol of ours.
+ * The operations of Redis that the server needs, by any client. An adapter holds no protocol of ours.
  * Commands that are given before the client is connected wait for it; the adapter neither connects nor closes it, but for a
  * client that connects by itself at its first command (`lazyConnect` of ioredis).
  * Once the client has been connected, its own queue and its own errors apply.
@@ -39,7 +39,7 @@ export interface Redis {
    * for the last one. Resolves when Redis has confirmed, which while Redis is away may take as long as that.
    */
   unsubscribe(channel: string, listener: PayloadListener): Promise<void>;
-  /** How many listeners a channel has by the one connection that they share. */
+  /** The number of listeners of a channel by the one connection that they share. */
   listeners(channel: string): number;
   /**
    * Calls a function whenever the client was away and its subscriptions are in force again: what was published

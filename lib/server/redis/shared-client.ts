@@ -14,7 +14,7 @@ const RETRY_AFTER = 1_000;
 const sharedClients = new WeakMap<object, SharedClient>();
 
 /**
- * What all adapters of one client have in common: one listener for each of its events, one table of
+ * The state that all adapters of one client share: one listener for each of its events, one table of
  * subscriptions, one place to wait for its first connection. It listens as long as it has an owner.
  */
 export class SharedClient {

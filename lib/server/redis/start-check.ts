@@ -2,20 +2,20 @@ import { SYNC_CHANNEL } from "../../shared/protocol.js";
 import type { Redis } from "./redis.js";
 import type { Trial } from "./trial.js";
 
-/** What a server does with its first client, and under which names. */
+/** The use that a server makes of its first client: commands and names. */
 export interface ClientUse {
   readonly tokenPrefix: string;
   readonly channelPrefix: string;
   /** Whether there is a client for subscriptions, too. */
   readonly hasSubscriber: boolean;
-  /** What counts for each identity in Redis, if anything does. */
+  /** The rates of identities that are counted in Redis, if any are. */
   readonly rates: { readonly keyPrefix: string; try(): Promise<unknown> } | undefined;
 }
 
 /** By these ends the keys are in the first and the last slot of a cluster, so that one of them is of another node. */
 const [IN_FIRST_SLOT, IN_LAST_SLOT] = ["{06S}", "{6ZJ}"];
 
-/** How long a key of a trial lives, in milliseconds. */
+/** The life of a trial's key, in milliseconds. */
 const AT_ONCE = 1;
 
 /** A reserved name, so that no socket is in it. */

@@ -1,13 +1,13 @@
 import type { Reporter } from "../log/reporter.js";
 import { Retries, type Step } from "./retries.js";
 
-/** When it is warned that the server is not ready, in milliseconds. */
+/** The time after which a server that is not ready is warned of, in milliseconds. */
 const READY_PATIENCE = 5_000;
 const NOT_READY =
   "Redis cannot be used yet: is each client connected, `await client.connect()`, and can it reach Redis, with TLS if Redis speaks it and without if not? What Redis has refused, `error` events say";
 
 export interface StartupParts {
-  /** What is done before the server serves, each step until it succeeds. */
+  /** The steps before the server serves; each is tried until it succeeds. */
   readonly steps: readonly Step[];
   /** Called before `ready` resolves. */
   readonly onReady: () => void;

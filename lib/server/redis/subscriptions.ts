@@ -13,7 +13,7 @@ export interface SubscriptionCommands {
 }
 
 /**
- * How a channel stands in Redis. In `subscribing` and `unsubscribing` a command is in flight, or about to be sent, and
+ * The state of a channel in Redis. In `subscribing` and `unsubscribing` a command is in flight, or about to be sent, and
  * none other is sent before its answer. `stale` is a subscription that nobody wants and that could not be ended.
  */
 type ChannelState = "off" | "subscribing" | "on" | "unsubscribing" | "stale";
@@ -28,19 +28,19 @@ interface Listener {
   readonly owner: object;
 }
 
-/** What there is of a channel; there may be a hundred thousand of them, so that it has to be small. */
+/** An entry for a channel; there may be a hundred thousand of them, so that it has to be small. */
 interface Channel {
   readonly name: string;
   state: ChannelState;
   /** As long as there is one, the channel is wanted. */
   listeners: readonly Listener[];
-  /** Who waits for the channel to be subscribed to, or to be left. */
+  /** Callbacks for when the channel is subscribed to, or left. */
   joining: Waiter[] | undefined;
   leaving: Waiter[] | undefined;
 }
 
 /**
- * Who listens to which channels of one client. Joins and leaves may alternate as fast as they like: for each
+ * The listeners of one client's channels. Joins and leaves may alternate as fast as they like: for each
  * channel the table has one command in flight at most, and goes on from its answer to what is wanted by then.
  */
 export class Subscriptions {
@@ -56,7 +56,7 @@ export class Subscriptions {
     this.#unsubscribe = new ChannelCommand((channels) => commands.unsubscribe(channels));
   }
 
-  /** How many channels are listened to, or are yet to be left. */
+  /** The number of channels that have listeners, or are yet to be left. */
   get size(): number {
     return this.#channels.size;
   }
@@ -122,7 +122,7 @@ export class Subscriptions {
     }
   }
 
-  /** How many listeners a channel has. */
+  /** The number of listeners of a channel. */
   listeners(name: string): number {
     return this.#channels.get(name)?.listeners.length ?? 0;
   }

@@ -10,7 +10,7 @@ import { type ResponseObserver, RouteResponse } from "./route-response.js";
 export type { RouteErrorHandler, RouteHandler } from "./route-handlers.js";
 export type { RouteCall } from "./route-request.js";
 
-/** What clients may call: an Express handler, or an array of handlers, middleware and error handlers. */
+/** A route that clients may call: an Express handler, or an array of handlers, middleware and error handlers. */
 export type Route = RouteHandler | readonly (RouteErrorHandler | Route)[];
 
 /** The routes that clients may call, nested; `{a: {b}}` is called as `a.b`. Own properties only. */
@@ -18,7 +18,7 @@ export interface Routes {
   [name: string]: Route | Routes;
 }
 
-/** What routes need of an Express application, of version 5 or 4. */
+/** The part of an Express application, of version 5 or 4, that routes need. */
 export interface ExpressApplicationLike {
   /** The prototype of its requests. */
   readonly request: object;

@@ -3,7 +3,7 @@ import type { Socket as NetSocket } from "node:net";
 import { Writable } from "node:stream";
 import type { SockJSConnection } from "../transport/socket.js";
 
-/** Who is told what listeners throw. */
+/** A callback for what listeners throw. */
 export interface ErrorObserver {
   report(error: unknown): void;
 }

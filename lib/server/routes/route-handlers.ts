@@ -25,7 +25,7 @@ export interface Raised {
 /** Any handler as it is called, the four-parameter ones included. */
 type AnyHandler = (...args: unknown[]) => unknown;
 
-/** Who is told how handlers get on. */
+/** Callbacks for how a run of handlers goes on and ends. */
 export interface HandlersObserver {
   /** Says whether a further handler may run. */
   mayGoOn(): boolean;

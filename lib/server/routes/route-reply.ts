@@ -21,7 +21,7 @@ type Body =
   | { kind: "text"; text: string }
   | { kind: "json"; value: unknown; text: string };
 
-/** What `res.json` sets. */
+/** The content type that `res.json` sets. */
 const EXPRESS_JSON = "application/json; charset=utf-8";
 const JSON_TYPE = /[/+]json$/;
 const TEXT_TYPE = /^text\/|[/+]xml$|\/(?:x-)?javascript$|\/ecmascript$|\/x-www-form-urlencoded$/;
@@ -34,7 +34,7 @@ export function readReply(response: RecordedResponse): Outcome {
   return { status: "result", value: resultOf(response, body) };
 }
 
-/** What the caller sees of a status alone. */
+/** The error that the caller sees of a status without a body. */
 export function statusError(statusCode: number, text?: string): { message: string; _code: number } {
   return { message: text || STATUS_CODES[statusCode] || String(statusCode), _code: statusCode };
 }

@@ -12,7 +12,7 @@ export interface RouteCall<Auth = Record<string, unknown>> {
   readonly auth: Auth;
 }
 
-/** What proxies say of a request, beside `x-forwarded-*`; the token request has settled all that. */
+/** The headers, beside `x-forwarded-*`, by which proxies describe a request; the token request has settled all that. */
 const PROXY_HEADERS = new Set([
   "forwarded",
   "x-real-ip",

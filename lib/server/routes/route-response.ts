@@ -4,7 +4,7 @@ import { type ErrorObserver, emitGuarded, type RouteConnection } from "./route-c
 import type { RecordedResponse } from "./route-reply.js";
 import type { RouteRequest } from "./route-request.js";
 
-/** What becomes of a response; of the first two one is told, once. */
+/** Callbacks for a response's end; of the first two one is called, once. */
 export interface ResponseObserver extends ErrorObserver {
   ended(response: RecordedResponse): void;
   /** The body has become larger than it may. */

@@ -24,7 +24,7 @@ import type { Dispatcher } from "./dispatcher.js";
 import { dispose, OutgoingStream } from "./outgoing-stream.js";
 import type { Turns } from "./stream-scheduler.js";
 
-/** What a client's calls need of the server. */
+/** The parts of the server that a client's calls need. */
 export interface CallParts<Auth> {
   readonly exposeErrors: boolean;
   readonly limits: Limits;
@@ -66,9 +66,9 @@ type CallId = string | number;
 class Call {
   readonly head: RequestHead;
   readonly path: string;
-  /** How long its request was. */
+  /** The length of its request, in bytes. */
   readonly bytes: number;
-  /** What it was called with, as JSON, empty where that is nothing; undefined where there are no guards. */
+  /** Its data as JSON, empty if there is none; undefined if there are no guards. */
   json: string | undefined;
   isSettled = false;
   /** Absent while the guards decide. */
@@ -90,7 +90,7 @@ class Call {
     this.#onExpired(this);
   }
 
-  /** What it was called with, anew. */
+  /** Its data, parsed anew. */
   get data(): unknown {
     return this.json ? JSON.parse(this.json) : undefined;
   }
@@ -312,7 +312,7 @@ export class ClientCalls<Auth> {
     return call;
   }
 
-  /** What comes too late is for nobody; a stream of it is to know, and a failure is still one. */
+  /** Takes an answer that comes too late: a stream is ended, and a failure is reported. */
   #discard(call: Call, outcome: Outcome): void {
     if (outcome.status === "error") return;
     if (outcome.status === "failure") return this.#late(call, outcome.error);
@@ -343,7 +343,7 @@ function notInTime({ path, running }: Call): Error {
   return new Error(`${name} has not answered in time${why}`);
 }
 
-/** How much of a path is told; a client may send any. */
+/** The length of a path in logs and errors; a client may send any. */
 const LONGEST_NAME = 256;
 
 function isAbort(error: unknown): boolean {

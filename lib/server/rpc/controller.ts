@@ -3,7 +3,7 @@ import type { ServerMethods } from "../api/server-methods.js";
 import type { Socket } from "../transport/socket.js";
 import type { Procedure } from "./procedure.js";
 
-/** What every function is told of its call. */
+/** The context of a call. */
 export interface CallContext {
   /**
    * Aborts when the call is cancelled, runs into `limits.functionTimeout`, is refused after all by a guard, or its socket
@@ -12,7 +12,7 @@ export interface CallContext {
   readonly signal: AbortSignal;
 }
 
-/** What a function is told of its call, beside the rest. */
+/** The last argument of a function: the context of its call. */
 export interface FunctionContext<Auth = Record<string, unknown>> extends CallContext {
   /** The server that was called. */
   readonly server: TokenSocketServer<Auth>;

@@ -11,7 +11,7 @@ import { guardListeners } from "./guarded-signal.js";
 import { Procedure } from "./procedure.js";
 import { answeringByEither } from "./returned-answer.js";
 
-/** Where the functions are; read at each call, so that the application may change them at any time. */
+/** The functions; read at each call, so that the application may change them at any time. */
 export interface Functions<Auth> {
   readonly socketController: Controller<Auth>;
   readonly routes: Routes;

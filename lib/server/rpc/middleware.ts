@@ -1,6 +1,6 @@
 import { isObject } from "../../shared/protocol.js";
 
-/** What a middleware returns: what `next` has given, which says how the procedure has ended. */
+/** The result of a middleware: the one that `next` gave, which says how the procedure ended. */
 export class Passed<Added = unknown> {
   /** For the compiler alone. */
   declare readonly "~added": Added;
@@ -11,7 +11,7 @@ export class Passed<Added = unknown> {
     this.#result = result;
   }
 
-  /** What the procedure has answered. Throws a `TypeError` for what is not of `next`. */
+  /** The procedure's answer. Throws a `TypeError` for a value that is not of `next`. */
   static resultOf(passed: unknown): unknown {
     if (typeof passed === "object" && passed !== null && #result in passed) return passed.#result;
     throw new TypeError("a procedure's middleware must return what next() gives, or throw");
@@ -57,7 +57,7 @@ export async function pass(
   return Passed.resultOf(await step(0, {}));
 }
 
-/** What is known of a call by itself. */
+/** The parts of a context that are the call's own. */
 const RESERVED = ["input", "socket", "server", "signal", "next"];
 
 function checkAdded(added: unknown): asserts added is object {

@@ -1,4 +1,4 @@
-/** What becomes of a stream's items. */
+/** The receiver of a stream's items. */
 export interface StreamReader {
   /** Resolves when the reader can take an item; undefined where it can at once. */
   whenDrained(): Promise<void> | undefined;
@@ -13,7 +13,7 @@ export interface StreamReader {
 }
 
 /**
- * What a function answers with item by item. It is asked for an item only when the reader has granted one, so that
+ * A stream that a function answers with. It is asked for an item only when the reader has granted one, so that
  * a slow reader slows it and nothing is kept.
  */
 export class OutgoingStream {

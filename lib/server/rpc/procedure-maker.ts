@@ -4,11 +4,11 @@ import type { CallContext, TokenSocketServer } from "./controller.js";
 import type { Middlewares, Next, Passed } from "./middleware.js";
 import { Procedure } from "./procedure.js";
 
-/** What a procedure's handler is given. */
+/** The argument of a procedure's handler. */
 export interface ProcedureCall<Input = unknown, Auth = unknown> extends CallContext {
-  /** What the `input` schema has made of the call's data; without a schema the data as the client sent it. */
+  /** The call's data as the `input` schema has made it; without a schema the data as the client sent it. */
   readonly input: Input;
-  /** Who calls. */
+  /** The identity of the caller. */
   readonly auth: Auth;
   /** The caller's socket. */
   readonly socket: Socket<Auth>;
@@ -71,7 +71,7 @@ export interface ProcedureMaker<Auth, Context = unknown> {
   use<Added>(middleware: Middleware<Auth, Context, Added>): ProcedureMaker<Auth, Context & Added>;
 }
 
-/** What a middleware is given; `Context` is what those before it have added. Its `input` is the data as the client sent it. */
+/** The argument of a middleware; `Context` is what those before it have added. Its `input` is the data as the client sent it. */
 export type MiddlewareCall<Auth = unknown, Context = unknown> = ProcedureCall<unknown, Auth> &
   Context & { readonly next: Next };
 

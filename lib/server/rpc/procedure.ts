@@ -121,7 +121,7 @@ export class Procedure<Auth = unknown, Sent = unknown, Result = unknown> {
   }
 }
 
-/** What handlers and middlewares are given. */
+/** The argument of handlers and middlewares. */
 function callFor(call: Call, context: RunningCall, input: unknown, added: object | undefined): object {
   const given = {
     input,
@@ -175,7 +175,7 @@ interface RunningCall {
   readonly server: unknown;
 }
 
-/** How data that does not satisfy its schema is answered. */
+/** The error for data that does not satisfy its schema. */
 export function invalidInput(issues: readonly Issue[]): Outcome {
   return { status: "error", error: new RpcError("Invalid input", { code: "invalid", data: { issues } }) };
 }

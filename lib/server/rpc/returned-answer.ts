@@ -1,6 +1,6 @@
 import { type Answering, type Callback, isStream, isThenable } from "../../shared/answer.js";
 
-/** Where among a function's arguments the callback stands. */
+/** The position of the callback among a function's arguments. */
 const POSITION = 2;
 
 /**

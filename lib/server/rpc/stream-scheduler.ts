@@ -1,4 +1,4 @@
-/** How many items all streams of a server may send in one turn of the event loop. */
+/** The number of items that all streams of a server may send in one turn of the event loop. */
 const ITEMS = 256;
 
 /** Shares the turns of the event loop among streams: one whose items need no waiting would keep all else waiting. */

@@ -2,7 +2,7 @@ import type { Socket } from "../transport/socket.js";
 import type { TokenSocketServer } from "./controller.js";
 import type { Procedure } from "./procedure.js";
 
-/** What a procedure is called with in a test. Parts that are left out may not be used. */
+/** The argument of `call`, for a test. The procedure may not use parts that are left out. */
 export type TestCall<Auth, Sent> = (undefined extends Sent ? { input?: Sent } : { input: Sent }) &
   (undefined extends Auth ? { auth?: Auth } : { auth: Auth }) & {
     socket?: Socket<Auth>;

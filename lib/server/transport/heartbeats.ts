@@ -10,7 +10,7 @@ export interface Beating {
   vanish(): void;
 }
 
-/** How long a sign of life may take at least and at most, in milliseconds; between them as long as the interval. */
+/** The least and the most time that a sign of life may take, in milliseconds; between them as long as the interval. */
 const LEAST_PATIENCE = 1000;
 const MOST_PATIENCE = 10_000;
 

@@ -1,4 +1,4 @@
-/** How a whole text frame begins (RFC 6455, section 5.2), and the bit that says that a mask follows. */
+/** The first byte of a whole text frame (RFC 6455, section 5.2), and the bit that says that a mask follows. */
 const WHOLE_TEXT = 0x81;
 const MASKED = 0x80;
 
@@ -8,12 +8,12 @@ const OPCODE = 0x0f;
 const CONTROL = 0x08;
 const CLOSE = 0x08;
 
-/** What stands for the length where two or eight bytes after it hold it. */
+/** The values that stand for a length of two or eight bytes after them. */
 const IN_TWO_BYTES = 126;
 const IN_EIGHT_BYTES = 127;
 const MASK = 4;
 
-/** What a piece that waits for the rest of its frame costs beside its bytes. */
+/** The cost of a piece that waits for the rest of its frame, beside its bytes. */
 const PIECE_OVERHEAD = 256;
 
 /** Says whether a chunk is one text message in a frame of its own, as nearly all that clients send is. */
@@ -32,9 +32,9 @@ export function isOneMessage(chunk: Buffer): boolean {
 export class IncomingFrames {
   /** The bytes of a frame's head that have come. */
   readonly #head: number[] = [];
-  /** How many bytes of the frame are still to come behind its head. */
+  /** The bytes of the frame that are still to come after its head. */
   #left = 0;
-  /** What the message that is under way has cost so far, and the frame of it that is. */
+  /** The cost of the message that is under way, and of its frame, so far. */
   #message = 0;
   #frame = 0;
   /** Whether a message has begun whose last frame has not come. */
@@ -92,7 +92,7 @@ export class IncomingFrames {
   }
 }
 
-/** How long the head of a frame is, as far as its first bytes tell. */
+/** The length of a frame's head, as far as its first bytes tell. */
 function headLength([, second]: readonly number[]): number {
   if (second === undefined) return 2;
   const length = second & ~MASKED;

@@ -1,4 +1,4 @@
-/** How a message may be dropped. */
+/** A message that may be dropped. */
 export interface Droppable {
   /** A newer message of this key takes the place of an older one. */
   readonly key: string | undefined;
@@ -28,10 +28,10 @@ interface Held {
 /** The part of the limit that is written ahead of a reader before streams, and frames that may be dropped, wait. */
 const AHEAD = 1 / 4;
 
-/** How often it is looked after readers for which something waits, in milliseconds. */
+/** The interval at which readers are looked after for which something waits, in milliseconds. */
 const INTERVAL = 20;
 
-/** How often after those that have long taken nothing: each level's turn comes half as often as that of the one before. */
+/** The levels of readers that have long taken nothing: each level's turn comes half as often as that of the one before. */
 const LEVELS = 5;
 
 /** A queue of frames that wait, in order and within a bound, until one socket can take them. */
@@ -44,7 +44,7 @@ export class SendQueue {
   /** Those of them that a newer one replaces, by their keys. */
   #replaceable: Map<string, Held> | undefined;
   #heldBytes = 0;
-  /** What the backlog was when it was last looked at. */
+  /** The backlog when it was last looked at. */
   #lastBacklog = -1;
   #drained: Promise<void> | undefined;
   #onDrained: (() => void) | undefined;
@@ -117,7 +117,7 @@ export class SendQueue {
     return this.#limit * AHEAD;
   }
 
-  /** What the reader has not taken; that something waits for the end of the turn says nothing of it. */
+  /** The bytes that the reader has not taken; what waits for the end of the turn does not count. */
   get #backlog(): number {
     const { backlog } = this.#transport;
     return backlog > this.#ahead && this.#transport.flush() ? this.#transport.backlog : backlog;

@@ -39,9 +39,9 @@ export interface SockJSServer {
 export interface PendingSocket extends SockJSConnection {
   /** This library's id of the connection, a uuid. */
   readonly sid: string;
-  /** When it connected, in milliseconds since 1970. */
+  /** The time of the connection, in milliseconds since 1970. */
   readonly created: number;
-  /** What `verifyConnection` has handed on. */
+  /** The `data` of `verifyConnection`'s answer. */
   readonly data: unknown;
   /** Its keys are the channels that it has joined; without a prototype. */
   readonly channels: Readonly<Record<string, true>>;

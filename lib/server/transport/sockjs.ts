@@ -39,7 +39,7 @@ export class SockJSTransport implements Transport, Beating {
   readonly #close: SockJSConnection["close"];
   readonly #emit: EventEmitter["emit"];
   readonly #isWrapped: boolean;
-  /** What has come and has not been handed over yet. */
+  /** Messages that have come and have not been handed over yet. */
   #coming: unknown[] | undefined;
   /** The messages that are sent at the end of this turn of the event loop. */
   #bundle: Bundle | undefined;
@@ -189,7 +189,7 @@ export class SockJSTransport implements Transport, Beating {
   }
 }
 
-/** What a connection has of its own in place of what SockJS gives to all; `this` is the connection. */
+/** Methods that a connection has in place of SockJS's; `this` is the connection. */
 type OwnMethods = Pick<SockJSConnection, "write" | "close"> & {
   readonly [TRANSPORT]: SockJSTransport;
   destroy(): void;

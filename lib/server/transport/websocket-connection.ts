@@ -5,7 +5,7 @@ import type { PendingSocket } from "./socket.js";
 import { READY_STATE, TRANSPORT } from "./transport.js";
 import type { Framing } from "./websocket-frames.js";
 
-/** What a connection does, it has its transport do. */
+/** The operations that a connection leaves to its transport. */
 export interface ConnectionTransport {
   readonly readyState: number;
   /** The server's side of the TCP connection; undefined once that is gone. */

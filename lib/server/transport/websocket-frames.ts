@@ -1,7 +1,7 @@
-/** How messages are put into a WebSocket's frames: each in one of its own, or all in one as SockJS has it. */
+/** The way in which messages become WebSocket frames: one each, or all in one as SockJS has it. */
 export type Framing = "plain" | "sockjs";
 
-/** What begins an unmasked text frame that is whole (RFC 6455, section 5.2). */
+/** The first byte of an unmasked text frame that is whole (RFC 6455, section 5.2). */
 const TEXT = 0x81;
 
 /** The lengths that a frame's second byte can say by itself, and in the two bytes after it. */
@@ -11,7 +11,7 @@ const HAS_TWO_BYTES = 126;
 const HAS_EIGHT_BYTES = 127;
 
 /**
- * What SockJS escapes beyond JSON, since some clients' transports change or lose it
+ * The characters that SockJS escapes beyond JSON, since some clients' transports change or lose them
  * (https://sockjs.github.io/sockjs-protocol/sockjs-protocol-0.3.3.html, "Unicode").
  */
 const ESCAPED = /[\ud800-\udfff\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]/g;

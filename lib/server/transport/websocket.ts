@@ -52,7 +52,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #bundle: Bundle | undefined;
   /** The frames that have begun to come; absent between two messages. */
   #frames: IncomingFrames | undefined;
-  /** How many bytes of them count as a stranger's. */
+  /** The bytes of them that count as a stranger's. */
   #unfinished = 0;
   /** The bytes that came after the end. */
   #late = 0;

@@ -33,7 +33,7 @@ export interface WebSocketsParts {
   /** Bytes of a frame, which may carry several messages. */
   readonly frameBytes: number;
   readonly options: WebSocketOptions;
-  /** How often SockJS's sessions say that they are there, in milliseconds. */
+  /** The interval of the heartbeats of SockJS's sessions, in milliseconds. */
   readonly sessionHeartbeat: number;
   /** Those of plain WebSockets; absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;

@@ -3,7 +3,7 @@ import { encodeFrames, type Framing, frameTexts, Message } from "./websocket-fra
 /** More characters than this do not wait for the end of a turn. */
 const LARGEST_BUNDLE = 65_536;
 
-/** What has messages for its client. */
+/** A connection that has messages for its client. */
 export interface Sender {
   /** Sends what waits. */
   flush(): unknown;
@@ -18,7 +18,7 @@ export class Bundle {
   readonly length: number;
   readonly #before: Bundle | undefined;
   readonly #last: Message;
-  /** What this one became when a message was added, most recently. */
+  /** The batch that this one became when a message was last added. */
   #next: Bundle | undefined;
   #plain: Buffer | undefined;
   #sockjs: Buffer | undefined;
@@ -71,14 +71,14 @@ export class Bundle {
   }
 }
 
-/** What the sockets of a server send in one turn of the event loop: each in one go. */
+/** The writes of a server's sockets in one turn of the event loop: one write for each socket. */
 export class Bundles {
   /** Told what somebody has thrown who was to send. */
   readonly onError: (error: unknown) => void;
   #senders: Sender[] = [];
-  /** What was sent last: it mostly goes to many. */
+  /** The message that was sent last: it mostly goes to many sockets. */
   #message: Message | undefined;
-  /** What the last one who began has begun with. */
+  /** The batch with which the last socket began. */
   #first: Bundle | undefined;
   /** Whether somebody has been given more than one message. */
   #hasJoined = false;

@@ -5,11 +5,11 @@ import "./shared/error-names.js";
 
 export type { AuthenticationFunction, AuthenticationResult } from "./server/auth/authentication.js";
 export { type ExpiresAt, type Expiring, expiring } from "./server/auth/expiry.js";
-export type { Identify, VerifiedToken, VerifyToken } from "./server/auth/identities.js";
 export type { LogoutOptions } from "./server/auth/logout.js";
 export type { DisconnectOptions, Selector } from "./server/auth/selectors.js";
 export type { ShowIdentity } from "./server/auth/shown-identity.js";
 export type { TokenBinding } from "./server/auth/token-binding.js";
+export type { Identify, VerifiedToken, VerifyToken } from "./server/auth/token-verifier.js";
 export type { Channels } from "./server/channels/channel-schemas.js";
 export type { SlowReaderPolicy } from "./server/channels/slow-readers.js";
 export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events/events.js";

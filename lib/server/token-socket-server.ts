@@ -143,9 +143,9 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
   }
 
   attach(httpServer: HttpServer, sockjsOptions?: SockJSOptions | null): void {
-    const { door, clientFiles, lifecycle } = this.#parts;
+    const { handshakes, clientFiles, lifecycle } = this.#parts;
     if (lifecycle.isClosed) throw new Error("The server has been shut down");
-    door.attach(httpServer, sockjsOptions ?? {}, clientFiles?.sockjsPath);
+    handshakes.attach(httpServer, sockjsOptions ?? {}, clientFiles?.sockjsPath);
   }
 
   get clientUrl(): string | undefined {

@@ -1,26 +1,26 @@
 import type { Express } from "express";
 import { addressOf } from "./auth/connection-address.js";
-import { Identities } from "./auth/identities.js";
 import { OutstandingTokens } from "./auth/outstanding-tokens.js";
 import { Refreshes, Revocations } from "./auth/revocations.js";
 import { shownIdentity } from "./auth/shown-identity.js";
 import { isBoundTo } from "./auth/token-binding.js";
 import { TokenRoute } from "./auth/token-route.js";
 import { TokenStore } from "./auth/token-store.js";
+import { TokenVerifier } from "./auth/token-verifier.js";
 import { ByChannel } from "./channels/by-channel.js";
 import { ChannelCommands } from "./channels/channel-commands.js";
 import { ChannelSchemas } from "./channels/channel-schemas.js";
 import { PubSub } from "./channels/pubsub.js";
 import { SlowReaders } from "./channels/slow-readers.js";
-import { Peers } from "./cluster/cluster.js";
+import { Cluster } from "./cluster/cluster.js";
 import { SelectionCommands } from "./cluster/selection-commands.js";
 import type { Connection } from "./connection/connection.js";
 import { ConnectionIndex } from "./connection/connection-index.js";
 import { OpenConnections } from "./connection/open-connections.js";
-import { Access } from "./events/guards.js";
+import { Guards } from "./events/guards.js";
 import { Notices } from "./events/notices.js";
 import { ClientFiles } from "./http/client-files.js";
-import { Door } from "./http/handshake.js";
+import { Handshakes } from "./http/handshakes.js";
 import { Origins } from "./http/origins.js";
 import { checkApp, mount } from "./http/router.js";
 import { withOwnPromise } from "./http/verify-connection.js";
@@ -40,12 +40,12 @@ import { Startup } from "./redis/startup.js";
 import { ExpressRoutes } from "./routes/express-routes.js";
 import type { TokenSocketServer } from "./rpc/controller.js";
 import { Dispatcher } from "./rpc/dispatcher.js";
-import { Turns } from "./rpc/stream-scheduler.js";
+import { StreamScheduler } from "./rpc/stream-scheduler.js";
 import { checkSocketServer, onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
 import { WaitingSendQueues } from "./transport/send-queue.js";
 import type { SockJSServer } from "./transport/socket.js";
-import { Bundles } from "./transport/write-batcher.js";
+import { WriteBatcher } from "./transport/write-batcher.js";
 
 const UNATTACHED =
   "a connection came by SockJS's installHandlers(): call tokenServer.attach(httpServer) instead, which is faster, and without which neither origins nor sizes are checked";
@@ -62,7 +62,7 @@ export interface Given {
 export interface ServerParts<Auth> {
   readonly options: ResolvedOptions<Auth>;
   readonly reporter: Reporter;
-  readonly door: Door;
+  readonly handshakes: Handshakes;
   /** Absent where the client's script is not served. */
   readonly clientFiles: ClientFiles | undefined;
   readonly connections: OpenConnections<Auth>;
@@ -88,25 +88,25 @@ interface Ground<Auth> {
 export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): ServerParts<Auth> {
   const ground = layGround(server, given);
   const { options, redis, reporter } = ground;
-  const cluster = wireCluster(ground);
+  const shared = wireCluster(ground);
   const tokens = wireTokens(ground);
   const http = wireHttp(ground);
   const decisions = wireDecisions(ground, tokens.store);
   const rates = wireRates(ground);
-  const connections = wireConnections(ground, cluster, decisions, rates);
+  const connections = wireConnections(ground, shared, decisions, rates);
   // last of all that may fail
   const { tokenRoute, clientFiles } = mountRoutes(ground, tokens, http);
-  const { door, bundles, heartbeats } = http;
+  const { handshakes, writeBatcher, heartbeats } = http;
   const stopAccepting = onConnection(given.socketServer, {
     prefix: options.prefix,
-    bundles,
+    writeBatcher,
     heartbeats,
     onError: (context, error) => reporter.error(context, error),
-    claim: (connection) => door.claim(connection),
+    claim: (connection) => handshakes.claim(connection),
     accept: (transport) => connections.accept(transport),
     onUnattached: once(() => reporter.warn(UNATTACHED)),
   });
-  const { pubsub, peers } = cluster;
+  const { pubsub, cluster } = shared;
   const startup = start(ground, pubsub, rates);
   const lifecycle = new Lifecycle<Auth>({
     redis,
@@ -114,8 +114,14 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     tokenRoute,
     connections,
     pubsub,
-    entrances: [{ close: stopAccepting }, door, tokenRoute, ...(clientFiles ? [clientFiles] : []), peers],
-    deciders: [decisions.access, decisions.identities, decisions.channelSchemas],
+    entrances: [
+      { close: stopAccepting },
+      handshakes,
+      tokenRoute,
+      ...(clientFiles ? [clientFiles] : []),
+      cluster,
+    ],
+    deciders: [decisions.guards, decisions.tokenVerifier, decisions.channelSchemas],
   });
   const commands = new Commands(reporter, () => lifecycle.isClosed);
   const channels = new ChannelCommands<Auth>({
@@ -123,14 +129,14 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     pubsub,
     limits: options.limits,
     connectionOf: (socket) => connections.identified(socket),
-    unsubscribeAll: (channel) => peers.unsubscribeAll(channel),
+    unsubscribeAll: (channel) => cluster.unsubscribeAll(channel),
   });
   const selections = new SelectionCommands<Auth>({
     commands,
-    peers,
+    cluster,
     hasIdentities: options.identify !== undefined,
   });
-  return { options, reporter, door, clientFiles, connections, channels, selections, lifecycle };
+  return { options, reporter, handshakes, clientFiles, connections, channels, selections, lifecycle };
 }
 
 function layGround<Auth>(server: TokenSocketServer<Auth>, given: Given): Ground<Auth> {
@@ -161,13 +167,13 @@ function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) 
       reporter.debug(() => `${socket.sid} has ${event} ${JSON.stringify(channel)}`);
       notices.notify(event, socket, { channel });
     },
-    onCommand: (message) => peers.receive(message),
-    onHearing: () => peers.catchUp(),
+    onCommand: (message) => cluster.receive(message),
+    onHearing: () => cluster.catchUp(),
   });
   const index = new ConnectionIndex<Connection<Auth>>();
   const revocations = new Revocations(tokenTtl);
   const refreshes = new Refreshes(tokenTtl);
-  const peers = new Peers<Auth>({
+  const cluster = new Cluster<Auth>({
     publisher,
     pubsub,
     key: `token-sockjs:${channelPrefix}revocations`,
@@ -177,7 +183,7 @@ function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) 
     index,
     reporter,
   });
-  return { pubsub, peers, index, revocations, refreshes };
+  return { pubsub, cluster, index, revocations, refreshes };
 }
 
 function wireTokens<Auth>({ options, redis }: Ground<Auth>) {
@@ -198,20 +204,20 @@ function wireHttp<Auth>({ given, options, reporter }: Ground<Auth>) {
   const { heartbeat, limits } = options;
   const origins = new Origins(options, reporter);
   const unfinishedBytes = new UnfinishedBytes(limits.unauthenticatedBytes);
-  const bundles = new Bundles((error) => reporter.error("a socket could not be written to", error));
+  const writeBatcher = new WriteBatcher((error) => reporter.error("a socket could not be written to", error));
   const heartbeats = heartbeat === false ? undefined : new Heartbeats(heartbeat);
   const verifyConnection = options.verifyConnection && withOwnPromise(options.verifyConnection);
-  const door = new Door({
+  const handshakes = new Handshakes({
     app: given.app,
     socketServer: given.socketServer,
     options: { ...options, verifyConnection },
     origins,
     unfinishedBytes,
-    bundles,
+    writeBatcher,
     heartbeats,
     reporter,
   });
-  return { door, origins, unfinishedBytes, bundles, heartbeats };
+  return { handshakes, origins, unfinishedBytes, writeBatcher, heartbeats };
 }
 
 /** Wires what decides on clients: on their tokens, and on what they ask for. */
@@ -219,7 +225,7 @@ function wireDecisions<Auth>(ground: Ground<Auth>, tokens: TokenStore<Auth>) {
   const { server, given, options, reporter } = ground;
   const { channels, exposeErrors, identify, limits, tokenBinding, verifyToken } = options;
   return {
-    identities: new Identities<Auth>({
+    tokenVerifier: new TokenVerifier<Auth>({
       identify,
       verifyToken,
       tokenLength: limits.tokenLength,
@@ -229,8 +235,8 @@ function wireDecisions<Auth>(ground: Ground<Auth>, tokens: TokenStore<Auth>) {
       addressOf: (socket) => addressOf(given.app, socket),
       reporter,
     }),
-    access: new Access(server, reporter, exposeErrors, limits),
-    channelSchemas: new ChannelSchemas(channels, limits.listenerTimeout, reporter),
+    guards: new Guards(server, reporter, exposeErrors, limits),
+    channelSchemas: new ChannelSchemas(channels, limits.guardTimeout, reporter),
   };
 }
 
@@ -271,7 +277,7 @@ function wireConnections<Auth>(
       dispatcher: new Dispatcher(options, routes, limits.pathLength, reporter, server),
       waitingSendQueues: new WaitingSendQueues(),
       identityUsages: new IdentityUsages(limits, rates),
-      turns: new Turns(),
+      streamScheduler: new StreamScheduler(),
       pubsub,
       reporter,
       notify: (event, ...args) => notices.notify(event, ...args),

@@ -1,14 +1,14 @@
 import type { Outcome } from "./errors.js";
 
 /** A function of the application's that may answer by a callback or by what it returns. */
-export type Answering = (...args: never[]) => unknown;
+export type Handler = (...args: never[]) => unknown;
 
 /** The callback that such a function is given, as Node.js has them. */
 export type Callback = (error?: unknown, value?: unknown) => void;
 
 /** An invocation of a function of the application. */
-export interface Question {
-  readonly fn: Answering;
+export interface Invocation {
+  readonly fn: Handler;
   /** The number of parameters that it declares; another one than `fn.length` where `fn` is wrapped. */
   readonly declared?: number;
   readonly self: unknown;
@@ -28,12 +28,12 @@ export interface Question {
  *
  * `late` gets every further answer; what it is given must not be lost, since it may be a failure.
  */
-export function ask(
-  question: Question,
+export function invoke(
+  invocation: Invocation,
   settle: (outcome: Outcome) => void,
   late: (outcome: Outcome) => void,
 ): void {
-  const { fn, declared = fn.length, self, args, position, nothingAnswers } = question;
+  const { fn, declared = fn.length, self, args, position, nothingAnswers } = invocation;
   const byCallback = declared > position;
   let settled = false;
   const answer = (outcome: Outcome) => {

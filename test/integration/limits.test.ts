@@ -296,7 +296,7 @@ describe("A limit", function () {
     });
   });
 
-  describe("listenerTimeout", () => {
+  describe("guardTimeout", () => {
     for (const [event, frame] of Object.entries({
       rpc: { rpc: "now" },
       subscribe: { rpc: "_subscribe", req: { channel: "a" } },
@@ -304,7 +304,7 @@ describe("A limit", function () {
       broadcast: { rpc: "_broadcast", req: { data: 1 } },
     })) {
       it(`refuses a request for which a ${event} listener does not answer, and says so in the log`, async () => {
-        await start({ listenerTimeout: 20 }, { socketController: { now: () => 1 } });
+        await start({ guardTimeout: 20 }, { socketController: { now: () => 1 } });
         application.tokenServer.once(event as "rpc", (_socket, _request, _callback) => {});
         expect(await client.request(frame)).to.have.deep.property("error", TIMED_OUT);
         await reported();
@@ -317,7 +317,7 @@ describe("A limit", function () {
     }
 
     it("says so of a listener that declares the callback and answers by what it returns", async () => {
-      await start({ listenerTimeout: 20 });
+      await start({ guardTimeout: 20 });
       application.tokenServer.on("publish", async (_socket, _request, _callback) => true);
       const frame = { rpc: "_publish", req: { channel: "a", data: 1 } };
       expect(await client.request(frame)).to.have.deep.property("error", TIMED_OUT);
@@ -330,7 +330,7 @@ describe("A limit", function () {
     it("refuses a message for which its channel's schema does not answer, and goes on with the next", async () => {
       const validate = (value: unknown) => (value === "slow" ? new Promise<never>(() => {}) : { value });
       const room = { "~standard": { version: 1, vendor: "test", validate } } as const;
-      await start({ listenerTimeout: 20 }, { channels: { room } });
+      await start({ guardTimeout: 20 }, { channels: { room } });
       const publish = (data: string) => client.request({ rpc: "_publish", req: { channel: "room", data } });
       expect(await publish("slow")).to.have.deep.property("error", TIMED_OUT);
       await reported();
@@ -341,7 +341,7 @@ describe("A limit", function () {
     });
 
     it("takes no answer that comes later", async () => {
-      await start({ listenerTimeout: 20 }, { socketController: { now: () => 1 } });
+      await start({ guardTimeout: 20 }, { socketController: { now: () => 1 } });
       let answer = (_error: unknown, _allowed: boolean) => {};
       application.tokenServer.once("rpc", (_socket, _request, callback) => {
         answer = callback;
@@ -513,7 +513,7 @@ describe("A limit", function () {
         connectionsPerIp: Infinity,
         connectionsPerIdentity: Infinity,
         functionTimeout: Infinity,
-        listenerTimeout: Infinity,
+        guardTimeout: Infinity,
         authenticationTimeout: Infinity,
         framesPerSecond: Infinity,
         frameBurst: Infinity,

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { type Answering, ask, type Question } from "../../lib/shared/answer.js";
+import { type Handler, type Invocation, invoke } from "../../lib/shared/answer.js";
 import type { Outcome } from "../../lib/shared/errors.js";
 
 interface Asked {
@@ -9,11 +9,11 @@ interface Asked {
 }
 
 /** Asks a function that gets `(1, 2, callback, 3)`. */
-function askWith(fn: unknown, options: Partial<Question> = {}): Asked {
+function askWith(fn: unknown, options: Partial<Invocation> = {}): Asked {
   const settled: Outcome[] = [];
   const late: Outcome[] = [];
-  ask(
-    { fn: fn as Answering, self: undefined, args: [1, 2, 3], position: 2, ...options },
+  invoke(
+    { fn: fn as Handler, self: undefined, args: [1, 2, 3], position: 2, ...options },
     (outcome) => settled.push(outcome),
     (outcome) => late.push(outcome),
   );
@@ -40,7 +40,7 @@ function withThen(then: PropertyDescriptor): object {
   return Object.defineProperty({}, "then", then);
 }
 
-describe("ask", () => {
+describe("an invocation", () => {
   describe("the arguments", () => {
     for (const length of [0, 1, 2, 3, 4]) {
       it(`are the same for a function that declares ${length}`, () => {

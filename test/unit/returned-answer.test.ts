@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { answeringByEither } from "../../lib/server/rpc/returned-answer.js";
-import { type Answering, ask } from "../../lib/shared/answer.js";
+import { type Handler, invoke } from "../../lib/shared/answer.js";
 import type { Outcome } from "../../lib/shared/errors.js";
 
 type Done = (...args: unknown[]) => void;
@@ -17,10 +17,10 @@ interface Asked {
 }
 
 /** Asks a function that gets `(1, 2, callback, 3)`. */
-function askEither(fn: Answering): Asked {
+function askEither(fn: Handler): Asked {
   const asked: Asked = { settled: [], late: [], silences: 0 };
   const either = answeringByEither(fn, () => void asked.silences++);
-  ask(
+  invoke(
     { fn: either, declared: 0, self: undefined, args: [1, 2, 3], position: 2 },
     (outcome) => asked.settled.push(outcome),
     (outcome) => asked.late.push(outcome),
@@ -127,7 +127,7 @@ describe("A function that declares no parameters", () => {
       [async () => 1, 0],
       [async (...args: unknown[]) => (args[2] as Done)(null, 1), 0],
     ] as const) {
-      const asked = askEither(fn as Answering);
+      const asked = askEither(fn as Handler);
       await turn();
       expect(asked.silences, String(fn)).to.equal(silences);
     }

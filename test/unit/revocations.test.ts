@@ -1,5 +1,4 @@
 import { expect } from "chai";
-import type { VerifiedIdentity } from "../../lib/server/auth/identities.js";
 import {
   MOST_HOLDING,
   MOST_REVOCATIONS,
@@ -7,6 +6,7 @@ import {
   Revocations,
 } from "../../lib/server/auth/revocations.js";
 import type { Selection } from "../../lib/server/auth/selectors.js";
+import type { VerifiedIdentity } from "../../lib/server/auth/token-verifier.js";
 
 const TOKEN_TTL = 30_000;
 

@@ -1,11 +1,11 @@
 import { expect } from "chai";
-import { Turns } from "../../lib/server/rpc/stream-scheduler.js";
+import { StreamScheduler } from "../../lib/server/rpc/stream-scheduler.js";
 
 describe("the turns that streams share", () => {
   const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
   /** How many items may be sent at once. */
-  const takeAll = (turns: Turns): { taken: number; waiting: Promise<void> } => {
+  const takeAll = (turns: StreamScheduler): { taken: number; waiting: Promise<void> } => {
     for (let taken = 0; ; taken++) {
       const waiting = turns.take();
       if (waiting) return { taken, waiting };
@@ -13,7 +13,7 @@ describe("the turns that streams share", () => {
   };
 
   it("have as many items in each, however many streams wait for the next one", async () => {
-    const turns = new Turns();
+    const turns = new StreamScheduler();
     const { taken: inEach, waiting } = takeAll(turns);
     let sent = 0;
     const send = () => sent++;
@@ -26,7 +26,7 @@ describe("the turns that streams share", () => {
   });
 
   it("come to a stream that waits beside one that never does", async () => {
-    const turns = new Turns();
+    const turns = new StreamScheduler();
     const { waiting } = takeAll(turns);
     let isEnded = false;
     /** Sends whenever it may. */

@@ -1,4 +1,4 @@
-import { type Answering, ask } from "../../shared/answer.js";
+import { type Handler, invoke } from "../../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../shared/errors.js";
 import { lookUp } from "../../shared/procedures.js";
 import { isObject } from "../../shared/protocol.js";
@@ -44,7 +44,7 @@ export class ActionTable {
     try {
       const found = lookUp(this.#actions, path);
       if (typeof found?.value !== "function") return settle({ status: "error", error: NOT_FOUND });
-      const fn = found.value as Answering;
+      const fn = found.value as Handler;
       // the callback is the second parameter, so that also a function without parameters answers by its result
       const question = {
         fn,
@@ -53,7 +53,7 @@ export class ActionTable {
         args: [args],
         position: 1,
       };
-      ask(question, settle, (late) =>
+      invoke(question, settle, (late) =>
         this.#logger.error(`The action ${path} has answered more than once`, late),
       );
     } catch (error) {

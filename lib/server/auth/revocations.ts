@@ -1,7 +1,7 @@
 import { CLOSE } from "../../shared/close-codes.js";
 import { steadyNow } from "../limits/clock.js";
-import type { VerifiedIdentity } from "./identities.js";
 import type { Selection } from "./selectors.js";
+import type { VerifiedIdentity } from "./token-verifier.js";
 
 /** A command about the identities that a selection fits. */
 export interface SelectionCommand {

@@ -1,6 +1,6 @@
 import { CLOSE } from "../../shared/close-codes.js";
 import type { JsonObject } from "../../shared/protocol.js";
-import { toKey } from "./identities.js";
+import { toKey } from "./token-verifier.js";
 
 /**
  * The sockets that `disconnect` and `refresh` concern: one, all of an identity (see the option `identify`), or all whose token

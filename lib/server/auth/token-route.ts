@@ -1,6 +1,6 @@
 import express, { type Express, type Request, type RequestHandler, type Response } from "express";
 import qs from "qs";
-import { type Answering, ask, type Callback } from "../../shared/answer.js";
+import { type Callback, type Handler, invoke } from "../../shared/answer.js";
 import { CLOSE } from "../../shared/close-codes.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../shared/errors.js";
 import { TIMED_OUT } from "../../shared/refusals.js";
@@ -51,7 +51,7 @@ interface Answer {
   readonly body: { readonly token: string } | { readonly error: string };
 }
 
-const FORBIDDEN: Answer = { status: 403, body: { error: "Forbidden" } };
+const NO_TOKEN: Answer = { status: 403, body: { error: "Forbidden" } };
 
 const TOO_MANY: Answer = { status: 429, body: { error: "Too many tokens" } };
 
@@ -61,7 +61,7 @@ const NO_ADDRESS =
   'token requests are refused, since options.tokenBinding is "ip" and they have no address, as over a unix socket: set "trust proxy" to the proxy before it, or choose another binding';
 
 /** The `Retry-After` of answers while Redis does not answer or there are too many tokens, in seconds. */
-const RETRY_AFTER = 5;
+const RETRY_AFTER_SECONDS = 5;
 
 /** The name of a JSONP callback: a dotted path of plain identifiers. */
 const CALLBACK_NAME = /^[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*$/;
@@ -109,7 +109,7 @@ export class TokenRoute<Auth> {
     const custom = [options.customMiddleware ?? []].flat();
     route.options(open, preflight);
     route.get(open, ...custom, serve);
-    route.post(open, readBody(options.limits.bodyTimeout, parts.unfinishedBytes), ...custom, serve);
+    route.post(open, readJsonBody(options.limits.bodyTimeout, parts.unfinishedBytes), ...custom, serve);
     this.#unmount = () => unmount(app, route);
   }
 
@@ -134,18 +134,18 @@ export class TokenRoute<Auth> {
     if (origin === "own") return true;
     if (origin === "refused") {
       reporter.debug(() => `a token request of a page of ${nameOf(req)} was refused`);
-      answerJson(res, FORBIDDEN);
+      answerJson(res, NO_TOKEN);
       return false;
     }
     res.set({
-      "Access-Control-Allow-Origin": origin.foreign,
-      "Access-Control-Allow-Credentials": "true",
-      "Access-Control-Expose-Headers": "Retry-After",
+      "Guards-Control-Allow-Origin": origin.foreign,
+      "Guards-Control-Allow-Credentials": "true",
+      "Guards-Control-Expose-Headers": "Retry-After",
     });
     if (req.method === "OPTIONS") {
-      res.set("Access-Control-Allow-Methods", "GET, POST");
+      res.set("Guards-Control-Allow-Methods", "GET, POST");
       const headers = req.get("access-control-request-headers");
-      if (headers !== undefined) res.set("Access-Control-Allow-Headers", headers);
+      if (headers !== undefined) res.set("Guards-Control-Allow-Headers", headers);
     }
     return true;
   }
@@ -163,11 +163,12 @@ export class TokenRoute<Auth> {
     // with cookies, it would hand a token to any page that asks
     if (callback !== undefined && !(isCallbackName(callback) && mayUseJsonp(req, parts.options.jsonp))) {
       parts.reporter.debug(() => "a JSONP request for a token was refused");
-      return answerJson(res, FORBIDDEN);
+      return answerJson(res, NO_TOKEN);
     }
     const answer = await this.#answer(parts, req);
     const { status, body } = answer;
-    if (status === 503 || status === 429) res.set("Retry-After", String(this.#isPaused ? 1 : RETRY_AFTER));
+    if (status === 503 || status === 429)
+      res.set("Retry-After", String(this.#isPaused ? 1 : RETRY_AFTER_SECONDS));
     // on another connection a load balancer has the choice of another server
     if (this.#isPaused) res.set("Connection", "close");
     if (callback === undefined) return answerJson(res, answer);
@@ -182,7 +183,7 @@ export class TokenRoute<Auth> {
     if (options.tokenBinding === "nonce" && nonce === undefined) return NO_NONCE;
     if (options.tokenBinding === "ip" && plainAddress(req.ip) === "") {
       this.#warnOnce(reporter, "ip", () => NO_ADDRESS);
-      return FORBIDDEN;
+      return NO_TOKEN;
     }
     let place: TokenPlace | undefined;
     let answer: Answer;
@@ -226,7 +227,7 @@ export class TokenRoute<Auth> {
     }
     try {
       const record = this.#recordOf(parts, outcome.value, req);
-      if (!record) return FORBIDDEN;
+      if (!record) return NO_TOKEN;
       const token = await tokens.issue(nonce === undefined ? record : { ...record, nonce }, place);
       return { status: 200, body: { token } };
     } catch (error) {
@@ -259,8 +260,10 @@ export class TokenRoute<Auth> {
         resolve(outcome);
       };
       const fn = withOptions(authenticate);
-      ask({ fn, declared: authenticate.length, self: undefined, args: [req], position: 1 }, settle, (late) =>
-        reporter.error("authentication at the token route answered again", lateError(late)),
+      invoke(
+        { fn, declared: authenticate.length, self: undefined, args: [req], position: 1 },
+        settle,
+        (late) => reporter.error("authentication at the token route answered again", lateError(late)),
       );
     });
   }
@@ -319,7 +322,7 @@ const parseBody = express.json({ limit: LONGEST_BODY });
  * Reads authentication data that a client sends as JSON, so that it is in no URL and no access log; within a time limit in
  * milliseconds, and counted among what strangers have under way.
  */
-function readBody(limit: number, all: UnfinishedBytes): RequestHandler {
+function readJsonBody(limit: number, all: UnfinishedBytes): RequestHandler {
   return (req, res, next) => {
     const refuse = (status: number, error: string) => answerJson(res, { status, body: { error } });
     let isOver = false;
@@ -341,7 +344,7 @@ function readBody(limit: number, all: UnfinishedBytes): RequestHandler {
       const before = held;
       held += chunk.length;
       if (!all.change(before, held)) return;
-      res.set("Retry-After", String(RETRY_AFTER));
+      res.set("Retry-After", String(RETRY_AFTER_SECONDS));
       giveUp(TOO_MUCH.status, TOO_MUCH.reason);
     };
     const stopTimer = startTimer(limit, () => giveUp(408, "Body too slow"));
@@ -373,7 +376,7 @@ function takeRead(req: Request): boolean {
 }
 
 /** The same function, whose callback takes what else there is to say of an identity. */
-function withOptions<Auth>(authenticate: AuthenticationFunction<Auth>): Answering {
+function withOptions<Auth>(authenticate: AuthenticationFunction<Auth>): Handler {
   return (req: Request, callback: Callback) =>
     authenticate(req, (error, auth, options) => {
       callback(error, auth && options ? new Expiring(auth, options.expiresAt) : auth);

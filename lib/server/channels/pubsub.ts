@@ -61,8 +61,8 @@ export class PubSub<Auth> {
     if (!subscriber) return;
     await subscriber.ready();
     await Promise.all([
-      subscriber.subscribe(this.#nameInRedis(ALL_CHANNEL), this.#onBroadcast),
-      subscriber.subscribe(this.#nameInRedis(SYNC_CHANNEL), this.#onSync),
+      subscriber.subscribe(this.#redisChannel(ALL_CHANNEL), this.#onBroadcast),
+      subscriber.subscribe(this.#redisChannel(SYNC_CHANNEL), this.#onSync),
     ]);
     subscriber.onReturn(this.#parts.onHearing);
     this.#parts.onHearing();
@@ -70,12 +70,12 @@ export class PubSub<Auth> {
 
   /** The number of servers that hear commands by the same connection as this one. */
   get sharing(): number {
-    return this.#parts.subscriber?.listeners(this.#nameInRedis(SYNC_CHANNEL)) ?? 0;
+    return this.#parts.subscriber?.listeners(this.#redisChannel(SYNC_CHANNEL)) ?? 0;
   }
 
   /** Tells all servers something; resolves with the number of connections that it has gone to. */
-  tell(json: string): Promise<number> {
-    return this.#parts.publisher.publish(this.#nameInRedis(SYNC_CHANNEL), json);
+  broadcastCommand(json: string): Promise<number> {
+    return this.#parts.publisher.publish(this.#redisChannel(SYNC_CHANNEL), json);
   }
 
   /** The names of the channels that sockets of this server have joined. */
@@ -95,7 +95,7 @@ export class PubSub<Auth> {
 
   /** Publishes a message that is encoded. */
   publishJson(channel: string, json: string): Promise<void> {
-    return this.#parts.publisher.publish(this.#nameInRedis(channel), json).then(() => {});
+    return this.#parts.publisher.publish(this.#redisChannel(channel), json).then(() => {});
   }
 
   /** Publishes on every channel that a socket of some server has joined. */
@@ -176,13 +176,13 @@ export class PubSub<Auth> {
       this.#subscriptions.close(),
       ...servers.map(([channel, listener]) =>
         subscriber
-          .unsubscribe(this.#nameInRedis(channel), listener)
+          .unsubscribe(this.#redisChannel(channel), listener)
           .catch((error: unknown) => reporter.debug(() => `unsubscribing at shutdown failed: ${error}`)),
       ),
     ]);
   }
 
-  #nameInRedis(channel: string): string {
+  #redisChannel(channel: string): string {
     return this.#parts.channelPrefix + channel;
   }
 
@@ -231,8 +231,8 @@ export class PubSub<Auth> {
   }
 
   /** The listener of all channels, of which there may be a hundred thousand. */
-  readonly #onPayload = (payload: string, nameInRedis: string): void => {
-    this.#deliver(nameInRedis.slice(this.#parts.channelPrefix.length), toJson(payload));
+  readonly #onPayload = (payload: string, redisChannel: string): void => {
+    this.#deliver(redisChannel.slice(this.#parts.channelPrefix.length), toJson(payload));
   };
 
   readonly #onBroadcast = (payload: string): void => {

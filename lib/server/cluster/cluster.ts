@@ -23,7 +23,7 @@ import type { Redis } from "../redis/redis.js";
 import { Evictions } from "./evictions.js";
 
 /** The parts of the server that the cluster needs. */
-export interface PeersParts<Auth> {
+export interface ClusterParts<Auth> {
   readonly publisher: Redis;
   readonly pubsub: PubSub<Auth>;
   /** The beginning of the keys in Redis of the revocations of late. */
@@ -52,7 +52,7 @@ const ANSWER_PATIENCE = 1_000;
 const KINDS: readonly Selection["by"][] = ["identity", "sessionId", "sid"];
 
 /** The time after which a server tries again to read what it has missed, in milliseconds. */
-const RETRY_AFTER = 2_000;
+const RETRY_DELAY = 2_000;
 
 /** Sums of fractions are not exact. */
 const ALMOST = 1e-6;
@@ -61,8 +61,8 @@ const ALMOST = 1e-6;
  * The servers that share a Redis: one closes sockets of all of them, asks them for a new identity, or lets them leave a
  * channel, wherever these are.
  */
-export class Peers<Auth> {
-  readonly #parts: PeersParts<Auth>;
+export class Cluster<Auth> {
+  readonly #parts: ClusterParts<Auth>;
   /** By it a server knows what it has said itself. */
   readonly #origin = uuid();
   readonly #asked = new Map<string, Asked>();
@@ -70,14 +70,14 @@ export class Peers<Auth> {
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(parts: PeersParts<Auth>) {
+  constructor(parts: ClusterParts<Auth>) {
     this.#parts = parts;
     const { publisher, pubsub, limits } = parts;
     this.#evictions = new Evictions({
       publisher,
       limits,
       key: this.#evictionsKey,
-      tell: (json) => pubsub.tell(json),
+      broadcastCommand: (json) => pubsub.broadcastCommand(json),
       emptyHere: (channel) => pubsub.emptyHere(channel),
     });
   }
@@ -174,7 +174,7 @@ export class Peers<Auth> {
     const sockets = command === "refresh" ? this.#refreshHeard(message) : this.#closeHeard(message);
     const answer = { sockets, sharing: this.#parts.pubsub.sharing };
     this.#parts.pubsub
-      .tell(JSON.stringify({ command: "answer", data: answer, id, origin: this.#origin }))
+      .broadcastCommand(JSON.stringify({ command: "answer", data: answer, id, origin: this.#origin }))
       .catch((error: unknown) => {
         if (!this.#closed) this.#parts.reporter.error("answering another server failed", error);
       });
@@ -197,7 +197,7 @@ export class Peers<Auth> {
       (error: unknown) => {
         if (this.#closed) return;
         this.#parts.reporter.outage("reading what was revoked meanwhile failed", error);
-        this.#retry = setTimeout(() => this.catchUp(), RETRY_AFTER);
+        this.#retry = setTimeout(() => this.catchUp(), RETRY_DELAY);
         this.#retry.unref();
       },
     );
@@ -221,7 +221,10 @@ export class Peers<Auth> {
     const asked: Asked = { sockets: 0, answered: 0, expected: Infinity, done };
     this.#asked.set(id, asked);
     try {
-      const [expected] = await inTime(limits.redisTimeout, Promise.all([pubsub.tell(json), recorded]));
+      const [expected] = await inTime(
+        limits.redisTimeout,
+        Promise.all([pubsub.broadcastCommand(json), recorded]),
+      );
       asked.expected = expected;
       if (asked.answered < expected - ALMOST && !this.#closed) {
         stopTimer = startTimer(ANSWER_PATIENCE, done);

@@ -12,7 +12,7 @@ export interface EvictionsParts {
   readonly key: string;
   readonly limits: Pick<Limits, "channelNameLength">;
   /** Tells all servers something, this one included. */
-  tell(json: string): Promise<unknown>;
+  broadcastCommand(json: string): Promise<unknown>;
   /** Lets the sockets of this server leave a channel. */
   emptyHere(channel: string): Promise<void>;
 }
@@ -53,7 +53,7 @@ export class Evictions {
 
   /** Lets all sockets leave a channel; resolves when the command has come back here and this server's sockets have left. */
   async evict(channel: string): Promise<void> {
-    const { publisher, key, tell } = this.#parts;
+    const { publisher, key, broadcastCommand } = this.#parts;
     const id = uuid();
     const json = JSON.stringify({ command: "unsubscribeAll", data: { channel, at: Date.now() }, id });
     let stopTimer = () => {};
@@ -65,7 +65,7 @@ export class Evictions {
     });
     try {
       // first there, so that a server finds it that subscribes again too late to hear of it
-      await Promise.all([publisher.append(key, json, MOST_EVICTIONS, EVICTION_LIFE), tell(json)]);
+      await Promise.all([publisher.append(key, json, MOST_EVICTIONS, EVICTION_LIFE), broadcastCommand(json)]);
       await echoed;
     } finally {
       stopTimer();

@@ -8,11 +8,11 @@ import {
   toSelection,
 } from "../auth/selectors.js";
 import type { Commands } from "../log/commands.js";
-import type { Peers } from "./cluster.js";
+import type { Cluster } from "./cluster.js";
 
 export interface SelectionCommandsParts<Auth> {
   readonly commands: Commands;
-  readonly peers: Peers<Auth>;
+  readonly cluster: Cluster<Auth>;
   /** Whether identities are told apart, by the option `identify`. */
   readonly hasIdentities: boolean;
 }
@@ -28,13 +28,13 @@ export class SelectionCommands<Auth> {
   disconnect(selector: Selector, options: DisconnectOptions | null | undefined): Promise<number> {
     return this.#parts.commands.run("disconnecting sockets failed", async () => {
       const { code, reason } = closeReasonOf(options);
-      return this.#parts.peers.disconnect(this.#selection(selector), code, reason);
+      return this.#parts.cluster.disconnect(this.#selection(selector), code, reason);
     });
   }
 
   refresh(selector: Selector): Promise<number> {
     return this.#parts.commands.run("refreshing sockets failed", async () =>
-      this.#parts.peers.refresh(this.#selection(selector)),
+      this.#parts.cluster.refresh(this.#selection(selector)),
     );
   }
 
@@ -43,11 +43,11 @@ export class SelectionCommands<Auth> {
   }
 
   async #logOut(req: Request, options: LogoutOptions): Promise<void> {
-    const { commands, peers } = this.#parts;
+    const { commands, cluster } = this.#parts;
     const { code, reason } = closeReasonOf(options);
     const selection: Selection = { by: "sessionId", value: sessionIdOf(req) };
     const revoke = (hasEnded: boolean) =>
-      commands.attempt(() => peers.disconnect(selection, code, reason, hasEnded));
+      commands.attempt(() => cluster.disconnect(selection, code, reason, hasEnded));
     // clients come back until the session is gone; what they have got by then is revoked afterwards
     revoke(false).catch(() => {});
     await endSession(req, options.regenerate === true);

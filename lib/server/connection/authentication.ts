@@ -2,9 +2,9 @@ import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
 import { PROTOCOL, type Protocol } from "../../shared/protocol.js";
 import { TIMED_OUT, TOKEN_NOT_FOUND, UNAVAILABLE } from "../../shared/refusals.js";
 import { onExpired, timeLeft } from "../auth/expiry.js";
-import type { Identities, VerifiedIdentity } from "../auth/identities.js";
 import type { Refreshes, Revocations } from "../auth/revocations.js";
-import type { Access } from "../events/guards.js";
+import type { TokenVerifier, VerifiedIdentity } from "../auth/token-verifier.js";
+import type { Guards } from "../events/guards.js";
 import type { Deadlines } from "../limits/deadlines.js";
 import type { IdentityUsage, IdentityUsages } from "../limits/identity-usage.js";
 import type { Limits } from "../limits/limits.js";
@@ -15,8 +15,8 @@ import type { ConnectionIndex, IndexedConnection } from "./connection-index.js";
 /** The parts of the server that authentication needs. */
 export interface AuthenticationParts<Auth> {
   readonly limits: Limits;
-  readonly identities: Identities<Auth>;
-  readonly access: Access;
+  readonly tokenVerifier: TokenVerifier<Auth>;
+  readonly guards: Guards;
   readonly revocations: Revocations;
   readonly refreshes: Refreshes;
   readonly identityUsages: IdentityUsages;
@@ -89,13 +89,13 @@ export class Authentication<Auth> {
    * they have accepted it. Resolves with the refusal, or with undefined where the identity holds or the connection has closed.
    */
   async present(token: string, nonce: unknown): Promise<Refusal | undefined> {
-    const { identities, access, authenticationDeadlines, reporter } = this.#parts;
+    const { tokenVerifier, guards, authenticationDeadlines, reporter } = this.#parts;
     const connection = this.#connection;
     const isFirst = !connection.identity;
     if (!isFirst) authenticationDeadlines.add(connection);
     let identity: VerifiedIdentity<Auth> | undefined;
     try {
-      identity = await identities.find(token, connection.socket, nonce);
+      identity = await tokenVerifier.find(token, connection.socket, nonce);
     } catch (error) {
       reporter.error("redeeming a token failed", error);
       if (isFirst || connection.protocol !== PROTOCOL) return { close: CLOSE.unavailable };
@@ -112,7 +112,7 @@ export class Authentication<Auth> {
       if (key !== undefined && !usage) return { close: CLOSE.tooManyConnections };
       this.#adopt(identity, usage);
     }
-    const verdict = await access.authenticate(connection.socket, identity.auth);
+    const verdict = await guards.authenticate(connection.socket, identity.auth);
     if (connection.closed) return undefined;
     if (!verdict.allowed) {
       return { close: verdict.error === TIMED_OUT ? CLOSE.unavailable : CLOSE.forbidden };

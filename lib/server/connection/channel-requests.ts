@@ -19,7 +19,7 @@ import { KeyedQueue } from "../channels/keyed-queue.js";
 import type { PendingJoin, Subscriber } from "../channels/membership.js";
 import type { PubSub } from "../channels/pubsub.js";
 import type { GuardEvents, ServerEvents } from "../events/events.js";
-import { type Access, MOST_DECISIONS, type Verdict } from "../events/guards.js";
+import { type GuardResult, type Guards, MOST_DECISIONS } from "../events/guards.js";
 import { Review } from "../events/reviews.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
@@ -28,7 +28,7 @@ import type { Reporter } from "../log/reporter.js";
 export interface ChannelRequestParts<Auth> {
   readonly exposeErrors: boolean;
   readonly limits: Limits;
-  readonly access: Access;
+  readonly guards: Guards;
   readonly channelSchemas: ChannelSchemas;
   readonly pubsub: PubSub<Auth>;
   readonly reporter: Reporter;
@@ -208,14 +208,14 @@ export class ChannelRequests<Auth> {
     const request = makeRequest();
     const { rights } = client;
     if (join) join.isOverruled = false;
-    const goOn = (verdict: Verdict): void | Promise<void> => {
+    const goOn = (verdict: GuardResult): void | Promise<void> => {
       if (client.closed) return;
       if (!verdict.allowed) return client.refuse(head, verdict.error);
       if (client.rights === rights && !join?.isOverruled) return allowed(request);
       if (times === MOST_DECISIONS) return client.refuse(head, BUSY);
       return this.#decide(event, makeRequest, head, allowed, join, times + 1);
     };
-    const verdict = this.#parts.access.decide(event, client.socket, request);
+    const verdict = this.#parts.guards.decide(event, client.socket, request);
     return verdict instanceof Promise ? verdict.then(goOn) : goOn(verdict);
   }
 
@@ -284,10 +284,10 @@ export class ChannelRequests<Auth> {
   }
 
   async #reviewChannel(channel: string): Promise<void> {
-    const { access, pubsub, reporter } = this.#parts;
+    const { guards, pubsub, reporter } = this.#parts;
     const client = this.#client;
     if (client.closed || !pubsub.memberships.hasRequested(client, channel)) return;
-    const verdict = await access.decide("subscribe", client.socket, { channel });
+    const verdict = await guards.decide("subscribe", client.socket, { channel });
     if (verdict.allowed || client.closed) return;
     reporter.debug(() => `${client.socket.sid} may not stay in ${JSON.stringify(channel)}`);
     // that it has closed in the meantime is all that can go wrong

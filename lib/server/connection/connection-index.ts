@@ -1,5 +1,5 @@
-import type { VerifiedIdentity } from "../auth/identities.js";
 import type { Selection } from "../auth/selectors.js";
+import type { VerifiedIdentity } from "../auth/token-verifier.js";
 
 /** A connection as the index knows it. Its identity may change only while it is not in the index. */
 export interface IndexedConnection {

@@ -1,6 +1,6 @@
 import type { AskedIdentity, ShownIdentity } from "../../shared/protocol.js";
 import type { ServerEvents } from "../events/events.js";
-import type { CallParts } from "../rpc/client-calls.js";
+import type { CallParts } from "../rpc/incoming-calls.js";
 import type { WaitingSendQueues } from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { AuthenticationParts } from "./authentication.js";

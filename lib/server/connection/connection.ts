@@ -21,7 +21,7 @@ import type { Membership } from "../channels/membership.js";
 import { FrameRate } from "../limits/frame-rate.js";
 import type { IdentityUsage } from "../limits/identity-usage.js";
 import { requestName } from "../log/request-name.js";
-import { ClientCalls } from "../rpc/client-calls.js";
+import { IncomingCalls } from "../rpc/incoming-calls.js";
 import { type Droppable, SendQueue, type SendQueueOwner } from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
@@ -63,7 +63,7 @@ export class Connection<Auth>
   /** The fields below are made when they are needed, so that an idle connection costs little. */
   #frames: FrameQueue | undefined;
   #calls: PendingCalls | undefined;
-  #clientCalls: ClientCalls<Auth> | undefined;
+  #clientCalls: IncomingCalls<Auth> | undefined;
   #channelRequests: ChannelRequests<Auth> | undefined;
   readonly #sendQueue: SendQueue;
   /** Whether the client is to be asked for a new identity once it is known what it speaks. */
@@ -256,7 +256,7 @@ export class Connection<Auth>
       case "call":
       case "cancel":
       case "credit":
-        this.#clientCalls ??= new ClientCalls(this, this.#parts);
+        this.#clientCalls ??= new IncomingCalls(this, this.#parts);
         return this.#clientCalls.handle(frame, bytes);
       case "ping":
         if (!this.#parts.ping) return this.refuse(frame.head, NOT_FOUND);
@@ -277,7 +277,7 @@ export class Connection<Auth>
   #authenticate(frame: AuthFrame): void {
     const { head, token } = frame;
     if (token === undefined) return this.#forbid(head);
-    if (!this.#parts.identities.accepts(token)) return this.close(CLOSE.invalidToken);
+    if (!this.#parts.tokenVerifier.accepts(token)) return this.close(CLOSE.invalidToken);
     this.#state = "authenticating";
     this.#present(frame, token).catch((error: unknown) => {
       this.#parts.reporter.error("authentication failed", error);

@@ -1,5 +1,5 @@
 import type { EventEmitter } from "node:events";
-import { type Answering, ask, isThenable } from "../../shared/answer.js";
+import { type Handler, invoke, isThenable } from "../../shared/answer.js";
 import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../shared/errors.js";
 import { whenSettled } from "../../shared/promises.js";
 import { FORBIDDEN, TIMED_OUT } from "../../shared/refusals.js";
@@ -12,18 +12,18 @@ import type { GuardEvents } from "./events.js";
 export const MOST_DECISIONS = 10;
 
 /** The decision of the guards; `error` is what the client may see of a refusal. */
-export type Verdict = { readonly allowed: true } | { readonly allowed: false; readonly error: unknown };
+export type GuardResult = { readonly allowed: true } | { readonly allowed: false; readonly error: unknown };
 
-const ALLOWED: Verdict = { allowed: true };
-const REFUSED: Verdict = { allowed: false, error: FORBIDDEN };
+const ALLOWED: GuardResult = { allowed: true };
+const REFUSED: GuardResult = { allowed: false, error: FORBIDDEN };
 
 /** The position of the callback among a guard's arguments. */
 const POSITION = 2;
 
-type Listener = Answering & { readonly listener?: Answering };
+type Listener = Handler & { readonly listener?: Handler };
 
-/** Asks the application's listeners, one after the other, and gives one decision back. */
-export class Access {
+/** The application's guards: asks one after the other, and gives one decision back. */
+export class Guards {
   readonly #emitter: EventEmitter;
   readonly #reporter: Reporter;
   readonly #exposeErrors: boolean;
@@ -34,42 +34,42 @@ export class Access {
     emitter: EventEmitter,
     reporter: Reporter,
     exposeErrors: boolean,
-    { listenerTimeout, authenticationTimeout }: Pick<Limits, "listenerTimeout" | "authenticationTimeout">,
+    { guardTimeout, authenticationTimeout }: Pick<Limits, "guardTimeout" | "authenticationTimeout">,
   ) {
     this.#emitter = emitter;
     this.#reporter = reporter;
     this.#exposeErrors = exposeErrors;
-    this.#deadlines = new Deadlines(listenerTimeout);
+    this.#deadlines = new Deadlines(guardTimeout);
     this.#authenticationDeadlines = new Deadlines(authenticationTimeout);
   }
 
-  /** Lets go of the listeners that have not answered. */
+  /** Lets go of the guards that have not answered. */
   close(): void {
     this.#deadlines.limit(undefined);
     this.#authenticationDeadlines.limit(undefined);
   }
 
   /** Says whether anybody guards a kind of request. */
-  guards(event: keyof GuardEvents<unknown>): boolean {
+  has(event: keyof GuardEvents<unknown>): boolean {
     return this.#emitter.listenerCount(event) > 0;
   }
 
-  /** Decides on a client's request; at once where nobody listens. Never rejects. */
+  /** Decides on a client's request; at once without a guard. Never rejects. */
   decide<E extends keyof GuardEvents<unknown>>(
     event: E,
     socket: unknown,
     request: GuardEvents<unknown>[E][1],
-  ): Verdict | Promise<Verdict> {
+  ): GuardResult | Promise<GuardResult> {
     if (this.#emitter.listenerCount(event) === 0) return ALLOWED;
     return this.#askEach(event, [socket, request], false);
   }
 
   /** Decides on an identity. Never rejects. */
-  authenticate(socket: unknown, auth: unknown): Promise<Verdict> {
+  authenticate(socket: unknown, auth: unknown): Promise<GuardResult> {
     return this.#askEach("authentication", [socket, auth], true);
   }
 
-  async #askEach(event: string, args: readonly unknown[], nothingAllows: boolean): Promise<Verdict> {
+  async #askEach(event: string, args: readonly unknown[], nothingAllows: boolean): Promise<GuardResult> {
     const asked: Listener[] = [];
     try {
       for (;;) {
@@ -93,7 +93,7 @@ export class Access {
     }
   }
 
-  #failed(event: string, error: unknown): Verdict {
+  #failed(event: string, error: unknown): GuardResult {
     if (!isRpcError(error)) this.#reporter.error(`a listener for "${event}" failed`, error);
     return { allowed: false, error: failureForWire(error, this.#exposeErrors) };
   }
@@ -133,12 +133,12 @@ export class Access {
         const why = hasEnded
           ? ": its promise has ended, and it has not called the callback that it declares"
           : "";
-        this.#reporter.error("access", new Error(`A listener for "${event}" has not answered in time${why}`));
+        this.#reporter.error("guards", new Error(`A guard for "${event}" has not answered in time${why}`));
         settle(undefined);
       };
       const asked = { expire };
       deadlines.add(asked);
-      ask(
+      invoke(
         {
           // what one returns that declares the callback does not count
           fn: declaresCallback ? ending : listener,

@@ -25,19 +25,19 @@ export function withOwnPromise(verify: VerifyFunction): VerifyFunction {
 }
 
 /** The result of a verification: the connection's `data`, or a refusal. */
-export type Verdict = HttpRefusal | { readonly data: unknown };
+export type VerificationResult = HttpRefusal | { readonly data: unknown };
 
-const FORBIDDEN: HttpRefusal = { status: 403, reason: "Forbidden" };
+const UNVERIFIED: HttpRefusal = { status: 403, reason: "Forbidden" };
 
 /** Reads the application's answer; whatever it does not know refuses. */
-export function verdictOf(answer: unknown): Verdict {
+export function verificationResultOf(answer: unknown): VerificationResult {
   if (answer === true) return { data: undefined };
-  if (typeof answer !== "object" || answer === null) return FORBIDDEN;
+  if (typeof answer !== "object" || answer === null) return UNVERIFIED;
   const { status, reason } = answer as { status?: unknown; reason?: unknown };
-  if (status === undefined) return "data" in answer ? { data: answer.data } : FORBIDDEN;
+  if (status === undefined) return "data" in answer ? { data: answer.data } : UNVERIFIED;
   const isStatus = Number.isInteger(status) && Number(status) >= 400 && Number(status) <= 599;
   return {
-    status: isStatus ? Number(status) : FORBIDDEN.status,
-    reason: typeof reason === "string" ? reason : FORBIDDEN.reason,
+    status: isStatus ? Number(status) : UNVERIFIED.status,
+    reason: typeof reason === "string" ? reason : UNVERIFIED.reason,
   };
 }

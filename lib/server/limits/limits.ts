@@ -136,7 +136,7 @@ export interface Limits {
    */
   functionTimeout: number;
   /** Milliseconds that a listener, or the schema of a channel, may take to decide; then the request is refused. Default 10,000. `Infinity` likewise. */
-  listenerTimeout: number;
+  guardTimeout: number;
   /**
    * Milliseconds that the `authentication` function, a listener of that name, `verifyToken` or `identify` may take; then the token route
    * answers 503, or the socket is closed with 4503, and the client comes back. Default 10,000. `Infinity` likewise.
@@ -189,7 +189,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   tokensPerSession: 100,
   tokensPerIp: 10_000,
   functionTimeout: 30_000,
-  listenerTimeout: 10_000,
+  guardTimeout: 10_000,
   authenticationTimeout: 10_000,
   bufferedBytes: 1_048_576,
   expiryGrace: 25_000,
@@ -213,7 +213,7 @@ export const MAY_BE_OFF: ReadonlySet<string> = new Set<keyof Limits>([
   "tokensPerSession",
   "tokensPerIp",
   "functionTimeout",
-  "listenerTimeout",
+  "guardTimeout",
   "authenticationTimeout",
 ]);
 

@@ -1,8 +1,8 @@
 import type { RequestHandler } from "express";
 import type { AuthenticationFunction } from "../auth/authentication.js";
-import type { Identify, VerifyToken } from "../auth/identities.js";
 import type { ShowIdentity } from "../auth/shown-identity.js";
 import type { TokenBinding } from "../auth/token-binding.js";
+import type { Identify, VerifyToken } from "../auth/token-verifier.js";
 import type { Channels } from "../channels/channel-schemas.js";
 import type { SlowReaderPolicy } from "../channels/slow-readers.js";
 import type { Filter } from "../events/message-types.js";

@@ -1,6 +1,6 @@
 import { adaptRedis, isMemoryRedis, type RedisClient } from "./adapt.js";
 import type { Names } from "./client-redis.js";
-import { Pulse } from "./health-check.js";
+import { HealthCheck } from "./health-check.js";
 import type { Redis } from "./redis.js";
 
 /** The Redis clients of one server. */
@@ -9,8 +9,8 @@ export class RedisClients {
   readonly publisher: Redis;
   /** For subscriptions; undefined where pub/sub is off. */
   readonly subscriber: Redis | undefined;
-  readonly #publisherCheck: Pulse;
-  readonly #subscriberCheck: Pulse | undefined;
+  readonly #publisherCheck: HealthCheck;
+  readonly #subscriberCheck: HealthCheck | undefined;
 
   /**
    * Throws a `TypeError` for what is no client, or for two that do not make a pair. `names` are for errors; `patience` is how
@@ -30,13 +30,13 @@ export class RedisClients {
       this.publisher.release();
       throw error;
     }
-    this.#publisherCheck = new Pulse(this.publisher, patience);
-    this.#subscriberCheck = this.subscriber && new Pulse(this.subscriber, patience);
+    this.#publisherCheck = new HealthCheck(this.publisher, patience);
+    this.#subscriberCheck = this.subscriber && new HealthCheck(this.subscriber, patience);
   }
 
   /** Whether each client is connected and Redis answers it; `subscriber` is null where pub/sub is off. */
   get health(): { readonly client: boolean; readonly subscriber: boolean | null } {
-    return { client: this.#publisherCheck.isFelt, subscriber: this.#subscriberCheck?.isFelt ?? null };
+    return { client: this.#publisherCheck.isHealthy, subscriber: this.#subscriberCheck?.isHealthy ?? null };
   }
 
   /** Listens to the errors of all, until they are released. */

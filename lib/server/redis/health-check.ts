@@ -7,7 +7,7 @@ const INTERVAL = 2_000;
  * Whether Redis answers. A client learns late, or never, that its connection leads nowhere: TCP waits for minutes, and
  * for hours where nothing is sent, as by a client that only subscribes.
  */
-export class Pulse {
+export class HealthCheck {
   readonly #redis: Redis;
   readonly #patience: number;
   #timer: NodeJS.Timeout | undefined;
@@ -21,7 +21,7 @@ export class Pulse {
   }
 
   /** Whether Redis can be used, as far as is known. */
-  get isFelt(): boolean {
+  get isHealthy(): boolean {
     return this.#redis.isReady && !this.#isLate;
   }
 

@@ -8,7 +8,7 @@ interface Waiting {
 }
 
 /** A queue of commands that wait for a client's first connection. Afterwards they go straight to the client. */
-export class WaitingRoom {
+export class OfflineQueue {
   #state: ClientState = "waiting";
   #error: unknown;
   readonly #waiting = new Set<Waiting>();

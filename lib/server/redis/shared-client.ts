@@ -1,5 +1,5 @@
 import type { ClientDriver, ClientEvents } from "./client-driver.js";
-import { WaitingRoom } from "./offline-queue.js";
+import { OfflineQueue } from "./offline-queue.js";
 import { Subscriptions } from "./subscriptions.js";
 
 /** Listens to a client's errors, for one owner. */
@@ -9,7 +9,7 @@ interface ErrorListener {
 }
 
 /** After how long subscriptions are tried again that could not be got back, in milliseconds. */
-const RETRY_AFTER = 1_000;
+const RETRY_DELAY = 1_000;
 
 const sharedClients = new WeakMap<object, SharedClient>();
 
@@ -20,7 +20,7 @@ const sharedClients = new WeakMap<object, SharedClient>();
 export class SharedClient {
   readonly driver: ClientDriver;
   readonly subscriptions: Subscriptions;
-  readonly #waitingRoom = new WaitingRoom();
+  readonly #offlineQueue = new OfflineQueue();
   readonly #owners = new Set<object>();
   readonly #errorListeners = new Set<ErrorListener>();
   readonly #returnListeners = new Map<object, () => void>();
@@ -59,7 +59,7 @@ export class SharedClient {
   acquire(owner: object): void {
     this.#owners.add(owner);
     if (this.#owners.size > 1) return;
-    this.#waitingRoom.reset();
+    this.#offlineQueue.reset();
     this.#hasBeenReady = false;
     this.subscriptions.pause();
     this.driver.attach();
@@ -75,7 +75,7 @@ export class SharedClient {
       this.driver.detach();
       this.#forgetConnection();
     }
-    this.#waitingRoom.leave(owner, reason);
+    this.#offlineQueue.leave(owner, reason);
     this.subscriptions.release(owner);
     this.#returnListeners.delete(owner);
     for (const entry of this.#errorListeners) {
@@ -95,12 +95,12 @@ export class SharedClient {
 
   /** Resolves when the client can serve commands; rejects when it has ended before that. */
   ready(owner: object): Promise<void> {
-    return this.#waitingRoom.ready(owner);
+    return this.#offlineQueue.ready(owner);
   }
 
   /** Gives a command to the client, when the client has been ready once. */
   run<T>(owner: object, command: () => Promise<T>): Promise<T> {
-    return this.#waitingRoom.run(owner, command);
+    return this.#offlineQueue.run(owner, command);
   }
 
   /** Listens to errors of the client, and of listeners that throw; gives the function that ends it. */
@@ -118,7 +118,7 @@ export class SharedClient {
   }
 
   #onReady(): void {
-    this.#waitingRoom.open();
+    this.#offlineQueue.open();
     this.subscriptions.resume();
     this.#forgetConnection();
     // at first there is nothing to get back
@@ -141,7 +141,7 @@ export class SharedClient {
       // what was lost with its connection is for the next one
       if (connection !== this.#connection) return;
       this.#onError(error);
-      this.#retry = setTimeout(() => void this.#restore(connection), RETRY_AFTER);
+      this.#retry = setTimeout(() => void this.#restore(connection), RETRY_DELAY);
       this.#retry.unref();
       return;
     }
@@ -152,7 +152,7 @@ export class SharedClient {
 
   #onEnd(error: unknown): void {
     this.#forgetConnection();
-    this.#waitingRoom.end(new Error("The Redis client has ended before it was ready", { cause: error }));
+    this.#offlineQueue.end(new Error("The Redis client has ended before it was ready", { cause: error }));
     // what waits for a connection gets the client's own error instead
     this.subscriptions.resume();
   }

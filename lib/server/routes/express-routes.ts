@@ -45,7 +45,7 @@ interface RouteClasses extends ExpressApplicationLike {
   readonly Response: typeof RouteResponse;
 }
 
-const NOWHERE: Outcome = { status: "error", error: NOT_FOUND };
+const FUNCTION_NOT_FOUND: Outcome = { status: "error", error: NOT_FOUND };
 
 /** Runs an application's Express handlers for calls that came over a socket. */
 export class ExpressRoutes<Auth = Record<string, unknown>> {
@@ -172,7 +172,7 @@ class RouteRun<Auth> implements RunningRoute, ConnectionObserver, ResponseObserv
       return this.#conclude(outcomeOf(raised), statusOf(raised.error) ?? 500);
     }
     // a response that has begun goes on, whoever has passed the call on beside it
-    if (this.#state === "running" && !this.#res.headersSent) this.#conclude(NOWHERE, 404);
+    if (this.#state === "running" && !this.#res.headersSent) this.#conclude(FUNCTION_NOT_FOUND, 404);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { type Answering, ask } from "../../shared/answer.js";
+import { type Handler, invoke } from "../../shared/answer.js";
 import type { Outcome } from "../../shared/errors.js";
 import { lookUp } from "../../shared/procedures.js";
 import { whenSettled } from "../../shared/promises.js";
@@ -17,7 +17,7 @@ export interface Functions<Auth> {
   readonly routes: Routes;
 }
 
-const NOWHERE: Outcome = { status: "error", error: NOT_FOUND };
+const FUNCTION_NOT_FOUND: Outcome = { status: "error", error: NOT_FOUND };
 
 /** A call to be dispatched. */
 export interface DispatchedCall<Auth> extends RouteCall<Auth> {
@@ -36,7 +36,7 @@ export class Dispatcher<Auth> {
   readonly #reporter: Reporter;
   readonly #server: TokenSocketServer<Auth>;
   /** The functions of which it was told that they end without an answer. */
-  readonly #silent = new WeakSet<Answering>();
+  readonly #silent = new WeakSet<Handler>();
 
   constructor(
     functions: Functions<Auth>,
@@ -60,7 +60,7 @@ export class Dispatcher<Auth> {
       this.#reporter.error(`${JSON.stringify(path)} went on after its answer`, lateError(outcome));
     try {
       const found = this.#find(call.path);
-      if (!found) settle(NOWHERE);
+      if (!found) settle(FUNCTION_NOT_FOUND);
       else if ("route" in found) {
         return this.#routes.call(found.route, call, settle, (error) => late({ status: "failure", error }));
       } else if ("procedure" in found) {
@@ -80,7 +80,7 @@ export class Dispatcher<Auth> {
         const asked = byEither ? answeringByEither(fn, onSilence) : fn;
         // all of one shape: this is done for each call
         const question = { fn: asked, declared: byEither ? 0 : length, self, args, position: 2 };
-        ask(question, (outcome) => whenSettled(outcome, settle), late);
+        invoke(question, (outcome) => whenSettled(outcome, settle), late);
         return running;
       }
     } catch (error) {
@@ -91,7 +91,7 @@ export class Dispatcher<Auth> {
   }
 
   /** Once for each function, which may yet call its callback. */
-  #warn(path: string, fn: Answering): void {
+  #warn(path: string, fn: Handler): void {
     if (this.#silent.has(fn)) return;
     this.#silent.add(fn);
     this.#reporter.warn(
@@ -102,7 +102,7 @@ export class Dispatcher<Auth> {
   #find(path: string): Target | undefined {
     if (path.length > this.#pathLength) return undefined;
     const found = lookUp(this.#functions.socketController, path);
-    if (typeof found?.value === "function") return { fn: found.value as Answering, self: found.parent };
+    if (typeof found?.value === "function") return { fn: found.value as Handler, self: found.parent };
     if (found?.value instanceof Procedure) return { procedure: found.value };
     const route = lookUp(this.#functions.routes, path)?.value;
     return isRoute(route) ? { route } : undefined;
@@ -146,7 +146,7 @@ class RunningFunction<Auth> implements FunctionContext<Auth>, RunningRoute {
 }
 
 type Target =
-  | { readonly fn: Answering; readonly self: object }
+  | { readonly fn: Handler; readonly self: object }
   | { readonly procedure: Procedure }
   | { readonly route: Route };
 

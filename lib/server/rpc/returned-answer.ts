@@ -1,4 +1,4 @@
-import { type Answering, type Callback, isStream, isThenable } from "../../shared/answer.js";
+import { type Callback, type Handler, isStream, isThenable } from "../../shared/answer.js";
 
 /** The position of the callback among a function's arguments. */
 const POSITION = 2;
@@ -10,7 +10,7 @@ const POSITION = 2;
  *
  * `onSilence` is called when its promise has ended without an answer, which may still come by the callback.
  */
-export function answeringByEither(fn: Answering, onSilence: () => void): Answering {
+export function answeringByEither(fn: Handler, onSilence: () => void): Handler {
   const declaresCallback = fn.length > POSITION;
   return function (this: unknown, ...args: unknown[]): unknown {
     let hasAnswered = false;

@@ -2,7 +2,7 @@
 const ITEMS = 256;
 
 /** Shares the turns of the event loop among streams: one whose items need no waiting would keep all else waiting. */
-export class Turns {
+export class StreamScheduler {
   #left = ITEMS;
   #next: Promise<void> | undefined;
 

@@ -12,11 +12,11 @@ import {
 } from "./sockjs-session.js";
 import { FAREWELL, TRANSPORT, type Transport, type TransportListener } from "./transport.js";
 import { newId } from "./websocket-connection.js";
-import type { Bundle, Bundles } from "./write-batcher.js";
+import type { WriteBatch, WriteBatcher } from "./write-batcher.js";
 
 /** The part of a server that its connections of SockJS share. */
 export interface SockJSParts {
-  readonly bundles: Bundles;
+  readonly writeBatcher: WriteBatcher;
   /** Absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;
   /** Told what a listener of the application has thrown. */
@@ -42,7 +42,7 @@ export class SockJSTransport implements Transport, Beating {
   /** Messages that have come and have not been handed over yet. */
   #coming: unknown[] | undefined;
   /** The messages that are sent at the end of this turn of the event loop. */
-  #bundle: Bundle | undefined;
+  #batch: WriteBatch | undefined;
   /** The length of what SockJS keeps. */
   #unsent = 0;
 
@@ -132,32 +132,32 @@ export class SockJSTransport implements Transport, Beating {
   }
 
   write(frame: string): void {
-    this.#bundle = this.#parts.bundles.add(this, this.#bundle, frame);
-    if (this.#bundle.isFull) this.flush();
+    this.#batch = this.#parts.writeBatcher.add(this, this.#batch, frame);
+    if (this.#batch.isFull) this.flush();
   }
 
   flush(): boolean {
-    const bundle = this.#bundle;
-    if (!bundle) return false;
-    this.#bundle = undefined;
+    const batch = this.#batch;
+    if (!batch) return false;
+    this.#batch = undefined;
     const isWrapped = this.#isWrapped || this.#connection.write !== write;
-    for (const message of bundle.messages) {
+    for (const message of batch.messages) {
       try {
         if (isWrapped) this.#connection.write(message);
         else Reflect.apply(this.#write, this.#connection, [message]);
       } catch (error) {
         // neither the other messages nor the close that they come before are to suffer
-        this.#parts.bundles.onError(error);
+        this.#parts.writeBatcher.onError(error);
       }
     }
-    this.#unsent += bundle.length;
+    this.#unsent += batch.length;
     return true;
   }
 
   get backlog(): number {
     if (this.#unsent > 0 && !keepsMessages(this.#connection)) this.#unsent = 0;
     const written = responseSocketOf(this.#connection)?.writableLength ?? 0;
-    return (this.#bundle?.length ?? 0) + this.#unsent + written;
+    return (this.#batch?.length ?? 0) + this.#unsent + written;
   }
 
   authenticated(): void {

@@ -11,13 +11,13 @@ import { closeFrame, parseFrame } from "./sockjs-framing.js";
 import { READY_STATE, TRANSPORT, type Transport, type TransportListener } from "./transport.js";
 import { type ConnectionTransport, WebSocketConnection } from "./websocket-connection.js";
 import { encodeFrames, type Framing, frameTexts, Message } from "./websocket-frames.js";
-import type { Bundle, Bundles } from "./write-batcher.js";
+import type { WriteBatch, WriteBatcher } from "./write-batcher.js";
 
 /** The part of a server that its WebSockets of one framing share. */
 export interface WebSocketParts {
   readonly framing: Framing;
   readonly prefix: string;
-  readonly bundles: Bundles;
+  readonly writeBatcher: WriteBatcher;
   /** Absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;
   readonly unfinishedBytes: UnfinishedBytes;
@@ -49,7 +49,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #listener: TransportListener | undefined;
   #state: number = READY_STATE.open;
   /** The messages that are sent at the end of this turn of the event loop. */
-  #bundle: Bundle | undefined;
+  #batch: WriteBatch | undefined;
   /** The frames that have begun to come; absent between two messages. */
   #frames: IncomingFrames | undefined;
   /** The bytes of them that count as a stranger's. */
@@ -109,22 +109,22 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
 
   get backlog(): number {
     const unsent = this.#isCompressed ? this.#webSocket?.bufferedAmount : this.#tcp?.writableLength;
-    return (this.#bundle?.length ?? 0) + (unsent ?? 0);
+    return (this.#batch?.length ?? 0) + (unsent ?? 0);
   }
 
   write(frame: string): void {
-    this.#bundle = this.#parts.bundles.add(this, this.#bundle, frame);
-    if (this.#bundle.isFull) this.flush();
+    this.#batch = this.#parts.writeBatcher.add(this, this.#batch, frame);
+    if (this.#batch.isFull) this.flush();
   }
 
   flush(): boolean {
-    const bundle = this.#bundle;
-    if (!bundle) return false;
-    this.#bundle = undefined;
+    const batch = this.#batch;
+    if (!batch) return false;
+    this.#batch = undefined;
     // an application may have put something around it, through which each message goes
-    if (this.socket.write !== WebSocketConnection.prototype.write) this.#writeEach(bundle.messages);
-    else if (this.#isCompressed) this.#sendTexts(bundle.texts(this.#parts.framing));
-    else this.#writeBytes(bundle.encoded(this.#parts.framing));
+    if (this.socket.write !== WebSocketConnection.prototype.write) this.#writeEach(batch.messages);
+    else if (this.#isCompressed) this.#sendTexts(batch.texts(this.#parts.framing));
+    else this.#writeBytes(batch.encoded(this.#parts.framing));
     return true;
   }
 

@@ -8,7 +8,7 @@ import { FAREWELL } from "./transport.js";
 import { type WebSocketParts, WebSocketTransport } from "./websocket.js";
 import type { WebSocketConnection } from "./websocket-connection.js";
 import type { Framing } from "./websocket-frames.js";
-import type { Bundles } from "./write-batcher.js";
+import type { WriteBatcher } from "./write-batcher.js";
 
 /**
  * Options of the WebSockets that `attach` opens, as the `WebSocketServer` of `ws` takes them. Its others are the server's
@@ -37,7 +37,7 @@ export interface WebSocketsParts {
   readonly sessionHeartbeat: number;
   /** Those of plain WebSockets; absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;
-  readonly bundles: Bundles;
+  readonly writeBatcher: WriteBatcher;
   readonly unfinishedBytes: UnfinishedBytes;
   /** Tells of a connection. */
   readonly onConnection: (connection: WebSocketConnection) => void;
@@ -68,8 +68,8 @@ export class WebSockets {
 
   constructor(parts: WebSocketsParts) {
     this.#parts = parts;
-    const { prefix, bundles, unfinishedBytes, frameBytes, onError } = parts;
-    const shared = { prefix, bundles, unfinishedBytes, bytesAfterClose: frameBytes, onError };
+    const { prefix, writeBatcher, unfinishedBytes, frameBytes, onError } = parts;
+    const shared = { prefix, writeBatcher, unfinishedBytes, bytesAfterClose: frameBytes, onError };
     const sessionHeartbeats = new Heartbeats(parts.sessionHeartbeat);
     this.#shared = {
       plain: { ...shared, framing: "plain", heartbeats: parts.heartbeats },

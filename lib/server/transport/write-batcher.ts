@@ -11,19 +11,19 @@ export interface Sender {
 
 /**
  * The messages that a socket is sent in one turn of the event loop, in order. Most sockets of a channel are sent the
- * same, and share a bundle, so that it is encoded once.
+ * same, and share a batch, so that it is encoded once.
  */
-export class Bundle {
+export class WriteBatch {
   /** In characters, all messages together. */
   readonly length: number;
-  readonly #before: Bundle | undefined;
+  readonly #before: WriteBatch | undefined;
   readonly #last: Message;
   /** The batch that this one became when a message was last added. */
-  #next: Bundle | undefined;
+  #next: WriteBatch | undefined;
   #plain: Buffer | undefined;
   #sockjs: Buffer | undefined;
 
-  constructor(message: Message, before?: Bundle) {
+  constructor(message: Message, before?: WriteBatch) {
     this.#before = before;
     this.#last = message;
     this.length = (before?.length ?? 0) + message.text.length;
@@ -39,9 +39,9 @@ export class Bundle {
     return this.#before === undefined && this.#last === message;
   }
 
-  /** Gives the bundle that has one message more. */
-  with(message: Message): Bundle {
-    if (!this.#next || this.#next.#last !== message) this.#next = new Bundle(message, this);
+  /** Gives the batch that has one message more. */
+  with(message: Message): WriteBatch {
+    if (!this.#next || this.#next.#last !== message) this.#next = new WriteBatch(message, this);
     return this.#next;
   }
 
@@ -51,7 +51,7 @@ export class Bundle {
 
   get #messages(): readonly Message[] {
     const messages = [];
-    for (let bundle: Bundle | undefined = this; bundle; bundle = bundle.#before) messages.push(bundle.#last);
+    for (let batch: WriteBatch | undefined = this; batch; batch = batch.#before) messages.push(batch.#last);
     return messages.reverse();
   }
 
@@ -72,14 +72,14 @@ export class Bundle {
 }
 
 /** The writes of a server's sockets in one turn of the event loop: one write for each socket. */
-export class Bundles {
+export class WriteBatcher {
   /** Told what somebody has thrown who was to send. */
   readonly onError: (error: unknown) => void;
   #senders: Sender[] = [];
   /** The message that was sent last: it mostly goes to many sockets. */
   #message: Message | undefined;
   /** The batch with which the last socket began. */
-  #first: Bundle | undefined;
+  #first: WriteBatch | undefined;
   /** Whether somebody has been given more than one message. */
   #hasJoined = false;
 
@@ -87,17 +87,17 @@ export class Bundles {
     this.onError = onError;
   }
 
-  /** Gives the bundle that has one message more, or begins one; its sender is asked to send it in this turn. */
-  add(sender: Sender, bundle: Bundle | undefined, message: string): Bundle {
-    if (!bundle) return this.#begin(sender, message);
+  /** Gives the batch that has one message more, or begins one; its sender is asked to send it in this turn. */
+  add(sender: Sender, batch: WriteBatch | undefined, message: string): WriteBatch {
+    if (!batch) return this.#begin(sender, message);
     this.#hasJoined = true;
-    return bundle.with(this.#messageOf(message));
+    return batch.with(this.#messageOf(message));
   }
 
-  #begin(sender: Sender, message: string): Bundle {
+  #begin(sender: Sender, message: string): WriteBatch {
     if (this.#senders.push(sender) === 1) process.nextTick(this.#send);
     const first = this.#messageOf(message);
-    if (!this.#first?.is(first)) this.#first = new Bundle(first);
+    if (!this.#first?.is(first)) this.#first = new WriteBatch(first);
     return this.#first;
   }
 

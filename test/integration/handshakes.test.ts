@@ -10,7 +10,7 @@ import { memoryRedis } from "../../lib/memory.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { WIRE_TRANSPORTS } from "../support/wire-client.js";
 
-describe("the door", () => {
+describe("handshakes", () => {
   const cleanups: (() => unknown)[] = [];
 
   afterEach(async () => {

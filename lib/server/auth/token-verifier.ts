@@ -49,7 +49,7 @@ export interface IdentitiesParts<Auth> {
 }
 
 /** Finds out whom a token stands for: in Redis, or by the application's own `verifyToken`. */
-export class Identities<Auth> {
+export class TokenVerifier<Auth> {
   readonly #parts: IdentitiesParts<Auth>;
   /** Whether it was warned of a token that `verifyToken` has refused. */
   #hasWarned = false;

@@ -10,7 +10,7 @@ import type { Reporter } from "../log/reporter.js";
 import type { Heartbeats } from "../transport/heartbeats.js";
 import type { SockJSConnection, SockJSOptions, SockJSServer } from "../transport/socket.js";
 import { type WebSocketOptions, WebSockets } from "../transport/websockets.js";
-import type { Bundles } from "../transport/write-batcher.js";
+import type { WriteBatcher } from "../transport/write-batcher.js";
 import { readBody } from "./body.js";
 import { expressRequest } from "./handshake-request.js";
 import { checkHttpServer, type HttpServer, intercept } from "./interception.js";
@@ -18,10 +18,10 @@ import type { Origins } from "./origins.js";
 import { type HttpRefusal, refuseRequest, refuseUpgrade } from "./refusal.js";
 import { handlerOptions, SockJSHandlers } from "./sockjs-handlers.js";
 import { SockJSPaths, type Target } from "./sockjs-paths.js";
-import { type Verdict, type VerifyFunction, verdictOf } from "./verify-connection.js";
+import { type VerificationResult, type VerifyFunction, verificationResultOf } from "./verify-connection.js";
 
 /** The parts of the server that the handshake needs. */
-export interface DoorParts {
+export interface HandshakesParts {
   readonly app: Express;
   readonly socketServer: SockJSServer;
   readonly origins: Origins;
@@ -33,7 +33,7 @@ export interface DoorParts {
     readonly webSocket: WebSocketOptions;
   };
   readonly unfinishedBytes: UnfinishedBytes;
-  readonly bundles: Bundles;
+  readonly writeBatcher: WriteBatcher;
   /** Absent where they are off. */
   readonly heartbeats: Heartbeats | undefined;
   readonly reporter: Reporter;
@@ -77,15 +77,15 @@ const OUTDATED: HttpRefusal = {
   headers: { "Sec-WebSocket-Version": WEBSOCKET_VERSION },
 };
 const NO_GET: HttpRefusal = { status: 405, reason: "Method not allowed", headers: { Allow: "GET" } };
-const FORBIDDEN: HttpRefusal = { status: 403, reason: "Forbidden origin" };
+const FORBIDDEN_ORIGIN: HttpRefusal = { status: 403, reason: "Forbidden origin" };
 const BUSY: HttpRefusal = { status: 409, reason: "The session is being opened" };
 const FAILED: HttpRefusal = { status: 500, reason: "Internal error" };
-const LATE: HttpRefusal = { status: 503, reason: "Not verified in time", retryAfter: 5 };
+const TIMED_OUT: HttpRefusal = { status: 503, reason: "Not verified in time", retryAfter: 5 };
 const CLOSED: HttpRefusal = { status: 503, reason: "Server shutting down" };
 
 /** Stands before SockJS: what comes under the prefix, over HTTP or as an upgrade, has to get past it. */
-export class Door {
-  readonly #parts: DoorParts;
+export class Handshakes {
+  readonly #parts: HandshakesParts;
   readonly #paths: SockJSPaths;
   readonly #pending: PendingConnections;
   /** The sessions of SockJS's HTTP transports, until SockJS forgets them. */
@@ -94,7 +94,7 @@ export class Door {
   readonly #waiting = new WeakMap<Socket, Set<() => void>>();
   #isClosed = false;
 
-  constructor(parts: DoorParts) {
+  constructor(parts: HandshakesParts) {
     this.#parts = parts;
     const { limits, prefix } = parts.options;
     this.#pending = new PendingConnections(limits);
@@ -107,11 +107,11 @@ export class Door {
   }
 
   /**
-   * Serves the SockJS server's clients on an HTTP server, behind this door: WebSockets by `ws`, and the rest by SockJS. Throws a
+   * Serves the SockJS server's clients on an HTTP server, and decides on each of their requests: WebSockets by `ws`, and the rest by SockJS. Throws a
    * `TypeError` for what is no HTTP server, or for options that SockJS may not be given.
    */
   attach(httpServer: HttpServer, sockjsOptions: SockJSOptions, scriptPath: string | undefined): void {
-    const { socketServer, unfinishedBytes, bundles, heartbeats, reporter } = this.#parts;
+    const { socketServer, unfinishedBytes, writeBatcher, heartbeats, reporter } = this.#parts;
     const { prefix, webSocket } = this.#parts.options;
     checkHttpServer(httpServer);
     const options = handlerOptions(sockjsOptions, prefix);
@@ -123,7 +123,7 @@ export class Door {
           options: webSocket,
           sessionHeartbeat: handlers.heartbeatDelay,
           heartbeats,
-          bundles,
+          writeBatcher,
           unfinishedBytes,
           onConnection: (connection) => socketServer.emit("connection", connection),
           onError: (context, error) => reporter.error(context, error),
@@ -244,7 +244,7 @@ export class Door {
     if (typeof place === "string") return this.#refuse(request, NO_PLACE[place]);
     if (session !== undefined) this.#sessions.set(session, place);
     this.#releaseAtEnd(request.onEnd, place, session);
-    const enter = (verdict: Verdict) => {
+    const enter = (verdict: VerificationResult) => {
       if (place.state === "gone") return;
       if ("status" in verdict || this.#isClosed) {
         this.#release(place, session);
@@ -297,17 +297,17 @@ export class Door {
     place.leave();
   }
 
-  #verify(req: Request): Verdict | Promise<Verdict> {
+  #verify(req: Request): VerificationResult | Promise<VerificationResult> {
     const { verifyConnection, authTimeout } = this.#parts.options;
     if (!verifyConnection) return { data: undefined };
-    const failed = (error: unknown): Verdict => {
+    const failed = (error: unknown): VerificationResult => {
       this.#parts.reporter.error("verifyConnection failed", error);
       return FAILED;
     };
     try {
       const answer = verifyConnection(req);
-      if (!(answer instanceof Promise)) return verdictOf(answer);
-      return within(authTimeout, answer.then(verdictOf).catch(failed), () => LATE);
+      if (!(answer instanceof Promise)) return verificationResultOf(answer);
+      return within(authTimeout, answer.then(verificationResultOf).catch(failed), () => TIMED_OUT);
     } catch (error) {
       return failed(error);
     }
@@ -320,7 +320,7 @@ export class Door {
     if (isUpgrade && req.get("sec-websocket-version") !== WEBSOCKET_VERSION) return OUTDATED;
     if (this.#isClosed && !("session" in target && this.#sessions.has(target.session))) return CLOSED;
     if (target.kind === "send" && !this.#sessions.has(target.session)) return NO_SESSION;
-    if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN;
+    if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN_ORIGIN;
     return undefined;
   }
 

@@ -1,13 +1,13 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { type Bundle, Bundles } from "../../lib/server/transport/write-batcher.js";
+import { type WriteBatch, WriteBatcher } from "../../lib/server/transport/write-batcher.js";
 
 /** A socket that keeps what it was to send. */
 class Socket {
-  readonly sent: Bundle[] = [];
-  #bundle: Bundle | undefined;
+  readonly sent: WriteBatch[] = [];
+  #bundle: WriteBatch | undefined;
 
-  write(bundles: Bundles, message: string): void {
+  write(bundles: WriteBatcher, message: string): void {
     this.#bundle = bundles.add(this, this.#bundle, message);
   }
 
@@ -21,12 +21,12 @@ class Socket {
 const endOfTurn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
 describe("the bundles of a turn", () => {
-  let bundles: Bundles;
+  let bundles: WriteBatcher;
   let onError: sinon.SinonSpy;
 
   beforeEach(() => {
     onError = sinon.spy();
-    bundles = new Bundles(onError);
+    bundles = new WriteBatcher(onError);
   });
 
   it("have a socket's messages in order, those of promises that have settled in the turn included", async () => {

@@ -12,7 +12,7 @@ import {
   type RequestHead,
 } from "../../shared/protocol.js";
 import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, TIMED_OUT } from "../../shared/refusals.js";
-import { type Access, MOST_DECISIONS, type Verdict } from "../events/guards.js";
+import { type GuardResult, type Guards, MOST_DECISIONS } from "../events/guards.js";
 import { Review } from "../events/reviews.js";
 import type { Deadlines } from "../limits/deadlines.js";
 import type { Limits } from "../limits/limits.js";
@@ -22,19 +22,19 @@ import type { RunningRoute } from "../routes/express-routes.js";
 import type { Socket } from "../transport/socket.js";
 import type { Dispatcher } from "./dispatcher.js";
 import { dispose, OutgoingStream } from "./outgoing-stream.js";
-import type { Turns } from "./stream-scheduler.js";
+import type { StreamScheduler } from "./stream-scheduler.js";
 
 /** The parts of the server that a client's calls need. */
 export interface CallParts<Auth> {
   readonly exposeErrors: boolean;
   readonly limits: Limits;
-  readonly access: Access;
+  readonly guards: Guards;
   readonly dispatcher: Dispatcher<Auth>;
   readonly reporter: Reporter;
   /** Of the calls of all clients. */
   readonly functionDeadlines: Deadlines;
   /** Of the streams of all clients. */
-  readonly turns: Turns;
+  readonly streamScheduler: StreamScheduler;
 }
 
 /** The connection that calls come from. */
@@ -97,7 +97,7 @@ class Call {
 }
 
 /** The calls of one client that are under way. */
-export class ClientCalls<Auth> {
+export class IncomingCalls<Auth> {
   readonly #caller: Caller<Auth>;
   readonly #parts: CallParts<Auth>;
   /** Those that await their answer. */
@@ -165,14 +165,14 @@ export class ClientCalls<Auth> {
     // one call has one identity, whatever becomes of the socket's
     const { auth } = socket;
     const request = { rpc: call.path, req: data };
-    if (this.#parts.access.guards("rpc")) call.json ??= JSON.stringify(data) ?? "";
-    const verdict = this.#parts.access.decide("rpc", socket, request);
+    if (this.#parts.guards.has("rpc")) call.json ??= JSON.stringify(data) ?? "";
+    const verdict = this.#parts.guards.decide("rpc", socket, request);
     const isCurrent = () => this.#caller.rights === rights;
     const askAgain = () => {
       if (times === MOST_DECISIONS) return this.#settle(call, { status: "error", error: BUSY });
       this.#ask(call, call.data, times + 1);
     };
-    const goOn = (decided: Verdict) => {
+    const goOn = (decided: GuardResult) => {
       if (this.#caller.closed || call.isSettled) return;
       if (!decided.allowed) return this.#settle(call, { status: "error", error: decided.error });
       if (!isCurrent()) return askAgain();
@@ -201,7 +201,7 @@ export class ClientCalls<Auth> {
 
   /** Asks the guards again about all calls that run, streams among them, and ends those that they refuse. */
   review(): void {
-    if (!this.#parts.access.guards("rpc")) return;
+    if (!this.#parts.guards.has("rpc")) return;
     this.#review ??= new Review((call) => this.#askAgain(call));
     this.#review.add([...this.#calls, ...this.#streaming.values()].filter(({ running }) => running));
   }
@@ -209,7 +209,7 @@ export class ClientCalls<Auth> {
   async #askAgain(call: Call): Promise<void> {
     if (this.#caller.closed || !this.#isUnderWay(call)) return;
     const request = { rpc: call.path, req: call.data };
-    const verdict = await this.#parts.access.decide("rpc", this.#caller.socket, request);
+    const verdict = await this.#parts.guards.decide("rpc", this.#caller.socket, request);
     if (verdict.allowed || this.#caller.closed || !this.#isUnderWay(call)) return;
     if (call.stream) return this.#endStream(call.head.uuid, errorForWire(verdict.error));
     this.#settle(call, { status: "error", error: verdict.error });
@@ -282,7 +282,7 @@ export class ClientCalls<Auth> {
       caller.send(frame);
     };
     call.stream = new OutgoingStream(items, {
-      whenDrained: () => caller.whenDrained() ?? this.#parts.turns.take(),
+      whenDrained: () => caller.whenDrained() ?? this.#parts.streamScheduler.take(),
       item: (value) => caller.send(encodeItem(id, value)),
       ended: () => end(encodeEnd(id)),
       failed: (error) => {

@@ -34,8 +34,8 @@ describe("scripts/watch.mjs", () => {
 
   it("ends what runs and runs it again when a file changes, and ends with it when told to", async () => {
     const lines = start(`
-      console.log(process.pid);
       process.on("SIGINT", () => { console.log("ended"); process.exit(); });
+      console.log(process.pid);
       setInterval(() => {}, 1000);
     `);
     const { value: first } = await lines.next();

@@ -132,6 +132,25 @@ describe("A client's transport", () => {
     expect(reason?.cause).to.have.property("status", 1006);
   });
 
+  it("has not opened where there is an error, also where no close follows", async () => {
+    const place = await stage.application();
+    const Failing = class {
+      onopen = null;
+      onmessage = null;
+      onclose = null;
+      onerror: ((event: { message: string }) => void) | null = null;
+      constructor() {
+        setImmediate(() => this.onerror?.({ message: "No" }));
+      }
+      send() {}
+      close() {}
+    };
+    const client = stage.client(place, { sockjs: false, WebSocket: Failing, backoff: SLOW });
+    const reason = await inState(client, "waiting");
+    expect(reason?.message).to.equal("websocket: Not opened: No");
+    expect(reason?.cause).to.have.property("status", 1006);
+  });
+
   it("loads nothing of SockJS where WebSocket works, and tries it in vain where it is turned off", async () => {
     const place = await stage.application();
     const urls: string[] = [];

@@ -77,18 +77,18 @@ async function sockjsSocket(resolved: ResolvedOptions): Promise<SocketLike> {
 
 function opened(socket: SocketLike, signal: AbortSignal, listener: LinkListener): Promise<Link> {
   return new Promise((resolve, reject) => {
-    let failure: { message?: string; error?: unknown } = {};
-    socket.onerror = (event: typeof failure) => {
-      failure = event;
-    };
-    socket.onclose = ({ code }: { code: number }) => {
+    const fail = (code: number, message?: string, error?: unknown) => {
       discard(socket);
       // browsers do not say what it was
-      const why = failure.message ? `: ${failure.message}` : "";
-      reject(new ConnectionError(`Not opened${why}`, code, failure.error));
+      reject(new ConnectionError(`Not opened${message ? `: ${message}` : ""}`, code, error));
     };
+    // the WebSocket of Node.js 22 does not close after it
+    socket.onerror = ({ message, error }: { message?: string; error?: unknown }) =>
+      fail(1006, message, error);
+    socket.onclose = ({ code }: { code: number }) => fail(code);
     socket.onopen = () => {
       forget();
+      socket.onerror = ignore;
       let isClosed = false;
       const link: Link = {
         send: (text) => void socket.send(text),
@@ -124,6 +124,7 @@ function discard(socket: SocketLike): void {
   socket.onopen = ignore;
   socket.onmessage = ignore;
   socket.onclose = ignore;
+  socket.onerror = ignore;
   // SockJS fails to close what has not begun to open
   tryTo(() => (socket.terminate ? socket.terminate() : socket.close()));
 }

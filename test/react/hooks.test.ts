@@ -147,8 +147,11 @@ for (const version of REACT_VERSIONS) {
     describe("useConnectionState", () => {
       it("shows each state of the connection, with its reason", async () => {
         page = await ReactPage.open(browser, place.url);
-        await page.run((lab) => lab.connect());
-        await page.render({ id: "s", type: "state" });
+        // shown before it can be open
+        await page.run((lab) => {
+          lab.connect();
+          return lab.render([{ id: "s", type: "state" }]);
+        });
         await page.shows("s", '{"state":"open"}');
         place.cut();
         await page.page.waitForFunction("lab.notes.states.length >= 4 && lab.notes.states.at(-1) === 'open'");

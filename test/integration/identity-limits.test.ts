@@ -106,6 +106,18 @@ describe("Limits by identity", function () {
       expect(await join(one, "e", "f")).to.deep.equal(["joined", "too_many_channels"]);
     });
 
+    it("counts one that the server has joined it to as well as none, however often it has", async () => {
+      const application = await start({ channelsPerIdentity: 2 });
+      const { tokenServer } = application;
+      const client = await connect(application, "alice");
+      for (let round = 0; round < 3; round++) {
+        expect(await join(client, "a")).to.deep.equal(["joined"]);
+        for (let i = 0; i < 3; i++) await tokenServer.subscribe(application.socket(), "a");
+        await client.request({ rpc: "_unsubscribe", req: { channel: "a" } });
+      }
+      expect(await join(client, "a", "b", "c")).to.deep.equal(["joined", "joined", "too_many_channels"]);
+    });
+
     it("counts nothing that listeners or Redis have refused", async () => {
       const application = await start({ channelsPerIdentity: 1 });
       application.tokenServer.on("subscribe", (_socket, { channel }, callback) =>
@@ -209,6 +221,19 @@ describe("Limits by identity", function () {
         call(two, 2).then(() => ended.push("two")),
       ]);
       expect(ended).to.deep.equal(["two", "one"]);
+    });
+
+    it("takes nothing of a socket's own rate for frames that wait for that of its user", async () => {
+      const application = await start({
+        identityFramesPerSecond: 10,
+        framesPerSecond: 1,
+        frameBurst: 15,
+      });
+      const client = await connect(application, "alice");
+      const begin = performance.now();
+      await call(client, 15);
+      // each frame that were lost of the own rate would take another second
+      expect(performance.now() - begin).to.be.below(3500);
     });
 
     it("lets a socket go whose frames wait", async () => {

@@ -82,6 +82,36 @@ describe("A limit", function () {
     });
   });
 
+  describe("callBytes", () => {
+    for (const kind of ["call", "stream"]) {
+      it(`refuses a ${kind} more than fits, and lets as many in again when they have ended`, async () => {
+        const answers: (() => void)[] = [];
+        const wait = () => new Promise<number>((resolve) => answers.push(() => resolve(1)));
+        const stream = async function* () {
+          yield 1;
+        };
+        await start({ callBytes: 1000 }, { socketController: { call: wait, stream, now: () => 1 } });
+        const req = "x".repeat(350);
+        for (let round = 0; round < 3; round++) {
+          // what is answered at once takes and gives nothing
+          expect(await client.request({ rpc: "now", req })).to.have.property("resp", 1);
+          for (const uuid of ["a", "b"]) client.send({ rpc: kind, req, uuid });
+          expect(await client.request({ rpc: "now", req })).to.have.deep.property("error", BUSY);
+          if (kind === "stream") {
+            for (const uuid of ["a", "b"]) expect(await client.take()).to.include({ uuid, stream: true });
+            for (const uuid of ["a", "b"]) {
+              client.send({ rpc: "_cancel", req: { uuid } });
+              expect(await client.take()).to.have.nested.property("error.code", "aborted");
+            }
+          } else {
+            for (const answer of answers.splice(0)) answer();
+            for (const uuid of ["a", "b"]) expect(await client.take()).to.include({ uuid, resp: 1 });
+          }
+        }
+      });
+    }
+  });
+
   describe("channelsPerSocket", () => {
     it("refuses further channels, also those that are asked for at once", async () => {
       await start({ channelsPerSocket: 2 });

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import type { Request, Response } from "express";
 import { type CallContext, procedure, type TokenSocketServerOptions } from "../../lib/index.js";
 import { memoryRedis } from "../../lib/memory.js";
+import { MOST_DECISIONS } from "../../lib/server/events/guards.js";
 import type { Redis } from "../../lib/server/redis/redis.js";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
@@ -258,6 +259,27 @@ describe("A right that is lost while something is under way", () => {
     expect(await answered(client)).to.have.nested.property("error.message", "Forbidden");
     expect(calls).to.equal(0);
   });
+
+  for (const [event, rpc, req] of [
+    ["subscribe", "_subscribe", { channel: "room" }],
+    ["rpc", "buy", {}],
+  ] as const) {
+    it(`is asked about again a few times alone where it is lost each time that a ${event} listener decides`, async () => {
+      let calls = 0;
+      let asked = 0;
+      const server = await start({ socketController: { buy: () => ++calls } });
+      server.on(event, async (_socket: unknown) => {
+        asked++;
+        await server.refresh({ identity: "alice" });
+        return true;
+      });
+      const client = await application.connect("websocket", { protocol: 4 });
+      send(client, rpc, req);
+      expect(await answered(client)).to.have.nested.property("error.code", "busy");
+      expect(asked).to.equal(MOST_DECISIONS);
+      expect([calls, server.channels()]).to.deep.equal([0, []]);
+    });
+  }
 
   const whileItsSchemaWaits = (data: object | undefined) => async () => {
     const checking = deferred();

@@ -130,6 +130,12 @@ for (const version of [5, 4]) {
       await expectAt("good", { host: "other.example", origin: OWN });
     });
 
+    it("is refused where it is none, whatever a pattern fits", async () => {
+      await start({ options: { allowedOrigins: /.*/ } });
+      await expectAt("good", { origin: "https://any.example" });
+      await expectAt("refused", { origin: "null" });
+    });
+
     it("is refused where the request is known to have come by https, and the page has not", async () => {
       await start({ prepare: (app) => app.set("trust proxy", true) });
       const secure = { "x-forwarded-proto": "https" };

@@ -162,3 +162,64 @@ describe("what waits for a slow reader", () => {
     expect(written).to.deep.equal(["a", "b", "d"]);
   });
 });
+
+describe("a send queue's bound", () => {
+  let backlog: number;
+  let overflows: number;
+  let written: string[];
+  let queue: SendQueue;
+
+  beforeEach(() => {
+    [backlog, overflows, written] = [50, 0, []];
+    const transport = {
+      write: (frame: string) => void written.push(frame),
+      flush: () => false,
+      get backlog() {
+        return backlog;
+      },
+    };
+    queue = new SendQueue(transport, LIMIT, new WaitingSendQueues(), { overflow: () => overflows++ });
+  });
+  afterEach(() => queue.close());
+
+  /** What has waited, by its first letters. */
+  const flush = () => {
+    backlog = 0;
+    queue.flush();
+    return written.map(([letter]) => letter).join("");
+  };
+
+  it("counts what replaces an older message for as much as it is, where that is less", () => {
+    queue.send("a".repeat(40), { key: "k" });
+    queue.send("b".repeat(10), { key: "k" });
+    queue.send("c".repeat(30), { key: "other" });
+    expect(flush()).to.equal("bc");
+  });
+
+  it("counts what replaces an older message for as much as it is, where that is more", () => {
+    queue.send("a".repeat(10), { key: "k" });
+    queue.send("b".repeat(45), { key: "k" });
+    queue.send("c".repeat(10), { key: "other" });
+    expect(flush()).to.equal("c");
+  });
+
+  it("is wider for a single large frame only until that has been taken", () => {
+    backlog = 0;
+    queue.send("x".repeat(LIMIT + 50));
+    backlog = LIMIT + 50;
+    queue.send("y");
+    expect(overflows).to.equal(0);
+    backlog = 0;
+    queue.send("y");
+    backlog = LIMIT + 50;
+    queue.send("y");
+    expect(overflows).to.equal(1);
+  });
+
+  it("keeps nobody waiting once it is closed", async () => {
+    const drained = queue.whenDrained();
+    expect(drained).to.be.instanceOf(Promise);
+    queue.close();
+    await drained;
+  });
+});

@@ -273,6 +273,7 @@ function wireConnections<Auth>(
       revocations,
       refreshes,
       index,
+      authenticationDeadlines: new Deadlines(authTimeout),
       show: (...args) => shownIdentity(showing, ...args),
       dispatcher: new Dispatcher(options, routes, limits.pathLength, reporter, server),
       waitingSendQueues: new WaitingSendQueues(),
@@ -285,7 +286,6 @@ function wireConnections<Auth>(
       functionDeadlines: new Deadlines(limits.functionTimeout),
     },
     notices,
-    authTimeout,
   });
 }
 

@@ -2,7 +2,6 @@ import { DisconnectedError } from "../../shared/call-errors.js";
 import { CLOSE } from "../../shared/close-codes.js";
 import type { CallOptions } from "../../shared/pending-calls.js";
 import type { Notices } from "../events/notices.js";
-import { Deadlines } from "../limits/deadlines.js";
 import type { AnySocket, PendingSocket } from "../transport/socket.js";
 import type { Transport } from "../transport/transport.js";
 import { Connection } from "./connection.js";
@@ -11,10 +10,8 @@ import { drain } from "./drain.js";
 
 export interface OpenConnectionsParts<Auth> {
   /** The parts that all connections share. */
-  readonly shared: Omit<ConnectionParts<Auth>, "authenticationDeadlines" | "onClosed">;
+  readonly shared: Omit<ConnectionParts<Auth>, "onClosed">;
   readonly notices: Notices<Auth>;
-  /** The time that a connection may be without an identity, in milliseconds. */
-  readonly authTimeout: number;
 }
 
 /** The open connections of a server. */
@@ -22,17 +19,11 @@ export class OpenConnections<Auth> {
   readonly #parts: ConnectionParts<Auth>;
   readonly #notices: Notices<Auth>;
   readonly #bySocket = new Map<object, Connection<Auth>>();
-  readonly #unauthenticated: Deadlines;
   #isDraining = false;
 
-  constructor({ shared, notices, authTimeout }: OpenConnectionsParts<Auth>) {
+  constructor({ shared, notices }: OpenConnectionsParts<Auth>) {
     this.#notices = notices;
-    this.#unauthenticated = new Deadlines(authTimeout);
-    this.#parts = {
-      ...shared,
-      authenticationDeadlines: this.#unauthenticated,
-      onClosed: (socket) => this.#forget(socket),
-    };
+    this.#parts = { ...shared, onClosed: (socket) => this.#forget(socket) };
   }
 
   get size(): number {
@@ -68,7 +59,7 @@ export class OpenConnections<Auth> {
 
   /** Sets how long a connection may be without an identity, those that are open as well; undefined: no limit. */
   limitUnauthenticated(time: number | undefined): void {
-    this.#unauthenticated.limit(time);
+    this.#parts.authenticationDeadlines.limit(time);
   }
 
   /** Takes no more, and ends those that are open within a number of milliseconds, as `drain` does. */
@@ -79,7 +70,7 @@ export class OpenConnections<Auth> {
 
   /** Closes all at once. */
   close(): void {
-    this.#unauthenticated.limit(undefined);
+    this.limitUnauthenticated(undefined);
     for (const connection of [...this.#bySocket.values()]) connection.close(CLOSE.shutdown);
   }
 

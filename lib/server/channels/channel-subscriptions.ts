@@ -1,10 +1,10 @@
 import type { Reporter } from "../log/reporter.js";
-import type { PayloadListener, Redis } from "../redis/redis.js";
+import type { Broker, PayloadListener } from "../redis/broker.js";
 
 /** The parts of the server that subscriptions need. */
 export interface ChannelSubscriptionsParts {
   /** Absent where pub/sub is off. */
-  readonly subscriber: Redis | undefined;
+  readonly subscriber: Broker | undefined;
   readonly channelPrefix: string;
   readonly reporter: Reporter;
 }

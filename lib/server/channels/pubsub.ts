@@ -13,14 +13,14 @@ import {
 } from "../../shared/protocol.js";
 import { compareClocks } from "../auth/expiry.js";
 import type { Limits } from "../limits/limits.js";
-import type { Redis } from "../redis/redis.js";
+import type { Broker } from "../redis/broker.js";
 import { ChannelSubscriptions, type ChannelSubscriptionsParts } from "./channel-subscriptions.js";
 import { Delivery, type DeliveryParts } from "./delivery.js";
 import { Memberships, type Subscriber } from "./membership.js";
 
 /** The parts of the server that pub/sub needs. */
 export interface PubSubParts<Auth> extends ChannelSubscriptionsParts, DeliveryParts<Auth> {
-  readonly publisher: Redis;
+  readonly publisher: Broker;
   readonly limits: Limits;
   /** Called after a socket has joined or left a channel. */
   readonly onMembership: (

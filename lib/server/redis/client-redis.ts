@@ -1,6 +1,7 @@
+import type { PayloadListener } from "./broker.js";
 import type { ClientDriver } from "./client-driver.js";
 import { ExplainedError, explain, isAnswer, isForbidden, isOfScript } from "./explained-error.js";
-import type { PayloadListener, Redis } from "./redis.js";
+import type { Redis } from "./redis.js";
 import type { SharedClient } from "./shared-client.js";
 import type { Trial } from "./trial.js";
 

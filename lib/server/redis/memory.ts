@@ -1,7 +1,8 @@
 import { AsyncResource } from "node:async_hooks";
+import type { PayloadListener } from "./broker.js";
 import { released } from "./client-redis.js";
 import { MemoryStore, type Subscriber } from "./memory-store.js";
-import type { PayloadListener, Redis } from "./redis.js";
+import type { Redis } from "./redis.js";
 
 /** Known by its name in the registry of symbols, so that a second copy of this module knows it as well. */
 const CONNECT: unique symbol = Symbol.for("node-token-sockjs.memoryRedis");

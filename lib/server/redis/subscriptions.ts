@@ -1,6 +1,6 @@
+import type { PayloadListener } from "./broker.js";
 import { ChannelCommand, isPartlyRefused, MOST_CHANNELS } from "./channel-command.js";
 import { attempt } from "./client-driver.js";
-import type { PayloadListener } from "./redis.js";
 
 /** The two commands that a table of subscriptions gives to Redis, and where it reports. */
 export interface SubscriptionCommands {

@@ -333,27 +333,27 @@ describe("A limit", function () {
       publish: { rpc: "_publish", req: { channel: "a", data: 1 } },
       broadcast: { rpc: "_broadcast", req: { data: 1 } },
     })) {
-      it(`refuses a request for which a ${event} listener does not answer, and says so in the log`, async () => {
+      it(`refuses a request for which a ${event} guard does not answer, and says so in the log`, async () => {
         await start({ guardTimeout: 20 }, { socketController: { now: () => 1 } });
         application.tokenServer.once(event as "rpc", (_socket, _request, _callback) => {});
         expect(await client.request(frame)).to.have.deep.property("error", TIMED_OUT);
         await reported();
         expect(application.errors.map(({ message }) => message)).to.deep.equal([
-          `A listener for "${event}" has not answered in time`,
+          `A guard for "${event}" has not answered in time`,
         ]);
         // what comes next is not held up
         expect(await client.request(frame)).to.have.property("resp");
       });
     }
 
-    it("says so of a listener that declares the callback and answers by what it returns", async () => {
+    it("says so of a guard that declares the callback and answers by what it returns", async () => {
       await start({ guardTimeout: 20 });
       application.tokenServer.on("publish", async (_socket, _request, _callback) => true);
       const frame = { rpc: "_publish", req: { channel: "a", data: 1 } };
       expect(await client.request(frame)).to.have.deep.property("error", TIMED_OUT);
       await reported();
       expect(application.errors.map(({ message }) => message)).to.deep.equal([
-        'A listener for "publish" has not answered in time: its promise has ended, and it has not called the callback that it declares',
+        'A guard for "publish" has not answered in time: its promise has ended, and it has not called the callback that it declares',
       ]);
     });
 

@@ -11,7 +11,7 @@ export class PageBundle {
   readonly #script: string;
   readonly #map: SourceMap;
 
-  /** WriteBatcher the module of a path below the root of the repository. */
+  /** Bundles the module of a path below the root of the repository. */
   static async of(entry: string): Promise<PageBundle> {
     const { outputFiles } = await build({
       entryPoints: [entry],

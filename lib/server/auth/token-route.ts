@@ -138,14 +138,14 @@ export class TokenRoute<Auth> {
       return false;
     }
     res.set({
-      "Guards-Control-Allow-Origin": origin.foreign,
-      "Guards-Control-Allow-Credentials": "true",
-      "Guards-Control-Expose-Headers": "Retry-After",
+      "Access-Control-Allow-Origin": origin.foreign,
+      "Access-Control-Allow-Credentials": "true",
+      "Access-Control-Expose-Headers": "Retry-After",
     });
     if (req.method === "OPTIONS") {
-      res.set("Guards-Control-Allow-Methods", "GET, POST");
+      res.set("Access-Control-Allow-Methods", "GET, POST");
       const headers = req.get("access-control-request-headers");
-      if (headers !== undefined) res.set("Guards-Control-Allow-Headers", headers);
+      if (headers !== undefined) res.set("Access-Control-Allow-Headers", headers);
     }
     return true;
   }

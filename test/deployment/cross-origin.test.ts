@@ -109,11 +109,12 @@ describe("The document's server for pages of another origin", () => {
   it("lets such a page see how long it should wait", async () => {
     const page = await open("127.0.0.1");
     const take = sinon.stub(TokenStore.prototype, "issue").rejects(new Error("Redis is away"));
-    const wait = await page.evaluate(
-      async (url) => (await fetch(url, { credentials: "include" })).headers.get("Retry-After"),
-      `${application.url}/socket/token`,
-    );
-    take.restore();
+    const wait = await page
+      .evaluate(
+        async (url) => (await fetch(url, { credentials: "include" })).headers.get("Retry-After"),
+        `${application.url}/socket/token`,
+      )
+      .finally(() => take.restore());
     expect(wait).to.equal("5");
   });
 

@@ -9,6 +9,7 @@ import { TokenSocket, type TokenSocketOptions } from "../../lib/client/index.js"
 import { happened, QUICK } from "../client/support.js";
 import { ROOT } from "../package/installed-package.js";
 import { blocksOf } from "../package/markdown.js";
+import { OwnTime } from "../support/own-time.js";
 import { HAPROXY, NGINX, type ProxyKind, ProxyProcess } from "../support/proxy.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
 import { ServerProcess } from "../support/server-process.js";
@@ -44,13 +45,13 @@ const TRANSPORTS: [string, TokenSocketOptions][] = [
 const CLIENT_ADDRESS = process.platform === "linux" ? "127.0.0.2" : "127.0.0.1";
 
 /** Watches for how long a client is away each time; gives a function that tells the longest, in milliseconds. */
-function watchAbsences(client: TokenSocket): () => number {
+function watchAbsences(client: TokenSocket, clock: OwnTime): () => number {
   let longest = 0;
   let left: number | undefined;
   client.on("state", (state) => {
-    if (state !== "open") left ??= performance.now();
+    if (state !== "open") left ??= clock.now();
     else if (left !== undefined) {
-      longest = Math.max(longest, performance.now() - left);
+      longest = Math.max(longest, clock.now() - left);
       left = undefined;
     }
   });
@@ -318,14 +319,19 @@ for (const kind of [NGINX, HAPROXY]) {
     let redis: RedisServer;
     let site: Site;
 
+    let clock: OwnTime;
     before(async () => {
       redis = await startRedis();
     });
     beforeEach(async function () {
+      clock = new OwnTime();
       this.timeout(STARTING);
       site = await Site.start(kind, redis);
     });
-    afterEach(() => site?.stop());
+    afterEach(() => {
+      clock.stop();
+      return site?.stop();
+    });
     after(() => redis?.stop());
 
     /** Clients of each transport at both servers; `gone` are those at the server that `end` will end. */
@@ -379,9 +385,9 @@ for (const kind of [NGINX, HAPROXY]) {
         await new Promise<void>((resolve) => {
           client.on("state", (state) => state !== "open" && resolve());
         });
-        const begin = performance.now();
+        const begin = clock.now();
         await happened(client, "reconnect");
-        return performance.now() - begin;
+        return clock.now() - begin;
       });
       await ending.stop();
       for (const time of await Promise.all(away)) expect(time).to.be.below(2000);
@@ -397,7 +403,7 @@ for (const kind of [NGINX, HAPROXY]) {
       const { gone, staying, all } = await connect({ backoff: {} });
       // one client of each keeps its server draining to the end, when the others have long been asked to go
       for (const [client] of [gone, staying]) client?.rpc("hang").catch(() => {});
-      const absences = all.map(watchAbsences);
+      const absences = all.map((client) => watchAbsences(client, clock));
       for (const server of [...site.servers]) {
         await site.restart(server);
         await Promise.all(all.map((client) => client.ready()));

@@ -68,8 +68,14 @@ describe("arbitrary requests, upgrades and bytes", () => {
   it("leave no place taken", async () => {
     // SockJS forgets a session a moment after its last request
     await until(() => application.tokenServer.sockets().length === 1);
-    const clients = await Promise.all(Array.from({ length: CONNECTIONS - 1 }, () => application.open()));
-    await Promise.all(clients.map((client) => client.end()));
+    // a handshake that is under way has a place, too, and no socket yet; until all are given back this takes its time
+    for (let isFull = true; isFull; ) {
+      const opening = Array.from({ length: CONNECTIONS - 1 }, () => application.open());
+      const opened = await Promise.allSettled(opening);
+      isFull = opened.some(({ status }) => status === "rejected");
+      await Promise.all(opened.map((client) => client.status === "fulfilled" && client.value.end()));
+      await until(() => application.tokenServer.sockets().length === 1);
+    }
     await witness.check();
   });
 });

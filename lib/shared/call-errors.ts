@@ -1,5 +1,12 @@
 import { isCode } from "./errors.js";
-import { FORBIDDEN, INTERNAL_ERROR, INVALID_REQUEST, NOT_FOUND, UNAVAILABLE } from "./refusals.js";
+import {
+  FORBIDDEN,
+  INTERNAL_ERROR,
+  INVALID_REQUEST,
+  NOT_FOUND,
+  TOKEN_NOT_FOUND,
+  UNAVAILABLE,
+} from "./refusals.js";
 
 /**
  * The error of a call to the other side that has failed. It is no {@link RpcError}: a function that lets it pass does not
@@ -88,7 +95,7 @@ const CLASSES = new Map<unknown, typeof RemoteError>([
 ]);
 
 /** The errors that the other side sends as a mere text, if it speaks version 3 of the protocol. */
-const TEXTS = [FORBIDDEN, NOT_FOUND, INVALID_REQUEST, UNAVAILABLE, INTERNAL_ERROR];
+const TEXTS = [FORBIDDEN, NOT_FOUND, INVALID_REQUEST, UNAVAILABLE, INTERNAL_ERROR, TOKEN_NOT_FOUND];
 
 /** The error for what the other side answered, also with the mere text that version 3 of the protocol has. */
 export function remoteError(error: unknown): RemoteError {

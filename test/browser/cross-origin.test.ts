@@ -245,7 +245,7 @@ describe("In Chromium a page of another origin", () => {
           expect(await connect(origin(), options)).to.deep.equal({
             state: "waiting",
             code: undefined,
-            message: "Failed to fetch",
+            message: "No token: Failed to fetch",
           });
           await hasHeardNoToken();
         }

@@ -136,7 +136,10 @@ export class Requests {
   check(text: string): void {
     // most need not be counted
     const bytes = text.length * 3 > this.#messageBytes ? byteLength(text) : 0;
-    if (bytes > this.#messageBytes) throw new CallError(`${bytes} bytes are too many`, "too_large");
+    // a server of version 3 does not say how many it takes
+    if (!(bytes > this.#messageBytes)) return;
+    const most = `the ${this.#messageBytes} that the server takes (its limits.messageBytes)`;
+    throw new CallError(`${bytes} bytes are more than ${most}`, "too_large");
   }
 
   /** Sends what has waited, and from now on all requests at once. */

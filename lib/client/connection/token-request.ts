@@ -41,14 +41,17 @@ export function requestToken(
   // what goes with the request is for this server alone: only to its own origin may it be sent on
   const isOwn = location === undefined || url.startsWith(`${location.origin}/`);
   return within(connectTimeout, "The token request", signal, async (limit) => {
+    const headers = { ...(isPost && { "Content-Type": "application/json" }), ...(await headersOf(options)) };
     const response = await fetch(url, {
       method: tokenMethod,
-      headers: { ...(isPost && { "Content-Type": "application/json" }), ...(await headersOf(options)) },
+      headers,
       credentials,
       cache: "no-store",
       ...(isOwn ? { mode: "same-origin" } : { redirect: "error" }),
       signal: limit,
       ...(isPost && { body: JSON.stringify(data) }),
+    }).catch((cause: unknown) => {
+      throw new ConnectionError(`No token: ${(cause as Error).message}`, undefined, cause);
     });
     const { token, error } = Object(await readJson(response).catch(() => {})) as JsonObject;
     const { status } = response;

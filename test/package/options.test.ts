@@ -211,7 +211,7 @@ describe("an option", () => {
 
     it(`${name} refuses anything else by a TypeError that names it`, () => {
       for (const value of bad) {
-        const message = new RegExp(`^options\\.${name} must be .*, not `);
+        const message = new RegExp(`^options\\.${name}\\b.* (must|is no option)\\b`);
         expect(() => resolveOptions({ [name]: value }), String(value)).to.throw(TypeError, message);
       }
     });
@@ -220,6 +220,60 @@ describe("an option", () => {
       const defaults = resolveOptions({});
       expect(resolveOptions({ [name]: undefined })).to.deep.equal(defaults);
       expect(resolveOptions({ [name]: null })).to.deep.equal(defaults);
+    });
+  }
+
+  const AN_ORIGIN = 'must be an origin such as "https://example.com", not';
+  const A_POLICY = 'must be "close", "dropOldest", "latest" or { latest: a function }, not';
+  const BY_NAME = "must have a channel's name, with no * but at its end";
+  const A_WEB_SOCKET_OPTION = "is no option of webSocket, which takes perMessageDeflate and handleProtocols";
+
+  /** Options that are wrong in a part, and what is said of that. */
+  const PARTS: [given: object, message: string][] = [
+    [{ allowedOrigins: ["https://a.b/"] }, `options.allowedOrigins[0] ${AN_ORIGIN} "https://a.b/"`],
+    [{ allowedOrigins: ["https://a.b", 5] }, `options.allowedOrigins[1] ${AN_ORIGIN} 5`],
+    [{ allowedOrigins: [["https://a.b"]] }, `options.allowedOrigins[0] ${AN_ORIGIN} an array`],
+    [{ jsonp: ["x/"] }, `options.jsonp[0] ${AN_ORIGIN} "x/"`],
+    [{ customMiddleware: [noop, 5] }, "options.customMiddleware[1] must be a function, not 5"],
+    [
+      { customMiddleware: noop.name },
+      'options.customMiddleware must be a middleware function or an array of them, not "noop"',
+    ],
+    [{ channels: { a: {} } }, "options.channels.a must be a schema (Standard Schema), not an object"],
+    [
+      { channels: { "a:*": noop } },
+      'options.channels["a:*"] must be a schema (Standard Schema), not a function',
+    ],
+    [{ channels: { "a*b": {} } }, `options.channels["a*b"] ${BY_NAME}`],
+    [{ slowReaders: { a: "close", b: "drop" } }, `options.slowReaders.b ${A_POLICY} "drop"`],
+    [{ slowReaders: { "": "close" } }, `options.slowReaders[""] ${BY_NAME}`],
+    [
+      { logger: {} },
+      "options.logger must have the methods error, warn and info; error, warn, info are missing",
+    ],
+    [
+      { logger: { error: noop, info: noop } },
+      "options.logger must have the methods error, warn and info; warn is missing",
+    ],
+    [
+      { logger: noop },
+      "options.logger must be a logger with the methods error, warn and info, not a function",
+    ],
+    [
+      { webSocket: { maxPayload: 5 } },
+      `options.webSocket.maxPayload ${A_WEB_SOCKET_OPTION}; see limits.messageBytes`,
+    ],
+    [
+      { webSocket: { perMessageDeflates: true } },
+      `options.webSocket.perMessageDeflates ${A_WEB_SOCKET_OPTION}`,
+    ],
+  ];
+
+  for (const [given, message] of PARTS) {
+    it(`that is wrong in a part is a TypeError that names the part: ${message}`, () => {
+      expect(() => resolveOptions(given))
+        .to.throw(TypeError)
+        .with.property("message", message);
     });
   }
 

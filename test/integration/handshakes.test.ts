@@ -219,6 +219,48 @@ describe("handshakes", () => {
       expect(application.tokenServer.sockets()).to.deep.equal([]);
     });
 
+    describe("of several servers on one HTTP server", () => {
+      /** Attaches another server to an application's HTTP server; gives it, and the warnings that it has logged. */
+      const attachAnother = (application: Application, prefix = "/sockets") => {
+        const warnings: string[] = [];
+        const warn = (line: string) => warnings.push(line);
+        const sockets = sockjs.createServer({ log: () => {} });
+        const logger = { error: () => {}, warn, info: () => {} };
+        const tokenServer = new TokenSocketServer(express(), memoryRedis(), sockets, { prefix, logger });
+        cleanups.push(() => tokenServer.shutdown());
+        tokenServer.attach(application.http);
+        return { tokenServer, warnings };
+      };
+
+      it("warns once, with the prefix, where the newest takes the clients of another", async () => {
+        const application = await start();
+        const { tokenServer, warnings } = attachAnother(application);
+        await application.open();
+        expect(tokenServer.sockets()).to.have.length(1);
+        expect(application.tokenServer.sockets()).to.deep.equal([]);
+        expect(warnings).to.have.length(1);
+        expect(warnings[0]).to.include('another token server with the prefix "/sockets" is attached');
+      });
+
+      it("does not warn where the other one has been shut down, or has another prefix", async () => {
+        const application = await start();
+        expect(attachAnother(application, "/other").warnings).to.deep.equal([]);
+        // its end is not waited for, as where code is loaded anew
+        const end = application.tokenServer.shutdown();
+        const { tokenServer, warnings } = attachAnother(application);
+        await end;
+        await application.open();
+        expect(tokenServer.sockets()).to.have.length(1);
+        expect(warnings).to.deep.equal([]);
+      });
+
+      it("does not warn where the same one is attached again", async () => {
+        const application = await start();
+        application.tokenServer.attach(application.http);
+        expect(application.log.filter((line) => line.includes("another token server"))).to.deep.equal([]);
+      });
+    });
+
     it("can be on several HTTP servers, and several can be on one", async () => {
       const application = await start();
       const second = createServer();

@@ -129,8 +129,9 @@ export class Handshakes {
           onError: (context, error) => reporter.error(context, error),
         })
       : undefined;
-    intercept(httpServer, {
+    const takesFromAnother = intercept(httpServer, {
       prefix,
+      owner: this,
       isClosed: () => this.#isClosed,
       covers: (req) => this.#targetOf(req) !== undefined,
       request: (req, res) =>
@@ -144,6 +145,11 @@ export class Handshakes {
           (refusal) => refuseUpgrade(socket, refusal),
         ),
     });
+    if (takesFromAnother) {
+      reporter.warn(
+        `another token server with the prefix ${JSON.stringify(prefix)} is attached to the same HTTP server, and gets no more clients: give each a prefix of its own, or shut the other one down first`,
+      );
+    }
   }
 
   /** Whatever a function of the application does, a stranger's request ends with an answer. */

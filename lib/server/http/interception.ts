@@ -20,6 +20,8 @@ export function checkHttpServer(server: unknown): void {
 /** Whoever takes requests of an HTTP server before its listeners. */
 export interface Interceptor {
   readonly prefix: string;
+  /** The same object for all interceptors of one token server. */
+  readonly owner: object;
   /** Whether it lets nobody in any more, so that another one may take its place. */
   isClosed(): boolean;
   /** Says whether a request is one of its own. */
@@ -41,13 +43,16 @@ const NOT_FOUND = { status: 404, reason: "Not found" } as const;
 /**
  * Lets an interceptor take its requests and upgrades before all listeners of an HTTP server, whenever these are added. They
  * stay as they are and never hear of what was taken; for that the server's own `emit` is the only place.
+ *
+ * Says whether it takes them from another owner's interceptor, of the same prefix, which is not closed.
  */
-export function intercept(server: HttpServer, interceptor: Interceptor): void {
+export function intercept(server: HttpServer, interceptor: Interceptor): boolean {
+  const { prefix, owner } = interceptor;
   const known = interceptions.get(server);
   if (known) {
-    const others = known.filter((one) => !one.isClosed() || one.prefix !== interceptor.prefix);
+    const others = known.filter((one) => !one.isClosed() || one.prefix !== prefix);
     known.splice(0, known.length, interceptor, ...others);
-    return;
+    return others.some((one) => one.prefix === prefix && one.owner !== owner);
   }
   const interceptors = [interceptor];
   interceptions.set(server, interceptors);
@@ -88,6 +93,7 @@ export function intercept(server: HttpServer, interceptor: Interceptor): void {
       refuseUpgrade(socket, NOT_FOUND);
     });
   });
+  return false;
 }
 
 /** Bytes that a client may send behind an upgrade that waits for its turn. */

@@ -27,6 +27,7 @@ import type { HttpServer } from "./http/interception.js";
 import { checkTime } from "./limits/deadlines.js";
 import type { ResolvedOptions, TokenSocketServerOptions } from "./options/options.js";
 import { checkOption } from "./options/rules.js";
+import { warnOfUncallable } from "./options/uncallable.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { Routes } from "./routes/express-routes.js";
 import type { Controller, TokenSocketServer as Server } from "./rpc/controller.js";
@@ -117,6 +118,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
 
   set socketController(controller: Controller<Auth>) {
     checkOption("socketController", controller);
+    warnOfUncallable("socketController", controller, this.#parts.reporter);
     this.#parts.options.socketController = controller;
   }
 
@@ -126,6 +128,7 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
 
   set routes(routes: Routes) {
     checkOption("routes", routes);
+    warnOfUncallable("routes", routes, this.#parts.reporter);
     this.#parts.options.routes = routes;
   }
 

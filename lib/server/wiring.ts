@@ -33,6 +33,7 @@ import { Commands } from "./log/commands.js";
 import { Reporter } from "./log/reporter.js";
 import type { ResolvedOptions } from "./options/options.js";
 import { resolveOptions } from "./options/resolve.js";
+import { warnOfUncallable } from "./options/uncallable.js";
 import type { RedisClient } from "./redis/adapt.js";
 import { RedisClients } from "./redis/clients.js";
 import { checkClient, checkSubscriber, evictionWarning } from "./redis/start-check.js";
@@ -148,6 +149,7 @@ function layGround<Auth>(server: TokenSocketServer<Auth>, given: Given): Ground<
   const reporter: Reporter = new Reporter(options.logger, options.debug, (...args) => notices.error(...args));
   const notices = new Notices<Auth>(server, reporter);
   redis.onError((error) => reporter.outage("a Redis client's error", error));
+  for (const name of ["socketController", "routes"] as const) warnOfUncallable(name, options[name], reporter);
   return { server, given, options, redis, reporter, notices };
 }
 

@@ -26,6 +26,7 @@ import { type Health, healthHandler } from "./http/health.js";
 import type { HttpServer } from "./http/interception.js";
 import { checkTime } from "./limits/deadlines.js";
 import type { ResolvedOptions, TokenSocketServerOptions } from "./options/options.js";
+import { readOptions } from "./options/resolve.js";
 import { checkOption } from "./options/rules.js";
 import { warnOfUncallable } from "./options/uncallable.js";
 import type { RedisClient } from "./redis/adapt.js";
@@ -266,7 +267,8 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     return healthHandler(() => this.health());
   }
 
-  drain({ timeout = DRAIN_TIME }: { timeout?: number } = {}): Promise<void> {
+  drain(options?: { timeout?: number }): Promise<void> {
+    const { timeout = DRAIN_TIME } = readOptions(options, ["timeout"], "drain()") as { timeout?: number };
     checkTime("timeout", timeout);
     return this.#parts.lifecycle.drain(timeout);
   }

@@ -132,6 +132,25 @@ describe("A server that is drained", () => {
     expect(closed).to.have.length(100);
   });
 
+  it("takes no unknown options, and is not drained then", () => {
+    const { tokenServer } = application;
+    const drain = (options: unknown) => () => tokenServer.drain(options as { timeout?: number });
+    expect(drain({ timout: 5 })).to.throw(TypeError, "options.timout is no option of drain()");
+    for (const [options, shown] of [
+      [5000, "5000"],
+      ["SIGTERM", '"SIGTERM"'],
+      [[5000], "an array"],
+    ]) {
+      expect(drain(options)).to.throw(TypeError, `options must be an object, not ${shown}`);
+    }
+    expect(tokenServer.health()).to.include({ ready: true, draining: false });
+  });
+
+  it("takes null as no options", async () => {
+    await application.tokenServer.drain(null as unknown as undefined);
+    expect(application.tokenServer.health()).to.include({ draining: true });
+  });
+
   it("may be shut down meanwhile, and takes no time limit that is none", async () => {
     const { tokenServer } = application;
     for (const timeout of [0, -1, Number.NaN, Infinity, "1" as unknown as number]) {

@@ -7,13 +7,8 @@ const LEAST_SHARE = 16;
 
 /** Checks the options and fills in the defaults. Throws a `TypeError` that names the option. */
 export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
-  if (given !== undefined && given !== null && !isNested(given)) {
-    throw new TypeError(`options must be an object, not ${show(given)}`);
-  }
-  const options = withoutAbsent(given ?? {}) as Partial<ResolvedOptions<Auth>>;
+  const options = readOptions(given, optionNames(), "TokenSocketServer") as Partial<ResolvedOptions<Auth>>;
   for (const [name, value] of Object.entries(options)) {
-    if (!optionNames().includes(name))
-      throw new TypeError(`options.${name} is no option of TokenSocketServer`);
     checkOption(name as keyof TokenSocketServerOptions, value);
   }
   const {
@@ -66,6 +61,22 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     tokenPrefix,
     limits,
   };
+}
+
+/** Gives the options that are there. Throws a `TypeError` for what is no object, and for names that are no option of `owner`. */
+export function readOptions(
+  given: unknown,
+  names: readonly string[],
+  owner: string,
+): Record<string, unknown> {
+  if (given !== undefined && given !== null && !isNested(given)) {
+    throw new TypeError(`options must be an object, not ${show(given)}`);
+  }
+  const options = withoutAbsent(given ?? {});
+  for (const name of Object.keys(options)) {
+    if (!names.includes(name)) throw new TypeError(`options.${name} is no option of ${owner}`);
+  }
+  return options;
 }
 
 function resolveLimits(given: object | undefined): Limits {

@@ -101,21 +101,21 @@ notes.on("changed", (count) => tokenServer.publish("notes", { count }));
 // ---- Start and end ----------------------------------------------------------------------------------------
 
 const server = createServer(app);
-// a client that resets its connection while it asks for a WebSocket must not end the process
-server.on("upgrade", (_req, socket) => socket.on("error", () => {}));
-sockets.installHandlers(server, { prefix: "/sockets" });
+tokenServer.attach(server);
 await tokenServer.ready();
 server.listen(Number(PORT), HOST, () => {
   console.log(`The dashboard is on http://${HOST}:${(server.address() as AddressInfo).port}`);
 });
 
-async function stop() {
+async function stop(end: () => Promise<void>) {
   const closed = once(server, "close");
+  // first, so that a proxy sends clients to the other servers
   server.close();
-  await tokenServer.shutdown();
+  await end();
   server.closeAllConnections();
   await closed;
   await Promise.all(clients.map((client) => client.close()));
 }
-process.once("SIGTERM", stop);
-process.once("SIGINT", stop);
+process.once("SIGTERM", () => stop(() => tokenServer.drain()));
+// Ctrl+C ends it at once
+process.once("SIGINT", () => stop(() => tokenServer.shutdown()));

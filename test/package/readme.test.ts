@@ -30,6 +30,14 @@ const PRELUDE = "The examples' application";
 const SHARED =
   "TokenSocketServer, RpcError, memoryRedis, express, session, sockjs, createServer, app, redis, sockjsServer, httpServer";
 
+/** What a block of TypeScript that is run with it knows of it, for the compiler. */
+const DECLARED = `
+  declare const app: import("express").Express;
+  declare const redis: import("node-token-sockjs/memory").MemoryRedis;
+  declare const sockjsServer: import("sockjs").Server;
+  declare const httpServer: import("node:http").Server;
+`;
+
 const TEXTS = new Map(DOCUMENTS.map((name) => [name, readFileSync(join(ROOT, name), "utf8")]));
 
 /** How long a block gets to print what it says that it prints, in milliseconds. */
@@ -256,7 +264,8 @@ async function writeBlocks(project: string): Promise<string> {
   const prelude = BLOCKS.find(({ heading }) => heading === PRELUDE);
   await writeFile(join(folder, "prelude.mjs"), `${prelude?.code}\nexport const shared = { ${SHARED} };\n`);
   for (const { file, document, code } of BLOCKS) {
-    await writeFile(join(project, file), (LEFT_TO_THE_READER[document] ?? "") + code);
+    const declared = file.endsWith(".mts") && !/\bexpress\(\)/.test(code) ? DECLARED : "";
+    await writeFile(join(project, file), (LEFT_TO_THE_READER[document] ?? "") + declared + code);
   }
   const files = BLOCKS.filter(({ file }) => file.endsWith(".mts")).map(({ file }) => file.slice(7));
   const compilerOptions = {

@@ -10,29 +10,15 @@ import { blocksOf, codeOf, headingsOf, tableUnder } from "../package/markdown.js
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const DOCUMENT = readFileSync(join(ROOT, "docs/react.md"), "utf8");
 
-/** The server that the page has in mind. */
-const SERVER = `
-import { type Controller, procedure } from "node-token-sockjs";
-import { z } from "zod";
-
-export const controller = {
-  user: {
-    read: procedure({ input: z.object({ id: z.number() }), handler: () => ({ name: "Alice" }) }),
-    rename: procedure({ input: z.object({ id: z.number(), name: z.string() }), handler: () => {} }),
-  },
-  load: procedure({
-    input: z.object({ every: z.number() }),
-    async *handler() {
-      yield { percent: 1 };
-    },
-  }),
-} satisfies Controller;
-
-export interface Shown {
-  name: string;
+/** What the page's test uses of packages that are not installed here. */
+const PACKAGES = `
+declare module "vitest" {
+  export function test(name: string, body: () => Promise<void>): void;
 }
-
-export const channels = { "room:*": z.object({ text: z.string() }) };
+declare module "@testing-library/react" {
+  export function render(page: import("react").ReactElement): void;
+  export const screen: { findByText(text: string): Promise<HTMLElement> };
+}
 `;
 
 const OPTIONS = {
@@ -46,6 +32,7 @@ const OPTIONS = {
     rootDir: "/",
     paths: {
       "node-token-sockjs": [join(ROOT, "lib/index.ts")],
+      "node-token-sockjs/memory": [join(ROOT, "lib/memory.ts")],
       "node-token-sockjs/client": [join(ROOT, "lib/client/index.ts")],
       "node-token-sockjs/react": [join(ROOT, "lib/react/index.ts")],
     },
@@ -67,8 +54,8 @@ describe("docs/react.md", () => {
       symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
       writeFileSync(join(folder, "package.json"), '{"type":"module"}');
       writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(OPTIONS));
-      writeFileSync(join(folder, "server.ts"), SERVER);
-      const blocks = blocksOf(DOCUMENT);
+      writeFileSync(join(folder, "packages.d.ts"), PACKAGES);
+      const blocks = blocksOf(DOCUMENT).filter(({ language }) => language !== "sh");
       expect(blocks.map(({ language }) => language)).to.deep.equal(blocks.map(() => "tsx"));
       for (const { info, line, code } of blocks)
         writeFileSync(join(folder, info || `line-${line}.tsx`), code);

@@ -371,7 +371,13 @@ async function mistakes(
   untyped: TokenSocket,
   named: TokenSocket<typeof controller, Messages>,
   overlapping: TokenSocket<typeof controller, { "*": boolean; "room:*": number; "room:1": string }>,
+  closed: TokenSocket<typeof controller, { "*": never; news: string }>,
 ): Promise<void> {
+  // a "*" declares each name, a mistyped one, too
+  await closed.subscribe("newz");
+  for await (const message of closed.channel("newz")) same<typeof message, never>(true);
+  // @ts-expect-error there is no such message
+  await closed.publish("newz", "late");
   // the whole name counts first, then the longest beginning, as on the server
   await overlapping.publish("other", true);
   await overlapping.publish("room:2", 2);

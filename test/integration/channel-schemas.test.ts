@@ -96,6 +96,14 @@ describe("A channel with a schema", () => {
     expect(await client.message("room")).to.equal("by the server");
   });
 
+  it("lets clients join a channel on which it takes no message", async () => {
+    await start({ "*": z.never() });
+    expect(await publish("other", "anything")).to.have.property("error");
+    expect(await client.subscribe("other")).to.have.property("internal", true);
+    await application.tokenServer.publish("other", "by the server");
+    expect(await client.message("other")).to.equal("by the server");
+  });
+
   it("may take a while to check, which keeps the order of messages", async () => {
     let release = () => {};
     const slow = new Promise<void>((resolve) => {

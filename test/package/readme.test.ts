@@ -218,7 +218,7 @@ describe("the documents", () => {
       const shows = (text: string, times = 1) =>
         tab.waitForFunction(`document.body.innerText.split("${text}").length > ${times}`);
       await tab.goto(running.url);
-      await shows("Forbidden");
+      await shows("closed Forbidden");
       await tab.fill("input", "alice");
       await tab.click("button");
       await shows("Hello, alice of Wien");
@@ -340,7 +340,10 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     const notes = { notes: ["Buy milk"], page: 2 };
     expect(await (await fetch(`${url}/notes?page=2`)).json()).to.deep.equal(notes);
     const client = await connect();
-    expect((await client.request({ rpc: "notes.list", req: { page: 2 } })).resp).to.deep.include(notes);
+    const { resp } = await client.request({ rpc: "notes.list", req: { page: 2 } });
+    expect(resp)
+      .to.deep.include({ ...notes, _code: 200 })
+      .and.to.have.property("_headers");
   },
   async "README.md: Six tastes (6)"({ connect }) {
     const client = await connect({ protocol: 4 });

@@ -273,7 +273,7 @@ describe("A limit", function () {
         '"silent" has not answered in time: its promise gave nothing, and it has not called its callback',
         '"checked" has not answered in time',
         '"hang" has not answered in time',
-        'The listeners for "rpc" have not decided on "guarded" in time',
+        'The guards for "rpc" have not decided on "guarded" in time',
       ]);
     });
 

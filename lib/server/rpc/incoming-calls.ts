@@ -338,7 +338,7 @@ export class IncomingCalls<Auth> {
 /** The error of a call that has had its time, by what it waits for. */
 function notInTime({ path, running }: Call): Error {
   const name = JSON.stringify(path.slice(0, LONGEST_NAME));
-  if (!running) return new Error(`The listeners for "rpc" have not decided on ${name} in time`);
+  if (!running) return new Error(`The guards for "rpc" have not decided on ${name} in time`);
   const why = running.isSilent ? ": its promise gave nothing, and it has not called its callback" : "";
   return new Error(`${name} has not answered in time${why}`);
 }

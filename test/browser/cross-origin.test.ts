@@ -244,7 +244,7 @@ describe("In Chromium a page of another origin", () => {
         for (const options of ways) {
           expect(await connect(origin(), options)).to.deep.equal({
             state: "waiting",
-            code: undefined,
+            code: "connection",
             message: "No token: Failed to fetch",
           });
           await hasHeardNoToken();

@@ -1,9 +1,18 @@
-type Listen = (event: string, listener: () => void, options: { signal: AbortSignal }) => void;
+import { onAbort } from "../../shared/abort.js";
+
+type Listen = (event: string, listener: () => void) => void;
 
 /** The events of a page that tell that a connection may work again, or that the page is being left. */
 interface Page {
   addEventListener?: Listen;
-  document?: { readonly visibilityState: string; addEventListener: Listen };
+  removeEventListener?: Listen;
+  document?: { readonly visibilityState: string; addEventListener: Listen; removeEventListener: Listen };
+}
+
+/** Listens until the function that it returns is called. By no signal: that of jest is none to its jsdom. */
+function listen(target: Omit<Page, "document">, event: string, listener: () => void): () => void {
+  target.addEventListener?.(event, listener);
+  return () => target.removeEventListener?.(event, listener);
 }
 
 /**
@@ -18,16 +27,19 @@ const LEAVING = 5000;
  */
 export function onWake(wake: () => void, page = globalThis as unknown as Page): () => void {
   const { document } = page;
-  const end = new AbortController();
   // elsewhere than in a page there are no such events
-  if (document) {
-    const onVisible = () => {
-      if (document.visibilityState === "visible") wake();
-    };
-    document.addEventListener("visibilitychange", onVisible, end);
-    for (const event of ["online", "pageshow"]) page.addEventListener?.(event, wake, end);
-  }
-  return () => end.abort();
+  if (!document) return () => {};
+  const onVisible = () => {
+    if (document.visibilityState === "visible") wake();
+  };
+  const stops = [
+    listen(document, "visibilitychange", onVisible),
+    listen(page, "online", wake),
+    listen(page, "pageshow", wake),
+  ];
+  return () => {
+    for (const stop of stops) stop();
+  };
 }
 
 /**
@@ -40,7 +52,7 @@ export function whileLeaving(signal: AbortSignal, page = globalThis as unknown a
     const follow = () => {
       end = event === "pageshow" ? 0 : Date.now() + LEAVING;
     };
-    page.addEventListener?.(event, follow, { signal });
+    onAbort(signal, listen(page, event, follow));
   }
   return () => end - Date.now();
 }

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
@@ -18,6 +18,30 @@ export const EXPRESS_VERSIONS = [
   [5, express5],
   [4, express4],
 ] as const;
+
+/** Tests of routes with an application of each Express. `prepare` hands over a new one, and a folder of files, before each. */
+export function describeRoutes(
+  tests: (
+    prepare: (take: (given: { app: Express; folder: string }) => void) => void,
+    express: typeof express5,
+  ) => void,
+): void {
+  describe("Express routes", () => {
+    let folder: string;
+
+    before(async () => {
+      folder = await makeFolder();
+    });
+
+    after(() => rm(folder, { recursive: true }));
+
+    for (const [version, express] of EXPRESS_VERSIONS) {
+      describe(`of an Express ${version} application`, () => {
+        tests((take) => beforeEach(() => take({ app: express(), folder })), express);
+      });
+    }
+  });
+}
 
 export const PATH = "notes.list";
 export const PNG = Buffer.from("89504e470d0a1a0aff00fe", "hex");

@@ -1,6 +1,7 @@
 import type { TokenRoute } from "./auth/token-route.js";
 import type { PubSub } from "./channels/pubsub.js";
 import type { OpenConnections } from "./connection/open-connections.js";
+import type { Handshakes } from "./http/handshakes.js";
 import type { Health } from "./http/health.js";
 import type { RedisClients } from "./redis/clients.js";
 import type { Startup } from "./redis/startup.js";
@@ -16,6 +17,7 @@ export interface LifecycleParts<Auth> {
   readonly redis: RedisClients;
   readonly startup: Startup;
   readonly tokenRoute: TokenRoute<Auth>;
+  readonly handshakes: Handshakes;
   readonly connections: OpenConnections<Auth>;
   readonly pubsub: PubSub<Auth>;
   /** The parts that are closed before the connections, in this order: after that nobody is let in. */
@@ -69,6 +71,7 @@ export class Lifecycle<Auth> {
 
   async #drain(time: number): Promise<void> {
     this.#parts.tokenRoute.pause();
+    this.#parts.handshakes.pause();
     if (!this.isClosed) await this.#parts.connections.drain(time);
     await this.shutdown();
   }

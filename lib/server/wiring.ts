@@ -113,6 +113,7 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     redis,
     startup,
     tokenRoute,
+    handshakes,
     connections,
     pubsub,
     entrances: [

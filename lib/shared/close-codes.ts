@@ -8,12 +8,15 @@ export interface CloseReason {
   readonly reconnect: boolean;
 }
 
-/** The codes that say not to come back; all that a client needs to know of them. */
+/** The codes that say not to come back. */
 export const FINAL_CLOSE_CODES: readonly number[] = [4400, 4403];
+
+/** The code of a server that is going: another one is there, or soon will be. */
+export const GOING_CLOSE_CODE = 4000;
 
 /** Each reason the server closes a connection for. */
 export const CLOSE = /* @__PURE__ */ closeReasons({
-  shutdown: [4000, "Server shutting down"],
+  shutdown: [GOING_CLOSE_CODE, "Server shutting down"],
   disconnected: [4001, "Disconnected"],
   invalidToken: [4400, "Invalid token"],
   tokenNotFound: [4401, "Token not found"],

@@ -100,6 +100,19 @@ describe("A client that comes back", () => {
     expect(client.state).to.equal("open");
   });
 
+  it("begins with short waits again after a connection whose server was going, however short it was", async () => {
+    const server = new Version3Server();
+    const place = await stage.server(server.http);
+    const client = stage.client(place, { backoff: { min: 1, max: 1e6, resetAfter: 1e6 } });
+    await client.ready();
+    // growing waits would come to a minute
+    for (let going = 0; going < 16; going++) {
+      for (const socket of server.connections) socket.close(4000);
+      await happened(client, "reconnect");
+    }
+    expect(client.state).to.equal("open");
+  });
+
   it("gives a connection up on which another token is not answered, and comes back", async () => {
     const server = new Version3Server();
     const place = await stage.server(server.http);

@@ -1,7 +1,9 @@
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { expect } from "chai";
 import { createClient } from "redis";
 import sinon from "sinon";
+import { WebSocket } from "ws";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
 import { startRedis } from "../support/redis-server.js";
@@ -37,16 +39,26 @@ describe("A server that is drained", () => {
     const client = await application.connect();
     const open = await application.open();
     const { tokenServer } = application;
-    const token = await application.token();
+    const session = `${application.url}/sockets/000/known/xhr`;
+    expect(await (await fetch(session, { method: "POST" })).text()).to.equal("o\n");
     const drained = tokenServer.drain({ timeout: 5000 });
     expect(tokenServer.health()).to.include({ ready: false, draining: true });
     const response = await fetch(`${application.url}/socket/token`);
     expect(response.status).to.equal(503);
     expect(response.headers.get("retry-after")).to.equal("1");
     expect((await fetch(`${application.url}/health`)).status).to.equal(503);
-    const late = await application.open();
-    late.send({ rpc: "auth", token });
-    expect(await late.closed).to.deep.equal({ code: 4000, reason: "Server shutting down" });
+    // proxies ask another server where it says 503: it may be the one that knows the session
+    for (const path of ["000/late/xhr", "000/late/xhr_send", "000/late/xhr_streaming"]) {
+      const refused = await fetch(`${application.url}/sockets/${path}`, { method: "POST" });
+      expect([refused.status, await refused.text()]).to.deep.equal([503, "Server shutting down"]);
+      expect(refused.headers.get("connection")).to.equal("close");
+    }
+    const late = new WebSocket(`${application.url.replace("http", "ws")}/sockets/websocket`);
+    const [, { statusCode }] = (await once(late, "unexpected-response")) as [unknown, IncomingMessage];
+    expect(statusCode).to.equal(503);
+    expect(await (await fetch(session, { method: "POST" })).text()).to.equal(
+      'c[4000,"Server shutting down"]\n',
+    );
     expect(await open.closed).to.have.property("code", 4000);
     expect(await client.closed).to.have.property("code", 4000);
     await drained;

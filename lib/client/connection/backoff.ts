@@ -4,7 +4,7 @@ export interface BackoffOptions {
   min?: number | undefined;
   /** The longest wait at all. Default 20,000. */
   max?: number | undefined;
-  /** The time that a connection has to last for the waits to start over. Default 5,000. */
+  /** The time that a connection has to last for the waits to start over, unless its server was going. Default 5,000. */
   resetAfter?: number | undefined;
 }
 

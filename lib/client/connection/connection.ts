@@ -1,4 +1,4 @@
-import { FINAL_CLOSE_CODES } from "../../shared/close-codes.js";
+import { FINAL_CLOSE_CODES, GOING_CLOSE_CODE } from "../../shared/close-codes.js";
 import { type JsonObject, PROTOCOL } from "../../shared/protocol.js";
 import { startTimer } from "../../shared/times.js";
 import type { Requests } from "../calls/requests.js";
@@ -135,7 +135,7 @@ export class Connection {
   /** Goes when what was sent is answered, since the server asks for it, and comes back as after a loss. */
   leave(): void {
     const life = this.#life;
-    this.#requests.leave(() => this.#fail(life, closeError(4000)));
+    this.#requests.leave(() => this.#fail(life, closeError(GOING_CLOSE_CODE)));
   }
 
   /** Closes it for good. */
@@ -302,8 +302,8 @@ export class Connection {
       void this.#quit(reason);
       return;
     }
-    const hasLasted = this.#state === "open" && Date.now() - this.#openedAt >= waits.resetAfter;
-    if (hasLasted) this.#failures = 0;
+    const hasLasted = Date.now() - this.#openedAt >= waits.resetAfter;
+    if (this.#state === "open" && (hasLasted || isGoing(reason))) this.#failures = 0;
     this.#failures++;
     void this.#drop(reason);
     const asked = reason instanceof ConnectionError ? reason.retryAfter : 0;
@@ -361,6 +361,11 @@ function isRefusal(error: unknown): error is Error {
   return (
     error instanceof UnauthorizedError || [401, 403].includes((error as { status?: number })?.status ?? 0)
   );
+}
+
+/** Says whether the server has ended the connection since it is going, which is no failure. */
+function isGoing(reason: Error): boolean {
+  return reason instanceof ConnectionError && reason.status === GOING_CLOSE_CODE;
 }
 
 /** The error for a closed connection; a reason that says not to come back is an `UnauthorizedError`. */

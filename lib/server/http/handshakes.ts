@@ -92,6 +92,7 @@ export class Handshakes {
   readonly #sessions = new Map<string, PendingConnection>();
   /** By TCP connections: a response that waits there behind another one is not told of the end. */
   readonly #waiting = new WeakMap<Socket, Set<() => void>>();
+  #isPaused = false;
   #isClosed = false;
 
   constructor(parts: HandshakesParts) {
@@ -99,6 +100,10 @@ export class Handshakes {
     const { limits, prefix } = parts.options;
     this.#pending = new PendingConnections(limits);
     this.#paths = new SockJSPaths(prefix);
+  }
+
+  get #isEnding(): boolean {
+    return this.#isPaused || this.#isClosed;
   }
 
   /** Bytes of what may carry several messages: a POST body, a WebSocket frame. */
@@ -222,6 +227,14 @@ export class Handshakes {
     return place;
   }
 
+  /**
+   * Lets nobody in for the time being. Requests of sessions that it does not know are refused like new ones, with a status at
+   * which proxies ask another server, which may be the one that has let the session in.
+   */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
   /** Lets nobody in any more. Sessions that are in may fetch what they have not got, such as why they were closed. */
   close(): void {
     this.#isClosed = true;
@@ -252,7 +265,7 @@ export class Handshakes {
     this.#releaseAtEnd(request.onEnd, place, session);
     const enter = (verdict: VerificationResult) => {
       if (place.state === "gone") return;
-      if ("status" in verdict || this.#isClosed) {
+      if ("status" in verdict || this.#isEnding) {
         this.#release(place, session);
         return this.#refuse(request, "status" in verdict ? verdict : CLOSED);
       }
@@ -324,7 +337,7 @@ export class Handshakes {
     if (isUpgrade && target.kind !== "websocket") return NOT_FOUND;
     if (isUpgrade && req.method !== "GET") return NO_GET;
     if (isUpgrade && req.get("sec-websocket-version") !== WEBSOCKET_VERSION) return OUTDATED;
-    if (this.#isClosed && !("session" in target && this.#sessions.has(target.session))) return CLOSED;
+    if (this.#isEnding && !("session" in target && this.#sessions.has(target.session))) return CLOSED;
     if (target.kind === "send" && !this.#sessions.has(target.session)) return NO_SESSION;
     if (this.#parts.origins.of(req, isUpgrade) === "refused") return FORBIDDEN_ORIGIN;
     return undefined;

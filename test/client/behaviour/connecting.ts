@@ -171,7 +171,7 @@ export const connecting = subject("A client that connects", {
     connect,
     errors,
   }) => {
-    const client = connect({ ping: 20, pingTimeout: 100 });
+    const client = connect({ ping: 20, pingTimeout: 1000 });
     await client.ready();
     const back = happened(client, "reconnect");
     client.rpc("test.deafen");

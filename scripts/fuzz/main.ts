@@ -218,17 +218,21 @@ const progress = setInterval(() => {
   );
 }, PROGRESS);
 
-/** Waits until but the bystander is there. */
-const settle = () => letGo(sample, ({ sockets, channels }) => sockets === 1 && channels === 1, LET_GO);
+/** Waits until the server has let go of all but the bystander, while it does nothing by itself: that needs timers, too. */
+async function settle(hasLetGo: (now: Sample) => boolean): Promise<Sample> {
+  agent.destroy();
+  await server.ask("rest", "rests");
+  return letGo(sample, hasLetGo, LET_GO);
+}
 
 await fuzz(total * FIRST);
-agent.destroy();
-const before = hasEnded ? undefined : await settle();
+const before = hasEnded
+  ? undefined
+  : await settle(({ sockets, channels }) => sockets === 1 && channels === 1);
+server.order("go on");
 await fuzz(total);
 clearInterval(progress);
-agent.destroy();
-const after =
-  hasEnded || !before ? undefined : await letGo(sample, (now) => leftOver(now, before).length === 0, LET_GO);
+const after = hasEnded || !before ? undefined : await settle((now) => leftOver(now, before).length === 0);
 const { served, longest, faults: missed } = await bystander.ask("report", "report");
 faults.push(...missed);
 isStopping = true;

@@ -63,8 +63,23 @@ const DOINGS: readonly (() => Promise<unknown>)[] = [
   () => tokenServer.disconnect({ sid: "nobody" }),
 ];
 
+/** What it does by itself, and has not ended. */
+const underWay = new Set<Promise<unknown>>();
+let rests = false;
+
+function begin(act: () => Promise<unknown>): void {
+  if (rests) return;
+  const ended = act()
+    .catch(quiet)
+    .finally(() => underWay.delete(ended));
+  underWay.add(ended);
+}
+
 let doings = 0;
-const doing = setInterval(() => DOINGS[doings++ % DOINGS.length]?.().catch(quiet), DOING_INTERVAL);
+const doing = setInterval(() => {
+  const act = DOINGS[doings++ % DOINGS.length];
+  if (act) begin(act);
+}, DOING_INTERVAL);
 
 /** On its start a server reads what was revoked while it was away, which others may have put there. */
 async function startAnother(): Promise<void> {
@@ -73,7 +88,7 @@ async function startAnother(): Promise<void> {
   await other.tokenServer.shutdown();
 }
 
-const starting = setInterval(() => startAnother().catch(quiet), START_INTERVAL);
+const starting = setInterval(() => begin(startAnother), START_INTERVAL);
 
 // whoever has started it is gone
 const onAlone = () => process.exit(1);
@@ -95,6 +110,13 @@ const tell = (told: ServerTold) => process.send?.(told);
 
 process.on("message", async (order: ServerOrder) => {
   if (order === "stop") return stop();
+  rests = order === "rest" || (rests && order === "sample");
+  if (order === "go on") return;
+  if (order === "rest") {
+    await Promise.all(underWay);
+    tell({ type: "rests" });
+    return;
+  }
   await collectGarbage();
   tell({ type: "sample", sample: takeSample(tokenServer, [redisClient, pubsubClient, http, socketServer]) });
 });

@@ -25,6 +25,7 @@ interface ClientPage {
     publish(channel: string, data: unknown): Promise<void>;
     subscribe(channel: string): Promise<void>;
     onreconnect(callback: () => void): void;
+    on(event: "state", listener: (state: string, previous: string, reason?: Error) => void): void;
     end(): Promise<void>;
   };
 }
@@ -114,6 +115,21 @@ describe("In Chromium the client's script", () => {
     await converse();
     expect(webSockets).to.have.length(2);
     expect(requested).to.not.include("/socket/sockjs.js");
+  });
+
+  it("names attach() and the prefix where the server serves no connections there", async () => {
+    await page.goto(`${application.url}/page?options={"socketPrefix":"/rooms"}`);
+    const message = await page.evaluate(
+      () =>
+        new Promise<string | undefined>((resolve) => {
+          const { client } = globalThis as unknown as ClientPage;
+          client.on("state", (state, _previous, reason) => state === "waiting" && resolve(reason?.message));
+        }),
+    );
+    expect(message).to.equal(
+      `Nothing serves ${application.url}/rooms: was attach() called, with this prefix?`,
+    );
+    expect(requested).to.include("/socket/sockjs.js");
   });
 
   for (const refusal of ["answers 403", "hangs up", "says nothing"] as const) {

@@ -1,4 +1,4 @@
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { expect } from "chai";
 import SockJS from "sockjs-client";
@@ -26,6 +26,13 @@ function noting(Socket: unknown, urls: string[]): SocketConstructor {
     },
   });
 }
+
+/** The SockJS of a service that has no such package. */
+const Missing = class {
+  constructor() {
+    throw new Error("Cannot find sockjs-client");
+  }
+} as unknown as SocketConstructor;
 
 describe("A client's transport", () => {
   let stage: Stage;
@@ -115,14 +122,9 @@ describe("A client's transport", () => {
     divert(place.http, "upgrade", (_req: unknown, socket: Duplex) => {
       socket.end("HTTP/1.1 418 I'm a teapot\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     });
-    class Missing {
-      constructor() {
-        throw new Error("Cannot find sockjs-client");
-      }
-    }
     const client = stage.client(place, {
       WebSocket,
-      SockJS: Missing as unknown as SocketConstructor,
+      SockJS: Missing,
       backoff: SLOW,
     });
     const reason = await inState(client, "waiting");
@@ -130,6 +132,53 @@ describe("A client's transport", () => {
       "websocket: Not opened: Unexpected server response: 418; sockjs: Cannot find sockjs-client",
     );
     expect(reason?.cause).to.have.property("status", 1006);
+  });
+
+  /** The attempts of a client whose server was never attached, each with another way to say so. */
+  const unserved: [string, TokenSocketOptions][] = [
+    ["ws alone", { WebSocket, sockjs: false }],
+    ["ws, where sockjs-client is missing", { WebSocket, SockJS: Missing }],
+    ["SockJS", { WebSocket: false }],
+    ["both, with a token by POST", { WebSocket, tokenMethod: "POST" }],
+  ];
+  for (const [name, options] of unserved) {
+    it(`names attach() and the prefix where the server serves no connections: ${name}`, async () => {
+      const place = await stage.application({ attach: false });
+      const reason = await inState(stage.client(place, { backoff: SLOW, ...options }), "waiting");
+      expect(reason?.message).to.equal(
+        `Nothing serves ${place.url}/sockets: was attach() called, with this prefix?`,
+      );
+    });
+  }
+
+  it("names the prefix where the server has another one", async () => {
+    const place = await stage.application();
+    const client = stage.client(place, { backoff: SLOW, socketPrefix: "/rooms" });
+    expect(await inState(client, "waiting"))
+      .to.have.property("message")
+      .that.includes(`${place.url}/rooms`);
+  });
+
+  it("says no such thing of a server that serves connections but refuses this one", async () => {
+    const place = await stage.application({ options: { verifyConnection: () => false } });
+    const reason = await inState(stage.client(place, { backoff: SLOW, WebSocket }), "waiting");
+    expect(reason?.message).to.match(/^websocket: Not opened: Unexpected server response: 403; sockjs: /);
+  });
+
+  it("does not ask again why it cannot connect once it has been open", async () => {
+    const place = await stage.application();
+    const client = stage.client(place, { WebSocket, sockjs: false });
+    await client.ready();
+    const paths: string[] = [];
+    divert(place.http, "upgrade", (_req: unknown, socket: Duplex) => {
+      socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    });
+    overhear(place.http).on("request", ({ url }: IncomingMessage) => paths.push(url ?? ""));
+    place.application.socket().close(4999, "Come back");
+    // the loss itself, and the attempt after it
+    for (let waits = 0; waits < 2; ) waits += (await happened(client, "state"))[0] === "waiting" ? 1 : 0;
+    expect(client.reason?.message).to.equal("websocket: Not opened: Unexpected server response: 404");
+    expect(paths).to.deep.equal(["/socket/token"]);
   });
 
   it("has not opened where there is an error, also where no close follows", async () => {

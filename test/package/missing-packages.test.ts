@@ -15,6 +15,8 @@ describe("the client where packages are missing", () => {
   let folder: string;
   let server: Server;
   let tokens: number;
+  /** Whether the server has nothing but tokens, since nobody called `attach()`. */
+  let isUnserved: boolean;
 
   before(async function () {
     this.timeout(60_000);
@@ -27,14 +29,16 @@ describe("the client where packages are missing", () => {
         recursive: true,
       },
     );
-    server = createServer((_req, res) => {
-      tokens++;
+    server = createServer(({ url }, res) => {
+      if (url === "/socket/token") tokens++;
+      else if (isUnserved) res.statusCode = 404;
       res.end('{"token":"00000000-0000-4000-8000-000000000000"}');
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   });
   beforeEach(() => {
     tokens = 0;
+    isUnserved = false;
   });
   after(async () => {
     server.close();
@@ -75,12 +79,23 @@ describe("the client where packages are missing", () => {
     expect(await connect("{ WebSocket: false }")).to.deep.equal({ state: "closed", message, logged });
   });
 
+  const failing = "class { constructor() { setTimeout(() => this.onclose({ code: 1006 })); } close() {} }";
+
   it("tells of the WebSocket that has failed, and tries again, where sockjs-client is missing", async () => {
-    const failing = "class { constructor() { setTimeout(() => this.onclose({ code: 1006 })); } close() {} }";
     expect(await connect(`{ WebSocket: ${failing} }`)).to.deep.equal({
       state: "waiting",
       message:
         "websocket: Not opened; sockjs: The client needs the package sockjs-client here, which cannot be loaded",
+      logged: [],
+    });
+  });
+
+  it("names attach(), and no package, where the server serves no connections", async () => {
+    isUnserved = true;
+    const { port } = server.address() as AddressInfo;
+    expect(await connect(`{ WebSocket: ${failing} }`)).to.deep.equal({
+      state: "waiting",
+      message: `Nothing serves http://127.0.0.1:${port}/sockets: was attach() called, with this prefix?`,
       logged: [],
     });
   });

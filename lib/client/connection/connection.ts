@@ -14,7 +14,7 @@ import { within } from "../time-limit.js";
 import { availableTransports, type Link, openLink } from "../transport/transport.js";
 import { TransportChoice, type TransportName } from "../transport/transport-choice.js";
 import { backoff } from "./backoff.js";
-import { type Credentials, requestToken } from "./token-request.js";
+import { type Credentials, isUnserved, requestToken } from "./token-request.js";
 import { onWake, whileLeaving } from "./wake.js";
 
 /**
@@ -224,7 +224,12 @@ export class Connection {
       }
     }
     if (isHopeless) throw first ?? new NoTransportError("All transports are turned off");
-    throw new ConnectionError(failures.join("; "), (first as Partial<ConnectionError>).status, first);
+    // where it has been open before, the server is just away
+    const hint =
+      !this.#openedAt &&
+      (await isUnserved(options, signal)) &&
+      `Nothing serves ${options.socketUrl}: was attach() called, with this prefix?`;
+    throw new ConnectionError(hint || failures.join("; "), (first as Partial<ConnectionError>).status, first);
   }
 
   async #present(credentials: Credentials, signal: AbortSignal): Promise<void> {

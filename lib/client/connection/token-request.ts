@@ -62,6 +62,16 @@ export function requestToken(
   });
 }
 
+/** Says whether the server is there, but serves nothing under the prefix, where it would serve SockJS's `/info`. */
+export function isUnserved(options: ResolvedOptions, signal: AbortSignal): Promise<boolean> {
+  // the same request, from which no token comes, but a status
+  const info = { ...options, tokenUrl: `${options.socketUrl}/info`, tokenMethod: "GET" as const };
+  return requestToken(info, null, signal).then(
+    () => false,
+    ({ status }: Partial<ConnectionError>) => status === 404,
+  );
+}
+
 /** Reads the answer, but no more than a token route gives. Rejects for what is no JSON. */
 async function readJson(response: Awaited<ReturnType<Fetch>>): Promise<unknown> {
   const reader = (response.body as Body | null | undefined)?.getReader?.();

@@ -91,6 +91,22 @@ describe("A client that connects", () => {
     ]);
   });
 
+  it("tries its next token where the server has refused the one before", async () => {
+    const place = await stage.application({
+      options: {
+        verifyToken: (token) => {
+          if (token !== "token 2") throw new Error("Expired");
+          return { auth: { name: "worker" } };
+        },
+      },
+    });
+    let tokens = 0;
+    const client = stage.client(place, { token: () => `token ${++tokens}` });
+    expect(await inState(client, "waiting")).to.have.property("message", "Token not found");
+    await client.ready();
+    expect(tokens).to.equal(2);
+  });
+
   it("presents the token that it is given, without a token request", async () => {
     const server = new Version3Server();
     const place = await stage.server(server.http);

@@ -46,10 +46,14 @@ async function run({ prelude, needsServer, file }) {
   failed = [];
   listening = [];
   if (prelude) share((await import(`${prelude}?${Math.random()}`)).shared);
+  if (prelude) process.env.SERVER_URL = await urlOf(listening[0]);
   if (needsServer) await makeServer();
   await import(`${file}?${Math.random()}`);
   const [server] = listening;
-  if (!server) return undefined;
+  return server && urlOf(server);
+}
+
+async function urlOf(server) {
   if (!server.listening) await once(server, "listening");
   return `http://127.0.0.1:${server.address().port}`;
 }
@@ -72,8 +76,7 @@ function share({ TokenSocketServer, ...shared }) {
 async function makeServer() {
   const { TokenSocketServer, app, redis, sockjsServer, httpServer } = globalThis;
   const tokenServer = new TokenSocketServer(app, redis, sockjsServer, { pubsubClient: redis });
-  if (!httpServer.listening) await once(httpServer, "listening");
-  const url = `http://127.0.0.1:${httpServer.address().port}`;
+  const url = await urlOf(httpServer);
   const { token } = await (await fetch(`${url}/socket/token`)).json();
   const { WebSocket } = await import("ws");
   const client = new WebSocket(`${url.replace("http", "ws")}/sockets/websocket`);

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import * as library from "../../lib/index.js";
@@ -128,6 +129,21 @@ describe("the package as it is installed", () => {
       "cjs",
     );
     expect(found).to.deep.equal(["express"]);
+  });
+
+  it("has documents whose links lead to files that are packed, too", async () => {
+    const root = join(project, "node_modules", manifest.name);
+    const documents = (await readdir(root, { recursive: true })).filter((file) => file.endsWith(".md"));
+    expect(documents).to.include.members(["README.md", "SECURITY.md", "CHANGELOG.md", "docs/README.md"]);
+    const dead: string[] = [];
+    for (const document of documents) {
+      const text = await readFile(join(root, document), "utf8");
+      for (const [, target = ""] of text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {
+        if (/^https?:/.test(target)) continue;
+        if (!existsSync(join(root, dirname(document), target))) dead.push(`${document}: ${target}`);
+      }
+    }
+    expect(dead).to.deep.equal([]);
   });
 
   it("contains each file that its manifest names", async () => {

@@ -28,7 +28,7 @@ export function isRefusal(error: unknown): error is Refusal {
   }
 }
 
-/** A listener has refused, or the name is reserved. */
+/** A guard has refused, or the name is reserved. */
 export const FORBIDDEN = /* @__PURE__ */ new Refusal("forbidden", "Forbidden");
 
 /** The path leads nowhere. */
@@ -58,7 +58,7 @@ export const TOKEN_NOT_FOUND = /* @__PURE__ */ new Refusal("token_not_found", "T
 /** The function answers with a stream, and the client has not said that it can read one. */
 export const IS_STREAM = /* @__PURE__ */ new Refusal("stream", "The function answers with a stream");
 
-/** A function or a listener has not answered in time. */
+/** A function or a guard has not answered in time. */
 export const TIMED_OUT = /* @__PURE__ */ new Refusal("timeout", "No answer in time");
 
 /** The socket is in as many channels as it may be. */

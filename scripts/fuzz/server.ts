@@ -6,7 +6,7 @@ import express from "express";
 import { createClient } from "redis";
 import sockjs from "sockjs";
 import { TokenSocketServer } from "../../lib/index.js";
-import { addListeners, fuzzedOptions } from "../../test/support/fuzz/fuzzed-server.js";
+import { addGuards, fuzzedOptions } from "../../test/support/fuzz/fuzzed-server.js";
 import { collectGarbage, takeSample } from "../measured/sample.js";
 import type { ServerOrder, ServerTold } from "./messages.js";
 
@@ -43,7 +43,7 @@ function makeServer() {
 }
 
 const { app, socketServer, tokenServer } = makeServer();
-addListeners(tokenServer);
+addGuards(tokenServer);
 const http = createServer(app);
 tokenServer.attach(http);
 http.listen(0, "127.0.0.1");

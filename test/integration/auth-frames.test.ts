@@ -129,7 +129,7 @@ describe("auth frames out of order", () => {
     client.send(auth(2, await scene.application.token()));
     client.send({ ...call(3), req: "x".repeat(600) });
     await received();
-    // a listener that came before the first decision has ended would be asked in that one, too
+    // a guard that came before the first decision has ended would be asked in that one, too
     const held = new Promise<ReturnType<typeof holdAuthentication>>((resolve) =>
       tokenServer.once("authenticated", () => resolve(holdAuthentication())),
     );

@@ -120,18 +120,18 @@ describe("authentication", () => {
     expect(server.sockets()).to.deep.equal([pending]);
   });
 
-  describe("with listeners", () => {
+  describe("with guards", () => {
     const AUTH = { name: "alice" };
 
     it("asks them before it lets a client in, with the socket, its identity and a callback", async () => {
       const server = await start();
-      const listener = sinon.spy((socket: Socket, _auth: unknown, callback: () => void) => {
+      const guard = sinon.spy((socket: Socket, _auth: unknown, callback: () => void) => {
         expect(socket.auth).to.deep.equal(AUTH);
         callback();
       });
-      server.on("authentication", listener as never);
+      server.on("authentication", guard as never);
       const client = await application.connect();
-      expect(listener.calledOnceWith(application.socket() as never, AUTH)).to.equal(true);
+      expect(guard.calledOnceWith(application.socket() as never, AUTH)).to.equal(true);
       await client.end();
     });
 
@@ -145,54 +145,53 @@ describe("authentication", () => {
       "returns nothing": (_s: Socket, _a: unknown) => {},
       "has rest parameters and calls back": (...args: unknown[]) => (args[2] as () => void)(),
     };
-    for (const [what, listener] of Object.entries(accepting)) {
+    for (const [what, guard] of Object.entries(accepting)) {
       it(`accepts where one ${what}`, async () => {
         const server = await start();
-        server.on("authentication", listener as never);
+        server.on("authentication", guard as never);
         await application.connect();
         expect(application.errors).to.deep.equal([]);
       });
     }
 
-    const refusing: Record<string, { listener: (...args: never[]) => unknown; reported?: boolean }> = {
+    const refusing: Record<string, { guard: (...args: never[]) => unknown; reported?: boolean }> = {
       "calls back with an error": {
-        listener: (_s: Socket, _a: unknown, callback: (e: unknown) => void) => callback(new Error("no")),
+        guard: (_s: Socket, _a: unknown, callback: (e: unknown) => void) => callback(new Error("no")),
       },
       "calls back with a string": {
-        listener: (_s: Socket, _a: unknown, callback: (e: unknown) => void) => callback("no"),
+        guard: (_s: Socket, _a: unknown, callback: (e: unknown) => void) => callback("no"),
       },
       "calls back with false": {
-        listener: (_s: Socket, _a: unknown, callback: (e: unknown) => void) => callback(false),
+        guard: (_s: Socket, _a: unknown, callback: (e: unknown) => void) => callback(false),
       },
       "calls back with false as its result": {
-        listener: (_s: Socket, _a: unknown, callback: (e: unknown, v: unknown) => void) =>
-          callback(null, false),
+        guard: (_s: Socket, _a: unknown, callback: (e: unknown, v: unknown) => void) => callback(null, false),
       },
       throws: {
-        listener: (_s: Socket, _a: unknown, _c: unknown) => {
+        guard: (_s: Socket, _a: unknown, _c: unknown) => {
           throw new Error("broken");
         },
         reported: true,
       },
-      rejects: { listener: async () => Promise.reject(new Error("broken")), reported: true },
+      rejects: { guard: async () => Promise.reject(new Error("broken")), reported: true },
       "rejects beside its callback": {
-        listener: async (_s: Socket, _a: unknown, _c: unknown) => Promise.reject(new Error("broken")),
+        guard: async (_s: Socket, _a: unknown, _c: unknown) => Promise.reject(new Error("broken")),
         reported: true,
       },
-      "rejects with nothing": { listener: () => Promise.reject(undefined), reported: true },
+      "rejects with nothing": { guard: () => Promise.reject(undefined), reported: true },
       "throws an RpcError": {
-        listener: () => {
+        guard: () => {
           throw new RpcError("no");
         },
       },
-      "is async and gives false": { listener: async (_s: Socket) => false },
-      "gives null": { listener: (_s: Socket) => null },
-      "gives zero": { listener: (_s: Socket) => 0 },
+      "is async and gives false": { guard: async (_s: Socket) => false },
+      "gives null": { guard: (_s: Socket) => null },
+      "gives zero": { guard: (_s: Socket) => 0 },
     };
-    for (const [what, { listener, reported = false }] of Object.entries(refusing)) {
+    for (const [what, { guard, reported = false }] of Object.entries(refusing)) {
       it(`closes without a frame where one ${what}`, async () => {
         const server = await start();
-        server.on("authentication", listener as never);
+        server.on("authentication", guard as never);
         const client = await application.open();
         client.send({ rpc: "auth", token: await application.token(), uuid: "a" });
         expect(await client.closed).to.deep.equal({ code: 4403, reason: "Forbidden" });
@@ -299,7 +298,7 @@ describe("authentication", () => {
       expect(server.sockets()).to.deep.equal([]);
     });
 
-    it("forgets a client that leaves meanwhile, whatever the listener says then", async () => {
+    it("forgets a client that leaves meanwhile, whatever the guard says then", async () => {
       const server = await start();
       let accept = () => {};
       const asked = new Promise<void>((resolve) => {
@@ -346,7 +345,7 @@ describe("authentication", () => {
       expect(await client.message("room")).to.equal(1);
     });
 
-    it("asks the listeners before the new identity replaces the old one", async () => {
+    it("asks the guards before the new identity replaces the old one", async () => {
       let name = "first";
       const server = await start({ options: { authentication: async () => ({ name }) } });
       const client = await application.connect();
@@ -373,7 +372,7 @@ describe("authentication", () => {
       expect(other.frames).to.deep.equal([]);
     });
 
-    it("decides what was asked for before under the old identity, however slow the listeners are", async () => {
+    it("decides what was asked for before under the old identity, however slow the guards are", async () => {
       let name = "first";
       const server = await start({ options: { authentication: async () => ({ name }) } });
       const client = await application.connect();
@@ -482,7 +481,7 @@ describe("authentication", () => {
       expect(server.sockets()).to.have.length(1);
     });
 
-    it("includes the time that listeners take", async () => {
+    it("includes the time that guards take", async () => {
       const server = await start({ options: { authTimeout: 60 } });
       server.on("authentication", (_s, _a, _callback) => {});
       const client = await application.open();
@@ -490,7 +489,7 @@ describe("authentication", () => {
       expect((await client.closed).code).to.equal(4408);
     });
 
-    it("is asked for a second time, too, whatever the listeners do", async () => {
+    it("is asked for a second time, too, whatever the guards do", async () => {
       const server = await start({ options: { authTimeout: 60 } });
       const client = await application.connect();
       server.on("authentication", (_s, _a, _callback) => {});

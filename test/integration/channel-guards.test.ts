@@ -25,7 +25,7 @@ describe("a channel", () => {
     client = await application.connect();
   };
 
-  describe("is guarded by listeners", () => {
+  describe("is decided by guards", () => {
     const requests = {
       subscribe: { rpc: "_subscribe", req: { channel: "a" }, data: { channel: "a" } },
       unsubscribe: { rpc: "_unsubscribe", req: { channel: "a" }, data: { channel: "a" } },
@@ -41,20 +41,20 @@ describe("a channel", () => {
       const { rpc, req, data } = requests[event];
 
       /** Whether the client's request was carried out, by what comes back to a client of protocol 4. */
-      const attempt = async (listener: (...args: never[]) => unknown) => {
+      const attempt = async (guard: (...args: never[]) => unknown) => {
         application = await Application.start();
         client = await application.connect("websocket", { protocol: 4 });
-        application.tokenServer.on(event, listener as never);
+        application.tokenServer.on(event, guard as never);
         const { resp, error } = await client.request({ rpc, req });
         return resp ?? error;
       };
 
       describe(`for ${event}`, () => {
         it("that get the socket, the request and a callback", async () => {
-          const listener = sinon.spy((_s: unknown, _d: unknown, callback: Callback) => callback(null, true));
-          expect(await attempt(listener)).to.equal("success");
-          expect(listener.firstCall.args[0]).to.equal(application.socket());
-          expect(listener.firstCall.args[1]).to.deep.equal(data);
+          const guard = sinon.spy((_s: unknown, _d: unknown, callback: Callback) => callback(null, true));
+          expect(await attempt(guard)).to.equal("success");
+          expect(guard.firstCall.args[0]).to.equal(application.socket());
+          expect(guard.firstCall.args[1]).to.deep.equal(data);
         });
 
         it("and each of them must allow", async () => {
@@ -68,45 +68,45 @@ describe("a channel", () => {
           expect(await client.request({ rpc, req })).to.include({ resp: "success" });
         });
 
-        const outcomes: Record<string, { listener: (...args: never[]) => unknown; expected: unknown }> = {
+        const outcomes: Record<string, { guard: (...args: never[]) => unknown; expected: unknown }> = {
           "allows by a callback": {
-            listener: (_s: unknown, _d: unknown, cb: Callback) => cb(null, true),
+            guard: (_s: unknown, _d: unknown, cb: Callback) => cb(null, true),
             expected: "success",
           },
-          "allows by a promise": { listener: async (_s: unknown) => 1, expected: "success" },
-          "allows by a result": { listener: (_s: unknown, _d: unknown) => true, expected: "success" },
-          "allows by a result without declaring anything": { listener: () => true, expected: "success" },
+          "allows by a promise": { guard: async (_s: unknown) => 1, expected: "success" },
+          "allows by a result": { guard: (_s: unknown, _d: unknown) => true, expected: "success" },
+          "allows by a result without declaring anything": { guard: () => true, expected: "success" },
           "answers nothing to the callback": {
-            listener: (_s: unknown, _d: unknown, cb: Callback) => cb(),
+            guard: (_s: unknown, _d: unknown, cb: Callback) => cb(),
             expected: FORBIDDEN,
           },
-          "answers with a promise of nothing": { listener: async (_s: unknown) => {}, expected: FORBIDDEN },
-          "answers zero": { listener: (_s: unknown) => 0, expected: FORBIDDEN },
+          "answers with a promise of nothing": { guard: async (_s: unknown) => {}, expected: FORBIDDEN },
+          "answers zero": { guard: (_s: unknown) => 0, expected: FORBIDDEN },
           "gives an Error": {
-            listener: (_s: unknown, _d: unknown, cb: Callback) => cb(new Error("members only"), true),
+            guard: (_s: unknown, _d: unknown, cb: Callback) => cb(new Error("members only"), true),
             expected: { message: "members only" },
           },
           "gives a string as error": {
-            listener: (_s: unknown, _d: unknown, cb: Callback) => cb("members only"),
+            guard: (_s: unknown, _d: unknown, cb: Callback) => cb("members only"),
             expected: "members only",
           },
           "throws an RpcError": {
-            listener: () => {
+            guard: () => {
               throw new RpcError("members only", { code: "E_MEMBERS" });
             },
             expected: { message: "members only", code: "E_MEMBERS" },
           },
           throws: {
-            listener: () => {
+            guard: () => {
               throw new Error("secret");
             },
             expected: INTERNAL,
           },
-          rejects: { listener: async () => Promise.reject(new Error("secret")), expected: INTERNAL },
+          rejects: { guard: async () => Promise.reject(new Error("secret")), expected: INTERNAL },
         };
-        for (const [what, { listener, expected }] of Object.entries(outcomes)) {
+        for (const [what, { guard, expected }] of Object.entries(outcomes)) {
           it(`of which one ${what}`, async () => {
-            expect(await attempt(listener)).to.deep.equal(expected);
+            expect(await attempt(guard)).to.deep.equal(expected);
             const isReported = expected === INTERNAL;
             expect(application.errors.map(({ message }) => message)).to.deep.equal(
               isReported ? ["secret"] : [],
@@ -115,12 +115,12 @@ describe("a channel", () => {
         }
 
         it("of which later answers change nothing, and are reported", async () => {
-          const listener = (_s: unknown, _d: unknown, callback: Callback) => {
+          const guard = (_s: unknown, _d: unknown, callback: Callback) => {
             callback(null, true);
             callback(new Error("late"));
             callback(null, false);
           };
-          expect(await attempt(listener)).to.equal("success");
+          expect(await attempt(guard)).to.equal("success");
           expect(application.errors).to.have.length(2);
         });
 

@@ -24,7 +24,7 @@ describe("A channel with a schema", () => {
   const publish = (channel: string, data: unknown) =>
     client.request({ rpc: "_publish", req: { channel, data } });
 
-  it("takes what satisfies it, and gives what the schema has made of it to listeners and readers", async () => {
+  it("takes what satisfies it, and gives what the schema has made of it to guards and readers", async () => {
     await start({ room: z.object({ text: z.string().trim() }) });
     const seen: unknown[] = [];
     application.tokenServer.on("publish", (_socket, { data }) => Boolean(seen.push(data)));
@@ -34,7 +34,7 @@ describe("A channel with a schema", () => {
     expect(seen).to.deep.equal([{ text: "hello" }]);
   });
 
-  it("refuses the rest with the issues, before any listener is asked", async () => {
+  it("refuses the rest with the issues, before any guard is asked", async () => {
     await start({
       zod: z.object({ text: z.string() }),
       valibot: v.object({ text: v.string() }),

@@ -524,7 +524,7 @@ describe("a client's call", () => {
       expect(application.errors).to.deep.equal([]);
     });
 
-    it("is not begun where it was cancelled while the listeners decided", async () => {
+    it("is not begun where it was cancelled while the guards decided", async () => {
       const fn = sinon.spy((_auth: unknown) => 1);
       application = await Application.start({ options: { socketController: { fn } } });
       const client = await application.connect("websocket", { protocol: 4 });
@@ -579,7 +579,7 @@ describe("a client's call", () => {
     expect(await other.request({ rpc: "_ping", req: {} })).to.include({ error: "Function not found" });
   });
 
-  describe("is guarded by rpc listeners", () => {
+  describe("is decided by guards of rpc", () => {
     it("that get the socket, the path and the data, before the function is looked up", async () => {
       const fn = sinon.spy((_auth: unknown) => 1);
       const client = await start({ fn });

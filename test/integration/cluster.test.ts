@@ -191,7 +191,7 @@ for (const kind of [...CONNECTING_KINDS, embedded()]) {
       expect(await service.values(one, ":sessionId")).to.deep.equal(["s"]);
     });
 
-    it("ask clients of protocol 4 for a new token, and the listeners about the channels of all", async () => {
+    it("ask clients of protocol 4 for a new token, and the guards about the channels of all", async () => {
       const [newer, older] = [await one.connect("alice", 4), await other.connect("alice", 3)];
       for (const [client, server] of [[newer, one] as const, [older, other] as const]) {
         await client.subscribe("room");

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
-import { addListeners, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
+import { addGuards, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
 import { printSeed, SETTINGS } from "../support/fuzz/seed.js";
 import { pay, type Visit, visits } from "../support/fuzz/visits.js";
 import { Witness } from "../support/fuzz/witness.js";
@@ -27,7 +27,7 @@ describe("arbitrary requests, upgrades and bytes", () => {
       // Express prints what is wrong with a request otherwise
       prepare: (app) => app.set("env", "test"),
     });
-    addListeners(application.tokenServer);
+    addGuards(application.tokenServer);
     second = createServer(application.app);
     application.tokenServer.attach(second);
     second.listen(0, "127.0.0.1");

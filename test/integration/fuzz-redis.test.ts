@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { Application } from "../support/application.js";
-import { addListeners, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
+import { addGuards, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
 import { Fuzzer } from "../support/fuzz/fuzzer.js";
 import { act, forgeToken, type Names, redisActs, tokenRecords } from "../support/fuzz/payloads.js";
 import { printSeed, SETTINGS } from "../support/fuzz/seed.js";
@@ -29,7 +29,7 @@ describe("arbitrary text and bytes in Redis", () => {
     const connect = () => connectNodeRedis(redis.url);
     clients = [await connect(), await connect(), await connect()];
     application = await start();
-    addListeners(application.tokenServer);
+    addGuards(application.tokenServer);
     witness = await Witness.of(application);
   });
 

@@ -3,7 +3,7 @@ import { Application } from "../support/application.js";
 import { babble, converse } from "../support/fuzz/conversation.js";
 import { crowds, letIn, type ServerDoing } from "../support/fuzz/crowd.js";
 import { anything, harmless, messagesOf } from "../support/fuzz/frames.js";
-import { addListeners, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
+import { addGuards, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
 import { printSeed, SETTINGS } from "../support/fuzz/seed.js";
 import { Witness } from "../support/fuzz/witness.js";
 
@@ -13,7 +13,7 @@ describe("arbitrary frames in arbitrary order", () => {
 
   before(async () => {
     application = await Application.start({ options: fuzzedOptions });
-    addListeners(application.tokenServer);
+    addGuards(application.tokenServer);
     witness = await Witness.of(application);
   });
 

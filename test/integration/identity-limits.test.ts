@@ -118,7 +118,7 @@ describe("Limits by identity", function () {
       expect(await join(client, "a", "b", "c")).to.deep.equal(["joined", "joined", "too_many_channels"]);
     });
 
-    it("counts nothing that listeners or Redis have refused", async () => {
+    it("counts nothing that guards or Redis have refused", async () => {
       const application = await start({ channelsPerIdentity: 1 });
       application.tokenServer.on("subscribe", (_socket, { channel }, callback) =>
         callback(null, channel !== "locked"),

@@ -49,7 +49,7 @@ describe("A limit", function () {
       expect(await client.request({ rpc: "now" })).to.have.property("resp", 1);
     });
 
-    it("counts streams as long as they are open, and calls while listeners decide", async () => {
+    it("counts streams as long as they are open, and calls while guards decide", async () => {
       const stream = async function* () {
         yield 1;
       };
@@ -181,7 +181,7 @@ describe("A limit", function () {
   });
 
   describe("connectionsPerIdentity, of a connection that closes too early", () => {
-    for (const what of ["verifyToken", "a listener"]) {
+    for (const what of ["verifyToken", "a guard"]) {
       it(`keeps no place where ${what} still decides`, async () => {
         let asked = () => {};
         let decide = () => {};
@@ -205,7 +205,7 @@ describe("A limit", function () {
         });
         const { tokenServer } = application;
         tokenServer.on("authentication", async () => {
-          if (isHeld && what === "a listener") await deciding();
+          if (isHeld && what === "a guard") await deciding();
         });
         for (let round = 0; round < 3; round++) {
           const asking = new Promise<void>((resolve) => {
@@ -393,7 +393,7 @@ describe("A limit", function () {
       expect(await response.json()).to.deep.equal({ error: "No answer in time" });
     });
 
-    it("closes a connection that listeners do not decide on, in a way that lets it come back", async () => {
+    it("closes a connection that guards do not decide on, in a way that lets it come back", async () => {
       await start({ authenticationTimeout: 20 });
       application.tokenServer.once("authentication", (_socket, _auth, _callback) => {});
       const token = await application.token();
@@ -450,7 +450,7 @@ describe("A limit", function () {
       for (let number = 0; number < 3000; number++) expect((await client.take()).resp).to.equal(number);
     });
 
-    it("let answers through that a listener waits for while it decides on the identity", async () => {
+    it("let answers through that a guard waits for while it decides on the identity", async () => {
       await start({ framesPerSecond: 20, frameBurst: 1 });
       application.tokenServer.on("authentication", async (socket) => {
         for (let asked = 0; asked < 3; asked++) await application.tokenServer.rpc(socket, "ask");

@@ -194,7 +194,7 @@ describe("A right that is lost while something is under way", () => {
   });
 
   for (const time of ["first", "second"] as const) {
-    it(`by disconnect() lets no session in on whose ${time} token of a connection a listener decides`, async () => {
+    it(`by disconnect() lets no session in on whose ${time} token of a connection a guard decides`, async () => {
       let sessionId = "";
       const server = await start({
         authentication: (req) => {
@@ -204,11 +204,11 @@ describe("A right that is lost while something is under way", () => {
       });
       const client =
         time === "first" ? await application.open() : await application.connect("websocket", { protocol: 4 });
-      const listener = slowGuard("authentication");
+      const guard = slowGuard("authentication");
       client.send({ rpc: "auth", token: await application.token(), protocol: 4, uuid: "r" });
-      await listener.looked;
+      await guard.looked;
       await server.disconnect({ sessionId }, { code: 4100 });
-      listener.answer();
+      guard.answer();
       expect((await client.closed).code).to.equal(4100);
       expect(client.frames).to.deep.equal([]);
       expect(server.sockets()).to.deep.equal([]);
@@ -264,7 +264,7 @@ describe("A right that is lost while something is under way", () => {
     ["subscribe", "_subscribe", { channel: "room" }],
     ["rpc", "buy", {}],
   ] as const) {
-    it(`is asked about again a few times alone where it is lost each time that a ${event} listener decides`, async () => {
+    it(`is asked about again a few times alone where it is lost each time that a ${event} guard decides`, async () => {
       let calls = 0;
       let asked = 0;
       const server = await start({ socketController: { buy: () => ++calls } });

@@ -98,7 +98,7 @@ describe("Promises of any make", () => {
     expect(await told(2)).to.deep.equal(["secret", "reading then"]);
   });
 
-  it("count as what guards and authentication listeners return", async () => {
+  it("count as what guards return, those of authentication among them", async () => {
     const { tokenServer } = await start();
     tokenServer.on("subscribe", (_socket, { channel }) => given(channel === "yes"));
     tokenServer.on("authentication", (_socket, _auth) => given(undefined));

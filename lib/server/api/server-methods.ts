@@ -112,7 +112,7 @@ export interface ServerMethods<Auth, Messages> extends ServerEmitter<Auth, Messa
   broadcast(data: unknown): Promise<void>;
 
   /**
-   * Lets a socket join a channel, without asking the listeners.
+   * Lets a socket join a channel, without asking the guards.
    *
    * @returns when Redis has confirmed: a message published after that reaches the socket
    * @throws (rejects with) `TypeError` for a wrong channel, `DisconnectedError` for a socket that is not, or no
@@ -120,7 +120,7 @@ export interface ServerMethods<Auth, Messages> extends ServerEmitter<Auth, Messa
    */
   subscribe(socket: PendingSocket, channel: Channel<Messages>): Promise<void>;
 
-  /** Lets a socket leave a channel, without asking the listeners; resolves when it has. */
+  /** Lets a socket leave a channel, without asking the guards; resolves when it has. */
   unsubscribe(socket: PendingSocket, channel: Channel<Messages>): Promise<void>;
 
   /** Lets all sockets of all servers leave a channel; resolves when this server's have and Redis has told the others. */

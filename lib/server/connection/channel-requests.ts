@@ -246,7 +246,7 @@ export class ChannelRequests<Auth> {
     try {
       json = encodeJson(data);
     } catch (error) {
-      reporter.error("a publish listener has left a message that is no JSON", error);
+      reporter.error("a publish guard has left a message that is no JSON", error);
       return this.#client.refuse(head, INTERNAL_ERROR);
     }
     this.#publishing++;

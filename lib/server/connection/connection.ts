@@ -32,7 +32,7 @@ import { bytesOf, type FrameHandler, FrameQueue, mayHandle } from "./frame-queue
 
 /**
  * - `connecting`: the first frame has not come
- * - `authenticating`: a token is being redeemed, or listeners decide on its identity; frames wait
+ * - `authenticating`: a token is being redeemed, or guards decide on its identity; frames wait
  * - `open`: frames are served
  * - `closed`: nothing comes in or goes out any more
  */
@@ -138,7 +138,7 @@ export class Connection<Auth>
     this.#clientCalls?.review();
   }
 
-  /** Asks the client for a new identity, where it knows how, and the listeners about its channels. */
+  /** Asks the client for a new identity, where it knows how, and the guards about its channels. */
   refresh(): true {
     if (this.#protocol === PROTOCOL) this.send(REFRESH);
     else if (this.#state === "authenticating") this.#isOutdated = true;

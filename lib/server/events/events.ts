@@ -4,9 +4,9 @@ import type { AnySocket, PendingSocket, Socket } from "../transport/socket.js";
 import type { PublishedMessage, PublishRequest } from "./message-types.js";
 
 /**
- * The listeners that guard what a client asks for. Each gets `(socket, request, callback)` and answers by the
+ * The guards, which decide on what a client asks for. Each gets `(socket, request, callback)` and answers by the
  * callback or by what it returns, as RPC functions do. An error or a falsy answer refuses; all must allow;
- * without a listener all is allowed.
+ * without a guard all is allowed.
  */
 export interface GuardEvents<Auth, Messages = unknown> {
   /** Before an RPC function or route is looked up. */
@@ -15,9 +15,9 @@ export interface GuardEvents<Auth, Messages = unknown> {
   subscribe: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
   /** Before a client leaves a channel. */
   unsubscribe: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
-  /** Before a client publishes. What a listener puts into `data` is what is published. */
+  /** Before a client publishes. What a guard puts into `data` is what is published. */
   publish: [socket: Socket<Auth>, request: PublishRequest<Messages>, callback: Callback];
-  /** Before a client broadcasts. What a listener puts into `data` is what is broadcast. */
+  /** Before a client broadcasts. What a guard puts into `data` is what is broadcast. */
   broadcast: [socket: Socket<Auth>, request: { data: unknown }, callback: Callback];
 }
 
@@ -46,7 +46,7 @@ export interface ServerEvents<Auth, Messages = unknown> extends GuardEvents<Auth
   /** The token route and the subscriptions serve. */
   ready: [];
   /**
-   * Something has failed that no caller was there to be told of: a Redis client's error, a listener that threw,
+   * Something has failed that no caller was there to be told of: a Redis client's error, a guard or a listener that threw,
    * an answer that came too late. `context` says in words what it was. Without a listener it is logged, never
    * thrown.
    */

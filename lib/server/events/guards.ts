@@ -20,7 +20,8 @@ const REFUSED: GuardResult = { allowed: false, error: FORBIDDEN };
 /** The position of the callback among a guard's arguments. */
 const POSITION = 2;
 
-type Listener = Handler & { readonly listener?: Handler };
+/** A guard, or the wrapper that `once` has made of one. */
+type Guard = Handler & { readonly listener?: Handler };
 
 /** The application's guards: asks one after the other, and gives one decision back. */
 export class Guards {
@@ -70,14 +71,14 @@ export class Guards {
   }
 
   async #askEach(event: string, args: readonly unknown[], nothingAllows: boolean): Promise<GuardResult> {
-    const asked: Listener[] = [];
+    const asked: Guard[] = [];
     try {
       for (;;) {
         // those that are there now: one may have taken another's place while an earlier one decided
-        const listener = this.#next(event, asked);
-        if (!listener) return ALLOWED;
-        asked.push(listener);
-        const outcome = await this.#askOne(event, listener, args, nothingAllows);
+        const guard = this.#next(event, asked);
+        if (!guard) return ALLOWED;
+        asked.push(guard);
+        const outcome = await this.#askOne(event, guard, args, nothingAllows);
         if (outcome === undefined) return { allowed: false, error: TIMED_OUT };
         if (outcome.status === "failure") return this.#failed(event, outcome.error);
         if (outcome.status === "error") {
@@ -88,40 +89,40 @@ export class Guards {
         if (!allows) return REFUSED;
       }
     } catch (error) {
-      // a getter of the listener itself has thrown
+      // a getter of the guard itself has thrown
       return this.#failed(event, error);
     }
   }
 
   #failed(event: string, error: unknown): GuardResult {
-    if (!isRpcError(error)) this.#reporter.error(`a listener for "${event}" failed`, error);
+    if (!isRpcError(error)) this.#reporter.error(`a guard for "${event}" failed`, error);
     return { allowed: false, error: failureForWire(error, this.#exposeErrors) };
   }
 
-  /** The first listener that has not been asked yet. One may listen several times. */
-  #next(event: string, asked: readonly Listener[]): Listener | undefined {
+  /** The first guard that has not been asked yet. One may be there several times. */
+  #next(event: string, asked: readonly Guard[]): Guard | undefined {
     const before = [...asked];
-    return (this.#emitter.rawListeners(event) as Listener[]).find((listener) => {
-      const index = before.indexOf(listener);
+    return (this.#emitter.rawListeners(event) as Guard[]).find((guard) => {
+      const index = before.indexOf(guard);
       if (index === -1) return true;
       before.splice(index, 1);
       return false;
     });
   }
 
-  /** Resolves with nothing where the listener takes too long, and reports that. */
+  /** Resolves with nothing where the guard takes too long, and reports that. */
   #askOne(
     event: string,
-    listener: Listener,
+    guard: Guard,
     args: readonly unknown[],
     nothingAllows: boolean,
   ): Promise<Outcome | undefined> {
     const deadlines = nothingAllows ? this.#authenticationDeadlines : this.#deadlines;
-    // `once` wraps a listener; the wrapper removes it when called, and keeps the parameters' count to itself
-    const declared = (listener.listener ?? listener).length;
+    // `once` wraps a guard; the wrapper removes it when called, and keeps the parameters' count to itself
+    const declared = (guard.listener ?? guard).length;
     let hasEnded = false;
     const ending = function (this: unknown, ...given: never[]): unknown {
-      const returned: unknown = Reflect.apply(listener, this, given);
+      const returned: unknown = Reflect.apply(guard, this, given);
       if (!isThenable(returned)) return returned;
       return Promise.resolve(returned).then(() => {
         hasEnded = true;
@@ -141,7 +142,7 @@ export class Guards {
       invoke(
         {
           // what one returns that declares the callback does not count
-          fn: declaresCallback ? ending : listener,
+          fn: declaresCallback ? ending : guard,
           declared,
           self: this.#emitter,
           args,
@@ -153,7 +154,7 @@ export class Guards {
             deadlines.delete(asked);
             settle(settled);
           }),
-        (outcome) => this.#reporter.error(`a listener for "${event}" answered again`, lateError(outcome)),
+        (outcome) => this.#reporter.error(`a guard for "${event}" answered again`, lateError(outcome)),
       );
     });
   }

@@ -135,10 +135,10 @@ export interface Limits {
    * error `timeout`, and an `error` event has its path. A stream may last as long as it likes. Default 30,000. `Infinity`: no limit.
    */
   functionTimeout: number;
-  /** Milliseconds that a listener, or the schema of a channel, may take to decide; then the request is refused. Default 10,000. `Infinity` likewise. */
+  /** Milliseconds that a guard, or the schema of a channel, may take to decide; then the request is refused. Default 10,000. `Infinity` likewise. */
   guardTimeout: number;
   /**
-   * Milliseconds that the `authentication` function, a listener of that name, `verifyToken` or `identify` may take; then the token route
+   * Milliseconds that the `authentication` function, a guard of that name, `verifyToken` or `identify` may take; then the token route
    * answers 503, or the socket is closed with 4503, and the client comes back. Default 10,000. `Infinity` likewise.
    */
   authenticationTimeout: number;

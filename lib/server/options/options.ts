@@ -36,7 +36,7 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
   socketController?: Controller<Auth> | null | undefined;
   /**
    * Schemas of the messages that clients may publish, by the channels' names; a `*` at the end of a name stands for
-   * anything. What does not satisfy its schema is refused, and what the schema makes of it is what the listeners
+   * anything. What does not satisfy its schema is refused, and what the schema makes of it is what the guards
    * see and what is published. Default `{}`: anything, anywhere. It holds for neither broadcasts nor the server's own
    * `publish`.
    */

@@ -102,8 +102,8 @@ export const fuzzedOptions: TokenSocketServerOptions = {
   filter: (_socket, channel, message) => (channel === "b" ? null : [message]),
 };
 
-/** Lets listeners decide, in each of the ways in which they may. */
-export function addListeners(tokenServer: TokenSocketServer): void {
+/** Lets guards decide, in each of the ways in which they may. */
+export function addGuards(tokenServer: TokenSocketServer): void {
   tokenServer.on("subscribe", (_socket, { channel }, callback) => callback(null, channel !== "private"));
   tokenServer.on("subscribe", async (_socket, { channel }) => {
     if (channel === "b") await new Promise((resolve) => setImmediate(resolve));

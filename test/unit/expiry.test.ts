@@ -42,10 +42,10 @@ describe("the end of an identity", () => {
 
   it("does not come any more once it is taken back, also between the parts of a long wait", () => {
     const act = sinon.spy();
-    const takeBack = onExpired(Date.now() + DAY, 1000, act);
+    const cancel = onExpired(Date.now() + DAY, 1000, act);
     clock.tick(DAY / 2);
     expect(clock.countTimers()).to.equal(1);
-    takeBack();
+    cancel();
     expect(clock.countTimers()).to.equal(0);
     clock.tick(DAY);
     expect(act.called).to.equal(false);
@@ -54,12 +54,12 @@ describe("the end of an identity", () => {
   it("comes as soon as the clocks are compared where the wall clock has gone on without the timers", () => {
     const [acts, later] = [sinon.spy(), sinon.spy()];
     onExpired(Date.now() + DAY, 0, acts);
-    const takeBack = onExpired(Date.now() + 3 * DAY, 0, later);
+    const cancel = onExpired(Date.now() + 3 * DAY, 0, later);
     // a machine that was suspended
     clock.setSystemTime(Date.now() + DAY);
     compareClocks();
     expect([acts.callCount, later.callCount, clock.countTimers()]).to.deep.equal([1, 0, 1]);
-    takeBack();
+    cancel();
     compareClocks();
     expect([later.callCount, clock.countTimers()]).to.deep.equal([0, 0]);
   });

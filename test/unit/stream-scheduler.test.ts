@@ -5,20 +5,20 @@ describe("the turns that streams share", () => {
   const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
   /** How many items may be sent at once. */
-  const takeAll = (turns: StreamScheduler): { taken: number; waiting: Promise<void> } => {
+  const takeAll = (scheduler: StreamScheduler): { taken: number; waiting: Promise<void> } => {
     for (let taken = 0; ; taken++) {
-      const waiting = turns.take();
+      const waiting = scheduler.take();
       if (waiting) return { taken, waiting };
     }
   };
 
   it("have as many items in each, however many streams wait for the next one", async () => {
-    const turns = new StreamScheduler();
-    const { taken: inEach, waiting } = takeAll(turns);
+    const scheduler = new StreamScheduler();
+    const { taken: inEach, waiting } = takeAll(scheduler);
     let sent = 0;
     const send = () => sent++;
     void waiting.then(send);
-    for (let stream = 1; stream < 3 * inEach; stream++) void turns.take()?.then(send);
+    for (let stream = 1; stream < 3 * inEach; stream++) void scheduler.take()?.then(send);
     for (let turn = 1; turn <= 3; turn++) {
       await nextTurn();
       expect(sent).to.equal(turn * inEach);
@@ -26,12 +26,12 @@ describe("the turns that streams share", () => {
   });
 
   it("come to a stream that waits beside one that never does", async () => {
-    const turns = new StreamScheduler();
-    const { waiting } = takeAll(turns);
+    const scheduler = new StreamScheduler();
+    const { waiting } = takeAll(scheduler);
     let isEnded = false;
     /** Sends whenever it may. */
     const greedy = async () => {
-      while (!isEnded) await turns.take();
+      while (!isEnded) await scheduler.take();
     };
     const sending = greedy();
     await waiting;

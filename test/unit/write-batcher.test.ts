@@ -5,36 +5,36 @@ import { type WriteBatch, WriteBatcher } from "../../lib/server/transport/write-
 /** A socket that keeps what it was to send. */
 class Socket {
   readonly sent: WriteBatch[] = [];
-  #bundle: WriteBatch | undefined;
+  #batch: WriteBatch | undefined;
 
-  write(bundles: WriteBatcher, message: string): void {
-    this.#bundle = bundles.add(this, this.#bundle, message);
+  write(batcher: WriteBatcher, message: string): void {
+    this.#batch = batcher.add(this, this.#batch, message);
   }
 
   flush(): void {
-    if (this.#bundle) this.sent.push(this.#bundle);
-    this.#bundle = undefined;
+    if (this.#batch) this.sent.push(this.#batch);
+    this.#batch = undefined;
   }
 }
 
 /** Resolves behind what was begun in this turn, and what that has put off to its end. */
 const endOfTurn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
-describe("the bundles of a turn", () => {
-  let bundles: WriteBatcher;
+describe("the write batches of a turn", () => {
+  let batcher: WriteBatcher;
   let onError: sinon.SinonSpy;
 
   beforeEach(() => {
     onError = sinon.spy();
-    bundles = new WriteBatcher(onError);
+    batcher = new WriteBatcher(onError);
   });
 
   it("have a socket's messages in order, those of promises that have settled in the turn included", async () => {
     // frames of clients are served in microtasks
     await null;
     const socket = new Socket();
-    socket.write(bundles, "one");
-    void Promise.resolve().then(() => socket.write(bundles, "two"));
+    socket.write(batcher, "one");
+    void Promise.resolve().then(() => socket.write(batcher, "two"));
     expect(socket.sent).to.deep.equal([]);
     await endOfTurn();
     expect(socket.sent.map(({ messages }) => messages)).to.deep.equal([["one", "two"]]);
@@ -43,7 +43,7 @@ describe("the bundles of a turn", () => {
   it("go at once where each socket has one message only", async () => {
     await null;
     const sockets = [new Socket(), new Socket()];
-    for (const [index, socket] of sockets.entries()) socket.write(bundles, String(index));
+    for (const [index, socket] of sockets.entries()) socket.write(batcher, String(index));
     await new Promise<void>((resolve) => process.nextTick(resolve));
     expect(sockets.map(({ sent }) => sent[0]?.messages)).to.deep.equal([["0"], ["1"]]);
   });
@@ -51,18 +51,18 @@ describe("the bundles of a turn", () => {
   it("take what comes until the turn is over where messages have met, also for others", async () => {
     await null;
     const [first, second] = [new Socket(), new Socket()];
-    first.write(bundles, "one");
-    first.write(bundles, "two");
+    first.write(batcher, "one");
+    first.write(batcher, "two");
     await new Promise<void>((resolve) => process.nextTick(resolve));
-    first.write(bundles, "three");
-    second.write(bundles, "one");
+    first.write(batcher, "three");
+    second.write(batcher, "one");
     expect(first.sent).to.deep.equal([]);
     await endOfTurn();
     expect([first, second].map(({ sent }) => sent.map(({ messages }) => messages))).to.deep.equal([
       [["one", "two", "three"]],
       [["one"]],
     ]);
-    first.write(bundles, "four");
+    first.write(batcher, "four");
     await new Promise<void>((resolve) => process.nextTick(resolve));
     expect(first.sent.at(-1)?.messages).to.deep.equal(["four"]);
   });
@@ -70,8 +70,8 @@ describe("the bundles of a turn", () => {
   it("are shared, and encoded once, by all that are sent the same", async () => {
     const sockets = Array.from({ length: 3 }, () => new Socket());
     const [first, second, third] = sockets;
-    for (const message of ["a", "b"]) for (const socket of sockets) socket.write(bundles, message);
-    third?.write(bundles, "c");
+    for (const message of ["a", "b"]) for (const socket of sockets) socket.write(batcher, message);
+    third?.write(batcher, "c");
     await endOfTurn();
     expect(first?.sent[0]).to.equal(second?.sent[0]);
     expect(first?.sent[0]?.encoded("sockjs")).to.equal(second?.sent[0]?.encoded("sockjs"));
@@ -82,10 +82,10 @@ describe("the bundles of a turn", () => {
 
   it("are of each socket's own where they differ", async () => {
     const [first, second] = [new Socket(), new Socket()];
-    first.write(bundles, "a");
-    second.write(bundles, "b");
-    first.write(bundles, "b");
-    second.write(bundles, "a");
+    first.write(batcher, "a");
+    second.write(batcher, "b");
+    first.write(batcher, "b");
+    second.write(batcher, "a");
     await endOfTurn();
     expect([first, second].map(({ sent }) => sent[0]?.messages)).to.deep.equal([
       ["a", "b"],
@@ -95,9 +95,9 @@ describe("the bundles of a turn", () => {
 
   it("do not keep what one turn had", async () => {
     const [first, second] = [new Socket(), new Socket()];
-    first.write(bundles, "a");
+    first.write(batcher, "a");
     await endOfTurn();
-    second.write(bundles, "a");
+    second.write(batcher, "a");
     await endOfTurn();
     expect(first.sent[0]).not.to.equal(second.sent[0]);
   });
@@ -106,8 +106,8 @@ describe("the bundles of a turn", () => {
     const error = new Error("broken");
     const broken = { flush: sinon.stub().throws(error) };
     const socket = new Socket();
-    bundles.add(broken, undefined, "a");
-    socket.write(bundles, "a");
+    batcher.add(broken, undefined, "a");
+    socket.write(batcher, "a");
     await endOfTurn();
     expect(onError.args).to.deep.equal([[error]]);
     expect(socket.sent).to.have.length(1);

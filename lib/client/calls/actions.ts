@@ -46,14 +46,14 @@ export class ActionTable {
       if (typeof found?.value !== "function") return settle({ status: "error", error: NOT_FOUND });
       const fn = found.value as Handler;
       // the callback is the second parameter, so that also a function without parameters answers by its result
-      const question = {
+      const invocation = {
         fn,
         declared: Math.max(1, fn.length),
         self: found.parent,
         args: [args],
         position: 1,
       };
-      invoke(question, settle, (late) =>
+      invoke(invocation, settle, (late) =>
         this.#logger.error(`The action ${path} has answered more than once`, late),
       );
     } catch (error) {

@@ -40,7 +40,7 @@ interface Asked {
   sockets: number;
   /** The number of connections to Redis that have answered in full; several servers may share one. */
   answered: number;
-  /** To how many connections the question has gone; not known until Redis says so. */
+  /** To how many connections the command has gone; not known until Redis says so. */
   expected: number;
   done(): void;
 }

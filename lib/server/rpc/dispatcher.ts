@@ -79,8 +79,8 @@ export class Dispatcher<Auth> {
         const byEither = length === 0 || length > 2;
         const asked = byEither ? answeringByEither(fn, onSilence) : fn;
         // all of one shape: this is done for each call
-        const question = { fn: asked, declared: byEither ? 0 : length, self, args, position: 2 };
-        invoke(question, (outcome) => whenSettled(outcome, settle), late);
+        const invocation = { fn: asked, declared: byEither ? 0 : length, self, args, position: 2 };
+        invoke(invocation, (outcome) => whenSettled(outcome, settle), late);
         return running;
       }
     } catch (error) {

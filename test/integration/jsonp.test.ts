@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { express4 } from "../support/express4.js";
-import { get } from "../support/http-request.js";
+import { askForToken } from "../support/http-request.js";
 
 for (const version of [5, 4]) {
   describe(`the token route on Express ${version}`, () => {
@@ -17,14 +17,8 @@ for (const version of [5, 4]) {
 
     afterEach(() => application.stop());
 
-    const ask = async (query = "", headers: Record<string, string> = {}) => {
-      const {
-        status,
-        text,
-        headers: answered,
-      } = await get(`${application.url}/socket/token${query}`, headers);
-      return { status, text, headers: answered, body: text.startsWith("{") ? JSON.parse(text) : undefined };
-    };
+    const ask = (query?: string, headers?: Record<string, string>) =>
+      askForToken(application.url, query, headers);
 
     describe("with JSONP", () => {
       const CALL = /^\/\*\*\/ typeof cb === "function" && cb\((\{"token":"[0-9a-f-]{36}"\})\);$/;

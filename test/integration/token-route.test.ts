@@ -14,7 +14,7 @@ import { memoryRedis } from "../../lib/memory.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
 import { reported, until } from "../support/condition.js";
 import { express4 } from "../support/express4.js";
-import { get } from "../support/http-request.js";
+import { askForToken, get } from "../support/http-request.js";
 
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -48,14 +48,8 @@ for (const version of [5, 4]) {
 
     afterEach(() => application.stop());
 
-    const ask = async (query = "", headers: Record<string, string> = {}) => {
-      const {
-        status,
-        text,
-        headers: answered,
-      } = await get(`${application.url}/socket/token${query}`, headers);
-      return { status, text, headers: answered, body: text.startsWith("{") ? JSON.parse(text) : undefined };
-    };
+    const ask = (query?: string, headers?: Record<string, string>) =>
+      askForToken(application.url, query, headers);
 
     /** The `auth` that a connection gets by the options. */
     const authFor = async (options: ApplicationOptions, query = "") => {

@@ -19,3 +19,9 @@ export function get(url: string, headers: Record<string, string> = {}) {
     },
   );
 }
+
+/** Asks the token route of an application; `body` is the answer's JSON, if it is an object. */
+export async function askForToken(url: string, query = "", headers: Record<string, string> = {}) {
+  const answer = await get(`${url}/socket/token${query}`, headers);
+  return { ...answer, body: answer.text.startsWith("{") ? JSON.parse(answer.text) : undefined };
+}

@@ -1,4 +1,5 @@
-// Checks the sources by each version of TypeScript that is installed, without skipLibCheck.
+// Checks the sources by each version of TypeScript that is installed, without skipLibCheck; and by those that cannot read the
+// newest types of Node.js, with it.
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 
@@ -7,16 +8,46 @@ const kinds = [
   ["nodenext", "nodenext"],
   ["esnext", "bundler"],
 ];
+
+function check(version, [module, moduleResolution], ...more) {
+  const args = [
+    "--noEmit",
+    "--strict",
+    "--target",
+    "es2022",
+    "--types",
+    "node",
+    "--jsx",
+    "react-jsx",
+    ...more,
+  ];
+  const tsc = [`node_modules/${version}/bin/tsc`, ...args, "--module", module];
+  return spawnSync(process.execPath, [...tsc, "--moduleResolution", moduleResolution, "application.tsx"], {
+    encoding: "utf8",
+  });
+}
+
+function tell(title, isGood, output) {
+  console.log(`${title}: ${isGood ? "good" : output || "no error"}`);
+  if (!isGood) process.exitCode = 1;
+}
+
 for (const version of versions) {
-  for (const [module, moduleResolution] of kinds) {
-    const args = ["--noEmit", "--strict", "--target", "es2022", "--types", "node", "--jsx", "react-jsx"];
-    const tsc = [`node_modules/${version}/bin/tsc`, ...args, "--module", module];
-    const { status, stdout } = spawnSync(
-      process.execPath,
-      [...tsc, "--moduleResolution", moduleResolution, "application.tsx"],
-      { encoding: "utf8" },
-    );
-    console.log(`${version} ${moduleResolution}: ${status === 0 ? "good" : stdout}`);
-    if (status !== 0) process.exitCode = 1;
+  for (const kind of kinds) {
+    const { status, stdout } = check(version, kind);
+    tell(`${version} ${kind[1]}`, status === 0, stdout);
   }
+}
+
+spawnSync("npm", ["install", "--no-save", "--prefer-offline", "@types/node@26.6.7"], { stdio: "inherit" });
+for (const version of ["typescript-5.4", "typescript-5.5"]) {
+  const [kind] = kinds;
+  const { status, stdout } = check(version, kind, "--skipLibCheck");
+  tell(`${version} with the newest types of Node.js and skipLibCheck`, status === 0, stdout);
+  // what the documents say of it
+  const without = check(version, kind)
+    .stdout.split("\n")
+    .filter((line) => /^\S.*error/.test(line));
+  const isTheirs = without.length > 0 && without.every((line) => line.includes("@types/node/"));
+  tell(`${version} with these alone has errors of theirs`, isTheirs, without.join("\n"));
 }

@@ -208,6 +208,22 @@ describe("handshakes", () => {
       expect(page).to.include('src="https://own.example/sockjs.js"');
     });
 
+    it("serves what is asked for by a whole URL", async () => {
+      const application = await start();
+      const info = await application.dial(
+        "GET http://example.com/sockets/info HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n",
+      );
+      expect(await rest(info)).to.match(/^HTTP\/1\.1 200 /);
+      const poll = await application.dial(
+        "POST http://example.com/sockets/1/whole/xhr HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+      );
+      expect(await rest(poll)).to.match(/^HTTP\/1\.1 200 .*\no\n/s);
+      const socket = await application.dial(upgrade("http://127.0.0.1/sockets/websocket", V13));
+      const [first] = await once(socket, "data");
+      expect(String(first)).to.match(/^HTTP\/1\.1 101 /);
+      socket.destroy();
+    });
+
     it("refuses paths that can be read in two ways", async () => {
       const application = await start();
       for (const path of ["/sockets/1\\a\\xhr", "/sockets/1/a'b/xhr", "/sockets/1/a|b/xhr"]) {
@@ -252,6 +268,27 @@ describe("handshakes", () => {
         await application.open();
         expect(tokenServer.sockets()).to.have.length(1);
         expect(warnings).to.deep.equal([]);
+      });
+
+      it("leaves nothing of those that were shut down on the HTTP server and in the application", async () => {
+        const http = createServer();
+        const app = express();
+        const startAndEnd = async () => {
+          const sockets = sockjs.createServer({ log: () => {} });
+          const tokenServer = new TokenSocketServer(app, memoryRedis(), sockets);
+          tokenServer.attach(http);
+          await tokenServer.ready();
+          await tokenServer.shutdown();
+        };
+        const counts = () => ({
+          emit: http.emit,
+          listeners: http.eventNames().map((name) => [name, http.listenerCount(name)]),
+          layers: app.router.stack.length,
+        });
+        await startAndEnd();
+        const first = counts();
+        for (let again = 0; again < 5; again++) await startAndEnd();
+        expect(counts()).to.deep.equal(first);
       });
 
       it("does not warn where the same one is attached again", async () => {

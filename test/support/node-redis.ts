@@ -2,13 +2,19 @@ import { createClient } from "redis";
 
 export type NodeRedis = ReturnType<typeof makeClient>;
 
-function makeClient(url: string) {
-  return createClient({ url });
+/** A time that nothing here takes, in milliseconds. */
+const AGES = 600_000;
+
+function makeClient(url: string, patient: boolean) {
+  return createClient({ url, ...(patient && { commandOptions: { timeout: AGES } }) });
 }
 
-/** A client of node-redis that is connected; the test closes it. */
-export async function connectNodeRedis(url: string): Promise<NodeRedis> {
-  const client = makeClient(url);
+/**
+ * A client of node-redis that is connected; the test closes it. By node-redis's default a command is given up after five
+ * seconds, with an error that has no message; a `patient` client waits.
+ */
+export async function connectNodeRedis(url: string, { patient = false } = {}): Promise<NodeRedis> {
+  const client = makeClient(url, patient);
   client.on("error", () => {});
   await client.connect();
   return client;

@@ -14,6 +14,8 @@ describe("A client's messages", () => {
 
   const start = async (limits: object = {}, options: ApplicationOptions = {}) => {
     application = await Application.start({
+      // its sessions are to live through a long body on a busy machine
+      sockjs: { disconnect_delay: 5000 },
       ...options,
       options: {
         debug: true,

@@ -23,7 +23,11 @@ describe("A socket that reads too slowly", () => {
   const ends: (() => void)[] = [];
 
   const start = async (limits: Partial<Limits> = {}, options: TokenSocketServerOptions = {}) => {
-    application = await Application.start({ options: { limits, ...options } });
+    application = await Application.start({
+      // clients that poll no more are to be closed for what waits for them
+      sockjs: { disconnect_delay: 5000 },
+      options: { limits, ...options },
+    });
   };
   afterEach(async () => {
     for (const end of ends.splice(0)) end();

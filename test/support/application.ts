@@ -57,7 +57,7 @@ export class Application {
     });
     given.prepare?.(this.app);
     this.http = createServer(this.app);
-    this.sockjs = sockjs.createServer({ log: () => {}, disconnect_delay: 200, ...given.sockjs });
+    this.sockjs = sockjs.createServer({ log: () => {}, disconnect_delay: 1000, ...given.sockjs });
     const store = given.redisClient ?? memoryRedis();
     const pubsubClient =
       given.pubsubClient === undefined ? (given.redisClient ? null : store) : given.pubsubClient;

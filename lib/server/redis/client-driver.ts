@@ -42,6 +42,10 @@ export interface ClientDriver {
   publish(channel: string, payload: string): Promise<unknown>;
   subscribe(channels: readonly string[]): Promise<unknown>;
   unsubscribe(channels: readonly string[]): Promise<unknown>;
+  /** `EVAL text numkeys key [key ...] arg [arg ...]` */
+  evaluate(text: string, keys: readonly string[], args: readonly string[]): Promise<string[]>;
+  /** `EVALSHA sha numkeys key [key ...] arg [arg ...]` */
+  evaluateKnown(sha: string, keys: readonly string[], args: readonly string[]): Promise<string[]>;
   /** `INFO memory` */
   info(): Promise<string | null>;
 }

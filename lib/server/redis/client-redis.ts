@@ -1,7 +1,22 @@
 import type { PayloadListener } from "./broker.js";
 import type { ClientDriver } from "./client-driver.js";
 import { ExplainedError, explain, isAnswer, isForbidden, isOfScript } from "./explained-error.js";
+import {
+  type HistoryBounds,
+  type HistoryNames,
+  KEEP,
+  type Kept,
+  keepArguments,
+  type LogPage,
+  type LogQuery,
+  type NewEntry,
+  parseKept,
+  parsePage,
+  READ,
+  readArguments,
+} from "./history-log.js";
 import type { Redis } from "./redis.js";
+import type { Script } from "./script.js";
 import type { SharedClient } from "./shared-client.js";
 import type { Trial } from "./trial.js";
 
@@ -60,6 +75,15 @@ export class ClientRedis implements Redis {
 
   async list(key: string): Promise<string[]> {
     return this.#run("lrange", key, (driver) => driver.list(key));
+  }
+
+  async keep(names: HistoryNames, bounds: HistoryBounds, entry: NewEntry): Promise<Kept> {
+    return parseKept(await this.#runScript(KEEP, keepArguments(names, bounds, entry)));
+  }
+
+  async read(names: HistoryNames, bounds: HistoryBounds, query: LogQuery): Promise<LogPage> {
+    const answer = await this.#runScript(READ, readArguments(names, bounds, query));
+    return parsePage(answer, query.from === undefined);
   }
 
   async publish(channel: string, payload: string): Promise<number> {
@@ -130,6 +154,18 @@ export class ClientRedis implements Redis {
       return await this.#client.run(this, () => command(this.#client.driver));
     } catch (error) {
       throw this.#explained(error, commands, key);
+    }
+  }
+
+  async #runScript(
+    script: Script,
+    { keys, args }: { readonly keys: readonly string[]; readonly args: readonly string[] },
+  ): Promise<string[]> {
+    this.#checkInUse();
+    try {
+      return await this.#client.runScript(this, script, keys, args);
+    } catch (error) {
+      throw this.#explained(error, script.commands, keys[0]);
     }
   }
 

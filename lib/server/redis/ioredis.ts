@@ -23,6 +23,8 @@ export interface IORedisClient {
   publish(channel: string, message: string): Promise<unknown>;
   subscribe(...channels: string[]): Promise<unknown>;
   unsubscribe(...channels: string[]): Promise<unknown>;
+  eval(text: string, keys: number, ...args: string[]): Promise<unknown>;
+  evalsha(sha: string, keys: number, ...args: string[]): Promise<unknown>;
   info?(section: string): Promise<unknown>;
   connect?(): Promise<unknown>;
   on(event: string, listener: (...args: unknown[]) => void): unknown;
@@ -121,6 +123,14 @@ export class IORedisDriver implements ClientDriver {
 
   unsubscribe(channels: readonly string[]): Promise<unknown> {
     return this.#run(() => this.#client.unsubscribe(...channels));
+  }
+
+  async evaluate(text: string, keys: readonly string[], args: readonly string[]): Promise<string[]> {
+    return toTexts(await this.#run(() => this.#client.eval(text, keys.length, ...keys, ...args)));
+  }
+
+  async evaluateKnown(sha: string, keys: readonly string[], args: readonly string[]): Promise<string[]> {
+    return toTexts(await this.#run(() => this.#client.evalsha(sha, keys.length, ...keys, ...args)));
   }
 
   async info(): Promise<string | null> {

@@ -1,3 +1,6 @@
+import type { HistoryBounds, HistoryNames, Kept, LogPage, LogQuery, NewEntry } from "./history-log.js";
+import { MemoryLogs } from "./memory-log.js";
+
 /** The interval at which expired keys are cleared away, in milliseconds. */
 const SWEEP_INTERVAL = 1000;
 
@@ -24,6 +27,7 @@ export class MemoryStore {
   readonly #entries = new Map<string, Entry>();
   readonly #lists = new Map<string, List>();
   readonly #channels = new Map<string, Set<Subscriber>>();
+  readonly #logs = new MemoryLogs();
   #queue: (() => void)[] = [];
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -72,6 +76,16 @@ export class MemoryStore {
   list(key: string): string[] {
     const list = this.#lists.get(key);
     return list && list.expires > performance.now() ? [...list.values] : [];
+  }
+
+  keep(names: HistoryNames, bounds: HistoryBounds, entry: NewEntry): Kept {
+    this.#scheduleSweep();
+    return this.#logs.keep(names, bounds, entry, (payload) => this.publish(names.channel, payload));
+  }
+
+  read(names: HistoryNames, bounds: HistoryBounds, query: LogQuery): LogPage {
+    this.#scheduleSweep();
+    return this.#logs.read(names, bounds, query);
   }
 
   publish(channel: string, payload: string): number {
@@ -126,6 +140,7 @@ export class MemoryStore {
         if (expires <= now) kept.delete(key);
       }
     }
-    if (this.#entries.size + this.#lists.size > 0) this.#scheduleSweep();
+    this.#logs.sweep();
+    if (this.#entries.size + this.#lists.size + this.#logs.size > 0) this.#scheduleSweep();
   };
 }

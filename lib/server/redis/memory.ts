@@ -1,6 +1,7 @@
 import { AsyncResource } from "node:async_hooks";
 import type { PayloadListener } from "./broker.js";
 import { released } from "./client-redis.js";
+import type { HistoryBounds, HistoryNames, Kept, LogPage, LogQuery, NewEntry } from "./history-log.js";
 import { MemoryStore, type Subscriber } from "./memory-store.js";
 import type { Redis } from "./redis.js";
 
@@ -80,6 +81,16 @@ class MemoryAdapter implements Redis {
   async list(key: string): Promise<string[]> {
     this.#checkInUse();
     return this.#store.execute(() => this.#store.list(key));
+  }
+
+  async keep(names: HistoryNames, bounds: HistoryBounds, entry: NewEntry): Promise<Kept> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.keep(names, bounds, entry));
+  }
+
+  async read(names: HistoryNames, bounds: HistoryBounds, query: LogQuery): Promise<LogPage> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.read(names, bounds, query));
   }
 
   async publish(channel: string, payload: string): Promise<number> {

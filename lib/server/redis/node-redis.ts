@@ -29,6 +29,9 @@ export interface NodeRedisClient {
     channels: string | string[],
     listener: (message: string, channel: string) => void,
   ): Promise<unknown>;
+  /** Needed where channels keep a history. */
+  eval?(text: string, options: ScriptOptions): Promise<unknown>;
+  evalSha?(sha: string, options: ScriptOptions): Promise<unknown>;
   info?(section: string): Promise<unknown>;
   /** The same client with other options for its commands; version 4 has none. */
   withCommandOptions?(options: { timeout?: number | undefined }): FrequentCommands;
@@ -38,8 +41,13 @@ export interface NodeRedisClient {
   listenerCount(event: string | symbol): number;
 }
 
+interface ScriptOptions {
+  keys: string[];
+  arguments: string[];
+}
+
 /** The commands of each login and each message. */
-type FrequentCommands = Pick<NodeRedisClient, "set" | "getDel" | "publish">;
+type FrequentCommands = Pick<NodeRedisClient, "set" | "getDel" | "publish" | "eval" | "evalSha">;
 
 /** Commands under way at a time without the client's time limit, which bounds what waits for a Redis that reads nothing. */
 const MOST_WITHOUT_LIMIT = 1_000;
@@ -124,6 +132,18 @@ export class NodeRedisDriver implements ClientDriver {
     return this.#client.unsubscribe([...channels], this.#onMessage);
   }
 
+  async evaluate(text: string, keys: readonly string[], args: readonly string[]): Promise<string[]> {
+    return toTexts(
+      await this.#run((client) => client.eval?.(text, { keys: [...keys], arguments: [...args] })),
+    );
+  }
+
+  async evaluateKnown(sha: string, keys: readonly string[], args: readonly string[]): Promise<string[]> {
+    return toTexts(
+      await this.#run((client) => client.evalSha?.(sha, { keys: [...keys], arguments: [...args] })),
+    );
+  }
+
   async info(): Promise<string | null> {
     return toText(await this.#client.info?.("memory"));
   }
@@ -132,7 +152,7 @@ export class NodeRedisDriver implements ClientDriver {
    * Gives a command to the client. Version 6 limits the time that a command may wait to be sent, with a signal and a timer
    * for each, which cost several times what the command does. While the client is connected, no command waits.
    */
-  async #run(command: (client: FrequentCommands) => Promise<unknown>): Promise<unknown> {
+  async #run(command: (client: FrequentCommands) => Promise<unknown> | undefined): Promise<unknown> {
     if (!this.#client.isReady || this.#underWay >= MOST_WITHOUT_LIMIT) return command(this.#client);
     this.#underWay++;
     try {

@@ -1,4 +1,5 @@
 import type { Broker } from "./broker.js";
+import type { HistoryBounds, HistoryNames, Kept, LogPage, LogQuery, NewEntry } from "./history-log.js";
 import type { Trial } from "./trial.js";
 
 /**
@@ -22,6 +23,10 @@ export interface Redis extends Broker {
   remove(key: string, value: string): Promise<void>;
   /** `LRANGE key 0 -1`: what was appended, in order. */
   list(key: string): Promise<string[]>;
+  /** Publishes a message on a channel and keeps it in the channel's history, by a script: both or neither. */
+  keep(names: HistoryNames, bounds: HistoryBounds, entry: NewEntry): Promise<Kept>;
+  /** Reads a part of a channel's history, by a script. Where there is no history, one begins, which is empty. */
+  read(names: HistoryNames, bounds: HistoryBounds, query: LogQuery): Promise<LogPage>;
   /** Listens to the client's errors, and to what listeners throw, until the function that it returns is called. */
   onError(listener: (error: unknown) => void): () => void;
   /**

@@ -1,5 +1,6 @@
 import type { ClientDriver, ClientEvents } from "./client-driver.js";
 import { OfflineQueue } from "./offline-queue.js";
+import { isUnknownScript, type Script } from "./script.js";
 import { Subscriptions } from "./subscriptions.js";
 
 /** Listens to a client's errors, for one owner. */
@@ -24,6 +25,8 @@ export class SharedClient {
   readonly #owners = new Set<object>();
   readonly #errorListeners = new Set<ErrorListener>();
   readonly #returnListeners = new Map<object, () => void>();
+  /** The scripts that Redis has been given by the present connection. */
+  readonly #scripts = new Set<Script>();
   #hasBeenReady = false;
   /** Counts connections, so that what belongs to an earlier one is known as such. */
   #connection = 0;
@@ -103,6 +106,32 @@ export class SharedClient {
     return this.#offlineQueue.run(owner, command);
   }
 
+  /**
+   * Runs a script. The first time on a connection it goes by its text, which Redis keeps, so that what comes meanwhile stays
+   * behind it; then by its hash.
+   */
+  async runScript(
+    owner: object,
+    script: Script,
+    keys: readonly string[],
+    args: readonly string[],
+  ): Promise<string[]> {
+    return this.run(owner, async () => {
+      const connection = this.#connection;
+      if (this.#scripts.has(script)) {
+        try {
+          return await this.driver.evaluateKnown(script.sha, keys, args);
+        } catch (error) {
+          if (!isUnknownScript(error)) throw error;
+          this.#scripts.delete(script);
+        }
+      }
+      const answer = await this.driver.evaluate(script.text, keys, args);
+      if (connection === this.#connection) this.#scripts.add(script);
+      return answer;
+    });
+  }
+
   /** Listens to errors of the client, and of listeners that throw; gives the function that ends it. */
   onError(owner: object, listener: (error: unknown) => void): () => void {
     const entry = { owner, listener };
@@ -130,6 +159,7 @@ export class SharedClient {
   #forgetConnection(): void {
     this.#connection++;
     this.#isInForce = false;
+    this.#scripts.clear();
     clearTimeout(this.#retry);
   }
 

@@ -1,0 +1,105 @@
+import { formatPosition, type Position } from "../../shared/position.js";
+import {
+  type Entry,
+  encodeEnvelope,
+  type HistoryBounds,
+  type HistoryNames,
+  ID_LIFE,
+  type Kept,
+  type LogPage,
+  type LogQuery,
+  type NewEntry,
+  newEpoch,
+  newTag,
+} from "./history-log.js";
+
+interface Log {
+  at: Position;
+  entries: Entry[];
+  /** When the messages are gone, and when the position is, in milliseconds since 1970. */
+  entriesExpire: number;
+  expires: number;
+}
+
+/** The histories of an embedded store, with the operations of the scripts. */
+export class MemoryLogs {
+  readonly #logs = new Map<string, Log>();
+  readonly #ids = new Map<string, { readonly at: string; readonly expires: number }>();
+
+  /** The number of histories and ids, including those that have expired since the last sweep. */
+  get size(): number {
+    return this.#logs.size + this.#ids.size;
+  }
+
+  /** Keeps a message, and publishes it by the function that is given. */
+  keep(
+    names: HistoryNames,
+    { size, ttl, positionTtl }: HistoryBounds,
+    { json, id }: NewEntry,
+    publish: (payload: string) => void,
+  ): Kept {
+    const now = Date.now();
+    const key = id === undefined ? undefined : names.idOf(id);
+    const first = key === undefined ? undefined : this.#ids.get(key);
+    if (first && first.expires > now) return { at: first.at, isRepeated: true };
+    const log = this.#of(names, now, positionTtl);
+    const { epoch, offset, tag: before } = log.at;
+    const position = { epoch, offset: offset + 1, tag: newTag() };
+    const entry = { position, before, time: now, json: json.toWellFormed() };
+    log.at = position;
+    log.entries = [...log.entries.filter(({ time }) => time + ttl > now), entry].slice(-size);
+    log.entriesExpire = now + ttl;
+    log.expires = now + positionTtl;
+    const at = formatPosition(position);
+    if (key !== undefined) this.#ids.set(key, { at, expires: now + ID_LIFE });
+    publish(encodeEnvelope(entry));
+    return { at, isRepeated: false };
+  }
+
+  /** Reads a part of a history. */
+  read(names: HistoryNames, { positionTtl }: HistoryBounds, { from, to, count, bytes }: LogQuery): LogPage {
+    const now = Date.now();
+    const log = this.#of(names, now, positionTtl);
+    const isBackwards = from === undefined;
+    const found = log.entries.filter(
+      ({ position: { offset } }) => offset >= (from ?? 0) && offset <= (to ?? Infinity),
+    );
+    if (isBackwards) found.reverse();
+    const entries: Entry[] = [];
+    let length = 0;
+    for (const entry of found.slice(0, count)) {
+      entries.push(entry);
+      length += entry.json.length;
+      if (length >= bytes) break;
+    }
+    if (isBackwards) entries.reverse();
+    return { at: log.at, now, length: log.entries.length, entries };
+  }
+
+  /** Clears away what has expired. */
+  sweep(): void {
+    const now = Date.now();
+    for (const kept of [this.#logs, this.#ids]) {
+      for (const [key, { expires }] of kept) {
+        if (expires <= now) kept.delete(key);
+      }
+    }
+    for (const log of this.#logs.values()) {
+      if (log.entriesExpire <= now) log.entries = [];
+    }
+  }
+
+  /** The history of a channel, which begins anew where its position has been forgotten. */
+  #of(names: HistoryNames, now: number, positionTtl: number): Log {
+    const expires = now + positionTtl;
+    const known = this.#logs.get(names.log);
+    if (known && known.expires > now) {
+      known.expires = expires;
+      if (known.entriesExpire <= now) known.entries = [];
+      return known;
+    }
+    const log = { at: { epoch: newEpoch(), offset: 0, tag: "0" }, entries: [], entriesExpire: 0, expires };
+    this.#logs.set(names.log, log);
+    return log;
+  }
+}

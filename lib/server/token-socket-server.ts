@@ -21,7 +21,8 @@ import type { LogoutOptions } from "./auth/logout.js";
 import type { DisconnectOptions, Selector } from "./auth/selectors.js";
 import { DRAIN_TIME } from "./connection/drain.js";
 import { ServerEmitter } from "./events/events.js";
-import type { Channel, Published } from "./events/message-types.js";
+import type { Channel, Delivered, Published } from "./events/message-types.js";
+import type { HistoryOptions, HistoryResult, PublishOptions } from "./history/kept-message.js";
 import { type Health, healthHandler } from "./http/health.js";
 import type { HttpServer } from "./http/interception.js";
 import { checkTime } from "./limits/deadlines.js";
@@ -209,8 +210,19 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     return callable((path, [args, options]) => this.rpc(socket, path, args, options as CallOptions)) as never;
   }
 
-  publish<Name extends Channel<Messages>>(channel: Name, data: Published<Messages, Name>): Promise<void> {
-    return this.#parts.channels.publish(channel, data);
+  publish<Name extends Channel<Messages>>(
+    channel: Name,
+    data: Published<Messages, Name>,
+    options?: PublishOptions | null,
+  ): Promise<string | undefined> {
+    return this.#parts.channels.publish(channel, data, options ?? {});
+  }
+
+  history<Name extends Channel<Messages>>(
+    channel: Name,
+    options?: HistoryOptions | null,
+  ): Promise<HistoryResult<Delivered<Messages, Name>>> {
+    return this.#parts.channels.history(channel, options ?? {}) as never;
   }
 
   broadcast(data: unknown): Promise<void> {

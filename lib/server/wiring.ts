@@ -19,6 +19,7 @@ import { ConnectionIndex } from "./connection/connection-index.js";
 import { OpenConnections } from "./connection/open-connections.js";
 import { Guards } from "./events/guards.js";
 import { Notices } from "./events/notices.js";
+import { Histories } from "./history/histories.js";
 import { ClientFiles } from "./http/client-files.js";
 import { Handshakes } from "./http/handshakes.js";
 import { Origins } from "./http/origins.js";
@@ -36,6 +37,7 @@ import { resolveOptions } from "./options/resolve.js";
 import { warnOfUncallable } from "./options/uncallable.js";
 import type { RedisClient } from "./redis/adapt.js";
 import { RedisClients } from "./redis/clients.js";
+import type { Redis } from "./redis/redis.js";
 import { checkClient, checkSubscriber, evictionWarning } from "./redis/start-check.js";
 import { Startup } from "./redis/startup.js";
 import { ExpressRoutes } from "./routes/express-routes.js";
@@ -129,6 +131,7 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
   const channels = new ChannelCommands<Auth>({
     commands,
     pubsub,
+    histories: shared.histories,
     limits: options.limits,
     connectionOf: (socket) => connections.identified(socket),
     unsubscribeAll: (channel) => cluster.unsubscribeAll(channel),
@@ -158,9 +161,11 @@ function layGround<Auth>(server: TokenSocketServer<Auth>, given: Given): Ground<
 function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) {
   const { channelPrefix, filter, slowReaders, limits, tokenTtl } = options;
   const { publisher, subscriber } = redis;
+  const histories = wireHistories(options, publisher);
   const pubsub: PubSub<Auth> = new PubSub<Auth>({
     publisher,
     subscriber,
+    histories: histories.areKept ? histories : undefined,
     channelPrefix,
     filter,
     slowReaders: new SlowReaders(new ByChannel(slowReaders), reporter),
@@ -186,7 +191,21 @@ function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) 
     index,
     reporter,
   });
-  return { pubsub, cluster, index, revocations, refreshes };
+  return { pubsub, histories, cluster, index, revocations, refreshes };
+}
+
+function wireHistories<Auth>(
+  { history, channelPrefix, limits }: ResolvedOptions<Auth>,
+  redis: Redis,
+): Histories {
+  const byChannel = new ByChannel(history);
+  return new Histories({
+    redis,
+    channelPrefix,
+    limits,
+    optionOf: (channel) => byChannel.get(channel),
+    areKept: Object.keys(history).length > 0,
+  });
 }
 
 function wireTokens<Auth>({ options, redis }: Ground<Auth>) {
@@ -331,7 +350,13 @@ function start<Auth>(
   const { publisher, subscriber } = redis;
   const { channelPrefix, tokenPrefix } = options;
   const hasSubscriber = subscriber !== undefined;
-  const use = { channelPrefix, tokenPrefix, hasSubscriber, rates: rates.frames ?? rates.bytes };
+  const use = {
+    channelPrefix,
+    tokenPrefix,
+    hasSubscriber,
+    hasHistory: Object.keys(options.history).length > 0,
+    rates: rates.frames ?? rates.bytes,
+  };
   const startup = new Startup({
     steps: [
       () => checkClient(publisher, use),

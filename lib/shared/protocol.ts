@@ -175,6 +175,11 @@ export function isChannelName(
   );
 }
 
+/** Says whether a value can be a message's id, by which its publisher may publish it again. */
+export function isMessageId(value: unknown, most: number): value is string {
+  return typeof value === "string" && value !== "" && value.length <= most && value.isWellFormed();
+}
+
 /** A reply with a result; a value without a JSON form, such as `undefined`, is sent as null. */
 export function encodeReply(head: RequestHead, value: unknown): string {
   const { rpc, uuid } = head;

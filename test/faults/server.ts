@@ -65,7 +65,8 @@ await new Promise<void>((resolve) => http.listen(0, HOST, resolve));
 const functions = {
   url: (): string => `http://${HOST}:${(http.address() as AddressInfo).port}`,
   health: (): Health => tokenServer.health(),
-  publish: (channel: string, data: unknown): Promise<void> => tokenServer.publish(channel, data),
+  publish: (channel: string, data: unknown): Promise<string | undefined> =>
+    tokenServer.publish(channel, data),
   /** Gives how many, or the error's message. */
   disconnect: (identity: string): Promise<number | string> =>
     tokenServer.disconnect({ identity }).catch((error: Error) => error.message),

@@ -56,6 +56,7 @@ interface Pair {
       options: {
         identify: ({ name }) => name as string,
         limits: { identityFramesPerSecond: 100 },
+        history: { kept: { size: 10, ttl: 60_000 } },
         socketController: { echo: (_auth, data) => data },
       },
     });
@@ -73,6 +74,8 @@ interface Pair {
       expect(await client.message("room")).to.equal(1);
       await tokenServer.broadcast(2);
       expect(await client.message("room")).to.equal(2);
+      for (let n = 1; n <= 9; n++) await tokenServer.publish("kept", n, { id: String(n) });
+      expect((await tokenServer.history("kept", { last: 1 })).messages).to.have.length(1);
       await tokenServer.unsubscribeAll("room");
       expect(await tokenServer.refresh({ identity: "alice" })).to.equal(1);
       for (let i = 0; i < 30; i++) await client.request({ rpc: "echo", req: i });

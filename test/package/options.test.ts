@@ -161,6 +161,31 @@ describe("an option", () => {
       good: [{}, { a: "close", "b*": "dropOldest", c: "latest", d: { latest: noop } }],
       bad: [noop, [], "close", { a: "drop" }, { "a*b": "close" }, { a: {} }, new Map()],
     },
+    history: {
+      good: [
+        {},
+        { a: { size: 1, ttl: 1 }, "b*": { size: 1_000_000, ttl: 60_000, positionTtl: 60_000 } },
+        { a: { size: 1, ttl: 90_000_000 } },
+      ],
+      bad: [
+        noop,
+        [],
+        100,
+        { a: 100 },
+        { a: {} },
+        { a: { size: 100 } },
+        { a: { ttl: 100 } },
+        { a: { size: 0, ttl: 1 } },
+        { a: { size: 1.5, ttl: 1 } },
+        { a: { size: 1_000_001, ttl: 1 } },
+        { a: { size: 1, ttl: Infinity } },
+        { a: { size: 1, ttl: 1000, positionTtl: 999 } },
+        { a: { size: 1, ttl: 1000, positionTTL: 2000 } },
+        { "a*b": { size: 1, ttl: 1 } },
+        { "": { size: 1, ttl: 1 } },
+        new Map(),
+      ],
+    },
     webSocket: {
       good: [{}, { perMessageDeflate: true }, { perMessageDeflate: { threshold: 1 }, handleProtocols: noop }],
       bad: [true, [], noop, { maxPayload: 1 }, { noServer: false }, { perMessageDeflates: true }],
@@ -247,6 +272,26 @@ describe("an option", () => {
     [{ channels: { "a*b": {} } }, `options.channels["a*b"] ${BY_NAME}`],
     [{ slowReaders: { a: "close", b: "drop" } }, `options.slowReaders.b ${A_POLICY} "drop"`],
     [{ slowReaders: { "": "close" } }, `options.slowReaders[""] ${BY_NAME}`],
+    [
+      { history: { "a:*": { size: 0, ttl: 1 } } },
+      'options.history["a:*"].size must be a positive whole number of messages, 1,000,000 at most; it is 0',
+    ],
+    [
+      { history: { a: { size: 1 } } },
+      "options.history.a.ttl must be a positive whole number of milliseconds, a hundred years at most; it is undefined",
+    ],
+    [
+      { history: { a: { size: 1, ttl: 9, positionTtl: 8 } } },
+      "options.history.a.positionTtl must not be less than ttl; it is 8",
+    ],
+    [
+      { history: { a: { size: 1, ttl: 9, age: 8 } } },
+      "options.history.a.age must not be there: it takes size, ttl and positionTtl; it is 8",
+    ],
+    [
+      { history: { a: 100 } },
+      "options.history.a must be { size, ttl, positionTtl? }, each a positive whole number, not 100",
+    ],
     [
       { logger: {} },
       "options.logger must have the methods error, warn and info; error, warn, info are missing",

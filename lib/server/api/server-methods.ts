@@ -6,7 +6,8 @@ import type { AuthenticationFunction } from "../auth/authentication.js";
 import type { LogoutOptions } from "../auth/logout.js";
 import type { DisconnectOptions, Selector } from "../auth/selectors.js";
 import type { ServerEmitter } from "../events/events.js";
-import type { Channel, Published } from "../events/message-types.js";
+import type { Channel, Delivered, Published } from "../events/message-types.js";
+import type { HistoryOptions, HistoryResult, PublishOptions } from "../history/kept-message.js";
 import type { Health } from "../http/health.js";
 import type { HttpServer } from "../http/interception.js";
 import type { Routes } from "../routes/express-routes.js";
@@ -101,12 +102,31 @@ export interface ServerMethods<Auth, Messages> extends ServerEmitter<Auth, Messa
    * Publishes a message on a channel, for the sockets of all servers and whoever else listens in Redis.
    *
    * @param data any JSON value
-   * @returns when Redis has taken it
+   * @param options `id`, the publisher's own id of the message: on a channel with history, the same id within five minutes
+   *   gives the first message's position, and is not published again
+   * @returns when Redis has taken it, with its position where the channel has a history
    * @throws (rejects with) `TypeError` for a channel that is reserved or no channel's name, or data that is no
    *   JSON; else what the Redis client says. A failure is reported as an `error` event, too; a `DisconnectedError`, after
    *   `shutdown()`, is only logged where `debug` is on.
    */
-  publish<Name extends Channel<Messages>>(channel: Name, data: Published<Messages, Name>): Promise<void>;
+  publish<Name extends Channel<Messages>>(
+    channel: Name,
+    data: Published<Messages, Name>,
+    options?: PublishOptions | null,
+  ): Promise<string | undefined>;
+
+  /**
+   * Reads what a channel's history has, past the filter, which is for sockets.
+   *
+   * @param options `since`, a position: what came after it, at most `limit` messages; otherwise the newest messages, `before`
+   *   a position or all, at most `last` (100)
+   * @throws (rejects with) `TypeError` for wrong arguments, `Error` for a channel without a history, else what the Redis
+   *   client says
+   */
+  history<Name extends Channel<Messages>>(
+    channel: Name,
+    options?: HistoryOptions | null,
+  ): Promise<HistoryResult<Delivered<Messages, Name>>>;
 
   /** Publishes a message on every channel that a socket of some server has joined; as `publish` otherwise. */
   broadcast(data: unknown): Promise<void>;

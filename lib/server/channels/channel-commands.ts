@@ -1,4 +1,7 @@
 import { DisconnectedError } from "../../shared/call-errors.js";
+import { isMessageId } from "../../shared/protocol.js";
+import type { Histories } from "../history/histories.js";
+import type { HistoryOptions, HistoryResult, PublishOptions } from "../history/kept-message.js";
 import type { Limits } from "../limits/limits.js";
 import type { Commands } from "../log/commands.js";
 import type { PendingSocket, Socket } from "../transport/socket.js";
@@ -8,6 +11,7 @@ import { checkChannel, type PubSub, pubSubIsOff } from "./pubsub.js";
 export interface ChannelCommandsParts<Auth> {
   readonly commands: Commands;
   readonly pubsub: PubSub<Auth>;
+  readonly histories: Histories;
   readonly limits: Limits;
   /** The connection of a socket; undefined where it has closed, has not authenticated, or is not of this server. */
   readonly connectionOf: (socket: PendingSocket) => Subscriber<Auth> | undefined;
@@ -33,8 +37,16 @@ export class ChannelCommands<Auth> {
     return [...this.#parts.pubsub.members(channel)].map(({ socket }) => socket);
   }
 
-  publish(channel: string, data: unknown): Promise<void> {
-    return this.#run("publishing on", channel, () => this.#parts.pubsub.publish(channel, data));
+  /** Resolves with the message's position, where the channel has a history. */
+  publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<string | undefined> {
+    return this.#run("publishing on", channel, async () => {
+      const { pubsub, limits } = this.#parts;
+      return (await pubsub.publish(channel, data, idOf(options, limits)))?.at;
+    });
+  }
+
+  history(channel: string, options: HistoryOptions = {}): Promise<HistoryResult> {
+    return this.#run("reading the history of", channel, () => this.#parts.histories.read(channel, options));
   }
 
   broadcast(data: unknown): Promise<void> {
@@ -68,11 +80,11 @@ export class ChannelCommands<Auth> {
     return connection !== undefined && pubsub.send(connection, channel, message);
   }
 
-  #run(doing: string, channel: string, act: () => Promise<void>): Promise<void> {
+  #run<T>(doing: string, channel: string, act: () => Promise<T>): Promise<T> {
     return this.#parts.commands.run(`${doing} ${quoted(channel)} failed`, async () => {
       this.#checkEnabled();
       checkChannel(channel, this.#parts.limits);
-      await act();
+      return act();
     });
   }
 
@@ -88,6 +100,15 @@ export class ChannelCommands<Auth> {
       "The socket has closed, has not authenticated, or is not of this server",
     );
   }
+}
+
+function idOf({ id, ...others }: PublishOptions, { idLength }: Limits): string | undefined {
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw new TypeError(`options.${unknown} is no option of publish()`);
+  if (id === undefined || isMessageId(id, idLength)) return id;
+  throw new TypeError(
+    `options.id must be a well-formed string of 1 to ${idLength} characters (limits.idLength)`,
+  );
 }
 
 /** A channel's name for a message, whatever it is. */

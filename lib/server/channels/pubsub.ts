@@ -12,8 +12,10 @@ import {
   SYNC_CHANNEL,
 } from "../../shared/protocol.js";
 import { compareClocks } from "../auth/expiry.js";
+import type { Histories } from "../history/histories.js";
 import type { Limits } from "../limits/limits.js";
 import type { Broker } from "../redis/broker.js";
+import { type Kept, parseEnvelope } from "../redis/history-log.js";
 import { ChannelSubscriptions, type ChannelSubscriptionsParts } from "./channel-subscriptions.js";
 import { Delivery, type DeliveryParts } from "./delivery.js";
 import { Memberships, type Subscriber } from "./membership.js";
@@ -21,6 +23,8 @@ import { Memberships, type Subscriber } from "./membership.js";
 /** The parts of the server that pub/sub needs. */
 export interface PubSubParts<Auth> extends ChannelSubscriptionsParts, DeliveryParts<Auth> {
   readonly publisher: Broker;
+  /** Absent where no channel has a history. */
+  readonly histories: Histories | undefined;
   readonly limits: Limits;
   /** Called after a socket has joined or left a channel. */
   readonly onMembership: (
@@ -89,18 +93,22 @@ export class PubSub<Auth> {
   }
 
   /** Publishes; resolves when Redis has taken the message. `data` is checked and encoded at once. */
-  publish(channel: string, data: unknown): Promise<void> {
-    return this.publishJson(channel, encodeJson(data));
+  publish(channel: string, data: unknown, id?: string): Promise<Kept | undefined> {
+    return this.publishJson(channel, encodeJson(data), id);
   }
 
-  /** Publishes a message that is encoded. */
-  publishJson(channel: string, json: string): Promise<void> {
-    return this.#parts.publisher.publish(this.#redisChannel(channel), json).then(() => {});
+  /** Publishes a message that is encoded; resolves with what has become of it where its channel has a history. */
+  publishJson(channel: string, json: string, id?: string): Promise<Kept | undefined> {
+    const { histories, publisher } = this.#parts;
+    return (
+      histories?.publish(channel, json, id) ??
+      publisher.publish(this.#redisChannel(channel), json).then(() => undefined)
+    );
   }
 
   /** Publishes on every channel that a socket of some server has joined. */
-  broadcast(data: unknown): Promise<void> {
-    return this.publish(ALL_CHANNEL, data);
+  async broadcast(data: unknown): Promise<void> {
+    await this.publish(ALL_CHANNEL, data);
   }
 
   /** Lets a socket join; resolves when Redis has confirmed and the client has been told. */
@@ -232,7 +240,8 @@ export class PubSub<Auth> {
 
   /** The listener of all channels, of which there may be a hundred thousand. */
   readonly #onPayload = (payload: string, redisChannel: string): void => {
-    this.#deliver(redisChannel.slice(this.#parts.channelPrefix.length), toJson(payload));
+    const kept = parseEnvelope(payload);
+    this.#deliver(redisChannel.slice(this.#parts.channelPrefix.length), kept?.json ?? toJson(payload));
   };
 
   readonly #onBroadcast = (payload: string): void => {

@@ -23,6 +23,7 @@ import { type GuardResult, type Guards, MOST_DECISIONS } from "../events/guards.
 import { Review } from "../events/reviews.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
+import type { Kept } from "../redis/history-log.js";
 
 /** The parts of the server that channel requests need. */
 export interface ChannelRequestParts<Auth> {
@@ -239,7 +240,7 @@ export class ChannelRequests<Auth> {
     head: RequestHead,
     event: "published" | "broadcasted",
     { data, ...rest }: { readonly channel?: string; readonly data: unknown },
-    publish: (json: string) => Promise<void>,
+    publish: (json: string) => Promise<Kept | undefined>,
   ): void {
     const { hears, notify, reporter } = this.#parts;
     let json: string;
@@ -251,8 +252,9 @@ export class ChannelRequests<Auth> {
     }
     this.#publishing++;
     this.#bytes += json.length;
-    const published = publish(json).then(() => {
-      if (hears(event)) notify(event, this.#client.socket, { ...rest, data: JSON.parse(json) } as never);
+    const published = publish(json).then((kept) => {
+      if (!kept?.isRepeated && hears(event))
+        notify(event, this.#client.socket, { ...rest, data: JSON.parse(json) } as never);
     });
     void this.#answer(head, published).then(() => {
       this.#publishing--;

@@ -24,6 +24,13 @@ export type Published<Messages, Name extends string> = IfUnknown<
   ChannelOutput<Messages, Name>
 >;
 
+/** A message of a channel, as its readers get it. */
+export type Delivered<Messages, Name extends string> = IfUnknown<
+  Messages,
+  unknown,
+  ChannelMessage<Messages, Name>
+>;
+
 /** A message that a client is about to publish, as the channel's schema has made it: a union by the channels' names. */
 export type PublishRequest<Messages> = IfUnknown<
   Messages,

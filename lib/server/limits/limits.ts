@@ -149,6 +149,16 @@ export interface Limits {
    */
   bufferedBytes: number;
   /**
+   * Messages that one socket gets of a channel's history at once when it comes back, or asks; if it has missed more, it gets
+   * the newest, and is told how many it has lost. Default 1000. A higher one lets each client that was away cost more.
+   */
+  recoverMessages: number;
+  /**
+   * Bytes of the newest messages of channels with history that this server keeps in memory, of all such channels together, so
+   * that many clients that come back at once cost Redis one read for each channel. Default 16,777,216.
+   */
+  tailBytes: number;
+  /**
    * Milliseconds that a socket stays open after its identity has expired, for the client to present a new token.
    * Default 25,000.
    */
@@ -192,6 +202,8 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   guardTimeout: 10_000,
   authenticationTimeout: 10_000,
   bufferedBytes: 1_048_576,
+  recoverMessages: 1000,
+  tailBytes: 16_777_216,
   expiryGrace: 25_000,
   routeResponseBytes: 16_777_216,
 };

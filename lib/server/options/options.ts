@@ -6,6 +6,7 @@ import type { Identify, VerifyToken } from "../auth/token-verifier.js";
 import type { Channels } from "../channels/channel-schemas.js";
 import type { SlowReaderPolicy } from "../channels/slow-readers.js";
 import type { Filter } from "../events/message-types.js";
+import type { ChannelHistory } from "../history/history-option.js";
 import type { OriginFunction } from "../http/origins.js";
 import type { VerifyFunction } from "../http/verify-connection.js";
 import type { Limits } from "../limits/limits.js";
@@ -85,6 +86,13 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
    * is not told.
    */
   slowReaders?: { [channel: string]: SlowReaderPolicy } | null | undefined;
+  /**
+   * What is kept of channels' messages, by the channels' names; a `*` at the end of a name stands for anything:
+   * `{ size, ttl, positionTtl? }`, messages and milliseconds. Default `{}`: nothing. With a history, a message is published by
+   * a script that keeps it, and one that cannot be kept is not sent. It costs Redis the memory of `size` messages for each
+   * channel, and several times the time of a publish.
+   */
+  history?: { [channel: string]: ChannelHistory } | null | undefined;
   /** Options of `ws` for the WebSockets that `attach` opens. Default `{}`. */
   webSocket?: WebSocketOptions | null | undefined;
   /**

@@ -40,6 +40,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     verifyToken: undefined,
     filter: undefined,
     slowReaders: {},
+    history: {},
     webSocket: {},
     heartbeat: 25_000,
     ping: false,

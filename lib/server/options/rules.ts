@@ -1,6 +1,7 @@
 import { isStandardSchema } from "../../shared/standard-schema.js";
 import { isByChannel } from "../channels/by-channel.js";
 import { isSlowReaderPolicy } from "../channels/slow-readers.js";
+import { EXPECTED_HISTORY, isChannelHistory, wrongField } from "../history/history-option.js";
 import { isOrigin } from "../http/origins.js";
 import type { TokenSocketServerOptions } from "./options.js";
 
@@ -31,6 +32,16 @@ const schema: Rule = { expected: "a schema (Standard Schema)", accepts: isStanda
 const slowReaderPolicy: Rule = {
   expected: '"close", "dropOldest", "latest" or { latest: a function }',
   accepts: isSlowReaderPolicy,
+};
+
+const channelHistory: Rule = {
+  expected: EXPECTED_HISTORY,
+  accepts: isChannelHistory,
+  faultIn: (where, value) => {
+    const wrong = wrongField(value);
+    if (!wrong) return undefined;
+    return `${at(where, wrong.name)} ${wrong.must}; it is ${show((value as Record<string, unknown>)[wrong.name])}`;
+  },
 };
 
 const WEB_SOCKET_OPTIONS: readonly string[] = ["perMessageDeflate", "handleProtocols"];
@@ -69,6 +80,11 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
     expected: "an object of policies by channels' names, with no * but at a name's end",
     accepts: (value) => isByChannel(value, slowReaderPolicy.accepts),
     faultIn: faultByChannel(slowReaderPolicy),
+  },
+  history: {
+    expected: "an object of { size, ttl, positionTtl? } by channels' names, with no * but at a name's end",
+    accepts: (value) => isByChannel(value, channelHistory.accepts),
+    faultIn: faultByChannel(channelHistory),
   },
   webSocket: {
     expected: "an object with perMessageDeflate and handleProtocols alone, as ws takes them",

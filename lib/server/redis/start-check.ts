@@ -1,4 +1,5 @@
 import { SYNC_CHANNEL } from "../../shared/protocol.js";
+import { historyNames, KEEP, keepArguments, READ, readArguments } from "./history-log.js";
 import type { Redis } from "./redis.js";
 import type { Trial } from "./trial.js";
 
@@ -8,6 +9,8 @@ export interface ClientUse {
   readonly channelPrefix: string;
   /** Whether there is a client for subscriptions, too. */
   readonly hasSubscriber: boolean;
+  /** Whether channels keep a history. */
+  readonly hasHistory: boolean;
   /** The rates of identities that are counted in Redis, if any are. */
   readonly rates: { readonly keyPrefix: string; try(): Promise<unknown> } | undefined;
 }
@@ -28,11 +31,12 @@ const PING: Trial = { commands: "ping", isOptional: true, run: (driver) => drive
 
 /** Resolves with what Redis refuses of that which a server does with its first client. */
 export function checkClient(redis: Redis, use: ClientUse): Promise<readonly Error[]> {
-  const { tokenPrefix, channelPrefix, hasSubscriber, rates } = use;
+  const { tokenPrefix, channelPrefix, hasSubscriber, hasHistory, rates } = use;
   const trials: Trial[] = [PING, ...tokenTrials(tokenPrefix)];
   if (hasSubscriber) {
     trials.push(...listTrials(`token-sockjs:${channelPrefix}check`), publishTrial(channelPrefix));
   }
+  if (hasSubscriber && hasHistory) trials.push(...historyTrials(channelPrefix));
   if (rates) {
     const commands = "eval evalsha incrby pttl";
     trials.push({ commands, key: rates.keyPrefix, uses: "set", run: () => rates.try() });
@@ -75,6 +79,20 @@ function listTrials(key: string): Trial[] {
     { commands: "pexpire", key, run: (driver) => driver.expire(key, AT_ONCE) },
     { commands: "lrem", key, run: (driver) => driver.remove(key, "") },
     { commands: "lrange", key, run: (driver) => driver.list(key) },
+  ];
+}
+
+/** The server's own scripts, once each, on the channel that no socket can join. */
+function historyTrials(channelPrefix: string): Trial[] {
+  const names = historyNames(channelPrefix, NOBODYS_CHANNEL);
+  const bounds = { size: 1, ttl: AT_ONCE, positionTtl: AT_ONCE };
+  const kept = keepArguments(names, bounds, { json: "0" });
+  const read = readArguments(names, bounds, { count: 0, bytes: 1 });
+  const key = names.log;
+  return [
+    { commands: KEEP.commands, key, run: (driver) => driver.evaluate(KEEP.text, kept.keys, kept.args) },
+    { commands: READ.commands, key, run: (driver) => driver.evaluate(READ.text, read.keys, read.args) },
+    { commands: "evalsha", key, run: (driver) => driver.evaluateKnown(READ.sha, read.keys, read.args) },
   ];
 }
 

@@ -1,0 +1,126 @@
+import type { Position } from "../../shared/position.js";
+import type { Entry, HistoryBounds, HistoryNames, LogPage, LogQuery } from "../redis/history-log.js";
+import type { Redis } from "../redis/redis.js";
+import { addLoss, isAlive, judge, type Loss } from "./loss.js";
+
+/** A part of what a reader wants. */
+export interface HistoryPart {
+  /** In order. */
+  readonly entries: readonly Entry[];
+  /** The position up to which the reader has come. */
+  readonly at: Position;
+  /** What the reader has lost on the way. */
+  readonly lost: Loss | undefined;
+  /** Whether there is more in the direction of reading. */
+  readonly hasMore: boolean;
+}
+
+/** The bounds of one part. */
+export interface PartBounds {
+  /** Messages at most. */
+  readonly count: number;
+  /** Bytes after which no further message is added. */
+  readonly bytes: number;
+  /** The most messages of all parts together: if there are more, the oldest of them are lost. Default: no bound. */
+  readonly most?: number | undefined;
+}
+
+/** Reads the history of one channel in Redis. */
+export class LogReader {
+  readonly names: HistoryNames;
+  readonly bounds: HistoryBounds;
+  readonly #redis: Redis;
+
+  constructor(redis: Redis, names: HistoryNames, bounds: HistoryBounds) {
+    this.#redis = redis;
+    this.names = names;
+    this.bounds = bounds;
+  }
+
+  read(query: LogQuery): Promise<LogPage> {
+    return this.#redis.read(this.names, this.bounds, query);
+  }
+
+  /** Resolves with the newest position. */
+  async position(): Promise<Position> {
+    return (await this.read({ count: 0, bytes: 0 })).at;
+  }
+
+  /** Reads what came after a position, the oldest first. */
+  async after(since: Position, { count, bytes, most = Infinity }: PartBounds): Promise<HistoryPart> {
+    const page = await this.read({ from: since.offset, count: count + 1, bytes });
+    const verdict = judge(page, since, this.bounds);
+    const { at } = page;
+    if (!verdict.isComplete && verdict.loss.messages === null) {
+      // what there is, from the beginning
+      const restart = await this.#restart(at, Math.min(most, at.offset), { count, bytes });
+      return { ...restart, lost: verdict.loss };
+    }
+    const lost = verdict.isComplete ? undefined : verdict.loss;
+    const missed = at.offset - since.offset - (lost?.messages ?? 0);
+    if (missed > most) {
+      const restart = await this.#restart(at, most, { count, bytes });
+      const given = restart.entries[0]?.position.offset ?? restart.at.offset + 1;
+      return { ...restart, lost: { messages: given - 1 - since.offset, reason: "limit" } };
+    }
+    const [first, second] = page.entries;
+    // a long message at the position itself may have left no room for those behind it
+    const isAll = first?.position.offset === since.offset && !second;
+    const behind = isAll ? await this.read({ from: since.offset + 1, count, bytes }) : page;
+    return { ...this.#part(behind, since.offset, count), lost };
+  }
+
+  /** Reads the newest messages, or the newest before a position. */
+  async before(before: Position | undefined, { count, bytes }: PartBounds): Promise<HistoryPart> {
+    const page = await this.read({ ...(before && { to: before.offset - 1 }), count, bytes });
+    const { at, now, entries } = page;
+    if (before && before.epoch !== at.epoch) {
+      return { entries: [], at, lost: { messages: null, reason: "reset" }, hasMore: false };
+    }
+    const alive = entries.filter((entry) => isAlive(entry, now, this.bounds));
+    const first = alive[0]?.position.offset ?? 1;
+    const isCut = entries.length === count || lengthOf(entries) >= bytes;
+    return {
+      entries: alive,
+      at,
+      lost: undefined,
+      hasMore: isCut && alive.length === entries.length && first > 1,
+    };
+  }
+
+  /** Reads from the beginning of the newest messages on. */
+  async #restart(newest: Position, most: number, { count, bytes }: PartBounds): Promise<HistoryPart> {
+    const from = newest.offset - most;
+    const page = await this.read({ from: from + 1, count, bytes });
+    return { ...this.#part(page, from, count), lost: undefined };
+  }
+
+  /** What is alive of a page behind an offset. */
+  #part({ at, now, entries }: LogPage, offset: number, count: number): Omit<HistoryPart, "lost"> {
+    const behind = entries.filter(({ position }) => position.offset > offset).slice(0, count);
+    const end = behind.at(-1)?.position ?? at;
+    const alive = behind.filter((entry) => isAlive(entry, now, this.bounds));
+    return { entries: alive, at: end, hasMore: end.offset < at.offset };
+  }
+}
+
+/** Reads several parts as one, up to a number of messages. */
+export async function collect(
+  count: number,
+  next: (count: number, before: HistoryPart | undefined) => Promise<HistoryPart>,
+): Promise<HistoryPart> {
+  let all: HistoryPart | undefined;
+  for (;;) {
+    const part: HistoryPart = await next(count - (all?.entries.length ?? 0), all);
+    all = {
+      ...part,
+      entries: [...(all?.entries ?? []), ...part.entries],
+      lost: addLoss(all?.lost, part.lost),
+    };
+    if (!part.hasMore || all.entries.length >= count) return all;
+  }
+}
+
+function lengthOf(entries: readonly Entry[]): number {
+  return entries.reduce((length, { json }) => length + json.length, 0);
+}

@@ -19,7 +19,7 @@ import { ConnectionIndex } from "./connection/connection-index.js";
 import { OpenConnections } from "./connection/open-connections.js";
 import { Guards } from "./events/guards.js";
 import { Notices } from "./events/notices.js";
-import { Histories } from "./history/histories.js";
+import { Histories, type HistoriesParts } from "./history/histories.js";
 import { ClientFiles } from "./http/client-files.js";
 import { Handshakes } from "./http/handshakes.js";
 import { Origins } from "./http/origins.js";
@@ -161,7 +161,11 @@ function layGround<Auth>(server: TokenSocketServer<Auth>, given: Given): Ground<
 function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) {
   const { channelPrefix, filter, slowReaders, limits, tokenTtl } = options;
   const { publisher, subscriber } = redis;
-  const histories = wireHistories(options, publisher);
+  const histories = wireHistories(options, publisher, {
+    deliver: (channel, entry) => pubsub.deliverKept(channel, entry),
+    lose: (channel, loss, at) => pubsub.lose(channel, loss, at),
+    onError: (error) => reporter.outage("the history of a channel could not be read", error),
+  });
   const pubsub: PubSub<Auth> = new PubSub<Auth>({
     publisher,
     subscriber,
@@ -175,8 +179,14 @@ function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) 
       reporter.debug(() => `${socket.sid} has ${event} ${JSON.stringify(channel)}`);
       notices.notify(event, socket, { channel });
     },
+    onRecovered: ({ socket }, channel, messages) =>
+      notices.notify("recovered", socket, { channel, messages }),
+    onLost: ({ socket }, channel, loss) => notices.notify("lost", socket, { channel, ...loss }),
     onCommand: (message) => cluster.receive(message),
-    onHearing: () => cluster.catchUp(),
+    onHearing: () => {
+      cluster.catchUp();
+      histories.catchUp();
+    },
   });
   const index = new ConnectionIndex<Connection<Auth>>();
   const revocations = new Revocations(tokenTtl);
@@ -197,9 +207,11 @@ function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) 
 function wireHistories<Auth>(
   { history, channelPrefix, limits }: ResolvedOptions<Auth>,
   redis: Redis,
+  ends: Pick<HistoriesParts, "deliver" | "lose" | "onError">,
 ): Histories {
   const byChannel = new ByChannel(history);
   return new Histories({
+    ...ends,
     redis,
     channelPrefix,
     limits,

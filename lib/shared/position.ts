@@ -22,3 +22,8 @@ export function parsePosition(text: unknown): Position | undefined {
 export function formatPosition({ epoch, offset, tag }: Position): string {
   return `${epoch}.${offset}.${tag}`;
 }
+
+/** Says whether two positions are the same message's. */
+export function samePosition(a: Position | undefined, b: Position | undefined): boolean {
+  return a?.offset === b?.offset && a?.tag === b?.tag && a?.epoch === b?.epoch;
+}

@@ -4,6 +4,8 @@
  */
 
 import { isError } from "./errors.js";
+import { isJsonWithin } from "./json-within.js";
+import { type Position, parsePosition } from "./position.js";
 import { encodeError, isRefusal } from "./refusals.js";
 
 /** The newest protocol that this server speaks; a client asks for it in its `auth` frame. */
@@ -39,6 +41,10 @@ export type ClientFrame =
       readonly limits?: true;
       /** Whether the client asks who it is, and how. */
       readonly identity?: AskedIdentity;
+      /** Whether the client asks for the positions of messages, and for what it has missed. */
+      readonly history?: true;
+      /** The positions that it knows of channels to which the server may join it. */
+      readonly positions?: ReadonlyMap<string, Position>;
     }
   | { readonly type: "call"; readonly head: RequestHead; readonly path: string; readonly data: unknown }
   | { readonly type: "ping"; readonly head: RequestHead }
@@ -47,6 +53,8 @@ export type ClientFrame =
       readonly head: RequestHead;
       readonly channel: string;
       readonly req: JsonObject;
+      /** For those who ask for history alone, as are the fields of `publish` that may be missing. */
+      readonly start?: AskedStart | undefined;
     }
   | {
       readonly type: "unsubscribe";
@@ -54,7 +62,23 @@ export type ClientFrame =
       readonly channel: string;
       readonly req: JsonObject;
     }
-  | { readonly type: "publish"; readonly head: RequestHead; readonly channel: string; readonly data: unknown }
+  | {
+      readonly type: "publish";
+      readonly head: RequestHead;
+      readonly channel: string;
+      readonly data: unknown;
+      /** The client's own id of the message; undefined where it has none, null where it is none. */
+      readonly id?: string | null | undefined;
+      /** Whether it may have been published before. */
+      readonly again?: true;
+    }
+  | {
+      readonly type: "history";
+      readonly head: RequestHead;
+      readonly req: unknown;
+      /** Undefined where the frame lacks what it needs. */
+      readonly query: { readonly channel: string; readonly part: AskedPart } | undefined;
+    }
   | { readonly type: "broadcast"; readonly head: RequestHead; readonly data: unknown }
   | { readonly type: "cancel"; readonly head: RequestHead; readonly req: unknown; readonly call: unknown }
   | {
@@ -66,6 +90,20 @@ export type ClientFrame =
       readonly items: number | undefined;
     }
   | { readonly type: "answer"; readonly head: RequestHead; readonly fid: string; readonly answer: Answer };
+
+/** Where a client wants to begin in a channel: "invalid" where it says that in a wrong form. */
+export type AskedStart = Start | "invalid";
+
+/** The beginning of a client's way in a channel: behind a position, with the newest messages, or with what comes now. */
+export type Start = { readonly since: Position } | { readonly last: number } | "now";
+
+/** The part of a history that a client asks for. */
+export interface AskedPart {
+  readonly since?: Position | undefined;
+  readonly before?: Position | undefined;
+  readonly last?: number | undefined;
+  readonly limit?: number | undefined;
+}
 
 /** A client's request to know who it is: `true`, or a text that it has made up, with which its identity's key is hashed. */
 export type AskedIdentity = true | string;
@@ -122,12 +160,13 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
         protocol: frame.protocol === PROTOCOL ? PROTOCOL : 3,
         ...(frame.limits === true && { limits: true }),
         ...(isAskedIdentity(frame.identity) && { identity: frame.identity }),
+        ...(frame.history === true && { history: true, positions: parsePositions(frame.positions) }),
       };
     case "_ping":
       return { type: "ping", head };
     case "_subscribe":
       return isObject(req) && isChannelName(req.channel, limits)
-        ? { type: "subscribe", head, channel: req.channel, req }
+        ? { type: "subscribe", head, channel: req.channel, req, ...parseStart(req) }
         : invalid;
     case "_unsubscribe":
       return isObject(req) && isChannelName(req.channel, limits)
@@ -135,8 +174,17 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
         : invalid;
     case "_publish":
       return isObject(req) && isChannelName(req.channel, limits) && req.data !== undefined
-        ? { type: "publish", head, channel: req.channel, data: req.data }
+        ? {
+            type: "publish",
+            head,
+            channel: req.channel,
+            data: req.data,
+            ...(req.id !== undefined && { id: isMessageId(req.id, limits.idLength) ? req.id : null }),
+            ...(req.again === true && { again: true }),
+          }
         : invalid;
+    case "_history":
+      return { type: "history", head, req, query: parseHistory(req, limits) };
     case "_broadcast":
       return isObject(req) && req.data !== undefined ? { type: "broadcast", head, data: req.data } : invalid;
     case "_cancel":
@@ -189,6 +237,11 @@ export function encodeReply(head: RequestHead, value: unknown): string {
   return `${encodeHead(head)}"resp":${resp}}`;
 }
 
+/** A reply with a result that is JSON already. */
+export function encodeJsonReply(head: RequestHead, json: string): string {
+  return `${encodeHead(head)}"resp":${json}}`;
+}
+
 /** Says whether a value is sure to have a form in JSON. Throws what a getter throws. */
 function isSureJson(value: unknown): boolean {
   if (typeof value === "object" && value !== null) {
@@ -235,9 +288,11 @@ export function encodeAccepted(
   expiresIn?: number,
   messageBytes?: number,
   { identity, identityHash }: ShownIdentity = {},
+  history?: true,
 ): string {
   const { rpc, uuid } = head;
-  const server = protocol === PROTOCOL ? { protocol, expiresIn, messageBytes, identityHash } : undefined;
+  const server =
+    protocol === PROTOCOL ? { protocol, expiresIn, messageBytes, identityHash, history } : undefined;
   const frame = JSON.stringify({ rpc, uuid, resp: "success", server });
   return server && identity !== undefined ? `${frame.slice(0, -2)},"identity":${identity}}}` : frame;
 }
@@ -275,6 +330,21 @@ export function encodeMessage(channel: string, json: string): string {
   return `{"channel":${JSON.stringify(channel)},"message":${json}}`;
 }
 
+/** A message of a channel with history, for those who have asked for positions. */
+export function encodeKept(channel: string, json: string, at: string, time: number): string {
+  return `{"channel":${JSON.stringify(channel)},"message":${json},"at":"${at}","time":${time}}`;
+}
+
+/** Tells that messages of a channel are lost, and from which position it goes on. */
+export function encodeLost(channel: string, lost: unknown, at: string): string {
+  return JSON.stringify({ channel, lost, at });
+}
+
+/** The end of what a client has missed of a channel that the server has joined it to, or why it has not got it. */
+export function encodeRecovered(channel: string, recovered: object): string {
+  return JSON.stringify({ channel, ...recovered });
+}
+
 /** Encodes a value. Throws a `TypeError` for what has no JSON form: undefined, a function, a cycle, a BigInt. */
 export function encodeJson(value: unknown): string {
   let why: string = typeof value;
@@ -289,42 +359,6 @@ export function encodeJson(value: unknown): string {
   throw new TypeError(`This is no JSON value: ${why}`, { cause });
 }
 
-/**
- * Says whether a text of JSON has at most so many levels of nested arrays and objects, and at most so many values; text
- * within strings is skipped. An empty array or object counts as two values: it takes as much memory.
- */
-export function isJsonWithin(text: string, levels: number, most = Number.POSITIVE_INFINITY): boolean {
-  // each level and each value takes two characters, so that most frames need no look at all
-  if (text.length <= 2 * levels && text.length < 2 * most) return true;
-  let depth = 0;
-  let values = 1;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (inString) {
-      if (code === BACKSLASH) i++;
-      else if (code === QUOTE) inString = false;
-    } else if (code === QUOTE) {
-      inString = true;
-    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
-      if (++depth > levels || ++values > most) return false;
-    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
-      depth--;
-    } else if (code === COMMA && ++values > most) {
-      return false;
-    }
-  }
-  return true;
-}
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const BACKSLASH = 0x5c;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-
 /** Says whether a value is an object as JSON has it: no array, not null. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -338,6 +372,39 @@ function parseJsonObject(message: unknown, { jsonDepth, jsonValues }: FrameLimit
   } catch {
     return undefined;
   }
+}
+
+function parsePositions(positions: unknown): ReadonlyMap<string, Position> {
+  const known = new Map<string, Position>();
+  for (const [channel, text] of Object.entries(isObject(positions) ? positions : {})) {
+    const position = parsePosition(text);
+    if (position) known.set(channel, position);
+  }
+  return known;
+}
+
+function parseStart({ since, last }: JsonObject): { readonly start?: AskedStart } {
+  if (since === undefined && last === undefined) return {};
+  if (since !== undefined && last !== undefined) return { start: "invalid" };
+  if (isCount(last)) return { start: { last } };
+  const position = parsePosition(since);
+  return { start: position ? { since: position } : since === "" ? "now" : "invalid" };
+}
+
+function parseHistory(
+  req: unknown,
+  limits: FrameLimits,
+): { readonly channel: string; readonly part: AskedPart } | undefined {
+  if (!isObject(req) || !isChannelName(req.channel, limits)) return undefined;
+  const { channel, last, limit } = req;
+  const [since, before] = [parsePosition(req.since), parsePosition(req.before)];
+  const isWrong =
+    (req.since !== undefined && (!since || req.before !== undefined || last !== undefined)) ||
+    (req.before !== undefined && !before) ||
+    (last !== undefined && !isCount(last)) ||
+    (limit !== undefined && !isCount(limit));
+  if (isWrong) return undefined;
+  return { channel, part: { since, before, last, limit } as AskedPart };
 }
 
 function parseAnswer(resp: JsonObject): Answer {

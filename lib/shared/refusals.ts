@@ -61,6 +61,9 @@ export const IS_STREAM = /* @__PURE__ */ new Refusal("stream", "The function ans
 /** A function or a guard has not answered in time. */
 export const TIMED_OUT = /* @__PURE__ */ new Refusal("timeout", "No answer in time");
 
+/** The channel keeps no history. */
+export const NO_HISTORY = /* @__PURE__ */ new Refusal("no_history", "The channel keeps no history");
+
 /** The socket is in as many channels as it may be. */
 export const TOO_MANY_CHANNELS = /* @__PURE__ */ new Refusal("too_many_channels", "Too many channels");
 

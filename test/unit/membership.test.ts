@@ -96,6 +96,9 @@ function subscriber(usage?: { channels: number; hasRoom: boolean }): Subscriber 
     channels: Object.create(null) as Record<string, true>,
     membership: undefined,
     usage: usage as IdentityUsage | undefined,
+    wantsHistory: false,
+    takePosition: () => undefined,
+    whenDrained: () => undefined,
     send() {},
   };
 }

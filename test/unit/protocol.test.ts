@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { isJsonWithin } from "../../lib/shared/json-within.js";
 import {
   ALL_CHANNEL,
   type ClientFrame,
@@ -13,7 +14,6 @@ import {
   type FrameLimits,
   INVALID_MESSAGE_REPLY,
   isChannelName,
-  isJsonWithin,
   isObject,
   isReservedChannel,
   PROTOCOL,

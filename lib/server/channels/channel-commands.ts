@@ -57,9 +57,9 @@ export class ChannelCommands<Auth> {
   }
 
   subscribe(socket: PendingSocket, channel: string): Promise<void> {
-    return this.#run("subscribing to", channel, () =>
-      this.#parts.pubsub.join(this.#connectionOf(socket), channel),
-    );
+    return this.#run("subscribing to", channel, async () => {
+      await this.#parts.pubsub.join(this.#connectionOf(socket), channel);
+    });
   }
 
   unsubscribe(socket: PendingSocket, channel: string): Promise<void> {

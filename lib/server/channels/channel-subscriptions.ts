@@ -1,3 +1,4 @@
+import type { Histories } from "../history/histories.js";
 import type { Reporter } from "../log/reporter.js";
 import type { Broker, PayloadListener } from "../redis/broker.js";
 
@@ -5,6 +6,8 @@ import type { Broker, PayloadListener } from "../redis/broker.js";
 export interface ChannelSubscriptionsParts {
   /** Absent where pub/sub is off. */
   readonly subscriber: Broker | undefined;
+  /** Absent where no channel has a history. */
+  readonly histories: Histories | undefined;
   readonly channelPrefix: string;
   readonly reporter: Reporter;
 }
@@ -31,10 +34,9 @@ export class ChannelSubscriptions {
 
   /** Adds a user; resolves when Redis has confirmed the subscription. One that fails has no users. */
   async acquire(channel: string): Promise<void> {
-    const { subscriber, channelPrefix } = this.#parts;
     let subscription = this.#byChannel.get(channel);
     if (!subscription) {
-      const confirmed = subscriber?.subscribe(channelPrefix + channel, this.#listener);
+      const confirmed = this.#subscribe(channel);
       subscription = { users: 0, confirmed };
       this.#byChannel.set(channel, subscription);
     }
@@ -44,7 +46,10 @@ export class ChannelSubscriptions {
       subscription.confirmed = undefined;
     } catch (error) {
       // the next one tries again
-      if (this.#byChannel.get(channel) === subscription) this.#byChannel.delete(channel);
+      if (this.#byChannel.get(channel) === subscription) {
+        this.#byChannel.delete(channel);
+        this.#parts.histories?.close(channel);
+      }
       throw error;
     }
   }
@@ -55,6 +60,7 @@ export class ChannelSubscriptions {
     const subscription = this.#byChannel.get(channel);
     if (!subscription || --subscription.users > 0) return;
     this.#byChannel.delete(channel);
+    this.#parts.histories?.close(channel);
     this.#unsubscribe(channel)?.catch((error: unknown) =>
       reporter.error(`unsubscribing from ${JSON.stringify(channel)} failed`, error),
     );
@@ -72,6 +78,14 @@ export class ChannelSubscriptions {
         ),
       ),
     );
+  }
+
+  /** A channel's position is learned before, so that what is published in between is missed by nobody. */
+  #subscribe(channel: string): Promise<void> | undefined {
+    const { subscriber, channelPrefix, histories } = this.#parts;
+    const subscribe = () => subscriber?.subscribe(channelPrefix + channel, this.#listener);
+    const opened = subscriber && histories?.open(channel);
+    return opened ? opened.then(subscribe) : subscribe();
   }
 
   #unsubscribe(channel: string): Promise<void> | undefined {

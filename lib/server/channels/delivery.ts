@@ -1,7 +1,10 @@
 import { isThenable } from "../../shared/answer.js";
-import { encodeJson, encodeMessage } from "../../shared/protocol.js";
+import { formatPosition } from "../../shared/position.js";
+import { encodeJson, encodeKept, encodeMessage } from "../../shared/protocol.js";
 import type { Filter } from "../events/message-types.js";
 import type { Reporter } from "../log/reporter.js";
+import type { Entry } from "../redis/history-log.js";
+import type { Droppable } from "../transport/send-queue.js";
 import type { Subscriber } from "./membership.js";
 import type { SlowReaders } from "./slow-readers.js";
 
@@ -10,6 +13,13 @@ export interface DeliveryParts<Auth> {
   readonly filter: Filter<Auth> | undefined;
   readonly slowReaders: SlowReaders;
   readonly reporter: Reporter;
+}
+
+/** A message of a channel with history, as its readers get it. */
+interface EncodedEntry {
+  readonly droppable: Droppable | undefined;
+  plain(): string;
+  kept(): string;
 }
 
 /** The delivery of messages to sockets of this server, through the filter where there is one. */
@@ -33,6 +43,53 @@ export class Delivery<Auth> {
     for (const member of members) member.send(frame, droppable);
   }
 
+  /**
+   * Sends a message of a channel with history to its members, but for those that are behind: with its position to those who
+   * have asked for that.
+   */
+  deliverKept(
+    members: ReadonlySet<Subscriber<Auth>>,
+    behind: ReadonlyMap<object, unknown>,
+    channel: string,
+    entry: Entry,
+  ): void {
+    const encoded = this.#encode(channel, entry);
+    for (const member of members) {
+      if (behind.size === 0 || !behind.has(member)) this.#deliverEntry(member, channel, entry, encoded);
+    }
+  }
+
+  /** Sends such a message to one socket; says whether it was sent. */
+  deliverKeptTo(subscriber: Subscriber<Auth>, channel: string, entry: Entry): boolean {
+    return this.#deliverEntry(subscriber, channel, entry, this.#encode(channel, entry));
+  }
+
+  /** Encodes a message at most once for all who get the same; nobody does where there is a filter. */
+  #encode(channel: string, { json, position, time }: Entry): EncodedEntry {
+    let plain: string | undefined;
+    let kept: string | undefined;
+    const droppable = this.#parts.filter ? undefined : this.#parts.slowReaders.droppable(channel, json);
+    return {
+      droppable,
+      plain: () => (plain ??= encodeMessage(channel, json)),
+      kept: () => (kept ??= encodeKept(channel, json, formatPosition(position), time)),
+    };
+  }
+
+  #deliverEntry(
+    subscriber: Subscriber<Auth>,
+    channel: string,
+    entry: Entry,
+    { plain, kept, droppable }: EncodedEntry,
+  ): boolean {
+    const { filter } = this.#parts;
+    const from = subscriber.membership?.from?.get(channel);
+    if (from !== undefined && entry.time < from) return false;
+    if (filter) return this.#deliverFiltered(filter, subscriber, channel, entry.json, entry);
+    subscriber.send(subscriber.wantsHistory ? kept() : plain(), droppable);
+    return true;
+  }
+
   /** Sends a message to one socket; says whether it was sent. */
   deliverTo(subscriber: Subscriber<Auth>, channel: string, json: string): boolean {
     const { filter, slowReaders } = this.#parts;
@@ -46,21 +103,42 @@ export class Delivery<Auth> {
     subscriber: Subscriber<Auth>,
     channel: string,
     json: string,
+    entry?: Entry,
   ): boolean {
-    const { reporter, slowReaders } = this.#parts;
+    const { slowReaders } = this.#parts;
+    const sent = this.#filtered(filter, subscriber, channel, json);
+    if (sent === undefined) return false;
+    const frame =
+      entry && subscriber.wantsHistory
+        ? encodeKept(channel, sent, formatPosition(entry.position), entry.time)
+        : encodeMessage(channel, sent);
+    subscriber.send(frame, slowReaders.droppable(channel, sent));
+    return true;
+  }
+
+  /** Gives what one socket may have of a message, as JSON; undefined for nothing. */
+  filtered(subscriber: Subscriber<Auth>, channel: string, json: string): string | undefined {
+    const { filter } = this.#parts;
+    return filter ? this.#filtered(filter, subscriber, channel, json) : json;
+  }
+
+  #filtered(
+    filter: Filter<Auth>,
+    subscriber: Subscriber<Auth>,
+    channel: string,
+    json: string,
+  ): string | undefined {
     try {
       const filtered: unknown = filter(subscriber.socket, channel, JSON.parse(json));
-      if (!filtered) return false;
+      if (!filtered) return undefined;
       if (isThenable(filtered)) {
         Promise.resolve(filtered).catch(() => {});
         throw new TypeError("the filter must be synchronous; it returned a promise");
       }
-      const sent = encodeJson(filtered);
-      subscriber.send(encodeMessage(channel, sent), slowReaders.droppable(channel, sent));
-      return true;
+      return encodeJson(filtered);
     } catch (error) {
-      reporter.error(`the filter failed for a message on ${JSON.stringify(channel)}`, error);
-      return false;
+      this.#parts.reporter.error(`the filter failed for a message on ${JSON.stringify(channel)}`, error);
+      return undefined;
     }
   }
 }

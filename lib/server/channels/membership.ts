@@ -1,3 +1,4 @@
+import type { Position } from "../../shared/position.js";
 import type { Protocol } from "../../shared/protocol.js";
 import type { IdentityUsage } from "../limits/identity-usage.js";
 import type { Droppable } from "../transport/send-queue.js";
@@ -16,8 +17,14 @@ export interface Subscriber<Auth = unknown> {
   membership: Membership | undefined;
   /** The usage that it shares with the other connections of its identity, if any. */
   readonly usage: IdentityUsage | undefined;
+  /** Whether the client has asked for the positions of messages, and for what it has missed. */
+  readonly wantsHistory: boolean;
+  /** Takes the position that the client has said it knows of a channel to which the server joins it. */
+  takePosition(channel: string): Position | undefined;
   /** Sends a frame; `droppable` says how it may be dropped while it waits. */
   send(frame: string, droppable?: Droppable): void;
+  /** Resolves when the client has taken most of what was sent; undefined where it has. */
+  whenDrained(): Promise<void> | undefined;
 }
 
 /** The channels of one connection; see `Memberships`. */
@@ -28,6 +35,8 @@ export class Membership {
   reserved = 0;
   /** Those that the server has joined it to, which are not for the guards to revoke. */
   granted: Set<string> | undefined;
+  /** The times, in milliseconds since 1970, before which it gets nothing of a channel's past. */
+  from: Map<string, number> | undefined;
   /** Its joins and leaves, one after another in each channel. */
   readonly queue = new KeyedQueue();
 }
@@ -91,8 +100,20 @@ export class Memberships<S extends Subscriber> {
     count(subscriber, -1);
   }
 
+  /** Says before which time a connection gets nothing of a channel's past; undefined for no bound. */
+  setFrom(subscriber: S, channel: string, time: number | undefined): void {
+    const membership = this.#of(subscriber);
+    if (time === undefined) {
+      membership.from?.delete(channel);
+      return;
+    }
+    membership.from ??= new Map();
+    membership.from.set(channel, time);
+  }
+
   remove(subscriber: S, channel: string): void {
     const membership = this.#of(subscriber);
+    membership.from?.delete(channel);
     const members = this.#channels.get(channel);
     members?.delete(subscriber);
     if (members?.size === 0) this.#channels.delete(channel);

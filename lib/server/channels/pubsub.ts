@@ -1,7 +1,10 @@
 import { DisconnectedError } from "../../shared/call-errors.js";
+import { formatPosition, type Position } from "../../shared/position.js";
 import {
   ALL_CHANNEL,
   encodeJson,
+  encodeLost,
+  encodeRecovered,
   encodeSubscribed,
   encodeUnsubscribed,
   isChannelName,
@@ -9,13 +12,18 @@ import {
   isReservedChannel,
   type JsonObject,
   type RequestHead,
+  type Start,
   SYNC_CHANNEL,
 } from "../../shared/protocol.js";
+import { UNAVAILABLE } from "../../shared/refusals.js";
 import { compareClocks } from "../auth/expiry.js";
 import type { Histories } from "../history/histories.js";
+import type { LogReader } from "../history/log-reader.js";
+import type { Loss } from "../history/loss.js";
+import { type Recovered, recover } from "../history/recovery.js";
 import type { Limits } from "../limits/limits.js";
 import type { Broker } from "../redis/broker.js";
-import { type Kept, parseEnvelope } from "../redis/history-log.js";
+import { type Entry, type Kept, parseEnvelope } from "../redis/history-log.js";
 import { ChannelSubscriptions, type ChannelSubscriptionsParts } from "./channel-subscriptions.js";
 import { Delivery, type DeliveryParts } from "./delivery.js";
 import { Memberships, type Subscriber } from "./membership.js";
@@ -32,11 +40,35 @@ export interface PubSubParts<Auth> extends ChannelSubscriptionsParts, DeliveryPa
     connection: Subscriber<Auth>,
     channel: string,
   ) => void;
+  /** Called after a socket has recovered messages. */
+  readonly onRecovered: (connection: Subscriber<Auth>, channel: string, messages: number) => void;
+  /** Called after a socket was told that messages are lost. */
+  readonly onLost: (connection: Subscriber<Auth>, channel: string, loss: Loss) => void;
   /** Called for a command between servers. */
   readonly onCommand: (message: JsonObject) => void;
   /** Called when what servers tell each other is heard, for the first time or again. */
   readonly onHearing: () => void;
 }
+
+/** What a client wants that joins a channel with history. */
+export interface Wish {
+  readonly start?: Start | undefined;
+  /** The time, in milliseconds since 1970, before which it gets nothing of the past. */
+  readonly from?: number | undefined;
+  /** Called when it has recovered, before what comes live. */
+  readonly onDone?: (recovered: Recovered) => void;
+}
+
+/** A join that is done. */
+export interface Recovery {
+  /**
+   * Absent where nothing is recovered. Resolves when it is, with false where the socket has left or begun anew meanwhile;
+   * rejects where Redis cannot be read.
+   */
+  readonly done: Promise<boolean> | undefined;
+}
+
+const NOBODY_BEHIND: ReadonlyMap<object, unknown> = new Map();
 
 /** Carries messages between Redis and the sockets of this server. */
 export class PubSub<Auth> {
@@ -57,6 +89,11 @@ export class PubSub<Auth> {
   /** Whether there is a client for subscriptions. */
   get enabled(): boolean {
     return this.#parts.subscriber !== undefined;
+  }
+
+  /** Whether any channel has a history. */
+  get hasHistory(): boolean {
+    return this.#parts.histories !== undefined && this.enabled;
   }
 
   /** Subscribes to what servers tell each other; does nothing where pub/sub is off. */
@@ -111,12 +148,16 @@ export class PubSub<Auth> {
     await this.publish(ALL_CHANNEL, data);
   }
 
-  /** Lets a socket join; resolves when Redis has confirmed and the client has been told. */
+  /**
+   * Lets a socket join; resolves when Redis has confirmed and the client has been told, with the recovery of what it has
+   * missed where it recovers anything.
+   */
   join(
     connection: Subscriber<Auth>,
     channel: string,
     request?: RequestHead & { req: JsonObject },
-  ): Promise<void> {
+    wish: Wish = {},
+  ): Promise<Recovery> {
     return this.#inOrder(connection, channel, async () => {
       const isNew = !this.memberships.has(connection, channel);
       if (isNew) {
@@ -127,9 +168,44 @@ export class PubSub<Auth> {
         }
       }
       this.memberships.add(connection, channel, request !== undefined);
+      const isBounded = this.memberships.hasRequested(connection, channel);
+      this.memberships.setFrom(connection, channel, isBounded ? wish.from : undefined);
       connection.send(encodeSubscribed(channel, request));
+      // before anybody else may publish
+      const done = request && this.#recover(connection, channel, wish);
+      if (!request && isNew) this.#recoverGranted(connection, channel);
       if (isNew) this.#parts.onMembership("subscribed", connection, channel);
+      return { done };
     });
+  }
+
+  /** Begins to bring a socket up to where a channel is, where it has asked for that. */
+  #recover(
+    connection: Subscriber<Auth>,
+    channel: string,
+    { start, onDone }: Wish,
+  ): Promise<boolean> | undefined {
+    const { histories, limits } = this.#parts;
+    const live = histories?.live(channel);
+    if (!live || !start || !connection.wantsHistory) return undefined;
+    const send = (entry: Entry) => this.#delivery.deliverKeptTo(connection, channel, entry);
+    return recover(live, connection, start, limits.recoverMessages, send, (recovered) => {
+      onDone?.(recovered);
+      if (recovered.recovered > 0) this.#parts.onRecovered(connection, channel, recovered.recovered);
+      if (recovered.lost) this.#parts.onLost(connection, channel, recovered.lost);
+    });
+  }
+
+  /** Likewise, where the server has joined it to the channel: from the position on that its client has told. */
+  #recoverGranted(connection: Subscriber<Auth>, channel: string): void {
+    const since = connection.takePosition(channel);
+    const tell = (recovered: object) => connection.send(encodeRecovered(channel, recovered));
+    this.#recover(connection, channel, { start: since ? { since } : "now", onDone: tell })?.catch(
+      (error: unknown) => {
+        this.#parts.reporter.outage("the history of a channel could not be read", error);
+        tell({ recovered: 0, error: { ...UNAVAILABLE } });
+      },
+    );
   }
 
   /** Lets a socket leave, and tells the client, also where it had not joined. */
@@ -174,7 +250,8 @@ export class PubSub<Auth> {
   /** Ends all subscriptions; resolves when Redis has confirmed. */
   async close(): Promise<void> {
     this.#closed = true;
-    const { subscriber, reporter } = this.#parts;
+    const { subscriber, reporter, histories } = this.#parts;
+    histories?.shutdown();
     if (!subscriber) return;
     const servers = [
       [ALL_CHANNEL, this.#onBroadcast],
@@ -195,14 +272,14 @@ export class PubSub<Auth> {
   }
 
   /** Joins and leaves of one socket and channel happen in the order in which they were asked for. */
-  #inOrder(connection: Subscriber<Auth>, channel: string, act: () => void | Promise<void>): Promise<void> {
+  #inOrder<T>(connection: Subscriber<Auth>, channel: string, act: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.memberships.run(connection, channel, () => {
         if (connection.closed) return reject(new DisconnectedError());
         try {
           const acting = act();
-          if (acting) return acting.then(resolve, reject);
-          resolve();
+          if (acting instanceof Promise) return acting.then(resolve, reject);
+          resolve(acting);
         } catch (error) {
           reject(error);
         }
@@ -212,6 +289,7 @@ export class PubSub<Auth> {
 
   #remove(connection: Subscriber<Auth>, channel: string): void {
     this.memberships.remove(connection, channel);
+    this.#parts.histories?.live(channel)?.behind.delete(connection);
     this.#subscriptions.release(channel);
   }
 
@@ -238,10 +316,42 @@ export class PubSub<Auth> {
     this.#delivery.deliver(this.memberships.members(channel), channel, json);
   }
 
+  /** Delivers a message of a channel with history to its members that are not behind. */
+  deliverKept(channel: string, entry: Entry): void {
+    compareClocks();
+    const behind = this.#parts.histories?.live(channel)?.behind ?? NOBODY_BEHIND;
+    this.#delivery.deliverKept(this.memberships.members(channel), behind, channel, entry);
+  }
+
+  /** Tells the members of a channel that have asked for positions that messages are lost; those that are behind find out. */
+  lose(channel: string, loss: Loss, at: Position): void {
+    const behind = this.#parts.histories?.live(channel)?.behind ?? NOBODY_BEHIND;
+    const frame = encodeLost(channel, loss, formatPosition(at));
+    for (const member of this.memberships.members(channel)) {
+      if (!member.wantsHistory || behind.has(member)) continue;
+      member.send(frame);
+      this.#parts.onLost(member, channel, loss);
+    }
+  }
+
+  /** Gives what one socket may have of a message, as JSON; undefined for nothing. */
+  filtered(connection: Subscriber<Auth>, channel: string, json: string): string | undefined {
+    return this.#delivery.filtered(connection, channel, json);
+  }
+
+  /** Gives the reader of a channel's history; undefined where there is none. */
+  reader(channel: string): LogReader | undefined {
+    const { histories } = this.#parts;
+    return histories?.live(channel)?.reader ?? histories?.reader(channel);
+  }
+
   /** The listener of all channels, of which there may be a hundred thousand. */
   readonly #onPayload = (payload: string, redisChannel: string): void => {
+    const channel = redisChannel.slice(this.#parts.channelPrefix.length);
     const kept = parseEnvelope(payload);
-    this.#deliver(redisChannel.slice(this.#parts.channelPrefix.length), kept?.json ?? toJson(payload));
+    const live = kept && this.#parts.histories?.live(channel);
+    if (live) live.receive(kept);
+    else this.#deliver(channel, kept?.json ?? toJson(payload));
   };
 
   readonly #onBroadcast = (payload: string): void => {

@@ -1,6 +1,7 @@
 import { errorForWire, failureForWire, type Outcome } from "../../shared/errors.js";
 import {
   ALL_CHANNEL,
+  type AskedPart,
   type ClientFrame,
   encodeJson,
   isReservedChannel,
@@ -10,6 +11,8 @@ import {
   BUSY,
   FORBIDDEN,
   INTERNAL_ERROR,
+  INVALID_REQUEST,
+  NO_HISTORY,
   PUBSUB_OFF,
   TOO_MANY_CHANNELS,
   UNAVAILABLE,
@@ -21,9 +24,11 @@ import type { PubSub } from "../channels/pubsub.js";
 import type { GuardEvents, ServerEvents } from "../events/events.js";
 import { type GuardResult, type Guards, MOST_DECISIONS } from "../events/guards.js";
 import { Review } from "../events/reviews.js";
+import type { Recovered } from "../history/recovery.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
 import type { Kept } from "../redis/history-log.js";
+import { historyAnswer } from "./history-answer.js";
 
 /** The parts of the server that channel requests need. */
 export interface ChannelRequestParts<Auth> {
@@ -46,6 +51,8 @@ export interface ChannelClient<Auth> extends Subscriber<Auth> {
   refuse(head: RequestHead, error: unknown): void;
   /** Tells a client that asked for it that a request is done. */
   acknowledge(head: RequestHead): void;
+  /** Answers a request of a client that has asked for history with a value, as JSON. */
+  answer(head: RequestHead, json: string): void;
 }
 
 type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
@@ -53,8 +60,16 @@ type UnsubscribeFrame = Extract<ClientFrame, { type: "unsubscribe" }>;
 type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
 type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;
 
-/** A frame by which a client joins or leaves channels, or publishes. */
-export type ChannelFrame = SubscribeFrame | UnsubscribeFrame | PublishFrame | BroadcastFrame;
+/** A request to read a channel's history back. */
+export interface HistoryRequest {
+  readonly type: "history";
+  readonly head: RequestHead;
+  readonly channel: string;
+  readonly part: AskedPart;
+}
+
+/** A frame by which a client joins or leaves channels, publishes, or reads back. */
+export type ChannelFrame = SubscribeFrame | UnsubscribeFrame | PublishFrame | BroadcastFrame | HistoryRequest;
 
 /** The channel requests of one client: in order for each channel, within a bound, and as far as the guards allow them. */
 export class ChannelRequests<Auth> {
@@ -65,6 +80,8 @@ export class ChannelRequests<Auth> {
   #bytes = 0;
   /** The number of messages that Redis has been given and has not taken yet. */
   #publishing = 0;
+  /** The number of recoveries that are under way. */
+  #recovering = 0;
   #review: Review<string> | undefined;
 
   constructor(client: ChannelClient<Auth>, parts: ChannelRequestParts<Auth>) {
@@ -78,6 +95,7 @@ export class ChannelRequests<Auth> {
     const isBroadcast = frame.type === "broadcast";
     if (!isBroadcast && isReservedChannel(frame.channel)) return this.#client.refuse(head, FORBIDDEN);
     if (!this.#parts.pubsub.enabled) return this.#client.refuse(head, PUBSUB_OFF);
+    if (this.#client.wantsHistory && isWrong(frame)) return this.#client.refuse(head, INVALID_REQUEST);
     if (this.#isFull(bytes)) return this.#client.refuse(head, BUSY);
     this.#bytes += bytes;
     const serve = () => this.#serve(frame, bytes);
@@ -102,7 +120,7 @@ export class ChannelRequests<Auth> {
 
   #isFull(bytes: number): boolean {
     const { framesWaiting, bytesWaiting } = this.#parts.limits;
-    const count = this.#queue.waiting + this.#publishing;
+    const count = this.#queue.waiting + this.#publishing + this.#recovering;
     return count >= framesWaiting || (count > 0 && this.#bytes + bytes > bytesWaiting);
   }
 
@@ -134,6 +152,8 @@ export class ChannelRequests<Auth> {
         return this.#onPublish(frame);
       case "broadcast":
         return this.#onBroadcast(frame);
+      case "history":
+        return this.#onHistory(frame);
     }
   }
 
@@ -145,7 +165,7 @@ export class ChannelRequests<Auth> {
       "subscribe",
       () => ({ channel }),
       head,
-      () => this.#join(frame),
+      (_request, from) => this.#join(frame, from),
       join,
     );
     const end = () => memberships.endJoin(join);
@@ -159,11 +179,19 @@ export class ChannelRequests<Auth> {
       "unsubscribe",
       () => ({ channel }),
       head,
-      () => this.#answer(head, pubsub.leave(this.#client, channel)),
+      () =>
+        this.#answer(
+          head,
+          pubsub.leave(this.#client, channel).then(() => undefined),
+        ),
     );
   }
 
   #onPublish(frame: PublishFrame): void | Promise<void> {
+    const { pubsub } = this.#parts;
+    if (frame.again && this.#client.wantsHistory && !pubsub.reader(frame.channel)) {
+      return this.#client.refuse(frame.head, NO_HISTORY);
+    }
     const checked = this.#parts.channelSchemas.check(frame.channel, frame.data);
     return checked instanceof Promise
       ? checked.then((outcome) => this.#onChecked(frame, outcome))
@@ -171,7 +199,7 @@ export class ChannelRequests<Auth> {
   }
 
   /** Publishes what the channel's schema has made of a message. */
-  #onChecked({ head, channel }: PublishFrame, checked: Outcome): void | Promise<void> {
+  #onChecked({ head, channel, id }: PublishFrame, checked: Outcome): void | Promise<void> {
     const { pubsub, exposeErrors, reporter } = this.#parts;
     if (this.#client.closed) return;
     if (checked.status === "error") return this.#client.refuse(head, errorForWire(checked.error));
@@ -181,7 +209,9 @@ export class ChannelRequests<Auth> {
     }
     const makeRequest = () => ({ channel, data: checked.value });
     return this.#decide("publish", makeRequest, head, (request) =>
-      this.#publish(head, "published", request, (json) => pubsub.publishJson(channel, json)),
+      this.#publish(head, "published", request, (json) =>
+        pubsub.publishJson(channel, json, (this.#client.wantsHistory && id) || undefined),
+      ),
     );
   }
 
@@ -197,11 +227,11 @@ export class ChannelRequests<Auth> {
    * Goes on when the guards allow it; at once where there are none. They are asked again where the rights may have become
    * others while they decided.
    */
-  #decide<E extends "subscribe" | "unsubscribe" | "publish" | "broadcast">(
+  #decide<E extends "subscribe" | "unsubscribe" | "publish" | "broadcast" | "history">(
     event: E,
     makeRequest: () => GuardEvents<Auth>[E][1],
     head: RequestHead,
-    allowed: (request: GuardEvents<Auth>[E][1]) => void | Promise<void>,
+    allowed: (request: GuardEvents<Auth>[E][1], from: number | undefined) => void | Promise<void>,
     join: PendingJoin<Subscriber<Auth>> | undefined = undefined,
     times = 1,
   ): void | Promise<void> {
@@ -212,7 +242,7 @@ export class ChannelRequests<Auth> {
     const goOn = (verdict: GuardResult): void | Promise<void> => {
       if (client.closed) return;
       if (!verdict.allowed) return client.refuse(head, verdict.error);
-      if (client.rights === rights && !join?.isOverruled) return allowed(request);
+      if (client.rights === rights && !join?.isOverruled) return allowed(request, verdict.from);
       if (times === MOST_DECISIONS) return client.refuse(head, BUSY);
       return this.#decide(event, makeRequest, head, allowed, join, times + 1);
     };
@@ -220,13 +250,49 @@ export class ChannelRequests<Auth> {
     return verdict instanceof Promise ? verdict.then(goOn) : goOn(verdict);
   }
 
-  async #join({ head, channel, req }: SubscribeFrame): Promise<void> {
+  /** Reads back, in the channel that the client is in, or where a guard says so. */
+  #onHistory({ head, channel, part }: HistoryRequest): void | Promise<void> {
+    const { guards, limits, pubsub } = this.#parts;
+    const client = this.#client;
+    const reader = pubsub.reader(channel);
+    if (!reader) return client.refuse(head, NO_HISTORY);
+    const read = async (from: number | undefined) => {
+      try {
+        client.answer(head, await historyAnswer({ client, channel, part, from, reader, pubsub, limits }));
+      } catch (error) {
+        this.#unavailable(head, error);
+      }
+    };
+    if (guards.has("history"))
+      return this.#decide(
+        "history",
+        () => ({ channel }),
+        head,
+        (_, from) => read(from),
+      );
+    if (!pubsub.memberships.has(client, channel)) return client.refuse(head, FORBIDDEN);
+    return read(client.membership?.from?.get(channel));
+  }
+
+  async #join({ head, channel, req, start }: SubscribeFrame, from: number | undefined): Promise<void> {
     const { pubsub } = this.#parts;
     const client = this.#client;
     const isNew = !pubsub.memberships.has(client, channel);
     if (isNew && !pubsub.memberships.reserve(client)) return client.refuse(head, TOO_MANY_CHANNELS);
     const { rights } = client;
-    await this.#answer(head, pubsub.join(client, channel, { ...head, req }));
+    const asked = start === "invalid" ? undefined : start;
+    const onDone = (recovered: Recovered) => client.answer(head, JSON.stringify(recovered));
+    const joining = pubsub.join(client, channel, { ...head, req }, { start: asked, from, onDone });
+    const recovering = await joining.then(
+      ({ done }) => done && { done },
+      () => undefined,
+    );
+    if (recovering) this.#awaitRecovery(head, recovering.done);
+    else
+      await this.#answer(
+        head,
+        joining.then(() => undefined),
+      );
     if (isNew) pubsub.memberships.release(client);
     // its right may have been lost while Redis was asked
     if (!client.closed && client.rights !== rights) this.#reviewChannels([channel]);
@@ -255,6 +321,7 @@ export class ChannelRequests<Auth> {
     const published = publish(json).then((kept) => {
       if (!kept?.isRepeated && hears(event))
         notify(event, this.#client.socket, { ...rest, data: JSON.parse(json) } as never);
+      return kept;
     });
     void this.#answer(head, published).then(() => {
       this.#publishing--;
@@ -262,16 +329,36 @@ export class ChannelRequests<Auth> {
     });
   }
 
+  /** Counts a recovery, which nothing waits for, until its end. */
+  #awaitRecovery(head: RequestHead, recovering: Promise<boolean>): void {
+    this.#recovering++;
+    const answered = recovering.then(
+      (isDone) => {
+        if (!isDone && !this.#client.closed) this.#client.refuse(head, FORBIDDEN);
+      },
+      (error: unknown) => this.#unavailable(head, error),
+    );
+    void answered.then(() => {
+      this.#recovering--;
+    });
+  }
+
   /** Acknowledges a request when Redis has carried it out, or tells the client that it has not. */
-  async #answer(head: RequestHead, done: Promise<void>): Promise<void> {
+  async #answer(head: RequestHead, done: Promise<Kept | undefined>): Promise<void> {
+    let kept: Kept | undefined;
     try {
-      await done;
+      kept = await done;
     } catch (error) {
-      if (this.#client.closed) return;
-      this.#parts.reporter.error("Redis has not carried out what a client asked for", error);
-      return this.#client.refuse(head, UNAVAILABLE);
+      return this.#unavailable(head, error);
     }
-    this.#client.acknowledge(head);
+    if (kept && this.#client.wantsHistory) this.#client.answer(head, JSON.stringify({ at: kept.at }));
+    else this.#client.acknowledge(head);
+  }
+
+  #unavailable(head: RequestHead, error: unknown): void {
+    if (this.#client.closed) return;
+    this.#parts.reporter.error("Redis has not carried out what a client asked for", error);
+    this.#client.refuse(head, UNAVAILABLE);
   }
 
   #reviewChannels(channels: readonly string[]): void {
@@ -290,9 +377,23 @@ export class ChannelRequests<Auth> {
     const client = this.#client;
     if (client.closed || !pubsub.memberships.hasRequested(client, channel)) return;
     const verdict = await guards.decide("subscribe", client.socket, { channel });
-    if (verdict.allowed || client.closed) return;
+    if (client.closed) return;
+    if (verdict.allowed) {
+      if (pubsub.memberships.hasRequested(client, channel)) {
+        pubsub.memberships.setFrom(client, channel, verdict.from);
+      }
+      return;
+    }
     reporter.debug(() => `${client.socket.sid} may not stay in ${JSON.stringify(channel)}`);
     // that it has closed in the meantime is all that can go wrong
     await pubsub.revoke(client, channel, verdict.error).catch(() => {});
   }
+}
+
+/** Says whether what a frame says of history has a wrong form. */
+function isWrong(frame: ChannelFrame): boolean {
+  return (
+    (frame.type === "subscribe" && frame.start === "invalid") ||
+    (frame.type === "publish" && frame.id === null)
+  );
 }

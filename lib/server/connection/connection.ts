@@ -1,11 +1,13 @@
 import { CallError, DisconnectedError, remoteError, UnauthorizedError } from "../../shared/call-errors.js";
 import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
 import { type CallOptions, PendingCalls } from "../../shared/pending-calls.js";
+import type { Position } from "../../shared/position.js";
 import {
   type ClientFrame,
   encodeAccepted,
   encodeCall,
   encodeErrorReply,
+  encodeJsonReply,
   encodeReply,
   INVALID_MESSAGE_REPLY,
   LEAVE,
@@ -39,6 +41,7 @@ import { bytesOf, type FrameHandler, FrameQueue, mayHandle } from "./frame-queue
 type State = "connecting" | "authenticating" | "open" | "closed";
 
 type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
+type HistoryFrame = Extract<ClientFrame, { type: "history" }>;
 
 /** One client's connection: its state, and the part of it that handles each frame. */
 export class Connection<Auth>
@@ -68,6 +71,10 @@ export class Connection<Auth>
   readonly #sendQueue: SendQueue;
   /** Whether the client is to be asked for a new identity once it is known what it speaks. */
   #isOutdated = false;
+  /** Whether the client has asked for the positions of messages, and for what it has missed. */
+  #wantsHistory = false;
+  /** The positions that it has told of channels to which the server may join it. */
+  #positions: Map<string, Position> | undefined;
   /** The number of times that its rights may have changed. */
   #rights = 0;
   /** Whether the client was asked to go. */
@@ -97,6 +104,16 @@ export class Connection<Auth>
   /** The version of the protocol that the client asked for. */
   get protocol(): Protocol {
     return this.#protocol;
+  }
+
+  get wantsHistory(): boolean {
+    return this.#wantsHistory;
+  }
+
+  takePosition(channel: string): Position | undefined {
+    const position = this.#positions?.get(channel);
+    this.#positions?.delete(channel);
+    return position;
   }
 
   get closed(): boolean {
@@ -267,6 +284,8 @@ export class Connection<Auth>
       case "broadcast":
         this.#channelRequests ??= new ChannelRequests(this, this.#parts);
         return this.#channelRequests.add(frame, bytes);
+      case "history":
+        return this.#onHistory(frame, bytes);
       case "answer":
         if (frame.answer.ok) this.#calls?.resolve(frame.fid, frame.answer.data);
         else this.#calls?.reject(frame.fid, remoteError(frame.answer.error));
@@ -274,11 +293,29 @@ export class Connection<Auth>
     }
   }
 
+  /** For a client that has not asked for history it is a call like others. */
+  #onHistory({ head, req, query }: HistoryFrame, bytes: number): void {
+    if (!this.#wantsHistory) return this.handle({ type: "call", head, path: "_history", data: req }, bytes);
+    if (!query) return this.refuse(head, INVALID_REQUEST);
+    this.#channelRequests ??= new ChannelRequests(this, this.#parts);
+    this.#channelRequests.add({ type: "history", head, ...query }, bytes);
+  }
+
+  /** The server may join it to channels before it is told that it is in. */
+  #askForHistory({ protocol, history, positions }: AuthFrame): void {
+    const { pubsub } = this.#parts;
+    if (!history || protocol !== PROTOCOL || !pubsub.hasHistory || this.#wantsHistory) return;
+    this.#wantsHistory = true;
+    const known = [...(positions ?? [])].filter(([channel]) => pubsub.reader(channel));
+    if (known.length > 0) this.#positions = new Map(known);
+  }
+
   #authenticate(frame: AuthFrame): void {
     const { head, token } = frame;
     if (token === undefined) return this.#forbid(head);
     if (!this.#parts.tokenVerifier.accepts(token)) return this.close(CLOSE.invalidToken);
     this.#state = "authenticating";
+    this.#askForHistory(frame);
     this.#present(frame, token).catch((error: unknown) => {
       this.#parts.reporter.error("authentication failed", error);
       this.close(CLOSE.unavailable);
@@ -301,14 +338,18 @@ export class Connection<Auth>
     this.#frames?.serve();
   }
 
-  #open({ head, protocol, limits, identity: asked }: AuthFrame, authentication: Authentication<Auth>): void {
+  #open(
+    { head, protocol, limits, history, identity: asked }: AuthFrame,
+    authentication: Authentication<Auth>,
+  ): void {
     this.#transport.authenticated();
     // what was asked for once stays, since streams may be open
     if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
     const messageBytes = limits && this.#parts.limits.messageBytes;
     const isTold = asked !== undefined && protocol === PROTOCOL;
     const shown = isTold ? this.#parts.show(this.socket.auth, this.identity?.key, asked) : undefined;
-    this.send(encodeAccepted(head, protocol, authentication.expiresIn, messageBytes, shown));
+    const keeps = history && this.#wantsHistory ? true : undefined;
+    this.send(encodeAccepted(head, protocol, authentication.expiresIn, messageBytes, shown, keeps));
     const isOutdated = this.#isOutdated || authentication.isOutdated;
     if (isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
     this.#isOutdated = false;
@@ -323,6 +364,10 @@ export class Connection<Auth>
   /** Tells a client that asked for it that a request is done. */
   acknowledge(head: RequestHead): void {
     if (this.#protocol === PROTOCOL && head.uuid !== undefined) this.send(encodeReply(head, "success"));
+  }
+
+  answer(head: RequestHead, json: string): void {
+    if (head.uuid !== undefined) this.send(encodeJsonReply(head, json));
   }
 
   #forbid(head: RequestHead): void {

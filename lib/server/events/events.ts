@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { Callback } from "../../shared/answer.js";
+import type { LossReason } from "../history/loss.js";
 import type { AnySocket, PendingSocket, Socket } from "../transport/socket.js";
 import type { PublishedMessage, PublishRequest } from "./message-types.js";
 
@@ -11,7 +12,10 @@ import type { PublishedMessage, PublishRequest } from "./message-types.js";
 export interface GuardEvents<Auth, Messages = unknown> {
   /** Before an RPC function or route is looked up. */
   rpc: [socket: Socket<Auth>, request: { readonly rpc: string; req: unknown }, callback: Callback];
-  /** Before a client joins a channel. */
+  /**
+   * Before a client joins a channel, also when it comes back. The answer `{ from }`, a Date or milliseconds since 1970, allows
+   * it, and keeps from it what the channel's history has of before.
+   */
   subscribe: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
   /** Before a client leaves a channel. */
   unsubscribe: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
@@ -19,6 +23,11 @@ export interface GuardEvents<Auth, Messages = unknown> {
   publish: [socket: Socket<Auth>, request: PublishRequest<Messages>, callback: Callback];
   /** Before a client broadcasts. What a guard puts into `data` is what is broadcast. */
   broadcast: [socket: Socket<Auth>, request: { data: unknown }, callback: Callback];
+  /**
+   * Before a client reads a channel's history back. The answer may be `{ from }`, as for `subscribe`. Without such a guard a
+   * client has to be in the channel, and what `subscribe` has answered holds.
+   */
+  history: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
 }
 
 /** Each event of the server with its listeners' arguments. */
@@ -43,6 +52,13 @@ export interface ServerEvents<Auth, Messages = unknown> extends GuardEvents<Auth
   published: [socket: Socket<Auth>, request: PublishedMessage<Messages>];
   /** Redis has taken what a client broadcast. */
   broadcasted: [socket: Socket<Auth>, request: { readonly data: unknown }];
+  /** A socket that came into a channel has got messages that it had missed; how many. */
+  recovered: [socket: Socket<Auth>, recovery: { readonly channel: string; readonly messages: number }];
+  /** Messages of a channel are lost to a socket that has asked for positions; null where it is not known how many. */
+  lost: [
+    socket: Socket<Auth>,
+    loss: { readonly channel: string; readonly messages: number | null; readonly reason: LossReason },
+  ];
   /** The token route and the subscriptions serve. */
   ready: [];
   /**

@@ -12,7 +12,16 @@ import type { GuardEvents } from "./events.js";
 export const MOST_DECISIONS = 10;
 
 /** The decision of the guards; `error` is what the client may see of a refusal. */
-export type GuardResult = { readonly allowed: true } | { readonly allowed: false; readonly error: unknown };
+export type GuardResult =
+  | {
+      readonly allowed: true;
+      /** The time, in milliseconds since 1970, before which the client gets nothing of a channel's past. */
+      readonly from?: number | undefined;
+    }
+  | { readonly allowed: false; readonly error: unknown };
+
+/** The guards whose answer may be `{ from }`. */
+const MAY_BOUND: readonly string[] = ["subscribe", "history"];
 
 const ALLOWED: GuardResult = { allowed: true };
 const REFUSED: GuardResult = { allowed: false, error: FORBIDDEN };
@@ -72,11 +81,12 @@ export class Guards {
 
   async #askEach(event: string, args: readonly unknown[], nothingAllows: boolean): Promise<GuardResult> {
     const asked: Guard[] = [];
+    let from: number | undefined;
     try {
       for (;;) {
         // those that are there now: one may have taken another's place while an earlier one decided
         const guard = this.#next(event, asked);
-        if (!guard) return ALLOWED;
+        if (!guard) return from === undefined ? ALLOWED : { allowed: true, from };
         asked.push(guard);
         const outcome = await this.#askOne(event, guard, args, nothingAllows);
         if (outcome === undefined) return { allowed: false, error: TIMED_OUT };
@@ -87,6 +97,7 @@ export class Guards {
         const { value } = outcome;
         const allows = Boolean(value) || (nothingAllows && value === undefined);
         if (!allows) return REFUSED;
+        if (MAY_BOUND.includes(event)) from = later(from, fromOf(value));
       }
     } catch (error) {
       // a getter of the guard itself has thrown
@@ -158,6 +169,19 @@ export class Guards {
       );
     });
   }
+}
+
+/** Reads `from` in the answer of a guard. Throws a `TypeError` for what is no time. */
+function fromOf(answer: unknown): number | undefined {
+  const { from } = typeof answer === "object" && answer !== null ? (answer as { from?: unknown }) : {};
+  if (from === undefined || from === null) return undefined;
+  const time = from instanceof Date ? from.getTime() : from;
+  if (typeof time === "number" && !Number.isNaN(time)) return time;
+  throw new TypeError("from must be a Date, or a number of milliseconds since 1970");
+}
+
+function later(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.max(a, b);
 }
 
 /** The report about an answer that came after the first one. */

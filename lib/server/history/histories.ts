@@ -1,10 +1,14 @@
 import { formatPosition, type Position, parsePosition } from "../../shared/position.js";
 import type { Limits } from "../limits/limits.js";
-import { type HistoryBounds, historyNames, type Kept } from "../redis/history-log.js";
+import { type Entry, type HistoryBounds, historyNames, type Kept } from "../redis/history-log.js";
 import type { Redis } from "../redis/redis.js";
+import { Checks } from "./checks.js";
 import type { ChannelHistory } from "./history-option.js";
 import { type HistoryOptions, type HistoryResult, toMessage } from "./kept-message.js";
+import { LiveChannel } from "./live-channel.js";
 import { collect, type HistoryPart, LogReader } from "./log-reader.js";
+import type { Loss } from "./loss.js";
+import { Tails } from "./tail.js";
 
 /** The parts of the server that histories need. */
 export interface HistoriesParts {
@@ -15,6 +19,12 @@ export interface HistoriesParts {
   readonly optionOf: (channel: string) => ChannelHistory | undefined;
   /** Whether any channel has a history. */
   readonly areKept: boolean;
+  /** Delivers a message to a channel's members that are not behind. */
+  readonly deliver: (channel: string, entry: Entry) => void;
+  /** Tells a channel's members that messages are lost, and from which position it goes on. */
+  readonly lose: (channel: string, loss: Loss, at: Position) => void;
+  /** Told why Redis could not be read. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** A day, in milliseconds. */
@@ -29,9 +39,13 @@ const READ_BYTES = 1_048_576;
 /** The histories of the channels that have one. */
 export class Histories {
   readonly #parts: HistoriesParts;
+  readonly #live = new Map<string, LiveChannel>();
+  readonly #tails: Tails;
+  readonly #checks = new Checks();
 
   constructor(parts: HistoriesParts) {
     this.#parts = parts;
+    this.#tails = new Tails(parts.limits.tailBytes);
   }
 
   /** Whether any channel has a history. */
@@ -55,7 +69,52 @@ export class Histories {
   reader(channel: string): LogReader | undefined {
     const { optionOf, redis, channelPrefix } = this.#parts;
     const option = optionOf(channel);
-    return option && new LogReader(redis, historyNames(channelPrefix, channel), boundsOf(option));
+    if (!option) return undefined;
+    const [names, bounds] = [historyNames(channelPrefix, channel), boundsOf(option)];
+    return new LogReader(bounds, (query) => redis.read(names, bounds, query));
+  }
+
+  /** Begins to follow a channel that a socket of this server is about to join; undefined where it has no history. */
+  open(channel: string): Promise<void> | undefined {
+    const reader = this.reader(channel);
+    if (!reader) return undefined;
+    const { limits, deliver, lose, onError } = this.#parts;
+    const live = new LiveChannel({
+      reader,
+      tails: this.#tails,
+      recoverMessages: limits.recoverMessages,
+      patience: limits.redisTimeout,
+      deliver: (entry) => deliver(channel, entry),
+      lose: (loss, at) => lose(channel, loss, at),
+      onError,
+    });
+    this.#live.set(channel, live);
+    this.#checks.add(live);
+    return live.open();
+  }
+
+  /** Forgets a channel that no socket of this server is in any more. */
+  close(channel: string): void {
+    const live = this.#live.get(channel);
+    if (!live) return;
+    this.#live.delete(channel);
+    this.#checks.delete(live);
+    live.close();
+  }
+
+  /** Gives a channel that sockets of this server have joined; undefined where it has no history. */
+  live(channel: string): LiveChannel | undefined {
+    return this.#live.get(channel);
+  }
+
+  /** Looks for what was published while this server could not hear of it. */
+  catchUp(): void {
+    void this.#checks.all();
+  }
+
+  /** Forgets all channels. */
+  shutdown(): void {
+    for (const channel of [...this.#live.keys()]) this.close(channel);
   }
 
   /** Reads a part of a channel's history, for the application. */

@@ -1,6 +1,5 @@
 import type { Position } from "../../shared/position.js";
-import type { Entry, HistoryBounds, HistoryNames, LogPage, LogQuery } from "../redis/history-log.js";
-import type { Redis } from "../redis/redis.js";
+import type { Entry, HistoryBounds, LogPage, LogQuery } from "../redis/history-log.js";
 import { addLoss, isAlive, judge, type Loss } from "./loss.js";
 
 /** A part of what a reader wants. */
@@ -25,25 +24,15 @@ export interface PartBounds {
   readonly most?: number | undefined;
 }
 
-/** Reads the history of one channel in Redis. */
+/** Reads the history of one channel, and judges what a reader has lost. */
 export class LogReader {
-  readonly names: HistoryNames;
   readonly bounds: HistoryBounds;
-  readonly #redis: Redis;
+  /** Reads messages as they are in Redis. */
+  readonly read: (query: LogQuery) => Promise<LogPage>;
 
-  constructor(redis: Redis, names: HistoryNames, bounds: HistoryBounds) {
-    this.#redis = redis;
-    this.names = names;
+  constructor(bounds: HistoryBounds, read: (query: LogQuery) => Promise<LogPage>) {
     this.bounds = bounds;
-  }
-
-  read(query: LogQuery): Promise<LogPage> {
-    return this.#redis.read(this.names, this.bounds, query);
-  }
-
-  /** Resolves with the newest position. */
-  async position(): Promise<Position> {
-    return (await this.read({ count: 0, bytes: 0 })).at;
+    this.read = read;
   }
 
   /** Reads what came after a position, the oldest first. */
@@ -53,13 +42,13 @@ export class LogReader {
     const { at } = page;
     if (!verdict.isComplete && verdict.loss.messages === null) {
       // what there is, from the beginning
-      const restart = await this.#restart(at, Math.min(most, at.offset), { count, bytes });
+      const restart = await this.newest(at, Math.min(most, at.offset), { count, bytes });
       return { ...restart, lost: verdict.loss };
     }
     const lost = verdict.isComplete ? undefined : verdict.loss;
     const missed = at.offset - since.offset - (lost?.messages ?? 0);
     if (missed > most) {
-      const restart = await this.#restart(at, most, { count, bytes });
+      const restart = await this.newest(at, most, { count, bytes });
       const given = restart.entries[0]?.position.offset ?? restart.at.offset + 1;
       return { ...restart, lost: { messages: given - 1 - since.offset, reason: "limit" } };
     }
@@ -88,8 +77,8 @@ export class LogReader {
     };
   }
 
-  /** Reads from the beginning of the newest messages on. */
-  async #restart(newest: Position, most: number, { count, bytes }: PartBounds): Promise<HistoryPart> {
+  /** Reads the newest messages up to a position, from the oldest of them on. */
+  async newest(newest: Position, most: number, { count, bytes }: PartBounds): Promise<HistoryPart> {
     const from = newest.offset - most;
     const page = await this.read({ from: from + 1, count, bytes });
     return { ...this.#part(page, from, count), lost: undefined };

@@ -1,0 +1,66 @@
+import { formatPosition, type Position, samePosition } from "../../shared/position.js";
+import type { Start } from "../../shared/protocol.js";
+import type { Entry } from "../redis/history-log.js";
+import type { LiveChannel } from "./live-channel.js";
+import type { HistoryPart } from "./log-reader.js";
+import { addLoss, type Loss } from "./loss.js";
+
+/** A member of a channel that recovers what it has missed. */
+export interface RecoveringMember {
+  readonly closed: boolean;
+  /** Resolves when the client has taken most of what was sent; undefined where it has. */
+  whenDrained(): Promise<void> | undefined;
+}
+
+/** What a member has recovered. */
+export interface Recovered {
+  readonly at: string;
+  /** The number of messages that it was sent. */
+  readonly recovered: number;
+  readonly lost?: Loss;
+}
+
+/** Messages, and bytes, that are sent before the client has to have taken most of them. */
+const PAGE = { count: 100, bytes: 65_536 };
+
+/**
+ * Brings a member up to where its channel is, a page at a time as the client takes them; from the end on it gets what comes
+ * live, with nothing twice and nothing missing. Until then it is behind. `send` sends a message, and says whether it did;
+ * `done` is called before what comes live, unless the member has left, or begun anew. Rejects where Redis cannot be read, and
+ * then the member goes on live. Resolves with whether it was brought there.
+ */
+export async function recover(
+  channel: LiveChannel,
+  member: RecoveringMember,
+  start: Start,
+  most: number,
+  send: (entry: Entry) => boolean,
+  done: (recovered: Recovered) => void,
+): Promise<boolean> {
+  const turn = {};
+  channel.behind.set(member, turn);
+  const isBehind = () => !member.closed && channel.behind.get(member) === turn;
+  let recovered = 0;
+  let lost: Loss | undefined;
+  const next = (cursor: Position | undefined): Promise<HistoryPart> =>
+    !cursor && typeof start === "object" && "last" in start
+      ? channel.newest(start.last, PAGE)
+      : channel.after(cursor as Position, { ...PAGE, most });
+  try {
+    let cursor = start === "now" ? await channel.position() : "since" in start ? start.since : undefined;
+    for (;;) {
+      if (!isBehind()) return false;
+      if (cursor && samePosition(cursor, channel.at)) break;
+      const part: HistoryPart = await next(cursor);
+      if (!isBehind()) return false;
+      lost = addLoss(lost, part.lost);
+      for (const entry of part.entries) if (send(entry)) recovered++;
+      cursor = part.at;
+      await member.whenDrained();
+    }
+    done({ at: formatPosition(cursor), recovered, ...(lost && { lost }) });
+    return true;
+  } finally {
+    if (channel.behind.get(member) === turn) channel.behind.delete(member);
+  }
+}

@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { expect } from "chai";
 import sinon from "sinon";
+import { WebSocket } from "ws";
 import { memoryRedis } from "../../lib/memory.js";
 import { MemoryStore } from "../../lib/server/redis/memory-store.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
@@ -249,4 +251,55 @@ describe("Frames of history", () => {
     expect(resp).to.deep.equal({ at: positions[199], recovered: 199 });
     expect(client.frames.filter((frame: Frame) => "message" in frame)).to.have.length(199);
   });
+
+  for (const policy of ["dropOldest", "latest"] as const) {
+    it(`tell a slow reader how many messages were dropped: ${policy}`, async () => {
+      const server = await start({ slowReaders: { "room:*": policy } });
+      let lost = 0;
+      server.on("lost", (_socket, { messages, reason }) => {
+        expect(reason).to.equal("slow");
+        lost += messages ?? Number.NaN;
+      });
+      const token = await application.token();
+      const socket = new WebSocket(`${application.url.replace("http", "ws")}/sockets/websocket`);
+      const frames: Frame[] = [];
+      let wake = () => {};
+      socket.on("message", (data) => {
+        frames.push(JSON.parse(String(data)));
+        wake();
+      });
+      const until = async (isSo: () => boolean) => {
+        while (!isSo()) {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+      };
+      await once(socket, "open");
+      socket.send(JSON.stringify({ rpc: "auth", token, ...ASKING, uuid: "a1" }));
+      socket.send(JSON.stringify({ rpc: "_subscribe", req: { channel: "room:1", since: "" }, uuid: "s1" }));
+      await until(() => frames.some(({ uuid }) => uuid === "s1"));
+      socket.pause();
+      const text = "x".repeat(100_000);
+      const positions = await publish(...Array.from({ length: 300 }, (_, n) => `${n} ${text}`));
+      socket.resume();
+      const ofChannel = () => frames.filter(({ channel }) => channel === "room:1");
+      await until(() =>
+        ofChannel().some(({ at, message }) => at === positions.at(-1) && message !== undefined),
+      );
+      socket.terminate();
+      let offset = 0;
+      for (const { at, message, lost } of ofChannel()) {
+        // nothing is missing that it was not told of
+        const messages = lost
+          ? Number((lost as { messages: number }).messages)
+          : Number(message !== undefined);
+        offset += messages;
+        expect(positions[offset - 1]).to.equal(at);
+      }
+      expect(offset).to.equal(300);
+      expect(lost).to.be.above(0);
+      expect(lost).to.equal(300 - ofChannel().filter(({ message }) => message !== undefined).length);
+    });
+  }
 });

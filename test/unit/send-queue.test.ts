@@ -222,4 +222,28 @@ describe("a send queue's bound", () => {
     queue.close();
     await drained;
   });
+
+  it("tells of dropped messages before the next one of their group, or in its place", () => {
+    const reader = new Reader();
+    const queue = new SendQueue(reader, 1000, new WaitingSendQueues(), { overflow() {} });
+    const message = (group: string, n: number, key?: string) => {
+      const tell = (messages: number) => `lost ${messages} ${group} to ${n}`;
+      queue.send(`${group}${n}`.padEnd(200), { key, loss: { group, tell } });
+    };
+    queue.send("x".repeat(300));
+    for (let n = 1; n <= 6; n++) message("a", n);
+    message("b", 1);
+    message("b", 2, "latest");
+    message("b", 3, "latest");
+    reader.take();
+    while (queue.flush() !== "done") reader.take();
+    expect(reader.written.slice(1).map((frame) => frame.trim())).to.deep.equal([
+      "lost 5 a to 5",
+      "a6",
+      "b1",
+      "lost 1 b to 2",
+      "b3",
+    ]);
+    queue.close();
+  });
 });

@@ -1,7 +1,8 @@
 import { isThenable } from "../../shared/answer.js";
 import { formatPosition } from "../../shared/position.js";
-import { encodeJson, encodeKept, encodeMessage } from "../../shared/protocol.js";
+import { encodeJson, encodeKept, encodeLost, encodeMessage } from "../../shared/protocol.js";
 import type { Filter } from "../events/message-types.js";
+import type { Loss } from "../history/loss.js";
 import type { Reporter } from "../log/reporter.js";
 import type { Entry } from "../redis/history-log.js";
 import type { Droppable } from "../transport/send-queue.js";
@@ -13,6 +14,8 @@ export interface DeliveryParts<Auth> {
   readonly filter: Filter<Auth> | undefined;
   readonly slowReaders: SlowReaders;
   readonly reporter: Reporter;
+  /** Called when a socket is told that messages are lost. */
+  readonly onLost: (connection: Subscriber<Auth>, channel: string, loss: Loss) => void;
 }
 
 /** A message of a channel with history, as its readers get it. */
@@ -86,7 +89,8 @@ export class Delivery<Auth> {
     const from = subscriber.membership?.from?.get(channel);
     if (from !== undefined && entry.time < from) return false;
     if (filter) return this.#deliverFiltered(filter, subscriber, channel, entry.json, entry);
-    subscriber.send(subscriber.wantsHistory ? kept() : plain(), droppable);
+    if (subscriber.wantsHistory) subscriber.send(kept(), this.#told(droppable, subscriber, channel, entry));
+    else subscriber.send(plain(), droppable);
     return true;
   }
 
@@ -112,8 +116,25 @@ export class Delivery<Auth> {
       entry && subscriber.wantsHistory
         ? encodeKept(channel, sent, formatPosition(entry.position), entry.time)
         : encodeMessage(channel, sent);
-    subscriber.send(frame, slowReaders.droppable(channel, sent));
+    const droppable = slowReaders.droppable(channel, sent);
+    subscriber.send(frame, entry ? this.#told(droppable, subscriber, channel, entry) : droppable);
     return true;
+  }
+
+  /** Has a socket told where a message is dropped that has a position, if it has asked for positions. */
+  #told(
+    droppable: Droppable | undefined,
+    subscriber: Subscriber<Auth>,
+    channel: string,
+    { position }: Entry,
+  ): Droppable | undefined {
+    if (!droppable || !subscriber.wantsHistory) return droppable;
+    const tell = (messages: number) => {
+      const loss: Loss = { messages, reason: "slow" };
+      this.#parts.onLost(subscriber, channel, loss);
+      return encodeLost(channel, loss, formatPosition(position));
+    };
+    return { ...droppable, loss: { group: channel, tell } };
   }
 
   /** Gives what one socket may have of a message, as JSON; undefined for nothing. */

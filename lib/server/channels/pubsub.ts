@@ -18,7 +18,7 @@ import {
 import { UNAVAILABLE } from "../../shared/refusals.js";
 import { compareClocks } from "../auth/expiry.js";
 import type { Histories } from "../history/histories.js";
-import type { LogReader } from "../history/log-reader.js";
+import type { HistoryReader } from "../history/log-reader.js";
 import type { Loss } from "../history/loss.js";
 import { type Recovered, recover } from "../history/recovery.js";
 import type { Limits } from "../limits/limits.js";
@@ -42,8 +42,6 @@ export interface PubSubParts<Auth> extends ChannelSubscriptionsParts, DeliveryPa
   ) => void;
   /** Called after a socket has recovered messages. */
   readonly onRecovered: (connection: Subscriber<Auth>, channel: string, messages: number) => void;
-  /** Called after a socket was told that messages are lost. */
-  readonly onLost: (connection: Subscriber<Auth>, channel: string, loss: Loss) => void;
   /** Called for a command between servers. */
   readonly onCommand: (message: JsonObject) => void;
   /** Called when what servers tell each other is heard, for the first time or again. */
@@ -340,9 +338,9 @@ export class PubSub<Auth> {
   }
 
   /** Gives the reader of a channel's history; undefined where there is none. */
-  reader(channel: string): LogReader | undefined {
+  reader(channel: string): HistoryReader | undefined {
     const { histories } = this.#parts;
-    return histories?.live(channel)?.reader ?? histories?.reader(channel);
+    return histories?.live(channel) ?? histories?.reader(channel);
   }
 
   /** The listener of all channels, of which there may be a hundred thousand. */

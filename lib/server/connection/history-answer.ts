@@ -3,7 +3,7 @@ import type { AskedPart } from "../../shared/protocol.js";
 import type { Subscriber } from "../channels/membership.js";
 import type { PubSub } from "../channels/pubsub.js";
 import { DEFAULT_LAST } from "../history/histories.js";
-import type { LogReader } from "../history/log-reader.js";
+import type { HistoryReader } from "../history/log-reader.js";
 import type { Limits } from "../limits/limits.js";
 import type { Entry } from "../redis/history-log.js";
 
@@ -17,7 +17,7 @@ export interface HistoryAnswerParts<Auth> {
   readonly part: AskedPart;
   /** The time, in milliseconds since 1970, before which it may read nothing. */
   readonly from: number | undefined;
-  readonly reader: LogReader;
+  readonly reader: HistoryReader;
   readonly pubsub: PubSub<Auth>;
   readonly limits: Limits;
 }

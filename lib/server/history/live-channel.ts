@@ -1,7 +1,7 @@
 import { type Position, samePosition } from "../../shared/position.js";
 import { inTime } from "../limits/in-time.js";
 import type { Entry, LogPage, LogQuery } from "../redis/history-log.js";
-import { type HistoryPart, LogReader, type PartBounds } from "./log-reader.js";
+import { type HistoryPart, type HistoryReader, LogReader, type PartBounds } from "./log-reader.js";
 import type { Loss } from "./loss.js";
 import { Tail, type Tails } from "./tail.js";
 
@@ -35,7 +35,7 @@ const RETRY_DELAY = 1000;
  * A channel with history that sockets of this server have joined: how far its messages have been delivered here, and the
  * repair of what has not come from Redis.
  */
-export class LiveChannel {
+export class LiveChannel implements HistoryReader {
   readonly #parts: LiveChannelParts;
   /** The position up to which messages were delivered here; unknown until Redis has told one. */
   #at: Position | undefined;
@@ -53,7 +53,7 @@ export class LiveChannel {
   /** The reads of Redis that are under way, so that those who want the same share one. */
   readonly #reads = new Map<string, Promise<LogPage>>();
   /** Reads from the tail, or from Redis where it does not go as far back. */
-  readonly reader: LogReader;
+  readonly #reader: LogReader;
   /** The members that are behind, each with what it is about: they get what comes by their own recovery. */
   readonly behind = new Map<object, object>();
 
@@ -61,7 +61,7 @@ export class LiveChannel {
     this.#parts = parts;
     const { reader, tails, recoverMessages } = parts;
     this.#tail = new Tail(tails, Math.min(reader.bounds.size, recoverMessages));
-    this.reader = new LogReader(reader.bounds, (query) => this.#read(query));
+    this.#reader = new LogReader(reader.bounds, (query) => this.#read(query));
   }
 
   get at(): Position | undefined {
@@ -123,14 +123,32 @@ export class LiveChannel {
     });
   }
 
-  /** Reads what came after a position, which is never beyond what has been delivered here. */
-  after(since: Position, bounds: PartBounds): Promise<HistoryPart> {
-    return this.reader.after(since, bounds);
+  /** Reads what came after a position, up to what has been delivered here. */
+  async after(since: Position, bounds: PartBounds): Promise<HistoryPart> {
+    const at = await this.position();
+    // by another server a client may have got what has not come here yet
+    if (since.epoch !== at.epoch || since.offset > at.offset) await this.#catchUp();
+    return this.#reader.after(since, bounds);
   }
 
-  /** Reads the newest messages, likewise. */
+  /** Resolves when all that Redis has now was delivered here; rejects where that cannot be read. */
+  async #catchUp(): Promise<void> {
+    const { at } = await this.#ask({ count: 0, bytes: 0 });
+    if (samePosition(at, this.#at)) return;
+    this.repair();
+    await this.#repairing;
+    const isThere = this.#at?.epoch === at.epoch && this.#at.offset >= at.offset;
+    if (!isThere) throw new Error("The history could not be read up to its end");
+  }
+
+  /** Reads the newest messages, or the newest before a position, as they are in Redis. */
+  before(before: Position | undefined, bounds: PartBounds): Promise<HistoryPart> {
+    return this.#reader.before(before, bounds);
+  }
+
+  /** Reads the newest messages up to what has been delivered here. */
   async newest(count: number, bounds: PartBounds): Promise<HistoryPart> {
-    return this.reader.newest(await this.position(), count, bounds);
+    return this.#reader.newest(await this.position(), count, bounds);
   }
 
   #hold(entry: Entry): void {

@@ -24,8 +24,16 @@ export interface PartBounds {
   readonly most?: number | undefined;
 }
 
+/** Reads a channel's history in both directions. */
+export interface HistoryReader {
+  /** Reads what came after a position, the oldest first. */
+  after(since: Position, bounds: PartBounds): Promise<HistoryPart>;
+  /** Reads the newest messages, or the newest before a position. */
+  before(before: Position | undefined, bounds: PartBounds): Promise<HistoryPart>;
+}
+
 /** Reads the history of one channel, and judges what a reader has lost. */
-export class LogReader {
+export class LogReader implements HistoryReader {
   readonly bounds: HistoryBounds;
   /** Reads messages as they are in Redis. */
   readonly read: (query: LogQuery) => Promise<LogPage>;
@@ -35,7 +43,6 @@ export class LogReader {
     this.read = read;
   }
 
-  /** Reads what came after a position, the oldest first. */
   async after(since: Position, { count, bytes, most = Infinity }: PartBounds): Promise<HistoryPart> {
     const page = await this.read({ from: since.offset, count: count + 1, bytes });
     const verdict = judge(page, since, this.bounds);
@@ -59,7 +66,6 @@ export class LogReader {
     return { ...this.#part(behind, since.offset, count), lost };
   }
 
-  /** Reads the newest messages, or the newest before a position. */
   async before(before: Position | undefined, { count, bytes }: PartBounds): Promise<HistoryPart> {
     const page = await this.read({ ...(before && { to: before.offset - 1 }), count, bytes });
     const { at, now, entries } = page;

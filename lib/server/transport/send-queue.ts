@@ -2,6 +2,23 @@
 export interface Droppable {
   /** A newer message of this key takes the place of an older one. */
   readonly key: string | undefined;
+  /** Absent where the reader is not told. */
+  readonly loss?: LossNote | undefined;
+}
+
+/** The way to tell a reader that messages were dropped. */
+export interface LossNote {
+  /** Messages of one group are told of together. */
+  readonly group: string;
+  /** Gives the frame that tells it, which is about to be sent; this message is the last of so many. */
+  tell(messages: number): string;
+}
+
+/** Messages that were dropped. */
+interface Loss {
+  readonly messages: number;
+  /** The note of the last one. */
+  readonly note: LossNote;
 }
 
 /** The transport that a send queue writes its frames to. */
@@ -21,9 +38,15 @@ export interface SendQueueOwner {
 
 /** A frame that waits for the reader. */
 interface Held {
-  frame: string;
-  readonly droppable: Droppable | undefined;
+  /** Undefined where all that is left is to tell of a loss. */
+  frame: string | undefined;
+  droppable: Droppable | undefined;
+  /** Messages of its group that were dropped before it. */
+  loss: Loss | undefined;
 }
+
+/** The characters of a frame that tells of a loss, about. */
+const NOTE_LENGTH = 150;
 
 /** The part of the limit that is written ahead of a reader before streams, and frames that may be dropped, wait. */
 const AHEAD = 1 / 4;
@@ -94,7 +117,8 @@ export class SendQueue {
       const next = held[written++];
       if (!next) break;
       this.#forget(next);
-      this.#transport.write(next.frame);
+      if (next.loss) this.#transport.write(next.loss.note.tell(next.loss.messages));
+      if (next.frame !== undefined) this.#transport.write(next.frame);
     }
     held.splice(0, written);
     this.#lastBacklog = this.#backlog;
@@ -125,7 +149,7 @@ export class SendQueue {
 
   /** Takes note of a frame that waits no more. */
   #forget({ frame, droppable }: Held): void {
-    this.#heldBytes -= frame.length;
+    this.#heldBytes -= frame?.length ?? NOTE_LENGTH;
     if (droppable?.key !== undefined) this.#replaceable?.delete(droppable.key);
   }
 
@@ -141,10 +165,12 @@ export class SendQueue {
     const { key } = droppable ?? {};
     const older = key === undefined ? undefined : this.#replaceable.get(key);
     if (older) {
-      this.#heldBytes += frame.length - older.frame.length;
+      this.#heldBytes += frame.length - (older.frame?.length ?? 0);
+      older.loss = withLoss(older);
       older.frame = frame;
+      older.droppable = droppable;
     } else {
-      const held = { frame, droppable };
+      const held: Held = { frame, droppable, loss: undefined };
       this.#held.push(held);
       if (key !== undefined) this.#replaceable.set(key, held);
       this.#heldBytes += frame.length;
@@ -154,9 +180,38 @@ export class SendQueue {
       const index = this.#held.findIndex((held) => held.droppable !== undefined);
       if (index === -1) return this.#owner.overflow();
       const [dropped] = this.#held.splice(index, 1);
-      if (dropped) this.#forget(dropped);
+      if (dropped) this.#drop(dropped, index);
     }
   }
+
+  /** Drops a message that was at an index. Its reader is told before the next one of its group, or in its place. */
+  #drop(dropped: Held, index: number): void {
+    this.#forget(dropped);
+    const loss = withLoss(dropped);
+    if (!loss) return;
+    const isOfGroup = ({ droppable, loss: other }: Held) =>
+      (droppable?.loss ?? other?.note)?.group === loss.note.group;
+    const held = this.#held ?? [];
+    const next = held.slice(index).find(isOfGroup);
+    const before = next ? undefined : held.find((other) => other.frame === undefined && isOfGroup(other));
+    if (next) {
+      next.loss = {
+        messages: loss.messages + (next.loss?.messages ?? 0),
+        note: next.loss?.note ?? loss.note,
+      };
+    } else if (before) {
+      before.loss = { messages: loss.messages + (before.loss?.messages ?? 0), note: loss.note };
+    } else {
+      held.splice(index, 0, { frame: undefined, droppable: undefined, loss });
+      this.#heldBytes += NOTE_LENGTH;
+    }
+  }
+}
+
+/** What is lost with a message that is dropped; undefined where its reader is not told. */
+function withLoss({ droppable, loss }: Held): Loss | undefined {
+  const note = droppable?.loss;
+  return note && { messages: (loss?.messages ?? 0) + 1, note };
 }
 
 /**

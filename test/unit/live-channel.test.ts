@@ -1,0 +1,358 @@
+import { expect } from "chai";
+import sinon from "sinon";
+import { Checks } from "../../lib/server/history/checks.js";
+import { LiveChannel } from "../../lib/server/history/live-channel.js";
+import { LogReader } from "../../lib/server/history/log-reader.js";
+import type { Loss } from "../../lib/server/history/loss.js";
+import { recover } from "../../lib/server/history/recovery.js";
+import { Tails } from "../../lib/server/history/tail.js";
+import {
+  type Entry,
+  historyNames,
+  type LogQuery,
+  parseEnvelope,
+} from "../../lib/server/redis/history-log.js";
+import { MemoryLogs } from "../../lib/server/redis/memory-log.js";
+import { formatPosition, type Position } from "../../lib/shared/position.js";
+
+const NAMES = historyNames("", "room");
+const BOUNDS = { size: 100, ttl: 60_000, positionTtl: 600_000 };
+
+/** Lets everything go on that waits for nothing but its turn. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A channel on a log of its own, whose messages come to it when the test says so. */
+class Scene {
+  logs = new MemoryLogs();
+  readonly told: unknown[] = [];
+  readonly errors: unknown[] = [];
+  readonly reads: LogQuery[] = [];
+  readonly channel: LiveChannel;
+  failure: Error | undefined;
+  readonly tails: Tails;
+  #n = 0;
+
+  constructor({ recoverMessages = 50, tailBytes = 100_000, bounds = BOUNDS } = {}) {
+    this.tails = new Tails(tailBytes);
+    this.channel = new LiveChannel({
+      reader: new LogReader(bounds, async (query) => {
+        this.reads.push(query);
+        await settled();
+        if (this.failure) throw this.failure;
+        return this.logs.read(NAMES, bounds, query);
+      }),
+      tails: this.tails,
+      recoverMessages,
+      patience: 10_000,
+      deliver: ({ json }) => this.told.push(Number(json)),
+      lose: (loss: Loss, at: Position) => this.told.push({ ...loss, at: at.offset }),
+      onError: (error) => this.errors.push(error),
+    });
+  }
+
+  /** Publishes the next messages; gives them as they come over Redis, which the channel does not hear of. */
+  publish(count = 1, bounds = BOUNDS): Entry[] {
+    const entries: Entry[] = [];
+    for (let i = 0; i < count; i++) {
+      this.logs.keep(NAMES, bounds, { json: String(++this.#n) }, (payload) => {
+        const entry = parseEnvelope(payload);
+        if (entry) entries.push(entry);
+      });
+    }
+    return entries;
+  }
+
+  receive(entries: readonly Entry[]): void {
+    for (const entry of entries) this.channel.receive(entry);
+  }
+
+  /** Publishes messages of which the channel hears. */
+  deliver(count = 1): void {
+    this.receive(this.publish(count));
+  }
+
+  async until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) await settled();
+  }
+}
+
+describe("A channel with history that sockets have joined", () => {
+  let scene: Scene;
+
+  const open = async (options?: ConstructorParameters<typeof Scene>[0]) => {
+    scene = new Scene(options);
+    await scene.channel.open();
+    return scene;
+  };
+
+  afterEach(() => {
+    sinon.restore();
+    scene.channel.close();
+  });
+
+  it("delivers what comes, and reads nothing where nothing is missing", async () => {
+    const { channel, told, reads } = await open();
+    scene.deliver(3);
+    expect([told, channel.at?.offset, reads.length]).to.deep.equal([[1, 2, 3], 3, 1]);
+  });
+
+  it("reads once what has not come, and goes on in order", async () => {
+    const { told, reads } = await open();
+    scene.deliver(2);
+    scene.publish(3);
+    scene.deliver(2);
+    scene.deliver(1);
+    await scene.until(() => told.length === 8);
+    expect(told).to.deep.equal([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(reads).to.have.length(2);
+    scene.deliver(1);
+    expect(told.at(-1)).to.equal(9);
+  });
+
+  it("delivers no message twice that a read has brought before it came", async () => {
+    const { channel, told } = await open();
+    const late = scene.publish(3);
+    await channel.check();
+    await scene.until(() => told.length === 3);
+    scene.receive(late);
+    scene.deliver(1);
+    await settled();
+    expect(told).to.deep.equal([1, 2, 3, 4]);
+  });
+
+  it("finds by a check what has not come", async () => {
+    const { channel, told, reads } = await open();
+    scene.deliver(1);
+    await channel.check();
+    expect([told, reads.length]).to.deep.equal([[1], 2]);
+    scene.publish(2);
+    await channel.check();
+    await scene.until(() => told.length === 3);
+    expect(told).to.deep.equal([1, 2, 3]);
+  });
+
+  it("tells how many messages are lost that are kept no more", async () => {
+    const bounds = { ...BOUNDS, size: 3 };
+    const { told } = await open({ bounds });
+    scene.receive(scene.publish(1, bounds));
+    scene.publish(6, bounds);
+    scene.receive(scene.publish(1, bounds));
+    await scene.until(() => told.length === 5);
+    expect(told).to.deep.equal([1, { messages: 4, reason: "trimmed", at: 5 }, 6, 7, 8]);
+  });
+
+  it("tells that more are lost than a repair may bring", async () => {
+    const { told } = await open({ recoverMessages: 2 });
+    scene.deliver(1);
+    scene.publish(5);
+    scene.deliver(1);
+    await scene.until(() => told.length === 4);
+    expect(told).to.deep.equal([1, { messages: 4, reason: "limit", at: 5 }, 6, 7]);
+  });
+
+  it("tells that Redis has forgotten the channel, and delivers what is new there", async () => {
+    const { channel, told } = await open();
+    scene.deliver(2);
+    scene.logs = new MemoryLogs();
+    scene.publish(2);
+    await channel.check();
+    await scene.until(() => told.length === 5);
+    expect(told).to.deep.equal([1, 2, { messages: null, reason: "reset", at: 0 }, 3, 4]);
+    scene.deliver(1);
+    expect(told.at(-1)).to.equal(5);
+  });
+
+  it("tells that Redis has gone back, and delivers nothing again", async () => {
+    const { channel, told } = await open();
+    scene.deliver(4);
+    // an older copy of the data, of two messages
+    const { entries, at } = scene.logs.read(NAMES, BOUNDS, { from: 1, count: 2, bytes: 1000 });
+    const older = new MemoryLogs();
+    sinon.stub(older, "read").callsFake((_names, _bounds, { from = 1, count }) => {
+      const all = [...entries, ...newer];
+      const page = all.filter(({ position }) => position.offset >= from).slice(0, count);
+      return { at: all.at(-1)?.position ?? at, now: Date.now(), length: all.length, entries: page };
+    });
+    const newer: Entry[] = [];
+    for (const n of [8, 9, 10]) {
+      const before = newer.at(-1)?.position ?? entries[1]?.position;
+      if (!before) throw new Error("there is one");
+      const position = { ...before, offset: before.offset + 1, tag: `${n}` };
+      newer.push({ position, before: before.tag, time: Date.now(), json: String(n) });
+    }
+    scene.logs = older;
+    for (const entry of newer.slice(0, 1)) channel.receive(entry);
+    await scene.until(() => told.length === 8);
+    expect(told).to.deep.equal([1, 2, 3, 4, { messages: null, reason: "diverged", at: 2 }, 8, 9, 10]);
+  });
+
+  it("lets messages wait where Redis cannot be read, and tries again", async () => {
+    const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const { told, errors } = await open();
+    scene.deliver(1);
+    scene.publish(1);
+    scene.failure = new Error("away");
+    scene.deliver(1);
+    await scene.until(() => errors.length === 1);
+    expect(told).to.deep.equal([1]);
+    scene.failure = undefined;
+    await settled();
+    clock.tick(1000);
+    await scene.until(() => told.length === 3);
+    expect(told).to.deep.equal([1, 2, 3]);
+  });
+
+  it("goes on without what is missing where too much waits", async () => {
+    const { told, channel } = await open();
+    scene.deliver(1);
+    scene.publish(1);
+    scene.failure = new Error("away");
+    scene.deliver(1001);
+    expect(told.slice(0, 3)).to.deep.equal([1, { messages: 1, reason: "limit", at: 2 }, 3]);
+    expect(told.at(-1)).to.equal(1003);
+    expect(channel.at?.offset).to.equal(1003);
+    scene.failure = undefined;
+    scene.deliver(1);
+    await scene.until(() => told.at(-1) === 1004);
+  });
+
+  it("learns its position by the first message where it could not be read", async () => {
+    scene = new Scene();
+    scene.failure = new Error("away");
+    await scene.channel.open();
+    scene.deliver(1);
+    expect([scene.told, scene.errors.length]).to.deep.equal([[1], 1]);
+  });
+
+  /** Recovers from a position on; gives what was recovered before the end. */
+  async function recovered(since: Position, most = 50) {
+    const member = { closed: false, whenDrained: () => undefined };
+    const messages: number[] = [];
+    let result: unknown;
+    const isDone = await recover(
+      scene.channel,
+      member,
+      { since },
+      most,
+      ({ json }) => messages.push(Number(json)) > 0,
+      (done) => {
+        result = done;
+      },
+    );
+    expect(isDone).to.equal(true);
+    return { messages, result };
+  }
+
+  it("keeps its newest messages in memory, so that a recovery reads nothing", async () => {
+    const { reads } = await open();
+    const entries = scene.publish(5);
+    scene.receive(entries);
+    const [first, , , , newest] = entries;
+    if (!first || !newest) throw new Error("there are five");
+    const { messages, result } = await recovered(first.position);
+    expect(messages).to.deep.equal([2, 3, 4, 5]);
+    expect(result).to.deep.equal({ at: formatPosition(newest.position), recovered: 4 });
+    expect(reads).to.have.length(1);
+  });
+
+  it("keeps no more in memory than there is room for, and reads then", async () => {
+    const { tails, reads } = await open({ tailBytes: 1_000 });
+    const entries = scene.publish(20);
+    scene.receive(entries);
+    expect(tails.bytes).to.be.at.most(1_000);
+    const [first] = entries;
+    if (!first) throw new Error("there is one");
+    for (let i = 0; i < 2; i++) {
+      const { messages } = await recovered(first.position);
+      expect(messages).to.deep.equal(Array.from({ length: 19 }, (_, n) => n + 2));
+    }
+    expect(reads.length).to.be.above(1);
+  });
+
+  it("forgets what it has in memory when it is closed", async () => {
+    const { channel, tails } = await open();
+    scene.deliver(5);
+    expect(tails.bytes).to.be.above(0);
+    channel.close();
+    expect(tails.bytes).to.equal(0);
+  });
+
+  it("takes a member that is ahead of this server for what it is", async () => {
+    const { told } = await open();
+    const entries = scene.publish(3);
+    const [, second] = entries;
+    if (!second) throw new Error("there are three");
+    const { messages, result } = await recovered(second.position);
+    expect([messages, told]).to.deep.equal([[3], [1, 2, 3]]);
+    expect(result).to.not.have.property("lost");
+    scene.receive(entries);
+    await settled();
+    expect(told).to.deep.equal([1, 2, 3]);
+  });
+
+  it("takes a member that knows a newer history for what it is", async () => {
+    const { told } = await open();
+    scene.deliver(1);
+    scene.logs = new MemoryLogs();
+    const [first] = scene.publish(2);
+    if (!first) throw new Error("there is one");
+    const { messages, result } = await recovered(first.position);
+    expect(messages).to.deep.equal([3]);
+    expect(result).to.not.have.property("lost");
+    expect(told).to.deep.equal([1, { messages: null, reason: "reset", at: 0 }, 2, 3]);
+  });
+
+  it("says nothing of a member's way where Redis cannot be read", async () => {
+    await open();
+    const [first] = scene.publish(2);
+    if (!first) throw new Error("there is one");
+    scene.failure = new Error("away");
+    const error = await recovered(first.position).catch((error: unknown) => error);
+    expect(error).to.have.property("message", "away");
+    expect(scene.channel.behind.size).to.equal(0);
+  });
+});
+
+describe("The checks of channels", () => {
+  let clock: sinon.SinonFakeTimers;
+
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+  });
+  afterEach(() => {
+    expect(clock.countTimers()).to.equal(0);
+    clock.restore();
+  });
+
+  it("come each 30 s for each channel, as long as it is there", () => {
+    const checks = new Checks();
+    const [one, other] = [
+      { check: sinon.fake.resolves(undefined) },
+      { check: sinon.fake.resolves(undefined) },
+    ];
+    checks.add(one);
+    clock.tick(10_000);
+    checks.add(other);
+    clock.tick(19_000);
+    expect([one.check.callCount, other.check.callCount]).to.deep.equal([0, 0]);
+    clock.tick(2_000);
+    expect([one.check.callCount, other.check.callCount]).to.deep.equal([1, 0]);
+    clock.tick(30_000);
+    expect([one.check.callCount, other.check.callCount]).to.deep.equal([2, 1]);
+    checks.delete(one);
+    clock.tick(30_000);
+    expect([one.check.callCount, other.check.callCount]).to.deep.equal([2, 2]);
+    checks.delete(other);
+  });
+
+  it("come at once for all where they are asked for", async () => {
+    const checks = new Checks();
+    const all = Array.from({ length: 100 }, () => ({ check: sinon.fake.resolves(undefined) }));
+    for (const channel of all) checks.add(channel);
+    await checks.all();
+    for (const channel of all) {
+      expect(channel.check.callCount).to.equal(1);
+      checks.delete(channel);
+    }
+  });
+});

@@ -14,6 +14,14 @@ export type { Channels } from "./server/channels/channel-schemas.js";
 export type { SlowReaderPolicy } from "./server/channels/slow-readers.js";
 export type { GuardAnswer, GuardEvents, NoticeEvent, ServerEvents } from "./server/events/events.js";
 export type { Filter } from "./server/events/message-types.js";
+export type { ChannelHistory } from "./server/history/history-option.js";
+export type {
+  HistoryOptions,
+  HistoryResult,
+  KeptMessage,
+  PublishOptions,
+} from "./server/history/kept-message.js";
+export type { Loss, LossReason } from "./server/history/loss.js";
 export type { Health } from "./server/http/health.js";
 export type { HttpServer } from "./server/http/interception.js";
 export type { OriginFunction } from "./server/http/origins.js";

@@ -1,13 +1,16 @@
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import { createClient } from "redis";
 import sinon from "sinon";
 import { adaptRedis } from "../../lib/server/redis/adapt.js";
 import {
   historyNames,
+  KEEP,
   type LogQuery,
   parseEnvelope,
   partitionOf,
+  READ,
 } from "../../lib/server/redis/history-log.js";
 import type { Redis } from "../../lib/server/redis/redis.js";
 import { Inbox } from "../support/inbox.js";
@@ -232,6 +235,11 @@ describe("The log of a channel's history", () => {
     expect(partitionOf("123456789")).to.equal(0xc3);
     expect(partitionOf("grüße")).to.be.within(0, 255);
     expect(historyNames("shop:", "123456789").log).to.equal("token-sockjs:shop:{195}log:123456789");
+  });
+
+  it("is documented with its scripts as they are", () => {
+    const document = readFileSync(new URL("../../docs/delivery.md", import.meta.url), "utf8");
+    for (const { text } of [KEEP, READ]) expect(document).to.include(`\`\`\`lua${text}\`\`\``);
   });
 
   it("takes no other text for a message that is kept", () => {

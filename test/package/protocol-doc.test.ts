@@ -20,6 +20,10 @@ const PLACEHOLDERS: Record<string, RegExp> = {
   fid: /./,
   ms: /^\d+$/,
   etag: /^W\/"/,
+  at1: /^[\w-]+\.\d+\.\d+$/,
+  at2: /^[\w-]+\.\d+\.\d+$/,
+  at3: /^[\w-]+\.\d+\.\d+$/,
+  time: /^\d{13}$/,
 };
 
 describe("docs/protocol.md", () => {
@@ -56,6 +60,7 @@ describe("docs/protocol.md", () => {
   for (const block of BLOCKS) {
     if (block.info === "http") it(titleOf(block), () => request(block.code));
     else if (block.info === "ending") it(titleOf(block), () => replayApart(block));
+    else if (block.info === "kept") it(titleOf(block), () => replayApart(block, KEEPING));
     else if (block.info === "shown") it(titleOf(block), () => replayApart(block, SHOWING));
     else it(titleOf(block), () => replay(block, application));
   }
@@ -141,6 +146,9 @@ const SHOWING: ApplicationOptions["options"] = {
   showIdentity: ({ name }) => ({ name }),
 };
 
+/** The options of a server that keeps a history. */
+const KEEPING: ApplicationOptions["options"] = { history: { "log:*": { size: 100, ttl: 60_000 } } };
+
 /** Starts the examples' server. */
 async function startApplication(
   clients: ApplicationOptions = {},
@@ -210,7 +218,7 @@ function expectFrame(actual: unknown, documented: string, values: Map<string, st
 /** A value in which each string is replaced by the document's placeholder at its place, if it may stand for it. */
 function withPlaceholders(actual: unknown, expected: unknown, values: Map<string, string>): unknown {
   const name = typeof expected === "string" ? /^<(\w+)>$/.exec(expected)?.[1] : undefined;
-  const isText = typeof actual === (name === "ms" ? "number" : "string");
+  const isText = typeof actual === (name === "ms" || name === "time" ? "number" : "string");
   if (name && isText && PLACEHOLDERS[name]?.test(String(actual))) {
     values.set(name, String(actual));
     return expected;

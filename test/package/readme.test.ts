@@ -80,7 +80,12 @@ const LISTEN_ELSEWHERE = `data:text/javascript,${encodeURIComponent(`
 interface Running {
   readonly url: string;
   /** Obtains a token by a route, opens a connection and authenticates. */
-  connect(options?: { token?: string; prefix?: string; protocol?: number }): Promise<WireClient>;
+  connect(options?: {
+    token?: string;
+    prefix?: string;
+    protocol?: number;
+    history?: boolean;
+  }): Promise<WireClient>;
   /** What the block has printed, when it has printed so many lines. */
   printed(lines: number): Promise<string[]>;
   /** Lets the block have JSON of another service. */
@@ -141,12 +146,12 @@ describe("the documents", () => {
     if (error) throw new Error(error);
     return {
       url,
-      async connect({ token: route = "/socket/token", prefix = "/sockets", protocol = 3 } = {}) {
+      async connect({ token: route = "/socket/token", prefix = "/sockets", ...asked } = {}) {
         const { token } = (await (await fetch(url + route)).json()) as { token: string };
         const client = new WireClient(url + prefix, "websocket");
         clients.push(client);
         await client.opened;
-        expect(await client.request({ rpc: "auth", token, protocol })).to.have.property("resp", "success");
+        expect(await client.request({ rpc: "auth", token, ...asked })).to.have.property("resp", "success");
         return client;
       },
       serve: (url, body) => tell({ url, body }),
@@ -438,6 +443,16 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     }
     expect(await client.message("room")).to.deep.equal({ from: "bob" });
     expect(await client.message("room")).to.deep.equal({ from: "alice", draft: true });
+  },
+  async "docs/delivery.md: history"({ connect }) {
+    const client = await connect({ protocol: 4, history: true });
+    client.send({ rpc: "_subscribe", req: { channel: "room:1", last: 5 }, uuid: "s" });
+    expect(await client.message("room:1")).to.deep.equal({ text: "hello" });
+    expect((await client.take(({ uuid }) => uuid === "s")).resp).to.have.property("recovered", 1);
+  },
+  async "docs/delivery.md: Who may read the past"({ connect }) {
+    const client = await connect();
+    expect(await client.subscribe("room")).to.have.property("internal", true);
   },
   async "docs/options.md: ping"({ connect }) {
     const client = await connect();

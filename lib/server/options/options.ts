@@ -82,8 +82,8 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
   /**
    * The policy for a channel's messages to a socket that reads too slowly, by the channels' names; a `*` at the end of
    * a name stands for anything: `"close"`, `"dropOldest"`, `"latest"` or `{ latest: (message) => key }`. Default `{}`:
-   * the socket is closed when more than `limits.bufferedBytes` wait. With another policy the client misses messages and
-   * is not told.
+   * the socket is closed when more than `limits.bufferedBytes` wait. With another policy the client misses messages; it
+   * is told how many on a channel with history, if it asks, and otherwise not.
    */
   slowReaders?: { [channel: string]: SlowReaderPolicy } | null | undefined;
   /**

@@ -5,6 +5,7 @@ import { expect } from "chai";
 import {
   encodeFrames as encodeMessages,
   type Framing,
+  latinFrames as latinMessages,
   Message,
 } from "../../lib/server/transport/websocket-frames.js";
 
@@ -15,6 +16,13 @@ const { Receiver } = createRequire(import.meta.url)("ws") as {
 
 function encodeFrames(texts: readonly string[], framing: Framing): Buffer {
   return encodeMessages(
+    texts.map((text) => new Message(text)),
+    framing,
+  );
+}
+
+function latinFrames(texts: readonly string[], framing: Framing): string | undefined {
+  return latinMessages(
     texts.map((text) => new Message(text)),
     framing,
   );
@@ -55,6 +63,24 @@ describe("the frames of a WebSocket", () => {
     expect(text[0]).to.equal("a");
     expect(JSON.parse(text.slice(1))).to.deep.equal(TEXTS);
   });
+
+  for (const framing of ["plain", "sockjs"] as const) {
+    it(`are the same bytes as a text of Latin-1, in the framing ${framing}`, () => {
+      const texts = ["", "{}", '\0"\\\x7f', ...[125, 126, 1000, 60_000].map((length) => "x".repeat(length))];
+      for (const together of [texts, ...texts.map((text) => [text])]) {
+        const latin = latinFrames(together, framing) ?? "";
+        expect(Buffer.from(latin, "latin1").equals(encodeFrames(together, framing))).to.equal(true);
+      }
+    });
+
+    it(`are no text where a message has more than ASCII, or is long, in the framing ${framing}`, () => {
+      // SockJS's escapes are ASCII
+      const surrogates = framing === "plain" ? ["😀", "\ud800"] : [];
+      for (const text of ["é", "€", "\x80", ...surrogates, "x".repeat(65_536)]) {
+        expect(latinFrames(["{}", text], framing)).to.equal(undefined);
+      }
+    });
+  }
 
   it("escape what SockJS escapes", async () => {
     const odd = ["\u200b\u200c\u2028\u2029\u2060\ufeff\ufff0\uffff", "😀", '\0"\\'];

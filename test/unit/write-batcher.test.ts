@@ -80,6 +80,23 @@ describe("the write batches of a turn", () => {
     expect(third?.sent[0]?.length).to.equal(3);
   });
 
+  it("are text where one socket alone is sent them, and bytes for several", async () => {
+    const sockets = Array.from({ length: 3 }, () => new Socket());
+    const [, second, third] = sockets;
+    for (const socket of sockets) socket.write(batcher, "a");
+    for (const socket of [second, third]) socket?.write(batcher, "b");
+    third?.write(batcher, "c");
+    await endOfTurn();
+    const written = sockets.map(({ sent }) => sent[0]?.written("plain"));
+    expect(written.map((one) => typeof one)).to.deep.equal(["object", "object", "string"]);
+    const bytes = written.map((one) => (typeof one === "string" ? Buffer.from(one, "latin1") : one));
+    expect(bytes.map((one) => one?.toString("hex"))).to.deep.equal([
+      "810161",
+      "810161810162",
+      "810161810162810163",
+    ]);
+  });
+
   it("are of each socket's own where they differ", async () => {
     const [first, second] = [new Socket(), new Socket()];
     first.write(batcher, "a");

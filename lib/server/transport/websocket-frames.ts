@@ -46,6 +46,24 @@ export function encodeFrames(messages: readonly Message[], framing: Framing): Bu
   return texts.length === 1 && only !== undefined ? encodeText(only) : Buffer.concat(texts.map(encodeText));
 }
 
+/**
+ * Gives the same bytes as a text of Latin-1, one character for each; undefined where the messages have more than ASCII. Such
+ * a text costs less to write than bytes that are made for one write.
+ */
+export function latinFrames(messages: readonly Message[], framing: Framing): string | undefined {
+  let frames = "";
+  for (const text of frameTexts(messages, framing)) {
+    if (text.length > MIDDLE || Buffer.byteLength(text) !== text.length) return undefined;
+    frames += latinHead(text.length) + text;
+  }
+  return frames;
+}
+
+function latinHead(length: number): string {
+  if (length <= SHORT) return String.fromCharCode(TEXT, length);
+  return String.fromCharCode(TEXT, HAS_TWO_BYTES, length >> 8, length & 0xff);
+}
+
 function encodeText(text: string): Buffer {
   const length = Buffer.byteLength(text);
   const bytes = Buffer.allocUnsafe(headLength(length) + length);

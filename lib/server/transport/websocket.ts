@@ -124,7 +124,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
     // an application may have put something around it, through which each message goes
     if (this.socket.write !== WebSocketConnection.prototype.write) this.#writeEach(batch.messages);
     else if (this.#isCompressed) this.#sendTexts(batch.texts(this.#parts.framing));
-    else this.#writeBytes(batch.encoded(this.#parts.framing));
+    else this.#writeBytes(batch.written(this.#parts.framing));
     return true;
   }
 
@@ -154,9 +154,12 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
     return this.#state === READY_STATE.open && this.#webSocket?.readyState === WebSocket.OPEN;
   }
 
-  /** Writes ready-made frames between those of `ws`, which writes each of its own in one go as well. */
-  #writeBytes(bytes: Buffer): void {
-    if (this.#isOpen && this.#tcp?.write(bytes) === false) this.#pause();
+  /**
+   * Writes ready-made frames between those of `ws`, which writes each of its own in one go as well. A text has one character
+   * for each byte.
+   */
+  #writeBytes(bytes: Buffer | string): void {
+    if (this.#isOpen && this.#tcp?.write(bytes, "latin1") === false) this.#pause();
   }
 
   #sendTexts(texts: readonly string[]): void {

@@ -1,4 +1,4 @@
-import { encodeFrames, type Framing, frameTexts, Message } from "./websocket-frames.js";
+import { encodeFrames, type Framing, frameTexts, latinFrames, Message } from "./websocket-frames.js";
 
 /** More characters than this do not wait for the end of a turn. */
 const LARGEST_BUNDLE = 65_536;
@@ -16,6 +16,8 @@ export interface Sender {
 export class WriteBatch {
   /** In characters, all messages together. */
   readonly length: number;
+  /** Whether several sockets are sent it. */
+  isShared = false;
   readonly #before: WriteBatch | undefined;
   readonly #last: Message;
   /** The batch that this one became when a message was last added. */
@@ -41,7 +43,8 @@ export class WriteBatch {
 
   /** Gives the batch that has one message more. */
   with(message: Message): WriteBatch {
-    if (!this.#next || this.#next.#last !== message) this.#next = new WriteBatch(message, this);
+    if (this.#next && this.#next.#last === message) this.#next.isShared = true;
+    else this.#next = new WriteBatch(message, this);
     return this.#next;
   }
 
@@ -50,6 +53,8 @@ export class WriteBatch {
   }
 
   get #messages(): readonly Message[] {
+    // most are alone
+    if (!this.#before) return [this.#last];
     const messages = [];
     for (let batch: WriteBatch | undefined = this; batch; batch = batch.#before) messages.push(batch.#last);
     return messages.reverse();
@@ -58,6 +63,12 @@ export class WriteBatch {
   /** The texts of the WebSocket frames that carry it. */
   texts(framing: Framing): string[] {
     return frameTexts(this.#messages, framing);
+  }
+
+  /** What is written to one socket: bytes, or a text of Latin-1 that stands for them. */
+  written(framing: Framing): Buffer | string {
+    const text = this.isShared ? undefined : latinFrames(this.#messages, framing);
+    return text ?? this.encoded(framing);
   }
 
   /** The bytes of the WebSocket frames that carry it. */
@@ -97,7 +108,8 @@ export class WriteBatcher {
   #begin(sender: Sender, message: string): WriteBatch {
     if (this.#senders.push(sender) === 1) process.nextTick(this.#send);
     const first = this.#messageOf(message);
-    if (!this.#first?.is(first)) this.#first = new WriteBatch(first);
+    if (this.#first?.is(first)) this.#first.isShared = true;
+    else this.#first = new WriteBatch(first);
     return this.#first;
   }
 

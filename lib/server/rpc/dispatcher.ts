@@ -71,13 +71,9 @@ export class Dispatcher<Auth> {
         const { fn, self } = found;
         const running = new RunningFunction(this.#server, late);
         const args = [call.auth, call.data, call.socket, running];
-        const onSilence = () => {
-          running.isSilent = true;
-          this.#warn(path, fn);
-        };
         const { length } = fn;
         const byEither = length === 0 || length > 2;
-        const asked = byEither ? answeringByEither(fn, onSilence) : fn;
+        const asked = byEither ? this.#answeringByEither(path, fn, running) : fn;
         // all of one shape: this is done for each call
         const invocation = { fn: asked, declared: byEither ? 0 : length, self, args, position: 2 };
         invoke(invocation, (outcome) => whenSettled(outcome, settle), late);
@@ -88,6 +84,13 @@ export class Dispatcher<Auth> {
       settle({ status: "failure", error });
     }
     return undefined;
+  }
+
+  #answeringByEither(path: string, fn: Handler, running: RunningFunction<Auth>): Handler {
+    return answeringByEither(fn, () => {
+      running.isSilent = true;
+      this.#warn(path, fn);
+    });
   }
 
   /** Once for each function, which may yet call its callback. */

@@ -164,8 +164,13 @@ export class IncomingCalls<Auth> {
     const { socket, rights } = this.#caller;
     // one call has one identity, whatever becomes of the socket's
     const { auth } = socket;
+    if (call.json === undefined && !this.#parts.guards.has("rpc")) {
+      // a logger may have closed it; and where nobody has decided anything, nothing can become other
+      if (!this.#caller.closed) this.#dispatch(call, data, auth, always);
+      return;
+    }
     const request = { rpc: call.path, req: data };
-    if (this.#parts.guards.has("rpc")) call.json ??= JSON.stringify(data) ?? "";
+    call.json ??= JSON.stringify(data) ?? "";
     const verdict = this.#parts.guards.decide("rpc", socket, request);
     const isCurrent = () => this.#caller.rights === rights;
     const askAgain = () => {
@@ -177,8 +182,7 @@ export class IncomingCalls<Auth> {
       if (!decided.allowed) return this.#settle(call, { status: "error", error: decided.error });
       if (!isCurrent()) return askAgain();
       this.#dispatch(call, request.req, auth, () => {
-        // without guards nobody has decided anything
-        if (isCurrent() || call.json === undefined) return true;
+        if (isCurrent()) return true;
         call.running = undefined;
         askAgain();
         return false;
@@ -352,6 +356,10 @@ function isAbort(error: unknown): boolean {
   } catch {
     return false;
   }
+}
+
+function always(): boolean {
+  return true;
 }
 
 function abort(call: Call, isRefused = false): void {

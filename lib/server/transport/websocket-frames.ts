@@ -51,12 +51,19 @@ export function encodeFrames(messages: readonly Message[], framing: Framing): Bu
  * a text costs less to write than bytes that are made for one write.
  */
 export function latinFrames(messages: readonly Message[], framing: Framing): string | undefined {
+  for (const message of messages) {
+    if (!isAscii(framing === "plain" ? message.text : message.quoted)) return undefined;
+  }
   let frames = "";
   for (const text of frameTexts(messages, framing)) {
-    if (text.length > MIDDLE || Buffer.byteLength(text) !== text.length) return undefined;
+    if (text.length > MIDDLE) return undefined;
     frames += latinHead(text.length) + text;
   }
   return frames;
+}
+
+function isAscii(text: string): boolean {
+  return Buffer.byteLength(text) === text.length;
 }
 
 function latinHead(length: number): string {
@@ -92,8 +99,8 @@ function writeHead(bytes: Buffer, offset: number, length: number): number {
 }
 
 function quote(message: string): string {
-  return JSON.stringify(message).replace(
-    ESCAPED,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  const json = JSON.stringify(message);
+  // most are, and to look for what is escaped takes longer
+  if (isAscii(json)) return json;
+  return json.replace(ESCAPED, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

@@ -253,9 +253,10 @@ export class TokenRoute<Auth> {
       return { status: "result", value };
     }
     return new Promise((resolve) => {
+      let hasAnswered = false;
       const asked = { expire: () => resolve(undefined) };
-      this.#deadlines.add(asked);
       const settle = (outcome: Outcome) => {
+        hasAnswered = true;
         this.#deadlines.delete(asked);
         resolve(outcome);
       };
@@ -265,6 +266,8 @@ export class TokenRoute<Auth> {
         settle,
         (late) => reporter.error("authentication at the token route answered again", lateError(late)),
       );
+      // a function that answers at once needs no timer
+      if (!hasAnswered) this.#deadlines.add(asked);
     });
   }
 

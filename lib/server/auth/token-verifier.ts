@@ -77,29 +77,21 @@ export class TokenVerifier<Auth> {
     socket: PendingSocket,
     nonce?: unknown,
   ): Promise<VerifiedIdentity<Auth> | undefined> {
-    try {
-      return await this.#find(token, socket, nonce);
-    } catch (error) {
-      throw withoutSecret(error, token);
-    }
-  }
-
-  async #find(
-    token: string,
-    socket: PendingSocket,
-    nonce: unknown,
-  ): Promise<VerifiedIdentity<Auth> | undefined> {
     const { identify } = this.#parts;
     // what is revoked while it is being verified counts for it, too
     const begin = steadyNow();
-    const record = isToken(token)
-      ? await this.#redeem(token, socket, nonce)
-      : await this.#verify(token, socket);
-    if (!record) return undefined;
-    const { auth, host, ip, ips, expiresAt, issuedAt, sessionId } = record;
-    const key = identify && toKey(await this.#keyOf(identify, auth));
-    // a copy by { ...record } would have a hidden class of its own, which takes more than the copy itself
-    return { auth, host, ip, ips, expiresAt, issuedAt: issuedAt ?? begin, sessionId, key };
+    try {
+      const record = isToken(token)
+        ? await this.#redeem(token, socket, nonce)
+        : await this.#verify(token, socket);
+      if (!record) return undefined;
+      const { auth, host, ip, ips, expiresAt, issuedAt, sessionId } = record;
+      const key = identify && toKey(await this.#keyOf(identify, auth));
+      // a copy by { ...record } would have a hidden class of its own, which takes more than the copy itself
+      return { auth, host, ip, ips, expiresAt, issuedAt: issuedAt ?? begin, sessionId, key };
+    } catch (error) {
+      throw withoutSecret(error, token);
+    }
   }
 
   /** Gives what `identify` makes of an identity; a promise of it where that is one. */

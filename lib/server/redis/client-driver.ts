@@ -73,5 +73,9 @@ export function settingsOf(client: object): ClientSettings {
 
 /** Calls a function and gives its promise; what it throws is a rejection. */
 export function attempt<T>(act: () => Promise<T>): Promise<T> {
-  return new Promise((resolve) => resolve(act()));
+  try {
+    return act();
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }

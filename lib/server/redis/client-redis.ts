@@ -59,7 +59,7 @@ export class ClientRedis implements Redis {
     await this.#run("set", key, (driver) => driver.set(key, value, ttl));
   }
 
-  async take(key: string): Promise<string | null> {
+  take(key: string): Promise<string | null> {
     return this.#run("getdel", key, (driver) => driver.take(key));
   }
 

@@ -14,7 +14,7 @@ describe("a server and another copy of the package", () => {
   let application: Application;
 
   before(async function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     const dist = join(await installPackage(), "node_modules/node-token-sockjs/dist");
     copies["an ES module"] = await import(pathToFileURL(join(dist, "index.js")).href);
     copies.CommonJS = createRequire(import.meta.url)(join(dist, "cjs/index.cjs"));

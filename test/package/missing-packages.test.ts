@@ -19,7 +19,7 @@ describe("the client where packages are missing", () => {
   let isUnserved: boolean;
 
   before(async function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     const project = await installPackage();
     folder = await mkdtemp(join(tmpdir(), "node-token-sockjs-"));
     await cp(

@@ -15,7 +15,7 @@ describe("the package as it is installed", () => {
   let manifest: { name: string; exports: Record<string, unknown>; files: string[] };
 
   before(async function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     project = await installPackage();
     manifest = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
   });
@@ -210,7 +210,7 @@ describe("the package as it is installed", () => {
       ["with `strict` alone", LENIENT],
     ] as const) {
       it(`accepts an application and a client that name the public types, ${name}`, async function () {
-        this.timeout(60_000);
+        this.timeout(300_000);
         const files = { "application.ts": APPLICATION, "required.cts": REQUIRED, "client.ts": CLIENT };
         const complaints = await check(files, how);
         expect(complaints).to.deep.equal({ "application.ts": [], "required.cts": [], "client.ts": [] });
@@ -218,7 +218,7 @@ describe("the package as it is installed", () => {
     }
 
     it("accepts what docs/typed-calls.md shows", async function () {
-      this.timeout(60_000);
+      this.timeout(300_000);
       const files: Record<string, string> = {};
       for (const { info, code } of blocksOf(await readFile(join(ROOT, "docs/typed-calls.md"), "utf8"))) {
         files[info.replace("title=", "")] = code;
@@ -230,7 +230,7 @@ describe("the package as it is installed", () => {
     });
 
     it("is quick to check with 200 procedures and 200 calls", async function () {
-      this.timeout(60_000);
+      this.timeout(300_000);
       /** How often the compiler works a type out: unlike a time, it is the same everywhere. */
       const effort = async (files: Record<string, string>) => {
         const text = await compile(await write(files), ["-p", ".", "--extendedDiagnostics"]);
@@ -248,7 +248,7 @@ describe("the package as it is installed", () => {
       ["with `strict` alone", LENIENT],
     ] as const) {
       it(`finds mistakes, ${name}`, async function () {
-        this.timeout(60_000);
+        this.timeout(300_000);
         const files = Object.fromEntries(
           Object.entries(MISTAKES).map(([name, { code }]) => [`${name}.ts`, `${COMMON}${code}`]),
         );

@@ -101,7 +101,7 @@ describe("the documents", () => {
   const clients: WireClient[] = [];
 
   before(async function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     [redis, project] = await Promise.all([startRedis(), installPackage()]);
     complaints = await writeBlocks(project);
     runner = fork(join(import.meta.dirname, "block-runner.mjs"), {
@@ -203,7 +203,7 @@ describe("the documents", () => {
   });
 
   it("shows a quick start whose page works, and is back by itself when the server was stopped and started", async function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     const [server] = BLOCKS.filter(({ name }) => name === "README.md: Quick start");
     const page = blocksOf(TEXTS.get("README.md") ?? "").find(({ language }) => language === "html");
     if (!server || !page) throw new Error("there is no quick start");

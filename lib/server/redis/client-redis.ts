@@ -120,12 +120,12 @@ export class ClientRedis implements Redis {
     const settled = await Promise.allSettled(tried);
     const refused = new Set<string>();
     const errors = new Map<string, Error>();
-    for (const [index, { commands, uses = "", isOptional }] of trials.entries()) {
+    for (const [index, { commands, uses = "", after = "", isOptional }] of trials.entries()) {
       const outcome = settled[index];
       if (outcome?.status !== "rejected") continue;
       const error: unknown = outcome.reason;
       if (!isAnswer(error)) throw error;
-      if (refused.has(uses) && isOfScript(error)) continue;
+      if ((refused.has(uses) && isOfScript(error)) || refused.has(after)) continue;
       if (isOptional && !isForbidden(error)) continue;
       refused.add(commands);
       const cause = error instanceof ExplainedError ? error.advice : error.message;

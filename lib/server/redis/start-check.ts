@@ -1,6 +1,8 @@
 import { SYNC_CHANNEL } from "../../shared/protocol.js";
-import { historyNames, KEEP, keepArguments, READ, readArguments } from "./history-log.js";
+import type { ClientDriver } from "./client-driver.js";
+import { historyNames } from "./history-log.js";
 import type { Redis } from "./redis.js";
+import { Script } from "./script.js";
 import type { Trial } from "./trial.js";
 
 /** The use that a server makes of its first client: commands and names. */
@@ -27,6 +29,9 @@ const NOBODYS_CHANNEL = "___check___";
 /** Servers pass over commands that they do not know. */
 const UNKNOWN_COMMAND = JSON.stringify({ command: "check" });
 
+/** The commands by which rates are counted. */
+const RATES = "eval evalsha incrby pttl";
+
 const PING: Trial = { commands: "ping", isOptional: true, run: (driver) => driver.ping() };
 
 /** Resolves with what Redis refuses of that which a server does with its first client. */
@@ -36,11 +41,8 @@ export function checkClient(redis: Redis, use: ClientUse): Promise<readonly Erro
   if (hasSubscriber) {
     trials.push(...listTrials(`token-sockjs:${channelPrefix}check`), publishTrial(channelPrefix));
   }
-  if (hasSubscriber && hasHistory) trials.push(...historyTrials(channelPrefix));
-  if (rates) {
-    const commands = "eval evalsha incrby pttl";
-    trials.push({ commands, key: rates.keyPrefix, uses: "set", run: () => rates.try() });
-  }
+  if (rates) trials.push({ commands: RATES, key: rates.keyPrefix, uses: "set", run: () => rates.try() });
+  if (hasSubscriber && hasHistory) trials.push(historyTrial(channelPrefix));
   return redis.rehearse(trials);
 }
 
@@ -82,18 +84,30 @@ function listTrials(key: string): Trial[] {
   ];
 }
 
-/** The server's own scripts, once each, on the channel that no socket can join. */
-function historyTrials(channelPrefix: string): Trial[] {
-  const names = historyNames(channelPrefix, NOBODYS_CHANNEL);
-  const bounds = { size: 1, ttl: AT_ONCE, positionTtl: AT_ONCE };
-  const kept = keepArguments(names, bounds, { json: "0" });
-  const read = readArguments(names, bounds, { count: 0, bytes: 1 });
-  const key = names.log;
-  return [
-    { commands: KEEP.commands, key, run: (driver) => driver.evaluate(KEEP.text, kept.keys, kept.args) },
-    { commands: READ.commands, key, run: (driver) => driver.evaluate(READ.text, read.keys, read.args) },
-    { commands: "evalsha", key, run: (driver) => driver.evaluateKnown(READ.sha, read.keys, read.args) },
-  ];
+/** The commands of a history's scripts that no other trial has. The script gives them to the key of a stream that ends at once. */
+const HISTORY = new Script(
+  "get del time xadd xlen xrange xrevrange xtrim",
+  `
+redis.call('DEL', KEYS[1])
+redis.call('GET', KEYS[1])
+redis.call('TIME')
+redis.call('XADD', KEYS[1], '1-1', 'm', '')
+redis.call('XLEN', KEYS[1])
+redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
+redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+redis.call('XTRIM', KEYS[1], 'MINID', '2')
+redis.call('DEL', KEYS[1])
+return {}
+`,
+);
+
+function historyTrial(channelPrefix: string): Trial {
+  const key = historyNames(channelPrefix, NOBODYS_CHANNEL).log;
+  const run = async (driver: ClientDriver) => {
+    await driver.evaluate(HISTORY.text, [key], []);
+    await driver.evaluateKnown(HISTORY.sha, [key], []);
+  };
+  return { commands: HISTORY.commands, key, after: RATES, run };
 }
 
 /** It is published where the server is sure to publish: the user may be allowed no more than the channels that there are. */

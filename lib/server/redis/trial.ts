@@ -8,6 +8,8 @@ export interface Trial {
   readonly key?: string;
   /** The command of an earlier trial that its script uses, too: that one tells where it is refused. */
   readonly uses?: string;
+  /** The commands of an earlier trial without whose rights this one tells nothing new. */
+  readonly after?: string;
   /** Whether the server does without it where Redis does not know it. */
   readonly isOptional?: boolean;
   run(driver: ClientDriver): Promise<unknown>;

@@ -305,4 +305,25 @@ describe("A client that comes back to a channel with history", () => {
     await client.request({ rpc: "_unsubscribe", req: { channel: "room:1" } });
     expect(client.frames.filter((frame) => "message" in frame)).to.deep.equal([]);
   });
+
+  it("gets as many of the newest messages as it asks for, also where few are in memory", async () => {
+    await start();
+    await publish("room:1", 1, 2, 3);
+    for (const last of [1, 2, 3]) {
+      const { messages } = await join(await connect(), { last });
+      expect(messages.map(({ message }) => message)).to.deep.equal([1, 2, 3].slice(-last));
+    }
+  });
+
+  it("is served one join of a channel after the other", async () => {
+    await start();
+    const [first] = await publish("room:1", 0, 1, 2);
+    const client = await connect();
+    client.send({ rpc: "_subscribe", req: { channel: "room:1", last: 1 }, uuid: "s1" });
+    client.send({ rpc: "_subscribe", req: { channel: "room:1", since: first }, uuid: "s2" });
+    await client.take((frame) => frame.uuid === "s2").then((frame) => client.frames.push(frame));
+    const seen = client.frames.map((frame) => frame.data?.uuid ?? frame.message ?? frame.uuid);
+    expect(seen).to.deep.equal(["s1", 2, "s1", "s2", 1, 2, "s2"]);
+    expect(client.frames.at(-1)?.resp).to.have.property("recovered", 2);
+  });
 });

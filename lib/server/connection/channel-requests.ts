@@ -80,8 +80,8 @@ export class ChannelRequests<Auth> {
   #bytes = 0;
   /** The number of messages that Redis has been given and has not taken yet. */
   #publishing = 0;
-  /** The number of recoveries that are under way. */
-  #recovering = 0;
+  /** The recoveries that are under way, by channel: the next join of that channel waits for its end. */
+  readonly #recoveries = new Map<string, Promise<void>>();
   #review: Review<string> | undefined;
 
   constructor(client: ChannelClient<Auth>, parts: ChannelRequestParts<Auth>) {
@@ -120,7 +120,7 @@ export class ChannelRequests<Auth> {
 
   #isFull(bytes: number): boolean {
     const { framesWaiting, bytesWaiting } = this.#parts.limits;
-    const count = this.#queue.waiting + this.#publishing + this.#recovering;
+    const count = this.#queue.waiting + this.#publishing + this.#recoveries.size;
     return count >= framesWaiting || (count > 0 && this.#bytes + bytes > bytesWaiting);
   }
 
@@ -277,6 +277,8 @@ export class ChannelRequests<Auth> {
   async #join({ head, channel, req, start }: SubscribeFrame, from: number | undefined): Promise<void> {
     const { pubsub } = this.#parts;
     const client = this.#client;
+    await this.#recoveries.get(channel);
+    if (client.closed) return;
     const isNew = !pubsub.memberships.has(client, channel);
     if (isNew && !pubsub.memberships.reserve(client)) return client.refuse(head, TOO_MANY_CHANNELS);
     const { rights } = client;
@@ -287,7 +289,7 @@ export class ChannelRequests<Auth> {
       ({ done }) => done && { done },
       () => undefined,
     );
-    if (recovering) this.#awaitRecovery(head, recovering.done);
+    if (recovering) this.#awaitRecovery(head, channel, recovering.done);
     else
       await this.#answer(
         head,
@@ -330,17 +332,17 @@ export class ChannelRequests<Auth> {
   }
 
   /** Counts a recovery, which nothing waits for, until its end. */
-  #awaitRecovery(head: RequestHead, recovering: Promise<boolean>): void {
-    this.#recovering++;
+  #awaitRecovery(head: RequestHead, channel: string, recovering: Promise<boolean>): void {
     const answered = recovering.then(
       (isDone) => {
         if (!isDone && !this.#client.closed) this.#client.refuse(head, FORBIDDEN);
       },
       (error: unknown) => this.#unavailable(head, error),
     );
-    void answered.then(() => {
-      this.#recovering--;
+    const end = answered.then(() => {
+      this.#recoveries.delete(channel);
     });
+    this.#recoveries.set(channel, end);
   }
 
   /** Acknowledges a request when Redis has carried it out, or tells the client that it has not. */
@@ -365,9 +367,13 @@ export class ChannelRequests<Auth> {
     const { memberships } = this.#parts.pubsub;
     const requested = channels.filter((channel) => memberships.hasRequested(this.#client, channel));
     if (requested.length === 0) return;
-    this.#review ??= new Review(
-      (channel) =>
-        new Promise((resolve) => this.#queue.run(channel, () => this.#reviewChannel(channel).then(resolve))),
+    this.#review ??= new Review((channel) =>
+      // a client that reads slowly must not put it off by joins that wait for a recovery
+      this.#recoveries.has(channel)
+        ? this.#reviewChannel(channel)
+        : new Promise((resolve) =>
+            this.#queue.run(channel, () => this.#reviewChannel(channel).then(resolve)),
+          ),
     );
     this.#review.add(requested);
   }

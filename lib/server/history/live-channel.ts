@@ -61,7 +61,7 @@ export class LiveChannel implements HistoryReader {
     this.#parts = parts;
     const { reader, tails, recoverMessages } = parts;
     this.#tail = new Tail(tails, Math.min(reader.bounds.size, recoverMessages));
-    this.#reader = new LogReader(reader.bounds, (query) => this.#read(query));
+    this.#reader = new LogReader(reader.bounds, (...query) => this.#read(...query));
   }
 
   get at(): Position | undefined {
@@ -253,20 +253,21 @@ export class LiveChannel implements HistoryReader {
   }
 
   /** Reads from the tail where it goes as far back, or makes it go as far. */
-  async #read(query: LogQuery): Promise<LogPage> {
+  async #read(query: LogQuery, mayLackFirst = false): Promise<LogPage> {
     const { from } = query;
     if (from === undefined) return this.#ask(query);
     const at = await this.position();
     const isNear = from >= at.offset - this.#parts.recoverMessages;
-    for (let tries = 0; isNear && tries < 2 && !this.#covers(from); tries++) await this.#extend(from);
-    if (this.#at && this.#covers(from)) return this.#page(this.#at, from, query);
+    for (let tries = 0; isNear && tries < 2 && !this.#covers(from, mayLackFirst); tries++)
+      await this.#extend(from);
+    if (this.#at && this.#covers(from, mayLackFirst)) return this.#page(this.#at, from, query);
     const page = await this.#ask(query);
     this.#absorb(page.entries);
     return page;
   }
 
-  #covers(from: number): boolean {
-    return this.#tail.isWhole || from >= this.#tailStart - 1;
+  #covers(from: number, mayLackFirst: boolean): boolean {
+    return this.#tail.isWhole || from >= this.#tailStart - Number(mayLackFirst);
   }
 
   #page(at: Position, from: number, { count, bytes }: LogQuery): LogPage {

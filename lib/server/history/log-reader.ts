@@ -35,16 +35,16 @@ export interface HistoryReader {
 /** Reads the history of one channel, and judges what a reader has lost. */
 export class LogReader implements HistoryReader {
   readonly bounds: HistoryBounds;
-  /** Reads messages as they are in Redis. */
-  readonly read: (query: LogQuery) => Promise<LogPage>;
+  /** Reads messages as they are in Redis. With `mayLackFirst`, those behind the first offset are enough. */
+  readonly read: (query: LogQuery, mayLackFirst?: boolean) => Promise<LogPage>;
 
-  constructor(bounds: HistoryBounds, read: (query: LogQuery) => Promise<LogPage>) {
+  constructor(bounds: HistoryBounds, read: (query: LogQuery, mayLackFirst?: boolean) => Promise<LogPage>) {
     this.bounds = bounds;
     this.read = read;
   }
 
   async after(since: Position, { count, bytes, most = Infinity }: PartBounds): Promise<HistoryPart> {
-    const page = await this.read({ from: since.offset, count: count + 1, bytes });
+    const page = await this.read({ from: since.offset, count: count + 1, bytes }, true);
     const verdict = judge(page, since, this.bounds);
     const { at } = page;
     if (!verdict.isComplete && verdict.loss.messages === null) {

@@ -1,19 +1,40 @@
-import { onAbort } from "../shared/abort.js";
-import { startTimer } from "../shared/times.js";
-import type { RequestOptions, Requests } from "./calls/requests.js";
+import { randomText } from "./calls/random-text.js";
+import { untilAnswered } from "./calls/repetition.js";
+import type { RequestOptions, RequestParts, Requests } from "./calls/requests.js";
 import { Stream } from "./calls/stream.js";
-import { DisconnectedError, isLost, isPassing, QueueError, RemoteError } from "./errors.js";
+import type { TokenSocketEvents } from "./client-types.js";
+import { CallError, DisconnectedError, isPassing, LostError, QueueError, RemoteError } from "./errors.js";
+import {
+  type Beginning,
+  type HistoryOptions,
+  type HistoryPage,
+  type Loss,
+  type MessageInfo,
+  type Progress,
+  REMEMBERED,
+  type Reader,
+  type ResolvedChannelOptions,
+  type SubscribeOptions,
+} from "./history.js";
 import { within } from "./time-limit.js";
+import type { Link } from "./transport/transport.js";
 
-/** Hears of joins and leaves. */
-export interface ChannelListener {
-  onJoined(channel: string): void;
-  /** `error` says why, where the server does not let the client stay, or in again. */
-  onLeft(channel: string, error?: Error): void;
-}
+/** An event of a channel, and what its listeners get. */
+export type ChannelEvent = {
+  [E in "subscribed" | "unsubscribed" | "message" | "recovered" | "lost"]: [
+    event: E,
+    ...args: TokenSocketEvents[E],
+  ];
+}["subscribed" | "unsubscribed" | "message" | "recovered" | "lost"];
 
 /** The number of channels that are joined at once after a reconnect; servers bound what waits there, and say so. */
 const AT_ONCE = 500;
+
+/** Milliseconds for which a message may be sent again. */
+const REPEATABLE_FOR = 240_000;
+
+/** The number of positions that go with a token. */
+const MOST_POSITIONS = 100;
 
 /** A join under way. */
 interface Join {
@@ -24,11 +45,11 @@ interface Join {
 /** The channels that the client has joined, and what reads them. */
 export class Channels {
   readonly #requests: Requests;
-  readonly #listener: ChannelListener;
-  readonly #joined = new Set<string>();
+  readonly #emit: (...event: ChannelEvent) => void;
+  readonly #joined = new Map<string, Progress>();
   /** Those that the application, or the server, has joined itself; streams do not leave them. */
   readonly #held = new Set<string>();
-  readonly #streams = new Map<string, Set<Stream>>();
+  readonly #readers = new Map<string, Set<Reader>>();
   /** Leaves under way, of streams that have ended. */
   readonly #leaving = new Map<string, Promise<void>>();
   /** Joins under way. They are made again on the next connection, unless the channel was left meanwhile. */
@@ -36,21 +57,26 @@ export class Channels {
   /** Those under way by which the client comes back; they fire where the channel is left meanwhile. */
   readonly #rejoining = new Map<string, AbortController>();
 
-  constructor(requests: Requests, listener: ChannelListener) {
+  constructor(requests: Requests, emit: (...event: ChannelEvent) => void) {
     this.#requests = requests;
-    this.#listener = listener;
+    this.#emit = emit;
   }
 
   names(): string[] {
-    return [...this.#joined];
+    return [...this.#joined.keys()];
+  }
+
+  /** The position up to which a channel's messages have come; undefined where none is known. */
+  position(channel: string): string | undefined {
+    return this.#joined.get(channel)?.since || undefined;
   }
 
   /** Joins a channel for good. */
-  async subscribe(channel: string, options?: RequestOptions): Promise<void> {
+  async subscribe(channel: string, options: SubscribeOptions = {}): Promise<void> {
     // at once, so that a stream that ends meanwhile does not leave it
     this.#held.add(channel);
     try {
-      await this.#join(channel, options);
+      await this.#join(channel, options, options);
       // an earlier leave may have been answered, or an earlier join given up, meanwhile
       if (this.#joined.has(channel)) this.#held.add(channel);
     } catch (error) {
@@ -68,7 +94,7 @@ export class Channels {
       this.#rejoining.get(channel)?.abort();
     }
     try {
-      await this.#requests.request("_unsubscribe", JSON.stringify({ channel }), options, channel);
+      await this.#requests.request("_unsubscribe", JSON.stringify({ channel }), options, { channel });
     } catch (error) {
       if (!(error instanceof DisconnectedError || error instanceof QueueError)) throw error;
       this.left(channel);
@@ -79,32 +105,133 @@ export class Channels {
    * A channel's messages. The channel is joined when the first message is asked for, and left at the end of the
    * stream, unless something else has joined it as well.
    */
-  stream(channel: string, limit: number): Stream {
-    const stream: Stream = new Stream(limit, {
-      start: () => this.#attach(channel, stream),
-      stop: () => this.#detach(channel, stream),
+  stream(channel: string, options: ResolvedChannelOptions): Stream {
+    const stream = new Stream(options.limit, {
+      start: () => this.#attach(channel, reader),
+      stop: () => this.#detach(channel, reader),
     });
+    const reader: Reader = { ...options, stream };
     return stream;
   }
 
-  /** The server says that the channel was joined. */
-  joined(channel: string): void {
-    if (this.#joined.has(channel)) return;
-    this.#joined.add(channel);
-    this.#listener.onJoined(channel);
+  /** Reads a part of a channel's history. */
+  history(channel: string, options: HistoryOptions): Promise<HistoryPage> {
+    const { before, last } = options;
+    const json = JSON.stringify({ channel, before, last });
+    const extra = (keepsHistory: boolean): undefined => {
+      if (!keepsHistory) throw new CallError("No history", "no_history");
+    };
+    const ask = () => this.#requests.request("_history", json, options, { extra });
+    return untilAnswered(ask) as Promise<HistoryPage>;
+  }
+
+  /**
+   * Publishes, by `json` of the channel and the data. On a channel with a history it counts once, and is sent again where its
+   * connection was lost.
+   */
+  publish(channel: string, json: string, options: RequestOptions): Promise<unknown> {
+    const end = Date.now() + REPEATABLE_FOR;
+    let id = "";
+    const extra = (keepsHistory: boolean) => {
+      const again = id && ',"again":true';
+      // the server knows the id for five minutes
+      if (again && !(keepsHistory && Date.now() < end)) throw new DisconnectedError();
+      if (!keepsHistory) return "";
+      id ||= randomText();
+      return `,"id":"${id}"${again}`;
+    };
+    return untilAnswered(
+      () => this.#requests.request("_publish", json, options, { extra }),
+      // a channel that was joined and has no position has no history
+      () => id && this.#joined.get(channel)?.since !== "",
+    );
+  }
+
+  /**
+   * The server says that the channel was joined, by itself over `link` or by a request; what was missed comes now. Where it was
+   * not joined already, the progress is in `beginning`, so that a request that is made again goes on from there.
+   */
+  joined(channel: string, beginning: Beginning = {}, link?: Link): Progress {
+    let progress = this.#joined.get(channel);
+    if (!progress) {
+      progress = Object.assign(beginning, {
+        since: beginning.since ?? "",
+        known: new Set<string>(),
+        caught: 0,
+      });
+      this.#joined.set(channel, progress);
+      this.#emit("subscribed", channel);
+    }
+    progress.caught ||= 0;
+    progress.joinedOn = link ?? progress.joinedOn;
+    return progress;
+  }
+
+  /** The positions in the channels that the server joins by itself, by name, as a field in JSON with a comma at the end. */
+  positions(): object | undefined {
+    const entries: [string, string][] = [];
+    for (const [channel, { since, joinedOn }] of this.#joined) {
+      if (!since || !joinedOn) continue;
+      // the frame is not to be too long for the server
+      if (entries.length < MOST_POSITIONS) entries.push([channel, since]);
+      else this.#lost(channel, { messages: null, reason: "limit" });
+    }
+    return entries[0] && Object.fromEntries(entries);
   }
 
   /** The server says that the channel was left, does not let the client stay, or does not let it in again. */
   left(channel: string, error?: Error): void {
     this.#held.delete(channel);
     if (!this.#joined.delete(channel)) return;
-    this.#listener.onLeft(channel, error);
+    this.#emit("unsubscribed", channel, error);
     this.#endStreams(channel, error);
   }
 
-  /** Hands a message to the channel's readers. */
-  message(channel: string, message: unknown): void {
-    for (const stream of this.#streams.get(channel) ?? []) stream.push(message);
+  /** Hands a message to the channel's readers, once. */
+  message(channel: string, message: unknown, at: string | undefined, time: number): void {
+    const progress = this.#joined.get(channel);
+    const info: MessageInfo[] = [];
+    if (at && progress) {
+      const { asker, known, since, caught } = progress;
+      if (asker) {
+        asker.since = at;
+        asker.stream.push(message);
+      }
+      // a history that went back gives a number again, but not with the same tag
+      if (known.has(at) || (asker && (!since || isUpTo(at, since)))) return;
+      const [oldest = ""] = known.add(at);
+      if (known.size > REMEMBERED) known.delete(oldest);
+      // the position does not pass over what could not be recovered
+      if (!progress.failure) progress.since = at;
+      progress.caught++;
+      info.push({ at, time, recovered: caught >= 0 });
+    }
+    for (const { stream, since, last } of this.#readers.get(channel) ?? []) {
+      if (!at || !(since || last)) stream.push(message);
+    }
+    this.#emit("message", channel, message, ...(info as [MessageInfo?]));
+  }
+
+  /**
+   * Takes what the server says of the client's progress in a channel: that it has all up to a position, but for what was lost. A
+   * server that says none keeps no history, and so what was to come is lost; one that says an error could not read it.
+   */
+  progress(channel: string, said: unknown, beginning?: Partial<Reader>): void {
+    const progress = this.#joined.get(channel);
+    const { at = "", lost, error } = { ...(said as { at?: string; lost?: Loss; error?: unknown }) };
+    if (!progress) return;
+    const { caught, since } = progress;
+    progress.asker = undefined;
+    // the error of a join that was refused is none of a recovery
+    progress.failure = caught >= 0 && error;
+    if (error) return;
+    const isGone = !at && (since || beginning?.since);
+    const loss: Loss | undefined = isGone ? { messages: null, reason: "reset" } : lost;
+    // what was asked for has come; the progress may be in there
+    Object.assign(beginning ?? {}, { since: undefined, last: undefined });
+    Object.assign(progress, { since: at, last: undefined, caught: Number.NaN });
+    if (caught) this.#emit("recovered", channel, { messages: caught });
+    if (loss) this.#lost(channel, loss, beginning?.stream && [beginning as Reader]);
   }
 
   /**
@@ -113,54 +240,45 @@ export class Channels {
    */
   async restore(timeout: number, signal: AbortSignal): Promise<void> {
     const waiting = this.names();
-    let unanswered = waiting.length;
-    if (unanswered === 0) return;
-    let stop: (() => void) | undefined;
-    const all = new Promise<void>((resolve) => {
-      const work = async () => {
-        for (let channel = waiting.shift(); channel !== undefined; channel = waiting.shift()) {
-          const wait = this.#joined.has(channel) ? await this.#rejoin(channel) : 0;
-          if (signal.aborted) return;
-          if (wait > 0) {
-            // the others that run now are as many as the server takes
-            waiting.push(channel);
-            stop ??= startTimer(wait, start);
-            return;
-          }
-          if (--unanswered === 0) resolve();
+    const work = async () => {
+      while (waiting.length > 0) {
+        const channel = waiting.shift() as string;
+        for (let wait = 1; wait > 0 && this.#joined.has(channel) && !signal.aborted; ) {
+          wait = await this.#rejoin(channel);
+          if (wait > 0) await within(wait, "", signal, () => new Promise(() => {})).catch(() => {});
         }
-      };
-      const start = () => {
-        stop = undefined;
-        for (let i = Math.min(waiting.length, AT_ONCE); i > 0; i--) void work();
-      };
-      start();
-    });
-    onAbort(signal, () => stop?.());
-    await within(timeout, "", signal, () => all).catch(() => {});
+      }
+    };
+    const all = async () => Promise.all(Array.from({ length: AT_ONCE }, work));
+    await within(timeout, "", signal, all).catch(() => {});
   }
 
   /** Forgets all channels; their streams end, with an error where there is one. */
   close(error?: Error): void {
     this.#joined.clear();
     this.#held.clear();
-    for (const channel of [...this.#streams.keys()]) this.#endStreams(channel, error);
+    for (const channel of [...this.#readers.keys()]) this.#endStreams(channel, error);
   }
 
-  async #attach(channel: string, stream: Stream): Promise<void> {
+  #lost(channel: string, loss: Loss, readers: Iterable<Reader> = this.#readers.get(channel) ?? []): void {
+    for (const { stream, onLost } of readers) if (onLost === "throw") stream.end(new LostError(loss));
+    this.#emit("lost", channel, loss);
+  }
+
+  async #attach(channel: string, reader: Reader): Promise<void> {
     // the answer to a leave that is under way would end the stream
     await this.#leaving.get(channel);
-    if (stream.isEnded) return;
-    const streams = this.#streams.get(channel) ?? new Set();
-    if (streams.size === 0 && this.#joined.has(channel)) this.#held.add(channel);
-    this.#streams.set(channel, streams.add(stream));
-    if (!this.#joined.has(channel)) await this.#join(channel);
+    if (reader.stream.isEnded) return;
+    const readers = this.#readers.get(channel) ?? new Set();
+    if (readers.size === 0 && this.#joined.has(channel)) this.#held.add(channel);
+    this.#readers.set(channel, readers.add(reader));
+    if (reader.since || reader.last || !this.#joined.has(channel)) await this.#join(channel, {}, reader);
   }
 
-  #detach(channel: string, stream: Stream): void {
-    const streams = this.#streams.get(channel);
-    if (!streams?.delete(stream) || streams.size > 0) return;
-    this.#streams.delete(channel);
+  #detach(channel: string, reader: Reader): void {
+    const readers = this.#readers.get(channel);
+    if (!readers?.delete(reader) || readers.size > 0) return;
+    this.#readers.delete(channel);
     if (this.#held.has(channel)) return;
     const forget = () => {
       this.#leaving.delete(channel);
@@ -169,26 +287,24 @@ export class Channels {
   }
 
   #endStreams(channel: string, error: Error | undefined): void {
-    const streams = this.#streams.get(channel) ?? [];
+    const readers = this.#readers.get(channel) ?? [];
     // they are not to leave the channel once more
-    this.#streams.delete(channel);
-    for (const stream of streams) stream.end(error);
+    this.#readers.delete(channel);
+    for (const { stream } of readers) stream.end(error);
   }
 
-  async #join(channel: string, options?: RequestOptions): Promise<void> {
+  async #join(
+    channel: string,
+    options: RequestOptions,
+    beginning?: Beginning & Partial<Reader>,
+  ): Promise<void> {
     const join: Join = { channel, isWanted: true };
     this.#joining.add(join);
+    const json = JSON.stringify({ channel });
+    const parts = this.#recovery(channel, () => this.#undo(join), beginning);
+    const ask = () => this.#requests.request("_subscribe", json, options, parts);
     try {
-      for (;;) {
-        try {
-          const json = JSON.stringify({ channel });
-          await this.#requests.request("_subscribe", json, options, channel, () => this.#undo(join));
-          return;
-        } catch (error) {
-          // joining twice does no harm, so this may be tried again
-          if (!isLost(error) || !join.isWanted) throw error;
-        }
-      }
+      await untilAnswered(ask, () => join.isWanted);
     } finally {
       this.#joining.delete(join);
     }
@@ -199,17 +315,39 @@ export class Channels {
     const left = new AbortController();
     this.#rejoining.set(channel, left);
     const fields = `"req":${JSON.stringify({ channel })},`;
-    const undo = () => this.#leave(channel);
+    const parts = this.#recovery(channel, () => this.#leave(channel));
     try {
-      await this.#requests.urgent("_subscribe", fields, Infinity, channel, left.signal, undo);
+      await this.#requests.urgent("_subscribe", fields, Infinity, left.signal, parts);
     } catch (error) {
       if (!(error instanceof RemoteError)) return 0;
       if (isPassing(error)) return (1 + Math.random()) * (error.retryAfter ?? 1000);
-      this.left(channel, error);
+      // the server may have joined it again by itself
+      if (this.#joined.get(channel)?.joinedOn !== this.#requests.link) this.left(channel, error);
     } finally {
       this.#rejoining.delete(channel);
     }
     return 0;
+  }
+
+  /**
+   * The parts of a join by which what was missed comes: what follows `beginning`, or the progress of a client that comes back.
+   * What a reader asks for is for it alone.
+   */
+  #recovery(channel: string, onGivenUp: () => void, beginning?: Beginning & Partial<Reader>): RequestParts {
+    const asker = beginning?.stream && (beginning as Reader);
+    return {
+      channel,
+      onGivenUp,
+      extra: (keepsHistory) => {
+        const { since, last }: Beginning = beginning ?? this.#joined.get(channel) ?? {};
+        if (!keepsHistory) return "";
+        return since || !last ? `,"since":"${since ?? ""}"` : `,"last":${last}`;
+      },
+      onJoined: () => {
+        this.joined(channel, asker ? {} : beginning).asker = asker;
+      },
+      onReply: (value, error) => this.progress(channel, error ? { error } : value, beginning),
+    };
   }
 
   /** Leaves a channel whose join was given up, since the server may still join it; unless something else wants it. */
@@ -222,4 +360,11 @@ export class Channels {
   #leave(channel: string): void {
     this.#requests.tell("_unsubscribe", `"channel":${JSON.stringify(channel)}`);
   }
+}
+
+/** Says whether a position is no later than another one, as far as their numbers tell: those of two epochs do not. */
+function isUpTo(at: string, other: string): boolean {
+  const [epoch, number] = at.split(".");
+  const [otherEpoch, otherNumber] = other.split(".");
+  return epoch === otherEpoch && Number(number) <= Number(otherNumber);
 }

@@ -54,6 +54,17 @@ export class OverflowError extends CallError {
   }
 }
 
+/** Messages of a channel were lost to a loop that is to have all; `messages` says how many, null that nobody can know. */
+export class LostError extends CallError {
+  declare readonly messages: number | null;
+  declare readonly reason: string;
+
+  constructor(loss: { readonly messages: number | null; readonly reason: string }) {
+    super(`Messages were lost: ${loss.reason}`, "lost");
+    Object.assign(this, loss);
+  }
+}
+
 /** Says whether the server could do just then what it would do at another time. */
 export function isPassing(error: RemoteError): boolean {
   return error.code === "unavailable" || error.code === "busy";

@@ -14,6 +14,7 @@ export type {
 export type { Action, Actions } from "./calls/actions.js";
 export type { QueueOptions } from "./calls/queue.js";
 export type { RequestOptions } from "./calls/requests.js";
+export type { Callback, TokenSocketEvents } from "./client-types.js";
 export type { BackoffOptions } from "./connection/backoff.js";
 export type { State } from "./connection/connection.js";
 export {
@@ -23,6 +24,7 @@ export {
   DisconnectedError,
   ForbiddenError,
   InvalidRequestError,
+  LostError,
   NoTransportError,
   NotFoundError,
   OverflowError,
@@ -32,6 +34,16 @@ export {
   TimeoutError,
   UnauthorizedError,
 } from "./errors.js";
+export type {
+  ChannelOptions,
+  HistoryMessage,
+  HistoryOptions,
+  HistoryPage,
+  Loss,
+  LossReason,
+  MessageInfo,
+  SubscribeOptions,
+} from "./history.js";
 export type { AuthenticationData, Fetch, HeadersData, Logger, TokenSocketOptions } from "./options.js";
-export { type Callback, TokenSocket, type TokenSocketEvents } from "./token-socket.js";
+export { TokenSocket } from "./token-socket.js";
 export type { SocketConstructor, SocketLike } from "./transport/socket-constructor.js";

@@ -135,36 +135,37 @@ export interface ResolvedOptions {
   readonly SockJS: SocketConstructor | undefined;
 }
 
-/** Each option: its default, and the types of value that it takes where these are not just the default's. */
-export const OPTIONS: Readonly<Record<keyof TokenSocketOptions, readonly [value?: unknown, types?: string]>> =
-  {
-    host: [""],
-    port: ["", "number string"],
-    secure: [undefined, "boolean"],
-    tokenPath: ["/socket/token"],
-    tokenMethod: ["GET"],
-    socketPrefix: ["/sockets"],
-    reconnect: [true],
-    authentication: [undefined, "object function"],
-    nonce: [false],
-    token: [undefined, "function"],
-    headers: [undefined, "object function"],
-    credentials: ["same-origin"],
-    ping: [25_000, "number"],
-    pingTimeout: [10_000],
-    sockjs: [{}, "object boolean"],
-    connectTimeout: [10_000],
-    webSocketTimeout: [5000],
-    callTimeout: [DEFAULT_CALL_TIMEOUT],
-    backoff: [{ min: 500, max: 20_000, resetAfter: 5000 }],
-    queue: [{ count: 1000, bytes: 262_144, age: 25_000 }],
-    debug: [false],
-    logger: [console],
-    // the global one does not work as a method of another object
-    fetch: [(...request: Parameters<Fetch>) => fetch(...request)],
-    WebSocket: [undefined, "function"],
-    SockJS: [undefined, "function"],
-  };
+/** Each option: its default, and the types of value that it takes, where these are not just the default's, or a pattern of it. */
+export const OPTIONS: Readonly<
+  Record<keyof TokenSocketOptions, readonly [value?: unknown, types?: string | RegExp]>
+> = {
+  host: [""],
+  port: ["", "number string"],
+  secure: [undefined, "boolean"],
+  tokenPath: ["/socket/token"],
+  tokenMethod: ["GET", /^(GET|POST)$/],
+  socketPrefix: ["/sockets"],
+  reconnect: [true],
+  authentication: [undefined, "object function"],
+  nonce: [false],
+  token: [undefined, "function"],
+  headers: [undefined, "object function"],
+  credentials: ["same-origin"],
+  ping: [25_000, "number"],
+  pingTimeout: [10_000],
+  sockjs: [{}, "object boolean"],
+  connectTimeout: [10_000],
+  webSocketTimeout: [5000],
+  callTimeout: [DEFAULT_CALL_TIMEOUT],
+  backoff: [{ min: 500, max: 20_000, resetAfter: 5000 }],
+  queue: [{ count: 1000, bytes: 262_144, age: 25_000 }],
+  debug: [false],
+  logger: [console],
+  // the global one does not work as a method of another object
+  fetch: [(...request: Parameters<Fetch>) => fetch(...request)],
+  WebSocket: [undefined, "function"],
+  SockJS: [undefined, "function"],
+};
 
 /** The options that may be turned off. */
 const SWITCHES = "ping queue WebSocket";
@@ -181,7 +182,6 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
     debug: boolean;
     logger: Logger;
   };
-  demand(/^(GET|POST)$/.test(`${options.tokenMethod}`), "tokenMethod", "GET or POST");
   const port = `${options.port}`;
   demand(!port || (/^[1-9]\d*$/.test(port) && +port < 65_536), "port", "1 to 65535");
   checkAuthentication(options.authentication);
@@ -194,8 +194,8 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
 }
 
 /**
- * Checks options against those that are known, each with its default or as in `OPTIONS`, and fills in the defaults. Throws a
- * `TypeError` that names what is wrong.
+ * Checks options against those that are known, each with its default or as in `OPTIONS`, and fills in
+ * the defaults. Throws a `TypeError` that names what is wrong.
  */
 export function fill(given: object, known: object): Record<string, unknown> {
   demand(isObject(given), "options", "object");
@@ -204,12 +204,14 @@ export function fill(given: object, known: object): Record<string, unknown> {
   }
   const filled: Record<string, unknown> = {};
   for (const [name, entry] of Object.entries(known)) {
-    const [normal, types = typeof normal] = [entry].flat() as [unknown, string?];
+    const [normal, types = typeof normal] = [entry].flat() as [unknown, (string | RegExp)?];
     const value = (given as Record<string, unknown>)[name] ?? normal;
     const isFit =
-      value === normal || types.includes(typeof value) || (value === false && SWITCHES.includes(name));
+      value === normal ||
+      (typeof types === "string" ? types.includes(typeof value) : types.test(value as string)) ||
+      (value === false && SWITCHES.includes(name));
     // a server says itself what a window may be
-    demand(isFit && (name === "window" || !isNoAmount(value)), name, types);
+    demand(isFit && (name === "window" || !isNoAmount(value)), name, `${types}`);
     filled[name] = value;
   }
   return filled;

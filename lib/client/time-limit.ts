@@ -17,7 +17,7 @@ export async function within<T>(
   const stop = startTimer(time, () => limit.abort(new ConnectionError(`${what} took over ${time} ms`)));
   const forget = onAbort(signal, () => limit.abort(signal.reason));
   try {
-    return await unlessAborted(limit.signal, run(limit.signal));
+    return await Promise.race([run(limit.signal), aborted(limit.signal)]);
   } finally {
     stop();
     forget();
@@ -25,10 +25,9 @@ export async function within<T>(
   }
 }
 
-/** Waits for a promise, or rejects with the signal's reason as soon as it fires. */
-function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const forget = onAbort(signal, () => reject(signal.reason));
-    promise.then(resolve, reject).finally(forget);
+/** Rejects with the signal's reason as soon as it fires. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    onAbort(signal, () => reject(signal.reason));
   });
 }

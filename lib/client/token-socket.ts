@@ -1,78 +1,46 @@
 import { callable } from "../shared/callable.js";
 import { encodeJson, type JsonObject } from "../shared/protocol.js";
-import type {
-  CallArguments,
-  CallData,
-  CallReply,
-  CallResult,
-  ChannelInput,
-  ChannelMessage,
-  ChannelName,
-  IfUnknown,
-  Json,
-  PathOf,
-  ServerCalls,
-} from "../shared/typed-calls.js";
+import type { IfUnknown, ServerCalls } from "../shared/typed-calls.js";
 import { type Actions, ActionTable } from "./calls/actions.js";
 import { checkRequestOptions, type RequestOptions, Requests } from "./calls/requests.js";
 import { parseServerFrame } from "./calls/server-frames.js";
 import { Stream } from "./calls/stream.js";
 import { Channels } from "./channels.js";
+import type {
+  Answer,
+  AnyName,
+  Arguments,
+  Callback,
+  Channel,
+  Data,
+  Path,
+  Published,
+  Received,
+  Result,
+  Shown,
+  TokenSocketEvents,
+} from "./client-types.js";
 import { Connection, type State } from "./connection/connection.js";
 import { Emitter } from "./emitter.js";
 import { DisconnectedError, UnauthorizedError } from "./errors.js";
-import { demand, type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
+import {
+  BEGINNING,
+  CHANNEL_OPTIONS,
+  type ChannelOptions,
+  HISTORY_OPTIONS,
+  type HistoryOptions,
+  type HistoryPage,
+  type ResolvedChannelOptions,
+  type SubscribeOptions,
+} from "./history.js";
+import { fill, type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
 import type { Link } from "./transport/transport.js";
-
-/** The events of a `TokenSocket`, and what their listeners get. */
-export interface TokenSocketEvents<Identity = unknown> {
-  /** The connection is there for the first time. */
-  ready: [];
-  /** The connection is back, with its channels. */
-  reconnect: [];
-  /** A message on a channel. */
-  message: [channel: string, message: unknown];
-  /** The connection is in another state; `reason` says why it is not open. */
-  state: [state: State, previous: State, reason: Error | undefined];
-  /** The client is known as another identity than before, or may be another one; undefined is what is not shown. */
-  identity: [identity: Shown<Identity>, previous: Shown<Identity>];
-  /** A channel was joined, by the client's doing or the server's. */
-  subscribed: [channel: string];
-  /** A channel was left; with an error where the server does not let the client stay, or in again after a reconnect. */
-  unsubscribed: [channel: string, error: Error | undefined];
-}
-
-/** Hears how a call has ended. */
-export type Callback<Value = unknown> = (error: Error | null, value?: Value) => unknown;
-
-/** The calls of a server without types: any name may be called. */
-type AnyName<Known> = IfUnknown<Known, string, never>;
-
-/** The paths that may be called. The last signature takes any where none is known, for TypeScript tells that one's mistake. */
-type Path<Server> = IfUnknown<Server, string, PathOf<Server>>;
-type Data<Server, Path> = IfUnknown<Server, unknown, CallData<Server, Path>>;
-type Arguments<Server, Path> = IfUnknown<
-  Server,
-  [data?: unknown, options?: RequestOptions | null],
-  CallArguments<Server, Path, RequestOptions>
->;
-
-/** The result of a call of such a path, and the value with which it resolves. */
-type Answer<Server, Path> = IfUnknown<Server, unknown, CallReply<Server, Path>>;
-type Result<Server, Path> = IfUnknown<Server, unknown, CallResult<Server, Path>>;
-
-type Channel<Channels> = IfUnknown<Channels, string, ChannelName<Channels>>;
-type Published<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelInput<Channels, Name>>;
-type Received<Channels, Name extends string> = IfUnknown<Channels, unknown, ChannelMessage<Channels, Name>>;
-
-/** The part of an identity that the server shows. */
-type Shown<Identity> = IfUnknown<Identity, unknown, Json<Identity> | undefined>;
 
 /** The arguments of `state` listeners. */
 type Change = TokenSocketEvents["state"];
 
 /** Without a callback a method returns a promise. */
-type CallbackOrOptions<Value> = Callback<Value> | RequestOptions | null | undefined;
+type CallbackOrOptions<Value, Options = RequestOptions> = Callback<Value> | Options | null | undefined;
 
 /**
  * A connection to a server that comes back by itself. It connects as soon as it is made.
@@ -108,13 +76,13 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
     this.#logger = logger;
     this.#actions = new ActionTable(logger);
     this.#requests = new Requests(resolved);
-    this.#channels = new Channels(this.#requests, {
-      onJoined: (channel) => this.emit("subscribed", channel),
-      onLeft: (channel, error) => this.emit("unsubscribed", channel, error),
-    });
+    this.#channels = new Channels(this.#requests, (...event) =>
+      this.emit(...(event as ["subscribed", string])),
+    );
     this.#connection = new Connection(resolved, this.#requests, {
       onMessage: (data, link) => this.#receive(data, link),
       restore: (signal) => this.#channels.restore(resolved.connectTimeout, signal),
+      positions: () => this.#channels.positions(),
       onIdentity: (server) => this.#identify(server),
       onState: (...change) => this.#onState(...change),
     });
@@ -166,7 +134,7 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
   }
 
   /** Calls a function for each message on a channel. */
-  onmessage(callback: (channel: string, message: unknown) => unknown): this {
+  onmessage(callback: (...message: TokenSocketEvents["message"]) => unknown): this {
     return this.on("message", callback);
   }
 
@@ -219,15 +187,49 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
     return answer && readable(answer);
   }
 
-  /** Joins a channel, and joins it again after each reconnect. Done when its messages come. */
-  subscribe(channel: Channel<Messages>, callback: Callback<void>, options?: RequestOptions | null): void;
-  subscribe(channel: Channel<Messages>, options?: RequestOptions | null): Promise<void>;
+  /**
+   * Joins a channel, and joins it again after each reconnect. Done when its messages come. Of a channel with a history it
+   * first gets the messages after the position `since`, or the `last` ones.
+   */
+  subscribe(channel: Channel<Messages>, callback: Callback<void>, options?: SubscribeOptions | null): void;
+  subscribe(channel: Channel<Messages>, options?: SubscribeOptions | null): Promise<void>;
   subscribe(
     channel: string,
-    second?: CallbackOrOptions<void>,
-    third?: RequestOptions | null,
+    second?: CallbackOrOptions<void, SubscribeOptions>,
+    third?: SubscribeOptions | null,
   ): Promise<void> | undefined {
-    return this.#run(second, third, (options) => this.#channels.subscribe(channel, options));
+    return this.#run(second, third, (options) => this.#channels.subscribe(channel, options), BEGINNING);
+  }
+
+  /**
+   * The position up to which the messages of a joined channel have come, to be given as `since` later on; undefined where
+   * the channel has no history, or is not joined.
+   */
+  position(channel: Channel<Messages>): string | undefined {
+    return this.#channels.position(channel);
+  }
+
+  /** Reads a part of a channel's history: the newest messages, or those before a position. */
+  history<Name extends Channel<Messages>>(
+    channel: Name,
+    callback: Callback<HistoryPage<Received<Messages, Name>>>,
+    options?: HistoryOptions | null,
+  ): void;
+  history<Name extends Channel<Messages>>(
+    channel: Name,
+    options?: HistoryOptions | null,
+  ): Promise<HistoryPage<Received<Messages, Name>>>;
+  history(
+    channel: string,
+    second?: CallbackOrOptions<HistoryPage<never>, HistoryOptions>,
+    third?: HistoryOptions | null,
+  ): Promise<HistoryPage> | undefined {
+    return this.#run<HistoryPage, HistoryOptions>(
+      second as CallbackOrOptions<HistoryPage, HistoryOptions>,
+      third,
+      (options) => this.#channels.history(channel, options),
+      HISTORY_OPTIONS,
+    );
   }
 
   /** Leaves a channel. */
@@ -261,7 +263,7 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
   ): Promise<void> | undefined {
     return this.#run(second, third, async (options) => {
       const json = `{"channel":${encodeJson(channel)},"data":${encodeJson(data)}}`;
-      await this.#requests.request("_publish", json, options);
+      await this.#channels.publish(channel, json, options);
     });
   }
 
@@ -283,21 +285,21 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
     return this.#channels.names();
   }
 
-  /** A channel's messages for `for await`. `limit` bounds those that wait to be read; default 1000. */
+  /**
+   * A channel's messages for `for await`. Of a channel with a history it first gets the messages after the position `since`,
+   * or the `last` ones. Throws a `TypeError` for options that are wrong.
+   */
   channel<Name extends Channel<Messages>>(
     channel: Name,
-    options?: { limit?: number },
+    options?: ChannelOptions | null,
   ): AsyncIterableIterator<Received<Messages, Name>, undefined>;
   channel<Message>(
     channel: AnyName<Messages>,
-    options?: { limit?: number },
+    options?: ChannelOptions | null,
   ): AsyncIterableIterator<Message, undefined>;
-  channel(
-    channel: string,
-    { limit = 1000 }: { limit?: number } = {},
-  ): AsyncIterableIterator<never, undefined> {
-    demand(limit >= 0, "limit", "number");
-    return this.#channels.stream(channel, limit) as AsyncIterableIterator<never, undefined>;
+  channel(channel: string, options?: ChannelOptions | null): AsyncIterableIterator<never, undefined> {
+    const filled = fill(options ?? {}, CHANNEL_OPTIONS) as unknown as ResolvedChannelOptions;
+    return this.#channels.stream(channel, filled) as AsyncIterableIterator<never, undefined>;
   }
 
   /**
@@ -335,14 +337,16 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
       this.emit("identity", identity as Shown<Identity>, previous as Shown<Identity>);
   }
 
-  #run<Value>(
-    second: CallbackOrOptions<Value>,
-    third: RequestOptions | null | undefined,
-    run: (options: RequestOptions) => Promise<Value>,
+  /** `further` are options beside those of all calls. */
+  #run<Value, Options extends RequestOptions = RequestOptions>(
+    second: CallbackOrOptions<Value, Options>,
+    third: Options | null | undefined,
+    run: (options: Options) => Promise<Value>,
+    further?: object,
   ): Promise<Value> | undefined {
     const hasCallback = typeof second === "function";
     const options = hasCallback ? third : second;
-    const checked = async () => run(checkRequestOptions(options ?? {}));
+    const checked = async () => run(checkRequestOptions((options ?? {}) as Options, further));
     return this.#answer(checked(), hasCallback ? second : undefined);
   }
 
@@ -377,21 +381,19 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
           this.#requests.check(text);
           link.send(text);
         });
-      case "subscribed":
-        // a join that was given up is none
-        if (frame.id === undefined || this.#requests.awaits(frame.id)) this.#channels.joined(frame.channel);
-        return this.#requests.acknowledge("_subscribe", frame.channel, frame.id);
-      case "unsubscribed":
-        this.#channels.left(frame.channel, frame.error);
-        return this.#requests.acknowledge("_unsubscribe", frame.channel, frame.id);
+      case "subscribe":
+      case "unsubscribe":
+        if (frame.type === "unsubscribe") this.#channels.left(frame.channel, frame.error);
+        else if (frame.id === undefined) this.#channels.joined(frame.channel, {}, link);
+        return this.#requests.acknowledge(`_${frame.type}`, frame.channel, frame.id);
       case "refresh":
         return this.#connection.refresh();
       case "leave":
         return this.#connection.leave();
       case "message":
-        this.#channels.message(frame.channel, frame.message);
-        this.emit("message", frame.channel, frame.message);
-        return;
+        return this.#channels.message(frame.channel, frame.message, frame.at, frame.time);
+      case "recovered":
+        return this.#channels.progress(frame.channel, frame.frame);
       case undefined:
         return this.#ignore(data);
     }

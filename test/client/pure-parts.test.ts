@@ -325,7 +325,27 @@ describe("The client's parser", () => {
       ],
       [
         { channel: "c", message: null },
-        { type: "message", channel: "c", message: null },
+        { type: "message", channel: "c", message: null, at: undefined, time: Number.NaN },
+      ],
+      [
+        { channel: "c", message: 1, at: "e.1.t", time: 7 },
+        { type: "message", channel: "c", message: 1, at: "e.1.t", time: 7 },
+      ],
+      [
+        { channel: "c", message: 1, at: { e: 1 } },
+        { type: "message", channel: "c", message: 1, at: undefined, time: Number.NaN },
+      ],
+      [
+        { channel: "c", at: "e.1.t", lost: { messages: 1, reason: "slow" } },
+        {
+          type: "recovered",
+          channel: "c",
+          frame: { channel: "c", at: "e.1.t", lost: { messages: 1, reason: "slow" } },
+        },
+      ],
+      [
+        { channel: "c", recovered: 0, error: "no" },
+        { type: "recovered", channel: "c", frame: { channel: "c", recovered: 0, error: "no" } },
       ],
       [
         { internal: true, command: "rpc", data: { fid: "f", command: "a.b", args: 1 } },
@@ -333,15 +353,15 @@ describe("The client's parser", () => {
       ],
       [
         { internal: true, command: "subscribe", data: { uuid: "7", channel: "c" } },
-        { type: "subscribed", channel: "c", id: "7", error: undefined },
+        { type: "subscribe", channel: "c", id: "7", error: undefined },
       ],
       [
         { internal: true, command: "unsubscribe", data: { channel: "c" } },
-        { type: "unsubscribed", channel: "c", id: undefined, error: undefined },
+        { type: "unsubscribe", channel: "c", id: undefined, error: undefined },
       ],
       [
         { internal: true, command: "unsubscribe", data: { channel: "c", error: "no" } },
-        { type: "unsubscribed", channel: "c", id: undefined, error: remoteError("no") },
+        { type: "unsubscribe", channel: "c", id: undefined, error: remoteError("no") },
       ],
       [{ internal: true, command: "refresh", data: {} }, { type: "refresh" }],
     ];

@@ -46,6 +46,8 @@ describe("docs/errors.md", () => {
       new client.CallError("", "busy"),
       new client.CallError("", "too_large"),
       new client.OverflowError(1),
+      new client.LostError({ messages: 1, reason: "slow" }),
+      new client.CallError("", "no_history"),
       new client.NoTransportError(""),
       new client.ConnectionError(""),
     ];

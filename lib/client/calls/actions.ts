@@ -1,8 +1,7 @@
-import { type Handler, invoke } from "../../shared/answer.js";
-import { errorForWire, failureForWire, isRpcError, type Outcome } from "../../shared/errors.js";
+import { errorForWire, isRpcError } from "../../shared/errors.js";
 import { lookUp } from "../../shared/procedures.js";
 import { isObject } from "../../shared/protocol.js";
-import { NOT_FOUND } from "../../shared/refusals.js";
+import { INTERNAL_ERROR, NOT_FOUND } from "../../shared/refusals.js";
 import { demand, type Logger } from "../options.js";
 
 /**
@@ -33,45 +32,51 @@ export class ActionTable {
 
   /** Calls a function and hands its answer to `send` as an object with `data` or `error`, encoded. Where `send` throws, that is the answer. */
   call(path: string, args: unknown, send: (json: string) => void): void {
-    const settle = (outcome: Outcome) => {
-      try {
-        send(this.#encode(path, outcome));
-      } catch (error) {
-        // too much for the server
-        send(this.#encode(path, { status: "error", error }));
+    let isAnswered = false;
+    const answer = (value: unknown, error?: unknown, isFailure?: boolean) => {
+      if (isAnswered) {
+        this.#logger.error(`The action ${path} has answered more than once`, error ?? value);
+        return;
       }
+      isAnswered = true;
+      try {
+        send(this.#encode(path, value, error, isFailure));
+      } catch (tooMuch) {
+        send(this.#encode(path, undefined, tooMuch));
+      }
+    };
+    const fail = (error: unknown = null) => answer(undefined, error, true);
+    // of no use is what a function returns that has answered by the callback, though it does not declare it
+    const succeed = (value: unknown) => {
+      if (!isAnswered || value !== undefined) answer(value);
+    };
+    const callback = (error: unknown, value?: unknown) => {
+      if (error === undefined || error === null) answer(value);
+      // as for guards
+      else if (error === false) answer(value ?? false);
+      else answer(undefined, error);
     };
     try {
       const found = lookUp(this.#actions, path);
-      if (typeof found?.value !== "function") return settle({ status: "error", error: NOT_FOUND });
-      const fn = found.value as Handler;
-      // the callback is the second parameter, so that also a function without parameters answers by its result
-      const invocation = {
-        fn,
-        declared: Math.max(1, fn.length),
-        self: found.parent,
-        args: [args],
-        position: 1,
-      };
-      invoke(invocation, settle, (late) =>
-        this.#logger.error(`The action ${path} has answered more than once`, late),
-      );
+      if (typeof found?.value !== "function") return answer(undefined, NOT_FOUND);
+      const action = found.value as Action;
+      const returned = Reflect.apply(action, found.parent, [args, callback]);
+      Promise.resolve(returned).then(action.length < 2 ? succeed : undefined, fail);
     } catch (error) {
-      // a getter has thrown
-      settle({ status: "failure", error });
+      fail(error);
     }
   }
 
-  #encode(path: string, outcome: Outcome): string {
+  /** Encodes a value or, where there is one, an error; `isFailure` says that it was thrown, and so may not be meant for the server. */
+  #encode(path: string, value: unknown, error?: unknown, isFailure?: boolean): string {
     try {
-      if (outcome.status === "result") return JSON.stringify({ data: outcome.value });
-      const { status, error } = outcome;
-      if (status === "error") return JSON.stringify({ error: errorForWire(error) });
-      if (!isRpcError(error)) this.#logger.error(`The action ${path} failed`, error);
-      return JSON.stringify({ error: failureForWire(error, false) });
-    } catch (error) {
+      if (error === undefined) return JSON.stringify({ data: value });
+      const isMeant = !isFailure || isRpcError(error);
+      if (!isMeant) this.#logger.error(`The action ${path} failed`, error);
+      return JSON.stringify({ error: isMeant ? errorForWire(error) : INTERNAL_ERROR });
+    } catch (thrown) {
       // no JSON, or none this time
-      return this.#encode(path, { status: "failure", error });
+      return this.#encode(path, undefined, thrown ?? null, true);
     }
   }
 }

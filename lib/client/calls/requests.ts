@@ -26,24 +26,40 @@ const OPTIONS: Readonly<Record<keyof RequestOptions, readonly [normal: undefined
   window: [undefined, "number"],
 };
 
-/** Checks the options of a call. Throws a `TypeError` that names what is wrong. */
-export function checkRequestOptions(given: RequestOptions): RequestOptions {
-  const options = fill(given, OPTIONS) as RequestOptions;
+/** Checks the options of a call, and `further` ones. Throws a `TypeError` that names what is wrong. */
+export function checkRequestOptions<Options extends RequestOptions>(
+  given: Options,
+  further?: object,
+): Options {
+  const options = fill(given, { ...OPTIONS, ...further }) as Options;
   const { signal } = options;
   // of whatever make
   demand(!signal || "aborted" in signal, "signal", "AbortSignal");
   return options;
 }
 
-/** A request but for its id. */
-interface Request extends Partial<StreamLimits> {
-  readonly rpc: string;
-  /** The other fields as JSON, with a comma at the end. */
-  readonly fields: string;
+/** Further parts of a request. */
+export interface RequestParts {
   /** The channel that is joined or left. */
   readonly channel?: string | undefined;
   /** Called when it is given up after it was sent, so that it may still be carried out. */
   readonly onGivenUp?: (() => void) | undefined;
+  /**
+   * Called when it is sent, with whether the server keeps histories. Gives further fields of its `req`, as JSON with a comma in
+   * front; what it throws rejects the request.
+   */
+  readonly extra?: ((keepsHistory: boolean) => string | undefined) | undefined;
+  /** Called when the server says that it has joined the channel. */
+  readonly onJoined?: (() => void) | undefined;
+  /** Called with what the reply says at once, before the next frame is looked at. */
+  readonly onReply?: ((value: unknown, error: Error | undefined) => void) | undefined;
+}
+
+/** A request but for its id. */
+interface Request extends Partial<StreamLimits>, RequestParts {
+  readonly rpc: string;
+  /** The other fields as JSON, with a comma at the end. */
+  readonly fields: string;
 }
 
 /** The client's requests: those that await an answer, and those that wait for a connection. */
@@ -56,9 +72,8 @@ export class Requests {
   /** The streams that calls were answered with. */
   readonly streams = new IncomingStreams((rpc, fields) => this.tell(rpc, fields));
   #link: Link | undefined;
-  #protocol: unknown;
-  /** Bytes that a message may have; NaN where the server does not say. */
-  #messageBytes = Infinity;
+  /** What the server of the link says of itself. */
+  #server: JsonObject = {};
   #isOpen = false;
   /** Set when the link is to be left, to be called when what was sent on it is answered. */
   #leave: (() => void) | undefined;
@@ -80,16 +95,14 @@ export class Requests {
     return this.#isOpen;
   }
 
+  get link(): Link | undefined {
+    return this.#link;
+  }
+
   /** Makes a request, or lets it wait for a connection. `json` is its `req`. */
-  request(
-    rpc: string,
-    json: string,
-    options: RequestOptions = {},
-    channel?: string,
-    onGivenUp?: () => void,
-  ): Promise<unknown> {
+  request(rpc: string, json: string, options: RequestOptions = {}, parts?: RequestParts): Promise<unknown> {
     const { timeout = this.#callTimeout, signal, queue = true, window = 128 } = options;
-    const request: Request = { rpc, fields: `"req":${json},`, channel, onGivenUp, window, signal };
+    const request: Request = { rpc, fields: `"req":${json},`, ...parts, window, signal };
     return this.#add({ timeout, signal }, (id) => {
       if (this.#closed) throw this.#closed;
       if (this.#isOpen && !this.#leave) return this.#send(id, request);
@@ -103,11 +116,10 @@ export class Requests {
     rpc: string,
     fields: string,
     timeout: number,
-    channel?: string,
     signal?: AbortSignal,
-    onGivenUp?: () => void,
+    parts?: RequestParts,
   ): Promise<unknown> {
-    return this.#add({ timeout, signal }, (id) => this.#send(id, { rpc, fields, channel, onGivenUp }));
+    return this.#add({ timeout, signal }, (id) => this.#send(id, { rpc, fields, ...parts }));
   }
 
   /** Makes a request that nobody awaits an answer to; `fields` are those of its `req`. */
@@ -115,31 +127,26 @@ export class Requests {
     this.#link?.send(`{"rpc":"${rpc}","req":{${fields}}}`);
   }
 
-  /** Says whether a request was sent that awaits its answer. */
-  awaits(id: unknown): boolean {
-    return this.#sent.has(id as string);
-  }
-
   /** Takes a link into use; what waits goes on waiting. */
   connect(link: Link): void {
     this.#link = link;
-    this.#protocol = undefined;
+    this.#server = {};
   }
 
   /** Notes what the server says of itself; whatever is not protocol 4 is version 3. */
-  speak({ protocol, messageBytes }: JsonObject): void {
-    this.#protocol = protocol;
-    this.#messageBytes = Number(messageBytes);
+  speak(server: JsonObject): void {
+    this.#server = server;
   }
 
   /** Throws for a message that is so long that the server would close the connection. */
   check(text: string): void {
+    // a server of version 3 does not say how many bytes it takes
+    const most = Number(this.#server.messageBytes);
     // most need not be counted
-    const bytes = text.length * 3 > this.#messageBytes ? byteLength(text) : 0;
-    // a server of version 3 does not say how many it takes
-    if (!(bytes > this.#messageBytes)) return;
-    const most = `the ${this.#messageBytes} that the server takes (its limits.messageBytes)`;
-    throw new CallError(`${bytes} bytes are more than ${most}`, "too_large");
+    const bytes = text.length * 3 > most ? byteLength(text) : 0;
+    if (bytes > most) {
+      throw new CallError(`${bytes} bytes exceed the server's limits.messageBytes, ${most}`, "too_large");
+    }
   }
 
   /** Sends what has waited, and from now on all requests at once. */
@@ -196,12 +203,15 @@ export class Requests {
       if (!this.#calls.resolve(id, stream)) stream.end();
       return true;
     }
+    request.onReply?.(value, error);
     return error ? this.#calls.reject(id, error) : this.#calls.resolve(id, value);
   }
 
   /** Takes the word that a channel was joined or left, which is all that a server of version 3 answers with. */
   acknowledge(rpc: string, channel: string, id: unknown): void {
-    if (this.#protocol === PROTOCOL) return;
+    // a join that was given up is none
+    this.#sent.get(id as string)?.onJoined?.();
+    if (this.#server.protocol === PROTOCOL) return;
     for (const [sent, request] of this.#sent) {
       if (request.rpc !== rpc || request.channel !== channel || (id !== undefined && id !== sent)) continue;
       this.settle(sent);
@@ -225,7 +235,7 @@ export class Requests {
       // one that still counts as sent has taken too long or was aborted, so that nobody waits for it any more
       const request = this.#sent.get(id);
       this.#sent.delete(id);
-      if (request && this.#protocol === PROTOCOL) this.tell("_cancel", `"uuid":"${id}"`);
+      if (request && this.#server.protocol === PROTOCOL) this.tell("_cancel", `"uuid":"${id}"`);
       request?.onGivenUp?.();
       this.#leaveIfDone();
     };
@@ -239,17 +249,19 @@ export class Requests {
 
   #send(id: string, request: Request): void {
     if (!this.#link) throw new DisconnectedError();
-    const text = encode(id, request);
+    const text = encode(id, request, request.extra?.(this.#server.history === true));
     this.check(text);
     this.#sent.set(id, request);
     this.#link.send(text);
     // a server of version 3 does not say that it has published
-    if (this.#protocol !== PROTOCOL && (request.rpc === "_publish" || request.rpc === "_broadcast")) {
+    if (this.#server.protocol !== PROTOCOL && (request.rpc === "_publish" || request.rpc === "_broadcast")) {
       this.settle(id);
     }
   }
 }
 
-function encode(id: string, { rpc, fields }: Request): string {
-  return `{"rpc":${JSON.stringify(`${rpc}`)},${fields}"uuid":"${id}"}`;
+function encode(id: string, { rpc, fields }: Request, more?: string | undefined): string {
+  // in front of the brace and the comma at the end
+  const all = more ? `${fields.slice(0, -2)}${more}},` : fields;
+  return `{"rpc":${JSON.stringify(`${rpc}`)},${all}"uuid":"${id}"}`;
 }

@@ -15,7 +15,7 @@ export type ServerFrame =
   | { readonly type: "end"; readonly id: string; readonly error: RemoteError | undefined }
   | { readonly type: "call"; readonly fid: string; readonly command: string; readonly args: unknown }
   | {
-      readonly type: "subscribed" | "unsubscribed";
+      readonly type: "subscribe" | "unsubscribe";
       readonly channel: string;
       /** The request that it answers, where the server says so. */
       readonly id: unknown;
@@ -23,7 +23,17 @@ export type ServerFrame =
       readonly error: RemoteError | undefined;
     }
   | { readonly type: "refresh" | "leave" }
-  | { readonly type: "message"; readonly channel: string; readonly message: unknown };
+  | {
+      readonly type: "message";
+      readonly channel: string;
+      readonly message: unknown;
+      /** The message's position, where the channel has a history. */
+      readonly at: string | undefined;
+      /** The time at which it was published, likewise. */
+      readonly time: number;
+    }
+  /** The end of a recovery that no request has asked for, or messages that were lost on the way. */
+  | { readonly type: "recovered"; readonly channel: string; readonly frame: JsonObject };
 
 /**
  * Parses what a server sent; gives undefined for what is unknown, and never throws. The value of a reply to `auth` is
@@ -47,9 +57,10 @@ export function parseServerFrame(text: unknown): ServerFrame | undefined {
       ? { type: "item", id: stream, item: frame.item }
       : { type: "end", id: stream, error };
   }
-  return typeof channel === "string" && "message" in frame
-    ? { type: "message", channel, message }
-    : undefined;
+  if (typeof channel !== "string") return undefined;
+  const at = typeof frame.at === "string" ? frame.at : undefined;
+  if ("message" in frame) return { type: "message", channel, message, at, time: Number(frame.time) };
+  return at || "recovered" in frame ? { type: "recovered", channel, frame } : undefined;
 }
 
 function parseCommand(command: unknown, data: unknown): ServerFrame | undefined {
@@ -60,7 +71,7 @@ function parseCommand(command: unknown, data: unknown): ServerFrame | undefined 
     return { type: "call", fid, command: data.command, args: data.args };
   }
   if ((command === "subscribe" || command === "unsubscribe") && typeof channel === "string") {
-    return { type: `${command}d`, channel, id: uuid, error: errorOf(data) };
+    return { type: command, channel, id: uuid, error: errorOf(data) };
   }
   return undefined;
 }

@@ -31,6 +31,8 @@ export interface ConnectionListener {
   readonly onMessage: (data: unknown, link: Link) => void;
   /** Brings back what the last connection had, before anything that waits is sent. `signal` fires when this one ends. */
   restore(signal: AbortSignal): Promise<void>;
+  /** The positions to be given with the first token of a connection, as a field in JSON with a comma at the end. */
+  positions(): object | undefined;
   /** Takes what the server says of itself and of the identity that it has let in. */
   onIdentity(server: JsonObject): void;
   /** `reason` says why it is not open. */
@@ -233,7 +235,8 @@ export class Connection {
   }
 
   async #present(credentials: Credentials, signal: AbortSignal): Promise<void> {
-    const asked = { protocol: PROTOCOL, limits: true, identity: this.#hashKey };
+    const positions = this.#listener.positions();
+    const asked = { protocol: PROTOCOL, limits: true, history: true, identity: this.#hashKey, positions };
     const fields = `${JSON.stringify({ ...credentials, ...asked }).slice(1, -1)},`;
     const server = Object(
       await this.#requests.urgent("auth", fields, this.#options.connectTimeout),

@@ -1,4 +1,5 @@
 import type { JsonObject } from "../../shared/protocol.js";
+import { randomText } from "../calls/random-text.js";
 import { ConnectionError } from "../errors.js";
 import { type AuthenticationData, type Fetch, headersOf, type ResolvedOptions } from "../options.js";
 import { within } from "../time-limit.js";
@@ -33,7 +34,7 @@ export function requestToken(
   signal: AbortSignal,
 ): Promise<Credentials> {
   const { tokenUrl, tokenMethod, credentials, connectTimeout, fetch } = options;
-  const nonce = options.nonce ? crypto.getRandomValues(new Uint8Array(16)).join("-") : undefined;
+  const nonce = options.nonce ? randomText() : undefined;
   const data = nonce ? { ...given, nonce } : (given ?? {});
   const isPost = tokenMethod === "POST";
   const query = isPost ? "" : encodeQuery(data);
@@ -89,6 +90,6 @@ async function readJson(response: Awaited<ReturnType<Fetch>>): Promise<unknown> 
 /** The milliseconds to wait by a `Retry-After`, which has seconds or a date; at most a minute. */
 export function retryAfter(value: string | null, now = Date.now()): number {
   const time = Number(value) * 1000;
-  const wait = Number.isNaN(time) ? Date.parse(`${value}`) - now : time;
-  return Math.min(Math.max(wait, 0) || 0, LONGEST_WAIT);
+  const wait = time >= 0 ? time : Date.parse(`${value}`) - now;
+  return Math.min(wait > 0 ? wait : 0, LONGEST_WAIT);
 }

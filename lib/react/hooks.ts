@@ -12,7 +12,7 @@ import type {
   PathOf,
 } from "../shared/typed-calls.js";
 import { type ResultOptions, type UseCall, type UseResult, useCall, useResult } from "./call.js";
-import { type ChannelStatus, useChannel } from "./channel.js";
+import { type ChannelStatus, type UseChannelOptions, useChannel } from "./channel.js";
 import { type ConnectionState, useConnectionState } from "./connection-state.js";
 import {
   TokenSocketProvider,
@@ -20,6 +20,7 @@ import {
   useIdentity,
   useTokenSocket,
 } from "./context.js";
+import { type UseHistory, type UseHistoryOptions, useHistory } from "./history.js";
 import { type StreamOptions, type StreamState, useStream } from "./stream.js";
 
 /** The paths of functions that stream. */
@@ -59,7 +60,12 @@ export interface Hooks<Server, Messages, Identity = unknown> {
   useChannel<Channel extends Name<Messages>>(
     name: Channel | "" | null | undefined,
     onMessage: (message: Message<Messages, Channel>) => unknown,
+    options?: UseChannelOptions,
   ): ChannelStatus;
+  useHistory<Channel extends Name<Messages>>(
+    name: Channel | "" | null | undefined,
+    options?: UseHistoryOptions,
+  ): UseHistory<Message<Messages, Channel>>;
   useCall<Path extends CallPath<Server>>(path: Path): UseCall<CallArgs<Server, Path>, Answer<Server, Path>>;
   useResult<Path extends CallPath<Server>>(
     path: Path,
@@ -86,6 +92,7 @@ export function createHooks<Server = unknown, Messages = unknown, Identity = unk
     useIdentity,
     useConnectionState,
     useChannel,
+    useHistory,
     useCall,
     useResult,
     useStream,

@@ -10,7 +10,7 @@ export {
   useCall,
   useResult,
 } from "./call.js";
-export { type ChannelStatus, useChannel } from "./channel.js";
+export { type ChannelStatus, type UseChannelOptions, useChannel } from "./channel.js";
 export { type ConnectionState, useConnectionState } from "./connection-state.js";
 export {
   TokenSocketProvider,
@@ -18,5 +18,6 @@ export {
   useIdentity,
   useTokenSocket,
 } from "./context.js";
+export { type UseHistory, type UseHistoryOptions, useHistory } from "./history.js";
 export { type CallPath, createHooks, type Hooks, type StreamPath } from "./hooks.js";
 export { type StreamOptions, type StreamState, useStream } from "./stream.js";

@@ -9,7 +9,10 @@ import {
   type CallResult,
   type ChannelInput,
   type ChannelMessage,
+  type HistoryPage,
   InvalidRequestError,
+  type LossReason,
+  type MessageInfo,
   NotFoundError,
   type RouteFunctions,
   type TokenSocket,
@@ -282,6 +285,33 @@ describe("A typed client", () => {
     const { value } = await next;
     same<typeof value, { text: string } | undefined>(true);
     expect(value).to.deep.equal({ text: "hello" });
+  });
+
+  it("reads histories of declared channels, whose messages are as JSON makes them", async () => {
+    const options = { since: null, last: 1, timeout: 5000 };
+    await socket.subscribe("room:7", options);
+    socket.subscribe("news", (error) => error, { last: 2 });
+    const position = socket.position("news");
+    same<typeof position, string | undefined>(true);
+    const read = () => socket.history("room:7", { last: 2, before: null });
+    same<Awaited<ReturnType<typeof read>>["messages"][number]["message"], { text: string }>(true);
+    socket.history("news", (_error, page) => same<typeof page, HistoryPage<{ n: number }> | undefined>(true));
+    const loop = socket.channel("news", { last: 1, onLost: "throw" });
+    same<typeof loop, AsyncIterableIterator<{ n: number }, undefined>>(true);
+    socket.on("message", (_channel, _message, info) => same<typeof info, MessageInfo | undefined>(true));
+    socket.on("recovered", (_channel, { messages }) => same<typeof messages, number>(true));
+    socket.on("lost", (_channel, { messages, reason }) => {
+      same<typeof messages, number | null>(true);
+      same<typeof reason, LossReason>(true);
+    });
+    // this server keeps none
+    expect(await failure(read())).to.have.property("code", "no_history");
+    // @ts-expect-error there is no such channel
+    expect(socket.position("hall")).to.equal(undefined);
+    // @ts-expect-error a position is a text
+    expect(await failure(socket.subscribe("news", { since: 7 }))).to.be.instanceOf(TypeError);
+    // @ts-expect-error it continues or throws
+    expect(() => socket.channel("news", { onLost: "ignore" })).to.throw(TypeError);
   });
 
   it("is called by the server as functions, too, of its own types", async () => {

@@ -34,11 +34,8 @@ interface Shown {
   since: Date;
 }
 
-const { useCall, useChannel, useIdentity, useResult, useStream, useTokenSocket } = react.createHooks<
-  typeof controller,
-  typeof channels,
-  Shown
->();
+const { useCall, useChannel, useHistory, useIdentity, useResult, useStream, useTokenSocket } =
+  react.createHooks<typeof controller, typeof channels, Shown>();
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(_: Equal<A, B>): void {}
@@ -53,6 +50,16 @@ export function Typed({ room }: { room: string | undefined }): ReactElement {
 
   useChannel(room && `room:${room}`, (message) => same<typeof message, { text: string }>(true));
   useChannel(null, () => {});
+  useChannel("room:1", ({ text }) => text, { since: null, last: 5, onLost: ({ reason }) => reason });
+  // @ts-expect-error a position is a text
+  useChannel("room:1", () => {}, { since: 5 });
+
+  const history = useHistory(room && `room:${room}`, { last: 5, limit: 100 });
+  same<(typeof history.messages)[number]["message"], { text: string }>(true);
+  same<(typeof history.messages)[number]["at"], string>(true);
+  same<ReturnType<typeof history.loadOlder>, Promise<void>>(true);
+  // @ts-expect-error there is no such channel
+  useHistory("hall");
   // @ts-expect-error there is no such channel
   useChannel("hall", () => {});
   // @ts-expect-error its messages have no number
@@ -94,6 +101,8 @@ export function Typed({ room }: { room: string | undefined }): ReactElement {
 export function Untyped({ socket }: { socket: TokenSocket<typeof controller> }): ReactElement {
   react.useChannel("any", (message) => same<typeof message, unknown>(true));
   react.useChannel<{ text: string }>("any", ({ text }) => same<typeof text, string>(true));
+  const history = react.useHistory<{ text: string }>("any");
+  same<(typeof history.messages)[number]["message"], { text: string }>(true);
   const call = react.useCall<number>("any");
   same<typeof call.data, number | undefined>(true);
   const result = react.useResult("any", { any: 1 });

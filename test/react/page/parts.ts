@@ -11,7 +11,7 @@ import {
   useEffect,
   useLayoutEffect,
 } from "react";
-import type { TokenSocket } from "../../../lib/client/index.js";
+import type { Loss, TokenSocket } from "../../../lib/client/index.js";
 import {
   type ResultOptions,
   TokenSocketProvider,
@@ -19,6 +19,7 @@ import {
   useCall,
   useChannel,
   useConnectionState,
+  useHistory,
   useIdentity,
   useResult,
   useStream,
@@ -31,7 +32,20 @@ export type Part = { readonly id: string } & (
   | { readonly type: "who"; readonly isPlain?: boolean }
   /** Components that may be hidden, where this version of React can. */
   | { readonly type: "activity"; readonly isHidden: boolean; readonly parts: readonly Part[] }
-  | { readonly type: "channel"; readonly name: string | null; readonly as?: string; readonly fails?: boolean }
+  | {
+      readonly type: "channel";
+      readonly name: string | null;
+      readonly as?: string;
+      readonly fails?: boolean;
+      /** What is lost is noted as `id lost:json`. */
+      readonly options?: { readonly since?: string; readonly last?: number };
+    }
+  | {
+      readonly type: "history";
+      readonly name: string | null;
+      readonly last?: number;
+      readonly limit?: number;
+    }
   | { readonly type: "call"; readonly path: string; readonly atOnce?: unknown }
   | {
       readonly type: "result";
@@ -53,6 +67,8 @@ export type Part = { readonly id: string } & (
 export const notes = {
   /** Each message and each item that a handler got, as `id:json`. */
   log: [] as string[],
+  /** Each component's `loadOlder`, by id. */
+  loaders: new Map<string, () => Promise<void>>(),
   /** What `useCall` gave, by id. */
   calls: new Map<string, UseCall>(),
   /** Lets the slow handlers go on. */
@@ -70,6 +86,7 @@ const COMPONENTS = {
   who: Who,
   activity: Hideable,
   channel: Channel,
+  history: History,
   call: Calls,
   result: Loaded,
   stream: Streamed,
@@ -134,12 +151,19 @@ function Hideable({ isHidden, parts }: Props<"activity">): ReactElement {
   return createElement(Activity, { mode: isHidden ? "hidden" : "visible" }, elementsOf(parts));
 }
 
-function Channel({ id, name, as = id, fails = false }: Props<"channel">): ReactElement {
-  const status = useChannel(name, (message) => {
+function Channel({ id, name, as = id, fails = false, options }: Props<"channel">): ReactElement {
+  const handle = (message: unknown) => {
     if (fails) throw new Error(`the handler ${id} has failed`);
     notes.log.push(`${as}:${JSON.stringify(message)}`);
-  });
-  return show(id, status);
+  };
+  const onLost = (loss: Loss) => notes.log.push(`${as} lost:${JSON.stringify(loss)}`);
+  return show(id, useChannel(name, handle, options && { ...options, onLost }));
+}
+
+function History({ id, name, last, limit }: Props<"history">): ReactElement {
+  const { messages, loadOlder, ...state } = useHistory(name, { last, limit });
+  notes.loaders.set(id, loadOlder);
+  return show(id, { texts: messages.map(({ message }) => message).join(), ...state });
 }
 
 function Calls({ id, path, atOnce }: Props<"call">): ReactElement {

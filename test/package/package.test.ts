@@ -624,7 +624,7 @@ const MISTAKES: Record<string, { code: string; complaint: RegExp }> = {
   },
   channelOption: {
     code: 'new TokenSocket().subscribe("news", { timout: 5 });',
-    complaint: /'timout' does not exist in type 'RequestOptions'/,
+    complaint: /'timout' does not exist in type 'SubscribeOptions'/,
   },
   publishOption: {
     code: 'new TokenSocket().publish("news", 1, { timout: 5 });',

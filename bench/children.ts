@@ -101,7 +101,10 @@ export class ServerProcess {
   readonly #name: string;
   port = 0;
 
-  static async start(contender: ContenderDefinition, setup: Setup): Promise<ServerProcess> {
+  static async start(
+    contender: Pick<ContenderDefinition, "name" | "script">,
+    setup: Setup,
+  ): Promise<ServerProcess> {
     const child = start({
       script: contender.script.replace(/ts$/, "js"),
       nodeOptions: ["--expose-gc"],
@@ -150,6 +153,13 @@ export class ServerProcess {
 
   stop(): Promise<void> {
     return end(this.#child);
+  }
+
+  /** Ends it as a crash of the machine would, without a word to anybody. */
+  async kill(): Promise<void> {
+    const exit = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await exit;
   }
 
   #order(order: Order): void {

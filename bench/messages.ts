@@ -20,6 +20,8 @@ export interface Setup {
   readonly functions: number;
   /** Whether each message goes through a filter for each socket. */
   readonly filter: boolean;
+  /** Whether clients that come back get what they have missed. */
+  readonly recovery?: boolean;
 }
 
 export type Order =

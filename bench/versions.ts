@@ -8,6 +8,7 @@ const PACKAGES = [
   "socket.io",
   "@socket.io/redis-adapter",
   "@socket.io/redis-emitter",
+  "@socket.io/redis-streams-adapter",
   "ws",
   "sockjs",
   "express",

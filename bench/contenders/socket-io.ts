@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { createAdapter } from "@socket.io/redis-adapter";
+import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import express from "express";
 import { createClient } from "redis";
 import { Server, type Socket } from "socket.io";
@@ -20,7 +21,12 @@ const connect = async () => {
 const [tokens, publisher, subscriber] = await Promise.all([connect(), connect(), connect()]);
 const app = express();
 const http = createServer(app);
-const io = new Server(http, { transports: ["websocket"], adapter: createAdapter(publisher, subscriber) });
+const io = new Server(http, {
+  transports: ["websocket"],
+  ...(setup.recovery
+    ? { adapter: createStreamsAdapter(publisher), connectionStateRecovery: {} }
+    : { adapter: createAdapter(publisher, subscriber) }),
+});
 
 app.get("/login", async (_req, res) => {
   const token = randomUUID();
@@ -51,6 +57,7 @@ io.on("connection", (socket: Socket) => {
 
 await serve({
   http,
+  publish: (channel, message) => io.to(channel).emit("message", channel, message),
   clients: () =>
     [...io.sockets.sockets.values()].map(
       (socket) => (data) => socket.timeout(PATIENCE).emitWithAck(CLIENT_FUNCTION, data),

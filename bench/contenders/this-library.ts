@@ -35,6 +35,7 @@ const tokenServer = new TokenSocketServer(app, client, sockjs.createServer({ log
   socketController: Object.fromEntries(functionNames.map((name) => [name, echo])),
   routes: { route: (req: Request, res: Response) => res.json(req.body) },
   ...(setup.filter ? { filter: (_socket: unknown, _channel: string, message: unknown) => message } : {}),
+  ...(setup.recovery ? { history: { "*": { size: 1000, ttl: 300_000 } } } : {}),
   limits: {
     framesPerSecond: Number.POSITIVE_INFINITY,
     frameBurst: Number.POSITIVE_INFINITY,

@@ -1,5 +1,9 @@
 import { expect } from "chai";
+import { compile } from "../../bench/children.js";
 import { CONTENDERS } from "../../bench/contenders.js";
+import type { Open } from "../../bench/jitter/clients.js";
+import { JITTER_CONTENDERS, type JitterContender } from "../../bench/jitter/contenders.js";
+import { FULL_JITTER, ROWS, runJitter } from "../../bench/jitter/run.js";
 import { GOALS, goalRows } from "../../bench/report/goals.js";
 import type { CaseResult } from "../../bench/report/results.js";
 import { textTable } from "../../bench/report/table.js";
@@ -52,3 +56,69 @@ describe("the benchmark", () => {
     expect(rows.map(([what]) => what)).to.deep.equal(GOALS.map(({ what }) => what));
   });
 });
+
+describe("the jitter test", () => {
+  const scale = { ...FULL_JITTER, clients: 6, messages: 30, every: 100, cutEvery: 1000, cutFor: 200 };
+  const brief = { ...scale, settle: 500 };
+
+  before(async function () {
+    this.timeout(60_000);
+    await compile();
+  });
+
+  for (const { name, title } of JITTER_CONTENDERS) {
+    for (const row of ROWS) {
+      it(`counts what ${title} delivers in the row ${row}`, async function () {
+        this.timeout(180_000);
+        const isOurs = name === "history";
+        const tally = await runJitter(contenderOf(name), row, isOurs ? scale : brief);
+        expect(tally.due).to.equal(scale.clients * scale.messages);
+        expect(tally.delivered).to.be.within(1, tally.due);
+        expect(tally.cuts).to.be.at.least(1);
+        if (!isOurs) return;
+        const { delivered, twice, disordered, silent, reported } = tally;
+        expect({ delivered, twice, disordered, silent, reported }).to.deep.equal({
+          delivered: tally.due,
+          twice: 0,
+          disordered: 0,
+          silent: 0,
+          reported: 0,
+        });
+      });
+    }
+  }
+
+  it("notices a client that loses a message, gives one twice, or two in the wrong order", async function () {
+    this.timeout(180_000);
+    const honest = contenderOf("history");
+    const numbersOf = new Map([
+      [4, []],
+      [8, [8, 8]],
+      [12, [13]],
+      [13, [12]],
+    ]);
+    const open: Open = (port, channel, { onNumber, onLost }) =>
+      honest.open(port, channel, {
+        onNumber: (number) => {
+          for (const each of numbersOf.get(number) ?? [number]) onNumber(each);
+        },
+        onLost,
+      });
+    const { clients } = scale;
+    const uncut = { ...scale, cutEvery: 1e9, settle: 5000 };
+    const tally = await runJitter({ ...honest, open }, "cuts", uncut);
+    const { due, delivered, twice, disordered, silent } = tally;
+    expect({ delivered, twice, disordered, silent }).to.deep.equal({
+      delivered: due - clients,
+      twice: clients,
+      disordered: clients,
+      silent: clients,
+    });
+  });
+});
+
+function contenderOf(name: string): JitterContender {
+  const contender = JITTER_CONTENDERS.find((each) => each.name === name);
+  if (!contender) throw new Error(`No contender ${name}`);
+  return contender;
+}

@@ -5,12 +5,14 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { compile, leaveTheCoreOfServers } from "./children.js";
 import { JITTER_CONTENDERS } from "./jitter/contenders.js";
+import { jitterPlot } from "./jitter/plot.js";
 import { FULL_JITTER, ROWS, runJitter } from "./jitter/run.js";
 import { type JitterResult, jitterMarkdown, jitterText } from "./jitter/table.js";
 import { replaceMarked } from "./report/marked.js";
 import { machine, versions } from "./versions.js";
 
-const DOCUMENT = join(import.meta.dirname, "../docs/performance.md");
+const DOCS = join(import.meta.dirname, "../docs");
+const DOCUMENT = join(DOCS, "performance.md");
 
 const { values } = parseArgs({
   options: {
@@ -81,5 +83,6 @@ function document(): void {
   const heading = `${new Date().toISOString().slice(0, 10)}, on ${machine()}, load average ${loadAverage.toFixed(1)} before. ${list}. ${scale.clients} clients, ${scale.messages} messages each.`;
   const text = readFileSync(DOCUMENT, "utf8");
   const content = `${heading}\n\n${jitterMarkdown(results)}`;
+  writeFileSync(join(DOCS, "jitter.svg"), jitterPlot(results));
   writeFileSync(DOCUMENT, replaceMarked(text, "newest jitter test", content));
 }

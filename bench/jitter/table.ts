@@ -22,15 +22,20 @@ const HEAD = [
   "p99, s",
 ];
 
-const TITLES: Readonly<Record<Row, string>> = {
+export const TITLES: Readonly<Record<Row, string>> = {
   cuts: "Connections are cut",
   kill: "Connections are cut, and a server is killed",
 };
 
+/** What the tables call a contender. */
+export function titleOf(contender: string): string {
+  return JITTER_CONTENDERS.find(({ name }) => name === contender)?.title ?? contender;
+}
+
 function cells({ contender, tally }: JitterResult): string[] {
   const { due, delivered, twice, disordered, silent, reported, cuts, catchUps } = tally;
   return [
-    JITTER_CONTENDERS.find(({ name }) => name === contender)?.title ?? contender,
+    titleOf(contender),
     percent(delivered, due),
     ...[twice, disordered, silent, reported].map((count) => count.toLocaleString("en")),
     `${percent(catchUps.length, cuts)} of ${cuts.toLocaleString("en")}`,

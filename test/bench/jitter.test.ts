@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { Ledger, total } from "../../bench/jitter/ledger.js";
+import { jitterPlot } from "../../bench/jitter/plot.js";
 import { jitterMarkdown, jitterText, percent } from "../../bench/jitter/table.js";
 
 /** The tally of a client that gets these numbers, of so many messages. */
@@ -96,6 +97,12 @@ describe("what the jitter test reports", () => {
       /\*\*Connections are cut\*\*[\s\S]*\| this library, with a history \| 75\.00 % \| 1 \|/,
     );
     expect(text).to.match(/a server is killed\*\*[\s\S]*\| Socket\.IO, Redis adapter \| 75\.00 % \|/);
+  });
+
+  it("draws a bar for each contender", () => {
+    const drawn = jitterPlot([{ row: "kill", contender: "history", tally }]);
+    expect(drawn).to.match(/^<svg [\s\S]*with a history<\/text>[\s\S]*75\.00 %[\s\S]*<\/svg>\n$/);
+    expect(drawn).to.include('class="silent" x="715.0"');
   });
 
   it("never rounds up to all", () => {

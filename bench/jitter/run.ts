@@ -138,8 +138,10 @@ export async function runJitter(
       );
     }
     const start = performance.now();
+    let latest = 0;
     for (let number = 0; number < scale.messages; number++) {
       await sleep(Math.max(0, start + number * scale.every - performance.now()));
+      latest = Math.max(latest, performance.now() - start - number * scale.every);
       second.publish({ first: number, count: 1, size: SIZE, channels: 1 });
       published++;
       if (row === "kill" && number === Math.floor(scale.messages / 2)) {
@@ -153,6 +155,7 @@ export async function runJitter(
         onProgress(`${number + 1} messages are published`);
     }
     isOver = true;
+    onProgress(`the test itself was late by ${(latest / 1000).toFixed(2)} s at most`);
     await Promise.all(cuts);
     // the others get nothing late
     const end = performance.now() + (contender.recovery ? scale.settle : 0);

@@ -9,10 +9,16 @@ const PATIENCE = 16_000;
 
 let listenersBefore = "";
 
+/** An unhandled rejection would end a server's process, but mocha hands it on to listeners alone, and goes on without any. */
+const failOn = (reason: unknown) => {
+  throw reason;
+};
+
 /** Whatever the tests of a file leave behind (a timer, a socket, a server, a process, a listener of the process) fails the run. */
 export const mochaHooks: RootHookObject = {
   beforeAll() {
     listenersBefore = processListeners();
+    process.on("unhandledRejection", failOn);
   },
   async afterAll(this: Mocha.Context) {
     const files = filesOf(this.test?.parent);
@@ -27,6 +33,7 @@ export const mochaHooks: RootHookObject = {
       if (left.length === 0) break;
     }
     if (left.length > 0) throw new Error(`${files} left behind: ${left.join(", ")}`);
+    process.off("unhandledRejection", failOn);
     const listeners = processListeners();
     if (listeners !== listenersBefore) {
       throw new Error(`${files} changed the process's listeners from ${listenersBefore} to ${listeners}`);

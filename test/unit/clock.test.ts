@@ -17,6 +17,15 @@ describe("the steady clock", () => {
     expect(Number.isInteger(steadyNow())).to.equal(true);
   });
 
+  it("is exactly the wall clock, whatever the two clocks differ by in their coarseness", () => {
+    for (const by of [-40, 40]) {
+      const wall = now() + by;
+      const stub = sinon.stub(Date, "now").returns(wall);
+      expect(steadyNow()).to.equal(wall);
+      stub.restore();
+    }
+  });
+
   for (const by of [-HOUR, HOUR]) {
     it(`goes on as before when the wall clock is set by ${by} ms`, () => {
       const before = steadyNow();

@@ -5,7 +5,9 @@ import { Deadlines } from "../../lib/server/limits/deadlines.js";
 describe("a time limit", () => {
   /** Runs a test in one turn, so that its clock counts no timer of anybody else. */
   const onClock = (test: (clock: sinon.SinonFakeTimers) => void) => () => {
-    const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const clock = sinon.useFakeTimers({
+      toFake: ["setTimeout", "clearTimeout", "setImmediate", "clearImmediate", "performance"],
+    });
     try {
       test(clock);
     } finally {
@@ -76,6 +78,42 @@ describe("a time limit", () => {
       expect(other.expire.called).to.equal(false);
       unauthenticated.limit(undefined);
       expect(clock.countTimers()).to.equal(0);
+    }),
+  );
+
+  it(
+    "of which the event loop was kept is over only for what has not come by then",
+    onClock((clock) => {
+      const unauthenticated = new Deadlines(1000);
+      const [inTime, late, later] = [candidate(), candidate(), candidate()];
+      unauthenticated.add(inTime);
+      unauthenticated.add(late);
+      // the timer is late, and what has come meanwhile is read before anything ends
+      clock.setTimeout(() => {
+        expect(late.expire.called).to.equal(false);
+        unauthenticated.delete(inTime);
+        unauthenticated.add(later);
+        expect(clock.countTimers()).to.equal(1);
+      }, 1001);
+      clock.jump(1500);
+      clock.runToLast();
+      expect([inTime.expire.callCount, late.expire.callCount]).to.deep.equal([0, 1]);
+      clock.runToLast();
+      expect(later.expire.callCount).to.equal(1);
+      expect(clock.countTimers()).to.equal(0);
+    }),
+  );
+
+  it(
+    "goes on for others when one is done with",
+    onClock((clock) => {
+      const unauthenticated = new Deadlines(1000);
+      const [one, other] = [candidate(), candidate()];
+      unauthenticated.add(one);
+      unauthenticated.add(other);
+      unauthenticated.delete(one);
+      clock.tick(1000);
+      expect([one.expire.callCount, other.expire.callCount]).to.deep.equal([0, 1]);
     }),
   );
 

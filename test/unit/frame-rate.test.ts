@@ -50,6 +50,16 @@ describe("the rate of frames", () => {
     expect(burst(rate, 100)).to.equal(5);
   });
 
+  it("lets what is owed be paid first, and says when more is owed than may be", () => {
+    const rate = new FrameRate({ ...ENDLESS, framesPerSecond: 10, frameBurst: 5 });
+    expect(rate.charge(7, 2)).to.equal(true);
+    expect(rate.charge(1, 2)).to.equal(false);
+    expect(rate.take(1)).to.equal(false);
+    expect(rate.wait).to.equal(400);
+    clock.tick(401);
+    expect(burst(rate)).to.equal(1);
+  });
+
   it("counts neither frames nor bytes of what is given back", () => {
     const rate = new FrameRate({ framesPerSecond: 1, frameBurst: 1, bytesPerSecond: 1, byteBurst: 100 });
     expect(rate.take(100)).to.equal(true);

@@ -5,6 +5,9 @@ import { IdentityUsage } from "../../lib/server/limits/identity-usage.js";
 describe("what an identity may send", () => {
   /** A rate that never fills again. */
   class Rate {
+    readonly waiting: (() => void)[] = [];
+    isClosed = false;
+
     constructor(public left: number) {}
 
     take(amount: number): boolean {
@@ -20,6 +23,19 @@ describe("what an identity may send", () => {
     giveBack(amount: number): void {
       this.left += amount;
     }
+
+    get hasMore(): boolean {
+      return this.left >= 1;
+    }
+
+    onRefill(listener: () => void): () => void {
+      this.waiting.push(listener);
+      return () => this.waiting.splice(this.waiting.indexOf(listener), 1);
+    }
+
+    close(): void {
+      this.isClosed = true;
+    }
   }
 
   const open = (frames: number, bytes: number) => {
@@ -29,7 +45,7 @@ describe("what an identity may send", () => {
       frames: ratesOf(rates.frames),
       bytes: ratesOf(rates.bytes),
     });
-    return { usage, left: () => [rates.frames.left, rates.bytes.left] };
+    return { usage, rates, left: () => [rates.frames.left, rates.bytes.left] };
   };
 
   it("loses no frame to one for which there are bytes too few, and no bytes to one frame too many", () => {
@@ -46,5 +62,37 @@ describe("what an identity may send", () => {
     const { usage, left } = open(1, 100);
     usage.charge(3);
     expect(left()).to.deep.equal([-2, 100]);
+  });
+
+  it("is waited for where it is short: at its frames, or else at its bytes", () => {
+    for (const [frames, bytes, short] of [
+      [0, 100, "frames"],
+      [0, 0, "frames"],
+      [5, 0, "bytes"],
+    ] as const) {
+      const { usage, rates } = open(frames, bytes);
+      const stop = usage.onRefill(() => {});
+      const other = short === "frames" ? "bytes" : "frames";
+      expect([rates[short].waiting.length, rates[other].waiting.length]).to.deep.equal([1, 0]);
+      stop();
+      expect(rates[short].waiting).to.deep.equal([]);
+    }
+  });
+
+  it("may be all where there are no limits", () => {
+    const usage = new IdentityUsage("alice", 1, { frames: undefined, bytes: undefined });
+    expect(usage.take(1e9)).to.equal(true);
+    usage.charge(1);
+    usage.onRefill(() => expect.fail("nothing is short"))();
+    usage.close();
+  });
+
+  it("has room for channels below its limit, and counts no more when it is closed", () => {
+    const { usage, rates } = open(1, 1);
+    expect(usage.hasRoom).to.equal(true);
+    usage.channels++;
+    expect(usage.hasRoom).to.equal(false);
+    usage.close();
+    expect([rates.frames.isClosed, rates.bytes.isClosed]).to.deep.equal([true, true]);
   });
 });

@@ -22,7 +22,7 @@ export function addressKey(text: string | undefined): string {
  */
 export function plainAddress(text: string | undefined): string {
   if (text === undefined) return "";
-  const bare = withoutPort(text.trim()).replace(/%.*$/s, "");
+  const bare = withoutPort(text.trim()).replace(/%.*/s, "");
   if (isIPv4(bare)) return bare;
   if (!isIPv6(bare)) return "";
   const groups = groupsOf(bare);
@@ -52,7 +52,7 @@ function groups(text: string): string[] {
 /** The last two groups may be written as an IPv4 address. */
 function withoutDots(address: string): string {
   return address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_all, ...bytes: string[]) => {
-    const [a = 0, b = 0, c = 0, d = 0] = bytes.slice(0, 4).map(Number);
+    const [a = 0, b = 0, c = 0, d = 0] = bytes.map(Number);
     return `${(256 * a + b).toString(16)}:${(256 * c + d).toString(16)}`;
   });
 }

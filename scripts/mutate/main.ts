@@ -89,9 +89,12 @@ async function coverageOf(mutants: readonly Mutant[]): Promise<TestFile[]> {
     else unknown.push(file);
   }
   if (unknown.length > 0) console.log(`${unknown.length} files of tests run without a mutant`);
+  let done = 0;
+  const timer = setInterval(() => console.log(`${done} of ${unknown.length} files of tests`), INTERVAL);
   await share(unknown, async (file, one) => {
     const result = await one.run({ file }, WITHOUT_MUTANT);
     const found = toTestFile(file, result, byId);
+    done++;
     if (result.outcome !== "passed") {
       console.warn(`${file}: without a mutant, ${result.failed} ${result.outcome}: ${result.error}`);
     }
@@ -99,6 +102,7 @@ async function coverageOf(mutants: readonly Mutant[]): Promise<TestFile[]> {
     if (result.outcome === "passed") cache.set(found);
     known.push(found);
   });
+  clearInterval(timer);
   return known;
 }
 
@@ -150,8 +154,9 @@ async function tryOne(
   return { mutant, status: "survived", ...(left > 0 ? { left } : {}) };
 }
 
-const testsIn = (steps: readonly Step[]) =>
-  steps.reduce((sum, { tests }) => sum + Object.keys(tests).length, 0);
+function testsIn(steps: readonly Step[]): number {
+  return steps.reduce((sum, { tests }) => sum + Object.keys(tests).length, 0);
+}
 
 /** Hands out items to the processes, one after the other. */
 async function share<Item>(items: readonly Item[], work: (item: Item, one: TestProcess) => Promise<void>) {

@@ -95,8 +95,9 @@ export class CoverageCache {
     return join(this.#folder, `${file}.json`);
   }
 
-  #key({ file, tests, loading, between }: TestFile): string {
-    const sources = new Set([loading, between, ...tests.map(({ covered }) => covered)].flatMap(Object.keys));
+  #key({ file, tests, between }: TestFile): string {
+    // what is loaded may have been loaded by another file of tests in the same process
+    const sources = new Set([between, ...tests.map(({ covered }) => covered)].flatMap(Object.keys));
     return hashOf([this.#support, ...[file, ...sources].sort().map((name) => this.#hash(name))].join());
   }
 

@@ -44,12 +44,11 @@ const [seed, jobs, minutes, seconds] = [values.seed, values.jobs, values.minutes
 
 const tree = mkdtempSync(join(tmpdir(), "mutate-"));
 const processes = Array.from({ length: jobs }, () => new TestProcess(tree));
-try {
-  await main();
-} finally {
-  await Promise.all(processes.map((one) => one.end()));
-  rmSync(tree, { recursive: true });
-}
+// the processes end with this one
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+process.once("exit", () => rmSync(tree, { recursive: true, force: true }));
+await main();
+await Promise.all(processes.map((one) => one.end()));
 
 async function main(): Promise<void> {
   const mutants = await plantMutants(ROOT, tree);

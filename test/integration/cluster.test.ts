@@ -244,6 +244,10 @@ for (const kind of [...CONNECTING_KINDS, embedded()]) {
         await application.connect();
       }
       const asker = await Server.start(kind, prefix);
+      // as all answer, the time for those that do not is none that counts
+      const { setTimeout: start } = globalThis;
+      const endless = (act: () => void, wait?: number) => start(act, wait === 1_000 ? 1e6 : wait);
+      sandbox.stub(globalThis, "setTimeout").callsFake(endless as typeof setTimeout);
       expect(await asker.tokenServer.disconnect({ identity: "alice" })).to.equal(3);
     });
   });
@@ -355,6 +359,29 @@ describe("disconnect() and refresh()", () => {
     await older.subscribe(`${prefix}___sync___`, () => {});
     expect(await server.tokenServer.disconnect({ identity: "alice" })).to.equal(1);
     await client.closed;
+  });
+
+  it("wait for each of the servers that share a connection, as each says how many they are", async () => {
+    const prefix = `${randomUUID()}:`;
+    const server = await Server.start(anyKind(), prefix);
+    const [others, publisher] = [await connectNodeRedis(redis.url), await connectNodeRedis(redis.url)];
+    cleanups.push(() => Promise.all([others.close(), publisher.close()]));
+    const channel = `${prefix}___sync___`;
+    const answerAll = async (id: string) => {
+      for (const origin of ["one", "two", "three"]) {
+        const answer = { command: "answer", data: { sockets: 1, sharing: 3 }, id, origin };
+        await publisher.publish(channel, JSON.stringify(answer));
+        // long enough that the first would be taken for all
+        for (let turn = 0; turn < 20; turn++) await publisher.ping();
+      }
+    };
+    let answering: Promise<void> | undefined;
+    await others.subscribe(channel, (message) => {
+      const { command, id } = JSON.parse(message) as { command: string; id: string };
+      if (command === "disconnect") answering = answerAll(id);
+    });
+    expect(await server.tokenServer.disconnect({ identity: "alice" })).to.equal(3);
+    await answering;
   });
 
   for (const moment of ["while Redis is asked", "while the others are"]) {

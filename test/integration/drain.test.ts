@@ -88,6 +88,24 @@ describe("A server that is drained", () => {
     await Promise.all([caller.closed, callee.closed, drained]);
   });
 
+  it("serves frames that have come faster than they may before it closes their socket", async () => {
+    await application.stop();
+    application = await Application.start({
+      options: {
+        limits: { framesPerSecond: 10, frameBurst: 2 },
+        socketController: { echo: (_auth, data) => data },
+      },
+    });
+    await application.tokenServer.ready();
+    const client = await application.connect();
+    for (const uuid of ["1", "2", "3", "4"]) client.send({ rpc: "echo", req: uuid, uuid });
+    expect(await client.take()).to.have.property("resp", "1");
+    const drained = drainAtOnce(1e6);
+    for (const uuid of ["2", "3", "4"]) expect(await client.take()).to.have.property("resp", uuid);
+    expect(await client.closed).to.have.property("code", 4000);
+    await drained;
+  });
+
   it("asks a client that knows how to go, once, and closes it when its time is over", async () => {
     const client = await application.connect("websocket", { protocol: 4 });
     const drained = drainAtOnce(2000);

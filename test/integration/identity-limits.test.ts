@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { expect } from "chai";
 import { createClient } from "redis";
+import { WebSocket } from "ws";
 import {
   type Limits,
   type RedisClient,
@@ -221,6 +223,30 @@ describe("Limits by identity", function () {
         call(two, 2).then(() => ended.push("two")),
       ]);
       expect(ended).to.deep.equal(["two", "one"]);
+    });
+
+    it("counts frames that hold no message, and makes what comes after them wait", async () => {
+      const application = await start({ identityFramesPerSecond: 20 });
+      const bob = await connect(application, "bob");
+      const alice = new WebSocket(`${application.url.replace("http", "ws")}/sockets/000/alice/websocket`);
+      const answered = (uuid: string) =>
+        new Promise<void>((resolve) => {
+          alice.on("message", (data) => data.toString().includes(uuid) && resolve());
+        });
+      await once(alice, "open");
+      const send = (frame: object) => alice.send(JSON.stringify([JSON.stringify(frame)]));
+      send({ rpc: "auth", token: await application.token("?user=alice"), uuid: "in" });
+      await answered("in");
+      for (let i = 0; i < 40; i++) alice.send("[]");
+      send({ rpc: "echo", uuid: "paid" });
+      const ended: string[] = [];
+      const paid = answered("paid").then(() => ended.push("alice"));
+      for (let i = 0; i < 10; i++) await call(bob, 1);
+      ended.push("bob");
+      await paid;
+      expect(ended).to.deep.equal(["bob", "alice"]);
+      alice.close();
+      await once(alice, "close");
     });
 
     it("takes nothing of a socket's own rate for frames that wait for that of its user", async () => {

@@ -1,7 +1,10 @@
-import { randomUUID } from "node:crypto";
 import { RpcError } from "node-token-sockjs";
 
 const PREFIX = "room:";
+
+/** The channels of all rooms, for options by channels' names. */
+export const ROOM_CHANNELS = `${PREFIX}*`;
+
 const ALL_ROLES = ["admin", "staff", "guest"];
 
 /** Each room is one channel: "lobby" is the channel "room:lobby". */
@@ -53,7 +56,7 @@ export function makeMessage(socket, data) {
     throw new RpcError(`A message has at most ${LONGEST_TEXT} characters`, { code: 413 });
   }
   const { name, role } = socket.auth;
-  const message = { id: randomUUID(), at: Date.now(), author: { name, role }, address: socket.ip, text };
+  const message = { author: { name, role }, address: socket.ip, text };
   // by its key the sender recognizes the message when it comes back
   return isKey(data.key) ? { ...message, key: data.key } : message;
 }

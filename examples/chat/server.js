@@ -7,7 +7,15 @@ import session from "express-session";
 import { RpcError, TokenSocketServer } from "node-token-sockjs";
 import sockjs from "sockjs";
 import { PEOPLE_CHANNEL, People } from "./people.js";
-import { enterChannel, enterRoom, isRoomChannel, makeMessage, roomsFor, visibleTo } from "./rooms.js";
+import {
+  enterChannel,
+  enterRoom,
+  isRoomChannel,
+  makeMessage,
+  ROOM_CHANNELS,
+  roomsFor,
+  visibleTo,
+} from "./rooms.js";
 import { makeStore } from "./store.js";
 import { findUser, listUsers } from "./users.js";
 
@@ -18,6 +26,8 @@ const {
   REDIS_URL,
   // several processes need the same, else a session of one is unknown to the others
   SESSION_SECRET = randomBytes(32).toString("hex"),
+  // how many messages of each room are kept
+  HISTORY_SIZE = "1000",
 } = process.env;
 
 const DAY = 24 * 60 * 60 * 1000;
@@ -86,9 +96,11 @@ function listRooms(req, res) {
 }
 
 async function listMessages(req, res) {
-  const { name } = enterRoom(req.user, req.params.room);
-  const messages = await store.messages(name);
-  res.json({ messages: messages.map((message) => visibleTo(req.user, message)) });
+  const { channel } = enterRoom(req.user, req.params.room);
+  const { messages } = await tokenServer.history(channel, { last: 50 });
+  res.json({
+    messages: messages.map(({ message, time }) => ({ time, message: visibleTo(req.user, message) })),
+  });
 }
 
 app.use("/api", (req, res, next) => {
@@ -106,6 +118,10 @@ const tokenServer = new TokenSocketServer(app, store.redisClient, sockets, {
   pubsubClient: store.pubsubClient,
   // clients ask now and then whether the connection is still alive
   ping: true,
+
+  // Redis keeps the rooms' messages. So a browser that was away gets what it has missed, by itself, whatever has
+  // happened to its connection or to this process; what cannot be had any more, it is told of.
+  history: { [ROOM_CHANNELS]: { size: Number(HISTORY_SIZE), ttl: DAY } },
 
   // the handlers from above, called as "rooms.list" and "rooms.messages"
   routes: { rooms: { list: listRooms, messages: listMessages } },
@@ -140,12 +156,10 @@ tokenServer.on("subscribe", (socket, { channel }) => {
   return Boolean(enterChannel(socket.auth, channel));
 });
 
-tokenServer.on("publish", async (socket, request) => {
-  const { name } = enterChannel(socket.auth, request.channel);
+tokenServer.on("publish", (socket, request) => {
+  enterChannel(socket.auth, request.channel);
   // what is published is the server's message: its author comes from the session, whatever the client says
-  const message = makeMessage(socket, request.data);
-  request.data = message;
-  await store.addMessage(name, message);
+  request.data = makeMessage(socket, request.data);
   return true;
 });
 

@@ -1,14 +1,11 @@
-// What the processes of the chat share: the clients that TokenSocketServer needs, sessions, the rooms' last
-// messages, who is online, and commands from one process to all.
+// What the processes of the chat share: the clients that TokenSocketServer needs, sessions, who is online, and
+// commands from one process to all.
 
 import { randomUUID } from "node:crypto";
 import session from "express-session";
 import { memoryRedis } from "node-token-sockjs/memory";
 import { createClient } from "redis";
 import { RedisSessions } from "./session-store.js";
-
-/** How many messages of a room are kept. */
-const HISTORY = 50;
 
 /** How long Redis believes that a process lives which has not been heard of, in milliseconds. */
 const LIFE = 15_000;
@@ -25,19 +22,9 @@ class MemoryStore {
   redisClient = memoryRedis();
   pubsubClient = this.redisClient;
   sessions = new session.MemoryStore();
-  #messages = new Map();
   #onCommand = () => {};
 
   async connect() {}
-
-  async addMessage(room, message) {
-    const messages = [...(await this.messages(room)), message];
-    this.#messages.set(room, messages.slice(-HISTORY));
-  }
-
-  async messages(room) {
-    return this.#messages.get(room) ?? [];
-  }
 
   async sharePeople(names) {
     return names;
@@ -73,16 +60,6 @@ class RedisStore {
     await Promise.all([this.redisClient.connect(), this.pubsubClient.connect()]);
   }
 
-  async addMessage(room, message) {
-    const key = messagesKey(room);
-    await this.redisClient.multi().rPush(key, JSON.stringify(message)).lTrim(key, -HISTORY, -1).exec();
-  }
-
-  async messages(room) {
-    const messages = await this.redisClient.lRange(messagesKey(room), 0, -1);
-    return messages.map((message) => JSON.parse(message));
-  }
-
   /** Says who is on this process, and gives back who is on any. */
   async sharePeople(names) {
     await this.redisClient
@@ -109,10 +86,6 @@ class RedisStore {
     await this.redisClient.multi().del(peopleKey(this.#process)).sRem(PROCESSES, this.#process).exec();
     await Promise.all([this.redisClient.close(), this.pubsubClient.close()]);
   }
-}
-
-function messagesKey(room) {
-  return `chat-messages:${room}`;
 }
 
 function peopleKey(process) {

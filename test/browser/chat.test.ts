@@ -66,6 +66,27 @@ describe("The example chat", () => {
       expect(await alice.hear(text)).to.contain("carol");
     });
 
+    it("says that lines may be lost, below those that are there, since they are lost with the process", async () => {
+      const bob = await openOnAnother("bob");
+      const about = newText("around a restart");
+      await bob.say(`${about}: before`);
+      await bob.hear(`${about}: before`);
+      await another.kill();
+      another = await start(another.port);
+      await bob.page.getByText("Your session has ended").waitFor();
+      await bob.logIn("bob");
+
+      await bob.page.getByText("Messages may have been lost").waitFor();
+      await bob.say(`${about}: after`);
+      await bob.hear(`${about}: after`);
+      expect(await bob.lines(about)).to.deep.equal([
+        `${about}: before`,
+        "Messages may have been lost",
+        `${about}: after`,
+      ]);
+      await bob.close();
+    });
+
     it("marks a message that was not sent, and sends it again when its author is back", async () => {
       const bob = await openOnAnother("bob");
       await another.kill();
@@ -142,6 +163,45 @@ describe("The example chat", () => {
       expect(await alice.count(meanwhile)).to.equal(1);
     });
 
+    it("loses no line and shows none twice while everybody writes and servers are stopped and killed", async () => {
+      const bob = await openOnAnother("bob");
+      const about = newText("while servers end");
+      const said: string[] = [];
+      const write = async (when: string) => {
+        for (const [name, chat] of Object.entries({ bob, carol })) {
+          for (let number = 1; number <= 3; number++) {
+            const text = `${about}: ${name} ${when} ${number}`;
+            said.push(text);
+            await chat.say(text);
+          }
+        }
+      };
+
+      for (const end of ["stop", "kill"] as const) {
+        await write(`before the ${end}`);
+        const ending = another[end]();
+        await write(`at the ${end}`);
+        await ending;
+        await write(`after the ${end}`);
+        another = await start(another.port);
+        // after several ends within seconds it would wait for longer
+        await bob.page.evaluate(`dispatchEvent(new Event("online"))`);
+        await bob.page.locator("#drafts:empty").waitFor({ state: "attached", timeout: A_MINUTE / 2 });
+        await bob.untilConnected();
+      }
+      const dave = await ChatPage.open(browser, another.url);
+      await dave.logIn("dave");
+      await carol.say(`${about}: the end`);
+      for (const chat of [bob, carol, dave]) await chat.hear(`${about}: the end`);
+
+      const lines = await carol.lines(about);
+      expect(lines).to.have.members([...said, `${about}: the end`]);
+      expect(await bob.lines(about)).to.deep.equal(lines);
+      expect(await dave.lines(about)).to.deep.equal(lines);
+      await bob.close();
+      await dave.close();
+    }).timeout(2 * A_MINUTE);
+
     it("sends once, when the connection is back, what was written while it was lost", async () => {
       const bob = await openOnAnother("bob");
       await another.kill();
@@ -217,6 +277,46 @@ describe("The example chat", () => {
     endsByItself();
   });
 
+  describe("on Redis, with two lines kept of each room", () => {
+    let redis: RedisServer;
+
+    before(async () => {
+      redis = await startRedis();
+      environment = { REDIS_URL: redis.url, SESSION_SECRET: "the same for both", HISTORY_SIZE: "2" };
+      servers = [await start(), await start()];
+      await openPages();
+    });
+
+    after(async () => {
+      await closeAll();
+      await redis?.stop();
+    });
+
+    it("shows how many lines were lost, in their place, and goes on behind them", async () => {
+      const about = newText("too much");
+      const say = async (text: string) => {
+        await carol.say(`${about}: ${text}`);
+        await carol.hear(`${about}: ${text}`);
+      };
+      await say("first");
+      await alice.hear(`${about}: first`);
+
+      await servers[0].kill();
+      await alice.page.getByText("The connection is lost").waitFor();
+      for (const text of ["one", "two", "three", "four", "five"]) await say(text);
+      servers[0] = await start(servers[0].port);
+      await alice.untilConnected();
+      await say("last");
+
+      await alice.hear(`${about}: last`);
+      expect(await alice.lines(about)).to.deep.equal([
+        `${about}: first`,
+        "3 messages were lost",
+        ...["four", "five", "last"].map((text) => `${about}: ${text}`),
+      ]);
+    });
+  });
+
   function behavesAsAChat(): void {
     it("loads without an error in the console", async () => {
       await alice.page.reload();
@@ -281,6 +381,10 @@ describe("The example chat", () => {
       expect(carol.framesWith(text)).to.deep.equal([]);
       const { status } = await carol.fetch("/api/rooms/staff/messages");
       expect(status).to.equal(403);
+      const code = await carol.withClient(
+        `(client) => client.history("room:staff").catch((error) => error.code)`,
+      );
+      expect(code).to.equal("forbidden");
       await alice.choose("lobby");
     });
 
@@ -346,6 +450,25 @@ describe("The example chat", () => {
       expect(reply)
         .to.deep.include(body as object)
         .and.to.have.property("_code", 200);
+    });
+
+    it("shows a room's last lines, and older ones when the user asks for them", async () => {
+      const about = newText("a long talk");
+      const all = Array.from({ length: 60 }, (_, index) => `${about}: ${index + 1}`);
+      await carol.withClient(`async (client) => {
+        for (const text of ${JSON.stringify(all)}) await client.publish("room:random", { text });
+      }`);
+      const bob = await ChatPage.open(browser, servers[1].url);
+      await bob.logIn("bob");
+      await bob.choose("random");
+      await bob.hear(all[59] ?? "");
+      expect(await bob.lines(about)).to.deep.equal(all.slice(10));
+
+      await bob.page.getByRole("button", { name: "Older messages" }).click();
+
+      await bob.page.getByText(all[0] ?? "", { exact: true }).waitFor();
+      expect(await bob.lines(about)).to.deep.equal(all);
+      await bob.close();
     });
 
     it("lets the server call a function of a user's browser, and shows the answer", async () => {

@@ -87,6 +87,15 @@ export class ChatPage {
     return this.text("#log li", text).count();
   }
 
+  /** The texts of the messages that have a text in them, and the places where some are lost, from top to bottom. */
+  lines(text: string): Promise<string[]> {
+    const message = this.page.locator(".text", { hasText: text });
+    return this.page
+      .locator("#messages")
+      .locator(message.or(this.page.locator(".gap")))
+      .allTextContents();
+  }
+
   async choose(room: string): Promise<void> {
     await this.text("#rooms button", room).click();
   }

@@ -1,5 +1,5 @@
 /* global TokenSocket */
-import { $, draftItem, element, messageItem, personItem, roomItem, userLabel } from "./elements.js";
+import { $, draftItem, element, lineItem, personItem, roomItem, userLabel } from "./elements.js";
 
 const PEOPLE_CHANNEL = "people";
 
@@ -9,14 +9,14 @@ const PING_INTERVAL = 20_000;
 /** How long a notice stays, in milliseconds. */
 const NOTICE_TIME = 6_000;
 
-/** How many messages of a room are shown. */
-const LONGEST_LOG = 200;
+/** How many lines of a room are loaded at once. */
+const PAGE = 50;
 
 /** The connection, from the first login on. */
 let socket;
 let users = [];
 let me;
-/** The rooms by channel; each with its messages by id. */
+/** The rooms by channel; each with its lines, which are messages by position, and places where some are lost. */
 let rooms = new Map();
 let current;
 /** What was written here and has not come back from the server yet, by key. */
@@ -35,13 +35,23 @@ function connect() {
     // an attempt to come back is nothing new to the user
     if (state === "connecting" && previous === "waiting") return;
     showState(state);
-    if (state === "open") catchUp();
+    if (state === "open") join();
   });
 
-  socket.onmessage((channel, message) => {
+  // after a reconnect the messages that were missed come first
+  socket.onmessage((channel, message, info) => {
     if (channel === PEOPLE_CHANNEL) showPeople(message);
-    else if (rooms.has(channel)) addMessage(rooms.get(channel), message);
+    else if (rooms.has(channel)) addMessage(rooms.get(channel), message, info);
     else if (message.nudged) showNudged(message.nudged);
+  });
+
+  socket.on("recovered", (channel, { messages }) => {
+    if (rooms.has(channel)) rooms.get(channel).recovered = messages;
+  });
+
+  // what could not be recovered
+  socket.on("lost", (channel, loss) => {
+    if (rooms.has(channel)) addGap(rooms.get(channel), loss);
   });
 
   socket.on("unsubscribed", (_channel, error) => {
@@ -50,13 +60,16 @@ function connect() {
   });
 }
 
-/** What is said from now on comes by the channels, and what was said meanwhile from the server's memory. */
-async function catchUp() {
-  const open = [...rooms.values()].filter((room) => room.open);
-  const channels = [PEOPLE_CHANNEL, `user:${me.name}`, ...open.map((room) => room.channel)];
+/** Joins what is not joined yet; the client comes back to its channels by itself, and gets what it has missed. */
+async function join() {
+  const joined = socket.channels();
+  const open = [...rooms.values()].filter((room) => room.open && !joined.includes(room.channel));
+  const others = [PEOPLE_CHANNEL, `user:${me.name}`].filter((channel) => !joined.includes(channel));
   try {
-    await Promise.all(channels.map((channel) => socket.subscribe(channel)));
-    await Promise.all(open.map(loadMessages));
+    await Promise.all([
+      ...others.map((channel) => socket.subscribe(channel)),
+      ...open.map((room) => joinRoom(room)),
+    ]);
     showPeople(await socket.rpc("people.online"));
   } catch (error) {
     // that the connection is lost again, the page shows already
@@ -122,9 +135,11 @@ $("logout").addEventListener("click", async () => {
 async function enter(user) {
   // the handler that is called as "rooms.list" over the socket
   const list = (await api("/api/rooms")).rooms;
-  if (user.name !== me?.name) forgetWhatWasWritten();
+  if (user.name !== me?.name) forget();
   me = user;
-  rooms = new Map(list.map((room) => [room.channel, { ...room, messages: new Map(), unread: 0 }]));
+  rooms = new Map(
+    list.map((room) => [room.channel, { lines: new Map(), unread: 0, ...rooms.get(room.channel), ...room }]),
+  );
   if (!rooms.get(current)?.open) current = list[0].channel;
   $("me-name").textContent = me.name;
   $("me-role").textContent = me.role;
@@ -154,30 +169,57 @@ async function api(path, body) {
 
 // ---- Rooms and messages -----------------------------------------------------------------------------------
 
-async function loadMessages(room) {
-  const { messages } = await socket.rpc("rooms.messages", { room: room.name });
-  for (const message of messages) {
-    room.messages.set(message.id, message);
-    drafts.delete(message.key);
-  }
-  if (room.channel === current) renderMessages();
+/** Joins a room: from where the user has left it, if this page knows that, or with its last lines. */
+async function joinRoom(room, options) {
+  await socket.subscribe(room.channel, { since: room.at, ...options });
+  if (!room.isLoaded) await loadOlder(room);
 }
 
-function addMessage(room, given) {
-  // whoever publishes in Redis itself may send any JSON
-  const message = given?.id ? given : { id: newKey(), at: Date.now(), text: String(given) };
-  // the server's memory may have been faster
-  if (room.messages.has(message.id)) return;
-  const messages = sorted(room);
-  room.messages.set(message.id, message);
-  if (messages.length === LONGEST_LOG) room.messages.delete(messages[0].id);
-  if (drafts.delete(message.key)) renderDrafts();
+/** Reads the lines before those that are there. */
+async function loadOlder(room) {
+  const { messages, before } = await socket.history(room.channel, { last: PAGE, before: room.before });
+  const older = messages.map(({ message, at, time }) => [at, makeLine(message, time)]);
+  room.lines = new Map([...older, ...room.lines]);
+  // there is none where nothing is older
+  room.before = before;
+  room.isLoaded = true;
+  if (room.channel === current) renderLines();
+}
+
+$("older").addEventListener("click", () => {
+  loadOlder(rooms.get(current)).catch((error) => notify(error.message));
+});
+
+function addMessage(room, message, info) {
+  const line = makeLine(message, info?.time);
+  const key = info?.at ?? newKey();
+  room.at = socket.position(room.channel);
+  room.recovered = 0;
+  if (room.lines.has(key)) return;
+  const previous = [...room.lines.values()].at(-1);
+  room.lines.set(key, line);
+  if (drafts.delete(line.key)) renderDrafts();
   if (room.channel !== current) {
     room.unread += 1;
     renderRooms();
-  } else if (messages.length === 0 || messages.at(-1).at > message.at) renderMessages();
+  } else if (!previous) renderLines();
   // just that one, so that a screen reader reads no other
-  else $("messages").append(messageItem(message, messages.at(-1)));
+  else $("messages").append(lineItem(line, previous));
+}
+
+/** Marks the place of messages that are lost: before those that were recovered just now, if there are any. */
+function addGap(room, lost) {
+  const lines = [...room.lines];
+  lines.splice(lines.length - (room.recovered ?? 0), 0, [newKey(), { lost }]);
+  room.lines = new Map(lines);
+  room.at = socket.position(room.channel);
+  room.recovered = 0;
+  if (room.channel === current) renderLines();
+}
+
+/** Another program may publish any JSON in Redis itself; that is not kept, and says no time. */
+function makeLine(message, time = Date.now()) {
+  return { time, ...(message?.text ? message : { text: String(message) }) };
 }
 
 $("composer").addEventListener("submit", (event) => {
@@ -210,8 +252,7 @@ function newKey() {
 async function choose(room) {
   if (!room.open) {
     try {
-      await socket.subscribe(room.channel, { queue: false });
-      await loadMessages(room);
+      await joinRoom(room, { queue: false });
     } catch (error) {
       return notify(error.message);
     }
@@ -234,19 +275,19 @@ function renderRoom() {
   $("room-about").textContent = about;
   $("room-json").href = `/api/rooms/${name}/messages`;
   $("text").placeholder = `Write to ${name}`;
-  renderMessages();
-}
-
-function renderMessages() {
-  const messages = sorted(rooms.get(current));
-  $("messages").replaceChildren(
-    ...messages.map((message, index) => messageItem(message, messages[index - 1])),
-  );
-  if (messages.length === 0) {
-    $("messages").append(element("li", { className: "empty", textContent: "Nobody has said anything yet." }));
-  }
+  renderLines();
   renderDrafts();
   $("log").scrollTop = 0; // its end
+}
+
+function renderLines() {
+  const room = rooms.get(current);
+  const lines = [...room.lines.values()];
+  $("messages").replaceChildren(...lines.map((line, index) => lineItem(line, lines[index - 1])));
+  if (lines.length === 0) {
+    $("messages").append(element("li", { className: "empty", textContent: "Nobody has said anything yet." }));
+  }
+  $("older").hidden = !room.before;
 }
 
 function renderDrafts() {
@@ -254,13 +295,11 @@ function renderDrafts() {
   $("drafts").replaceChildren(...here.map((draft) => draftItem(draft, () => send(draft))));
 }
 
-function forgetWhatWasWritten() {
+/** Forgets what one user has read and written, before another one comes. */
+function forget() {
+  rooms.clear();
   drafts.clear();
   $("composer").reset();
-}
-
-function sorted(room) {
-  return [...room.messages.values()].sort((a, b) => a.at - b.at);
 }
 
 // ---- People -----------------------------------------------------------------------------------------------

@@ -43,7 +43,19 @@ export function roomItem({ name, open, unread }, isCurrent, onclick) {
   return element("li", {}, [button]);
 }
 
-export function messageItem({ author, at, address, text }, previous) {
+/** A line of a room: a message, or the place where some are lost. */
+export function lineItem(line, previous) {
+  return line.lost ? gapItem(line.lost) : messageItem(line, previous);
+}
+
+function gapItem({ messages, reason }) {
+  const count = messages === 1 ? "1 message was lost" : `${messages} messages were lost`;
+  // where nobody can know how many, there may have been none
+  const textContent = messages === null ? "Messages may have been lost" : count;
+  return element("li", { className: "gap", textContent, title: reason });
+}
+
+function messageItem({ author, time: at, address, text }, previous) {
   const time = element("time", {
     dateTime: new Date(at).toISOString(),
     textContent: new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }),
@@ -56,7 +68,7 @@ export function messageItem({ author, at, address, text }, previous) {
   ]);
   // only admins get it from the server
   if (address) head.append(element("code", { className: "address", textContent: address, title: "Address" }));
-  const isFurther = previous?.author?.name === author.name && at - previous.at < CLOSE_BY;
+  const isFurther = previous?.author?.name === author.name && at - previous.time < CLOSE_BY;
   return element("li", { className: isFurther ? "further" : "" }, [
     avatar(author.name),
     element("div", {}, [head, element("p", { className: "text", textContent: text })]),

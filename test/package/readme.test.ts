@@ -228,9 +228,12 @@ describe("the documents", () => {
       await tab.click("button");
       await shows("Hello, alice of Wien");
       await shows("room: alice is here");
+      // the history has the line of before
+      await tab.reload();
+      await shows("room: alice is here", 2);
       await running.stop();
       running = await start({ PORT: String(running.port) });
-      await shows("room: alice is here", 2);
+      await shows("room: alice is here", 3);
       // it is still the same page
       expect(await tab.innerText("pre")).to.include("Hello, alice of Wien");
     } finally {

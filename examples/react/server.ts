@@ -82,6 +82,8 @@ const tokenServer = new TokenSocketServer<Visitor>(app, redisClient, sockets, {
   pubsubClient,
   socketController: controller,
   channels,
+  // what visitors get who come later, or come back
+  history: { reactions: { size: 100, ttl: 3_600_000 } },
   // pages ask now and then whether the connection is still alive
   ping: true,
   serveClient: false,

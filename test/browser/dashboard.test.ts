@@ -84,6 +84,19 @@ describe("the example dashboard in Chromium", () => {
     expect(problems).to.deep.equal([]);
   });
 
+  it("shows a visitor who comes later the reactions of before", async () => {
+    const alice = await open();
+    const shown = (page: Page) => page.locator(".reactions .emoji");
+    for (const label of ["Hooray", "Coffee"]) {
+      await alice.getByRole("button", { name: label }).and(alice.locator(":enabled")).click();
+    }
+    await shown(alice).nth(1).waitFor();
+    const bob = await open();
+    await shown(bob).nth(1).waitFor();
+    expect(await shown(bob).allTextContents()).to.deep.equal(["☕", "🎉"]);
+    expect(problems).to.deep.equal([]);
+  });
+
   it("adds and removes notes for all, and says why it does not", async () => {
     const [alice, bob] = await Promise.all([open(), open()]);
     await bob.getByText("There are no notes yet.").waitFor();

@@ -7,6 +7,7 @@ export const {
   useCall,
   useChannel,
   useConnectionState,
+  useHistory,
   useResult,
   useStream,
   useTokenSocket,

@@ -1,5 +1,4 @@
-import { useRef, useState } from "react";
-import { useChannel, useTokenSocket } from "./hooks.js";
+import { useHistory, useTokenSocket } from "./hooks.js";
 
 const EMOJIS = [
   { emoji: "👍", label: "Thumbs up" },
@@ -11,22 +10,10 @@ const EMOJIS = [
 /** How many are shown. */
 const LAST = 6;
 
-interface Reaction {
-  readonly key: number;
-  readonly emoji: string;
-  readonly from: string;
-}
-
-/** What visitors tell each other by a channel. */
+/** What visitors tell each other by a channel, also what was told before, and while the connection was lost. */
 export function Reactions() {
   const socket = useTokenSocket();
-  const [reactions, setReactions] = useState<readonly Reaction[]>([]);
-  const count = useRef(0);
-  const { isJoined, error } = useChannel("reactions", ({ emoji, from = "Somebody" }) => {
-    count.current += 1;
-    const reaction = { key: count.current, emoji, from };
-    setReactions((last) => [reaction, ...last].slice(0, LAST));
-  });
+  const { messages, isLive, error } = useHistory("reactions", { last: LAST, limit: LAST });
   return (
     <section className="card reactions" aria-labelledby="reactions-title">
       <h2 id="reactions-title">Reactions</h2>
@@ -36,7 +23,7 @@ export function Reactions() {
             key={emoji}
             type="button"
             aria-label={label}
-            disabled={!isJoined}
+            disabled={!isLive}
             onClick={() => socket?.publish("reactions", { emoji })}
           >
             {emoji}
@@ -45,13 +32,13 @@ export function Reactions() {
       </p>
       {error && <p className="failed">{error.message}</p>}
       <ol aria-live="polite">
-        {reactions.map(({ key, emoji, from }) => (
-          <li key={key}>
-            <span className="emoji">{emoji}</span> {from}
+        {[...messages].reverse().map(({ message, at }) => (
+          <li key={at}>
+            <span className="emoji">{message.emoji}</span> {message.from}
           </li>
         ))}
       </ol>
-      {reactions.length === 0 && (
+      {messages.length === 0 && (
         <p className="quiet">Nobody has reacted yet. Open a second window to see both.</p>
       )}
     </section>

@@ -66,8 +66,8 @@ async function main(): Promise<void> {
   writeFileSync(values.json, JSON.stringify({ arguments: process.argv.slice(2), counts, verdicts }, null, 2));
   if (!values.docs) return;
   const day = new Date().toISOString().slice(0, 10);
-  const what = sample === undefined ? positionals.join(" ") : `${chosen.length} mutants (seed ${seed})`;
-  const head = `\`npm run mutate -- ${process.argv.slice(2).join(" ")}\` on ${day}: ${what}, of ${mutants.length} in \`lib\`.`;
+  const tried = `${chosen.length - notRun} mutants${sample === undefined ? "" : ` chosen at random with seed ${seed}`}`;
+  const head = `${positionals.map((name) => `\`${name}\``).join(", ")} on ${day}: ${tried}, of ${mutants.length} in \`lib\`.`;
   const written = replaceMarked(
     replaceMarked(readFileSync(DOCUMENT, "utf8"), "newest run", `${head}\n\n${scoreTable(counts)}`),
     "equivalent mutants",

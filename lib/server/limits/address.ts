@@ -32,6 +32,7 @@ export function plainAddress(text: string | undefined): string {
 
 /** `[::1]:80`, `[::1]` and `10.0.0.1:80` are what some proxies pass on; `::1` has colons of its own. */
 function withoutPort(text: string): string {
+  // Stryker disable next-line ArrayDeclaration: of a list with one element, too, the second is undefined
   const [, inBrackets] = /^\[([^\]]*)\](?::\d+)?$/.exec(text) ?? [];
   return inBrackets ?? text.replace(/^([^:]*):\d+$/, "$1");
 }

@@ -20,6 +20,7 @@ const OPTIONS = {
   // no attempt is to be given up because the machine that all of them share is busy
   webSocketTimeout: 30_000,
   connectTimeout: 30_000,
+  queue: { age: 60_000 },
 };
 
 /** How many clients connect at once in the beginning. */

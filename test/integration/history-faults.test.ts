@@ -85,6 +85,14 @@ for (const kind of canStartRedis ? KINDS : []) {
       expect(await until(plain, 60)).to.deep.equal(all);
     });
 
+    it("gives all that there is to one who asks for more", async () => {
+      for (const n of [1, 2]) await application.tokenServer.publish("room:1", n);
+      const client = await application.connect("websocket", ASKING);
+      client.send({ rpc: "_subscribe", req: { channel: "room:1", last: 50 }, uuid: "s1" });
+      const { resp } = await client.take(({ uuid }) => uuid === "s1");
+      expect(resp).to.have.property("recovered", 2);
+    });
+
     it("tells of a reset where all was deleted, and goes on", async () => {
       const { client } = await join();
       await application.tokenServer.publish("room:1", 1);

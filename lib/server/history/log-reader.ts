@@ -85,7 +85,8 @@ export class LogReader implements HistoryReader {
 
   /** Reads the newest messages up to a position, from the oldest of them on. */
   async newest(newest: Position, most: number, { count, bytes }: PartBounds): Promise<HistoryPart> {
-    const from = newest.offset - most;
+    // Redis takes no offset below 0
+    const from = Math.max(0, newest.offset - most);
     const page = await this.read({ from: from + 1, count, bytes });
     return { ...this.#part(page, from, count), lost: undefined };
   }

@@ -167,7 +167,7 @@ export class Channels {
     return progress;
   }
 
-  /** The positions in the channels that the server joins by itself, by name, as a field in JSON with a comma at the end. */
+  /** The positions in the channels that the server joins by itself, by their names; undefined where there are none. */
   positions(): object | undefined {
     const entries: [string, string][] = [];
     for (const [channel, { since, joinedOn }] of this.#joined) {

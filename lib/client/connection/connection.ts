@@ -31,7 +31,7 @@ export interface ConnectionListener {
   readonly onMessage: (data: unknown, link: Link) => void;
   /** Brings back what the last connection had, before anything that waits is sent. `signal` fires when this one ends. */
   restore(signal: AbortSignal): Promise<void>;
-  /** The positions to be given with the first token of a connection, as a field in JSON with a comma at the end. */
+  /** The positions to be given with the first token of a connection, by the names of their channels. */
   positions(): object | undefined;
   /** Takes what the server says of itself and of the identity that it has let in. */
   onIdentity(server: JsonObject): void;

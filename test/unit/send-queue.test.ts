@@ -52,7 +52,7 @@ describe("a send queue for whose reader something waits", () => {
 
   const open = () => {
     const reader = new Reader();
-    const queue = new SendQueue(reader, LIMIT, waiting, { overflow() {} });
+    const queue = new SendQueue(reader, LIMIT, waiting, { terminate() {} });
     queues.push(queue);
     for (const frame of [FRAME, FRAME]) queue.send(frame, DROPPABLE);
     expect(reader.written).to.have.length(1);
@@ -120,7 +120,7 @@ describe("what waits for a slow reader", () => {
       },
     };
     queue = new SendQueue(transport, LIMIT, new WaitingSendQueues(), {
-      overflow: () => expect.fail("too much waits"),
+      terminate: () => expect.fail("too much waits"),
     });
   });
   afterEach(() => queue.close());
@@ -178,7 +178,7 @@ describe("a send queue's bound", () => {
         return backlog;
       },
     };
-    queue = new SendQueue(transport, LIMIT, new WaitingSendQueues(), { overflow: () => overflows++ });
+    queue = new SendQueue(transport, LIMIT, new WaitingSendQueues(), { terminate: () => overflows++ });
   });
   afterEach(() => queue.close());
 
@@ -225,7 +225,7 @@ describe("a send queue's bound", () => {
 
   it("tells of dropped messages before the next one of their group, or in its place", () => {
     const reader = new Reader();
-    const queue = new SendQueue(reader, 1000, new WaitingSendQueues(), { overflow() {} });
+    const queue = new SendQueue(reader, 1000, new WaitingSendQueues(), { terminate() {} });
     const message = (group: string, n: number, key?: string) => {
       const tell = (messages: number) => `lost ${messages} ${group} to ${n}`;
       queue.send(`${group}${n}`.padEnd(200), { key, loss: { group, tell } });

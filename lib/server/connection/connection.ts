@@ -1,11 +1,9 @@
-import { CallError, DisconnectedError, remoteError, UnauthorizedError } from "../../shared/call-errors.js";
+import { DisconnectedError, UnauthorizedError } from "../../shared/call-errors.js";
 import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
-import { type CallOptions, PendingCalls } from "../../shared/pending-calls.js";
+import type { CallOptions } from "../../shared/pending-calls.js";
 import type { Position } from "../../shared/position.js";
 import {
   type ClientFrame,
-  encodeAccepted,
-  encodeCall,
   encodeErrorReply,
   encodeJsonReply,
   encodeReply,
@@ -24,11 +22,13 @@ import { FrameRate } from "../limits/frame-rate.js";
 import type { IdentityUsage } from "../limits/identity-usage.js";
 import { requestName } from "../log/request-name.js";
 import { IncomingCalls } from "../rpc/incoming-calls.js";
+import { OutgoingCalls } from "../rpc/outgoing-calls.js";
 import { type Droppable, SendQueue, type SendQueueOwner } from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
+import { Agreement, type AuthFrame } from "./agreement.js";
 import { type AuthenticatingConnection, Authentication, type ConnectionIdentity } from "./authentication.js";
-import { type ChannelClient, ChannelRequests } from "./channel-requests.js";
+import { type ChannelClient, type ChannelFrame, ChannelRequests } from "./channel-requests.js";
 import type { ConnectionParts } from "./connection-parts.js";
 import { bytesOf, type FrameHandler, FrameQueue, mayHandle } from "./frame-queue.js";
 
@@ -39,9 +39,6 @@ import { bytesOf, type FrameHandler, FrameQueue, mayHandle } from "./frame-queue
  * - `closed`: nothing comes in or goes out any more
  */
 type State = "connecting" | "authenticating" | "open" | "closed";
-
-type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
-type HistoryFrame = Extract<ClientFrame, { type: "history" }>;
 
 /** One client's connection: its state, and the part of it that handles each frame. */
 export class Connection<Auth>
@@ -60,23 +57,19 @@ export class Connection<Auth>
   /** The id by which it is found, and taken out again, whatever the application puts in its place on the socket. */
   readonly sid: string;
   #state: State = "connecting";
-  #protocol: Protocol = 3;
+  readonly #agreement = new Agreement();
   identity: ConnectionIdentity | undefined;
   readonly rate: FrameRate;
   /** The fields below are made when they are needed, so that an idle connection costs little. */
   #frames: FrameQueue | undefined;
-  #calls: PendingCalls | undefined;
+  #calls: OutgoingCalls | undefined;
   #clientCalls: IncomingCalls<Auth> | undefined;
   #channelRequests: ChannelRequests<Auth> | undefined;
   readonly #sendQueue: SendQueue;
   /** Whether the client is to be asked for a new identity once it is known what it speaks. */
   #isOutdated = false;
-  /** Whether the client has asked for the positions of messages, and for what it has missed. */
-  #wantsHistory = false;
-  /** The positions that it has told of channels to which the server may join it. */
-  #positions: Map<string, Position> | undefined;
-  /** The number of times that its rights may have changed. */
-  #rights = 0;
+  /** A number that changes when the client's rights may have become others: then the guards are asked again. */
+  rights = 0;
   /** Whether the client was asked to go. */
   #isLeaving = false;
 
@@ -103,17 +96,15 @@ export class Connection<Auth>
 
   /** The version of the protocol that the client asked for. */
   get protocol(): Protocol {
-    return this.#protocol;
+    return this.#agreement.protocol;
   }
 
   get wantsHistory(): boolean {
-    return this.#wantsHistory;
+    return this.#agreement.wantsHistory;
   }
 
   takePosition(channel: string): Position | undefined {
-    const position = this.#positions?.get(channel);
-    this.#positions?.delete(channel);
-    return position;
+    return this.#agreement.takePosition(channel);
   }
 
   get closed(): boolean {
@@ -133,11 +124,6 @@ export class Connection<Auth>
     return this.identity !== undefined && !this.closed;
   }
 
-  /** A number that changes when the client's rights may have become others: then the guards are asked again. */
-  get rights(): number {
-    return this.#rights;
-  }
-
   /** Sends a frame, which may be dropped where that is said; does nothing once closed. */
   send(frame: string, droppable?: Droppable): void {
     if (!this.closed) this.#sendQueue.send(frame, droppable);
@@ -150,14 +136,14 @@ export class Connection<Auth>
 
   /** Asks the guards again for all that the client does by itself, and ends what they refuse. */
   #reviewRights(): void {
-    this.#rights++;
+    this.rights++;
     this.#channelRequests?.review();
     this.#clientCalls?.review();
   }
 
   /** Asks the client for a new identity, where it knows how, and the guards about its channels. */
   refresh(): true {
-    if (this.#protocol === PROTOCOL) this.send(REFRESH);
+    if (this.protocol === PROTOCOL) this.send(REFRESH);
     else if (this.#state === "authenticating") this.#isOutdated = true;
     this.#reviewRights();
     return true;
@@ -167,19 +153,16 @@ export class Connection<Auth>
   refuse(head: RequestHead, error: unknown): void {
     // not the error: the application may have put anything there
     this.#parts.reporter.debug(() => `${this.socket.sid} was refused ${requestName(head)}`);
-    this.send(encodeErrorReply(head, error, this.#protocol));
+    this.send(encodeErrorReply(head, error, this.protocol));
   }
 
   /** Closes the connection and forgets all about it, at once. */
   close(reason: CloseReason): void {
-    if (this.closed) return;
-    this.#parts.reporter.debug(() => `closing ${this.socket.sid}: ${reason.code} ${reason.reason}`);
-    this.#transport.close(reason);
-    this.ended();
+    this.#end("close", reason);
   }
 
   leave(isOverdue: boolean): void {
-    const knowsHow = this.#protocol === PROTOCOL;
+    const knowsHow = this.protocol === PROTOCOL;
     const isIdle = (this.#frames?.isEmpty ?? true) && (this.#clientCalls?.isIdle ?? true);
     // a client that is to go has its own calls answered first, but makes no more of them, and answers none of the server's
     const mayGo = !this.#calls?.size && (isIdle || (knowsHow && isOverdue));
@@ -189,19 +172,14 @@ export class Connection<Auth>
     this.send(LEAVE);
   }
 
-  vanish(): void {
-    this.#terminate(CLOSE.vanished);
+  terminate(reason: CloseReason): void {
+    this.#end("terminate", reason);
   }
 
-  overflow(): void {
-    this.#terminate(CLOSE.tooSlow);
-  }
-
-  /** Closes the connection of a client that takes nothing any more. */
-  #terminate(reason: CloseReason): void {
+  #end(how: "close" | "terminate", reason: CloseReason): void {
     if (this.closed) return;
-    this.#parts.reporter.debug(() => `terminating ${this.socket.sid}: ${reason.code} ${reason.reason}`);
-    this.#transport.terminate(reason);
+    this.#parts.reporter.debug(() => `${how} ${this.socket.sid}: ${reason.code} ${reason.reason}`);
+    this.#transport[how](reason);
     this.ended();
   }
 
@@ -214,11 +192,8 @@ export class Connection<Auth>
   async call(command: string, args: unknown, options: CallOptions): Promise<unknown> {
     if (this.closed) throw new DisconnectedError();
     if (!this.identity) throw new UnauthorizedError("The socket has not authenticated");
-    this.#calls ??= new PendingCalls();
-    if (this.#calls.size >= this.#parts.limits.callsInFlight) {
-      throw new CallError("Too many calls of this client are under way", "busy");
-    }
-    return this.#calls.add(options, (fid) => this.send(encodeCall(fid, command, args)));
+    this.#calls ??= new OutgoingCalls(this.#parts.limits.callsInFlight, (frame) => this.send(frame));
+    return this.#calls.call(command, args, options);
   }
 
   countFrames(frames: number): void {
@@ -282,32 +257,24 @@ export class Connection<Auth>
       case "unsubscribe":
       case "publish":
       case "broadcast":
-        this.#channelRequests ??= new ChannelRequests(this, this.#parts);
-        return this.#channelRequests.add(frame, bytes);
+        return this.#channel(frame, bytes);
       case "history":
         return this.#onHistory(frame, bytes);
       case "answer":
-        if (frame.answer.ok) this.#calls?.resolve(frame.fid, frame.answer.data);
-        else this.#calls?.reject(frame.fid, remoteError(frame.answer.error));
-        return;
+        return this.#calls?.settle(frame.fid, frame.answer);
     }
   }
 
   /** For a client that has not asked for history it is a call like others. */
-  #onHistory({ head, req, query }: HistoryFrame, bytes: number): void {
-    if (!this.#wantsHistory) return this.handle({ type: "call", head, path: "_history", data: req }, bytes);
+  #onHistory({ head, req, query }: Extract<ClientFrame, { type: "history" }>, bytes: number): void {
+    if (!this.wantsHistory) return this.handle({ type: "call", head, path: "_history", data: req }, bytes);
     if (!query) return this.refuse(head, INVALID_REQUEST);
-    this.#channelRequests ??= new ChannelRequests(this, this.#parts);
-    this.#channelRequests.add({ type: "history", head, ...query }, bytes);
+    this.#channel({ type: "history", head, ...query }, bytes);
   }
 
-  /** The server may join it to channels before it is told that it is in. */
-  #askForHistory({ protocol, history, positions }: AuthFrame): void {
-    const { pubsub } = this.#parts;
-    if (!history || protocol !== PROTOCOL || !pubsub.hasHistory || this.#wantsHistory) return;
-    this.#wantsHistory = true;
-    const known = [...(positions ?? [])].filter(([channel]) => pubsub.reader(channel));
-    if (known.length > 0) this.#positions = new Map(known);
+  #channel(frame: ChannelFrame, bytes: number): void {
+    this.#channelRequests ??= new ChannelRequests(this, this.#parts);
+    this.#channelRequests.add(frame, bytes);
   }
 
   #authenticate(frame: AuthFrame): void {
@@ -315,7 +282,7 @@ export class Connection<Auth>
     if (token === undefined) return this.#forbid(head);
     if (!this.#parts.tokenVerifier.accepts(token)) return this.close(CLOSE.invalidToken);
     this.#state = "authenticating";
-    this.#askForHistory(frame);
+    this.#agreement.prepare(frame, this.#parts);
     this.#present(frame, token).catch((error: unknown) => {
       this.#parts.reporter.error("authentication failed", error);
       this.close(CLOSE.unavailable);
@@ -338,20 +305,12 @@ export class Connection<Auth>
     this.#frames?.serve();
   }
 
-  #open(
-    { head, protocol, limits, history, identity: asked }: AuthFrame,
-    authentication: Authentication<Auth>,
-  ): void {
+  #open(frame: AuthFrame, { expiresIn, isOutdated: isConcerned }: Authentication<Auth>): void {
     this.#transport.authenticated();
-    // what was asked for once stays, since streams may be open
-    if (protocol === PROTOCOL) this.#protocol = PROTOCOL;
-    const messageBytes = limits && this.#parts.limits.messageBytes;
-    const isTold = asked !== undefined && protocol === PROTOCOL;
-    const shown = isTold ? this.#parts.show(this.socket.auth, this.identity?.key, asked) : undefined;
-    const keeps = history && this.#wantsHistory ? true : undefined;
-    this.send(encodeAccepted(head, protocol, authentication.expiresIn, messageBytes, shown, keeps));
-    const isOutdated = this.#isOutdated || authentication.isOutdated;
-    if (isOutdated && this.#protocol === PROTOCOL) this.send(REFRESH);
+    const identity = { auth: this.socket.auth, key: this.identity?.key, expiresIn };
+    this.send(this.#agreement.accept(frame, identity, this.#parts));
+    const isOutdated = this.#isOutdated || isConcerned;
+    if (isOutdated && this.protocol === PROTOCOL) this.send(REFRESH);
     this.#isOutdated = false;
     this.#parts.reporter.debug(() => `${this.socket.sid} has authenticated`);
     this.#parts.notify("authenticated", this.socket);
@@ -363,7 +322,7 @@ export class Connection<Auth>
 
   /** Tells a client that asked for it that a request is done. */
   acknowledge(head: RequestHead): void {
-    if (this.#protocol === PROTOCOL && head.uuid !== undefined) this.send(encodeReply(head, "success"));
+    if (this.protocol === PROTOCOL && head.uuid !== undefined) this.send(encodeReply(head, "success"));
   }
 
   answer(head: RequestHead, json: string): void {
@@ -382,7 +341,7 @@ export class Connection<Auth>
     this.#frames?.close();
     this.#sendQueue.close();
     this.#channelRequests?.close();
-    this.#calls?.rejectAll(() => new DisconnectedError(true));
+    this.#calls?.close();
     this.#clientCalls?.end();
     this.#parts.pubsub.leaveAll(this);
     new Authentication(this, this.#parts).end();

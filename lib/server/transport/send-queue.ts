@@ -1,3 +1,4 @@
+import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
 /** A message that may be dropped. */
 export interface Droppable {
   /** A newer message of this key takes the place of an older one. */
@@ -32,8 +33,8 @@ export interface SendQueueTransport {
 
 /** The owner of a send queue. */
 export interface SendQueueOwner {
-  /** Called when too much waits. */
-  overflow(): void;
+  /** Called when too much waits: ends the connection of a client that takes nothing any more. */
+  terminate(reason: CloseReason): void;
 }
 
 /** A frame that waits for the reader. */
@@ -90,7 +91,7 @@ export class SendQueue {
   send(frame: string, droppable?: Droppable): void {
     const backlog = this.#backlog;
     if (this.#held || (droppable && backlog > this.#ahead)) return this.#hold(frame, droppable, backlog);
-    if (backlog > this.#limit + this.#largest) return this.#owner.overflow();
+    if (backlog > this.#limit + this.#largest) return this.#owner.terminate(CLOSE.tooSlow);
     if (backlog === 0) this.#largest = 0;
     if (frame.length > this.#limit) this.#largest = Math.max(this.#largest, frame.length);
     this.#transport.write(frame);
@@ -178,7 +179,7 @@ export class SendQueue {
     }
     while (this.#heldBytes + backlog > this.#limit + this.#largest) {
       const index = this.#held.findIndex((held) => held.droppable !== undefined);
-      if (index === -1) return this.#owner.overflow();
+      if (index === -1) return this.#owner.terminate(CLOSE.tooSlow);
       const [dropped] = this.#held.splice(index, 1);
       if (dropped) this.#drop(dropped, index);
     }

@@ -1,5 +1,5 @@
 import type { EventEmitter } from "node:events";
-import type { CloseReason } from "../../shared/close-codes.js";
+import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
 import type { PendingConnection } from "../limits/pending-connections.js";
 import type { Beating, Heartbeats } from "./heartbeats.js";
 import type { PendingSocket, SockJSConnection } from "./socket.js";
@@ -175,7 +175,7 @@ export class SockJSTransport implements Transport, Beating {
   }
 
   vanish(): void {
-    this.#listener?.vanish();
+    this.#listener?.terminate(CLOSE.vanished);
   }
 
   close({ code, reason }: CloseReason): void {

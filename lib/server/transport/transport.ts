@@ -9,8 +9,8 @@ export interface TransportListener {
   countFrames(frames: number): void;
   /** Called at the end of the connection; possibly again. */
   ended(): void;
-  /** Called when the client has given no sign of life in time. */
-  vanish(): void;
+  /** Ends the connection of a client that takes nothing, or gives no sign of life, any more. */
+  terminate(reason: CloseReason): void;
 }
 
 /** The way to one client: all that the server needs of a WebSocket or of SockJS. */

@@ -212,7 +212,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   }
 
   vanish(): void {
-    if (this.#listener) this.#listener.vanish();
+    if (this.#listener) this.#listener.terminate(CLOSE.vanished);
     else this.end(CLOSE.vanished.code, CLOSE.vanished.reason);
   }
 

@@ -127,7 +127,9 @@ export class TokenRoute<Auth> {
 
   /** Whether a page may ask; the answer is on its way where not. What is allowed has the headers that say so. */
   #admits({ origins, reporter }: TokenRouteParts<Auth>, req: Request, res: Response): boolean {
-    res.vary("Origin");
+    // Express parses the header that there is
+    if (res.hasHeader("Vary")) res.vary("Origin");
+    else res.setHeader("Vary", "Origin");
     // a script's request, whose page `jsonp` is about
     if (isJsonp(req)) return true;
     const origin = origins.of(req);
@@ -189,12 +191,14 @@ export class TokenRoute<Auth> {
     let answer: Answer;
     try {
       // it counts from now on, since what is asked for at once would find room together
-      place = outstanding.enter(sessionIdOf(req), req.ip, arrivals.of(req) ?? steadyNow());
+      // Express works it out each time
+      const { ip } = req;
+      place = outstanding.enter(sessionIdOf(req), ip, arrivals.of(req) ?? steadyNow());
       if (!place) {
         reporter.debug(() => "a token request was refused: its session or address has too many tokens");
         return TOO_MANY;
       }
-      answer = await this.#answerAt(place, parts, req, nonce);
+      answer = await this.#answerAt(place, parts, req, ip, nonce);
     } catch (error) {
       reporter.error("the session of a token request cannot be read", error);
       answer = {
@@ -211,6 +215,7 @@ export class TokenRoute<Auth> {
     place: TokenPlace,
     parts: TokenRouteParts<Auth>,
     req: Request,
+    ip: string | undefined,
     nonce: string | undefined,
   ): Promise<Answer> {
     const { tokens, reporter, options } = parts;
@@ -226,7 +231,7 @@ export class TokenRoute<Auth> {
       return { status: 500, body: { error: messageOf(outcome, options.exposeErrors) } };
     }
     try {
-      const record = this.#recordOf(parts, outcome.value, req);
+      const record = this.#recordOf(parts, outcome.value, req, ip);
       if (!record) return NO_TOKEN;
       const token = await tokens.issue(nonce === undefined ? record : { ...record, nonce }, place);
       return { status: 200, body: { token } };
@@ -272,15 +277,19 @@ export class TokenRoute<Auth> {
   }
 
   /** Makes the record of a token; `undefined` for an identity that is none, or has expired. */
-  #recordOf(parts: TokenRouteParts<Auth>, given: unknown, req: Request): TokenRecord<Auth> | undefined {
+  #recordOf(
+    parts: TokenRouteParts<Auth>,
+    given: unknown,
+    req: Request,
+    ip = "",
+  ): TokenRecord<Auth> | undefined {
     const { auth: value, expiresAt } = given instanceof Expiring ? given : new Expiring(given, undefined);
     const auth = this.#authOf(parts, value, req);
     if (!auth) return undefined;
     const isOfSession = typeof parts.authentication() === "string" || typeof value !== "object";
     const end = toTime(expiresAt) ?? (isOfSession ? expiryOfRequest(req) : undefined);
     if (end !== undefined && end <= Date.now()) return undefined;
-    const { ip = "", ips } = req;
-    return { auth, host: hostOf(req), ip, ips, expiresAt: end, sessionId: sessionIdOf(req) };
+    return { auth, host: hostOf(req), ip, ips: req.ips, expiresAt: end, sessionId: sessionIdOf(req) };
   }
 
   /** An object is the identity; another truthy value stands for the session's data. */

@@ -39,7 +39,7 @@ export class TokenStore<Auth> {
   /** Stores an identity and gives its token, a uuid v4. Throws a `TypeError` for an identity that is no JSON. */
   async issue(identity: TokenRecord<Auth>, place: TokenPlace): Promise<string> {
     const { redis, prefix, ttl, outstanding } = this.#parts;
-    const value = encodeIdentity({ ...identity, issuedAt: toWall(place.issuedAt) });
+    const value = encodeIdentity(identity, toWall(place.issuedAt));
     const token = uuid();
     await this.#inTime(token, redis.set(prefix + token, value, ttl));
     outstanding.keep(place, token);
@@ -71,11 +71,12 @@ export function isToken(value: unknown): value is string {
   return typeof value === "string" && validate(value) && version(value) === 4;
 }
 
-function encodeIdentity(identity: TokenRecord<unknown>): string {
-  const auth = JSON.stringify(identity.auth);
+function encodeIdentity(identity: TokenRecord<unknown>, issuedAt: number): string {
+  const { auth, host, ip, ips, expiresAt, sessionId, nonce } = identity;
+  const json = JSON.stringify({ auth, host, ip, ips, expiresAt, issuedAt, sessionId, nonce });
   // what is an object here may be something else as JSON, for instance a date
-  if (!/^[{[]/.test(auth ?? "")) throw new TypeError("An identity must be an object as JSON, too");
-  return JSON.stringify(identity);
+  if (!/^\{"auth":[{[]/.test(json)) throw new TypeError("An identity must be an object as JSON, too");
+  return json;
 }
 
 function parseIdentity<Auth>(value: string): TokenRecord<Auth> {

@@ -32,26 +32,30 @@ export class ChannelSubscriptions {
     this.#listener = listener;
   }
 
-  /** Adds a user; resolves when Redis has confirmed the subscription. One that fails has no users. */
-  async acquire(channel: string): Promise<void> {
-    let subscription = this.#byChannel.get(channel);
-    if (!subscription) {
-      const confirmed = this.#subscribe(channel);
-      subscription = { users: 0, confirmed };
-      this.#byChannel.set(channel, subscription);
+  /** Adds a user; resolves when Redis has confirmed the subscription, undefined where it has. One that fails has no users. */
+  acquire(channel: string): Promise<void> | undefined {
+    const known = this.#byChannel.get(channel);
+    if (known) {
+      known.users++;
+      return known.confirmed;
     }
-    subscription.users++;
-    try {
-      await subscription.confirmed;
-      subscription.confirmed = undefined;
-    } catch (error) {
-      // the next one tries again
-      if (this.#byChannel.get(channel) === subscription) {
-        this.#byChannel.delete(channel);
-        this.#parts.histories?.close(channel);
-      }
-      throw error;
-    }
+    const asked = this.#subscribe(channel);
+    const subscription: Subscription = { users: 1, confirmed: undefined };
+    this.#byChannel.set(channel, subscription);
+    subscription.confirmed = asked?.then(
+      () => {
+        subscription.confirmed = undefined;
+      },
+      (error: unknown) => {
+        // the next one tries again
+        if (this.#byChannel.get(channel) === subscription) {
+          this.#byChannel.delete(channel);
+          this.#parts.histories?.close(channel);
+        }
+        throw error;
+      },
+    );
+    return subscription.confirmed;
   }
 
   /** Removes a user. */

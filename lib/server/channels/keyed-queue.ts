@@ -1,8 +1,8 @@
-type Task = () => void | Promise<void>;
+type Task<T> = () => T | Promise<T>;
 
 /**
  * Runs tasks one after another for each key, and tasks for all keys between those before and after them. A
- * task that nothing is waiting for runs at once. Tasks must not throw or reject.
+ * task that nothing is waiting for runs at once. What a task gives or throws is its caller's alone.
  */
 export class KeyedQueue {
   /** Absent while there is none: most connections have long had their last one. */
@@ -16,36 +16,41 @@ export class KeyedQueue {
     return this.#waiting;
   }
 
-  run(key: string, task: Task): void {
-    const running = this.#start(this.#tails?.get(key) ?? this.#barrier, task);
-    if (!running) return;
-    this.#tails ??= new Map();
-    this.#tails.set(key, running);
-    running.then(() => {
-      if (this.#tails?.get(key) === running) this.#tails.delete(key);
+  /** Runs a task after those of its key; gives what it gives, at once where it does. */
+  run<T>(key: string, task: Task<T>): T | Promise<T> {
+    const before = this.#tails?.get(key) ?? this.#barrier;
+    const running = before ? before.then(task) : task();
+    if (!(running instanceof Promise)) return running;
+    const tail = this.#follow(running, () => {
+      if (this.#tails?.get(key) === tail) this.#tails.delete(key);
       if (this.#tails?.size === 0) this.#tails = undefined;
     });
+    this.#tails ??= new Map();
+    this.#tails.set(key, tail);
+    return running;
   }
 
-  runAll(task: Task): void {
+  /** Runs a task after those of all keys, likewise. */
+  runAll<T>(task: Task<T>): T | Promise<T> {
     const before = [...(this.#tails?.values() ?? [])];
     if (this.#barrier) before.push(this.#barrier);
-    const running = this.#start(before.length > 0 ? Promise.all(before) : undefined, task);
-    if (!running) return;
-    this.#tails = undefined;
-    this.#barrier = running;
-    running.then(() => {
-      if (this.#barrier === running) this.#barrier = undefined;
+    const running = before.length > 0 ? Promise.all(before).then(task) : task();
+    if (!(running instanceof Promise)) return running;
+    const tail = this.#follow(running, () => {
+      if (this.#barrier === tail) this.#barrier = undefined;
     });
+    this.#tails = undefined;
+    this.#barrier = tail;
+    return running;
   }
 
-  /** Returns the task's end, or nothing where it has ended already. */
-  #start(previous: Promise<unknown> | undefined, task: Task): Promise<void> | undefined {
-    const running = previous ? previous.then(task) : task();
-    if (!running) return undefined;
+  /** Counts a task until its end, however it ends; gives that end. */
+  #follow(running: Promise<unknown>, onEnd: () => void): Promise<void> {
     this.#waiting++;
-    return running.then(() => {
+    const end = () => {
       this.#waiting--;
-    });
+      onEnd();
+    };
+    return running.then(end, end);
   }
 }

@@ -138,9 +138,9 @@ export class Memberships<S extends Subscriber> {
     count(subscriber, -1);
   }
 
-  /** Runs a join or a leave after those of the same connection and channel that came before. It must not throw or reject. */
-  run(subscriber: S, channel: string, task: () => void | Promise<void>): void {
-    this.#of(subscriber).queue.run(channel, task);
+  /** Runs a join or a leave after those of the same connection and channel that came before; gives what it gives. */
+  run<T>(subscriber: S, channel: string, task: () => T | Promise<T>): T | Promise<T> {
+    return this.#of(subscriber).queue.run(channel, task);
   }
 
   /** Notes that a join is under way, until `endJoin` is called. */

@@ -148,33 +148,43 @@ export class PubSub<Auth> {
 
   /**
    * Lets a socket join; resolves when Redis has confirmed and the client has been told, with the recovery of what it has
-   * missed where it recovers anything.
+   * missed where it recovers anything. A channel that is in force already is joined at once.
    */
   join(
     connection: Subscriber<Auth>,
     channel: string,
     request?: RequestHead & { req: JsonObject },
     wish: Wish = {},
-  ): Promise<Recovery> {
-    return this.#inOrder(connection, channel, async () => {
-      const isNew = !this.memberships.has(connection, channel);
-      if (isNew) {
-        await this.#acquireFor(connection, channel);
-        if (connection.closed || this.#closed) {
-          this.#subscriptions.release(channel);
-          throw new DisconnectedError();
-        }
-      }
-      this.memberships.add(connection, channel, request !== undefined);
-      const isBounded = this.memberships.hasRequested(connection, channel);
-      this.memberships.setFrom(connection, channel, isBounded ? wish.from : undefined);
-      connection.send(encodeSubscribed(channel, request));
-      // before anybody else may publish
-      const done = request && this.#recover(connection, channel, wish);
-      if (!request && isNew) this.#recoverGranted(connection, channel);
-      if (isNew) this.#parts.onMembership("subscribed", connection, channel);
-      return { done };
+  ): Recovery | Promise<Recovery> {
+    return this.#inOrder(connection, channel, () => {
+      if (this.memberships.has(connection, channel))
+        return this.#enter(connection, channel, request, wish, false);
+      const acquiring = this.#acquireFor(connection, channel);
+      if (!acquiring) return this.#enter(connection, channel, request, wish, true);
+      return acquiring.then(() => {
+        if (!connection.closed && !this.#closed) return this.#enter(connection, channel, request, wish, true);
+        this.#subscriptions.release(channel);
+        throw new DisconnectedError();
+      });
     });
+  }
+
+  #enter(
+    connection: Subscriber<Auth>,
+    channel: string,
+    request: (RequestHead & { req: JsonObject }) | undefined,
+    wish: Wish,
+    isNew: boolean,
+  ): Recovery {
+    this.memberships.add(connection, channel, request !== undefined);
+    const isBounded = this.memberships.hasRequested(connection, channel);
+    this.memberships.setFrom(connection, channel, isBounded ? wish.from : undefined);
+    connection.send(encodeSubscribed(channel, request));
+    // before anybody else may publish
+    const done = request && this.#recover(connection, channel, wish);
+    if (!request && isNew) this.#recoverGranted(connection, channel);
+    if (isNew) this.#parts.onMembership("subscribed", connection, channel);
+    return { done };
   }
 
   /** Begins to bring a socket up to where a channel is, where it has asked for that. */
@@ -207,8 +217,8 @@ export class PubSub<Auth> {
   }
 
   /** Lets a socket leave, and tells the client, also where it had not joined. */
-  leave(connection: Subscriber<Auth>, channel: string): Promise<void> {
-    return this.#inOrder(connection, channel, () => {
+  async leave(connection: Subscriber<Auth>, channel: string): Promise<void> {
+    await this.#inOrder(connection, channel, () => {
       const joined = this.memberships.has(connection, channel);
       if (joined) this.#remove(connection, channel);
       connection.send(encodeUnsubscribed(channel));
@@ -223,8 +233,8 @@ export class PubSub<Auth> {
   }
 
   /** Lets a socket leave a channel that its client has joined itself, and tells the client why. */
-  revoke(connection: Subscriber<Auth>, channel: string, error: unknown): Promise<void> {
-    return this.#inOrder(connection, channel, () => {
+  async revoke(connection: Subscriber<Auth>, channel: string, error: unknown): Promise<void> {
+    await this.#inOrder(connection, channel, () => {
       if (!this.memberships.hasRequested(connection, channel)) return;
       this.#remove(connection, channel);
       connection.send(encodeUnsubscribed(channel, connection.protocol, error));
@@ -270,18 +280,10 @@ export class PubSub<Auth> {
   }
 
   /** Joins and leaves of one socket and channel happen in the order in which they were asked for. */
-  #inOrder<T>(connection: Subscriber<Auth>, channel: string, act: () => T | Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.memberships.run(connection, channel, () => {
-        if (connection.closed) return reject(new DisconnectedError());
-        try {
-          const acting = act();
-          if (acting instanceof Promise) return acting.then(resolve, reject);
-          resolve(acting);
-        } catch (error) {
-          reject(error);
-        }
-      });
+  #inOrder<T>(connection: Subscriber<Auth>, channel: string, act: () => T | Promise<T>): T | Promise<T> {
+    return this.memberships.run(connection, channel, () => {
+      if (connection.closed) throw new DisconnectedError();
+      return act();
     });
   }
 
@@ -291,14 +293,12 @@ export class PubSub<Auth> {
     this.#subscriptions.release(channel);
   }
 
-  async #acquireFor(connection: Subscriber<Auth>, channel: string): Promise<void> {
+  #acquireFor(connection: Subscriber<Auth>, channel: string): Promise<void> | undefined {
     if (!this.enabled) throw pubSubIsOff();
+    const acquiring = this.#subscriptions.acquire(channel);
+    if (!acquiring) return undefined;
     const join = this.memberships.beginJoin(connection, channel, false);
-    try {
-      await this.#subscriptions.acquire(channel);
-    } finally {
-      this.memberships.endJoin(join);
-    }
+    return acquiring.finally(() => this.memberships.endJoin(join));
   }
 
   /** Lets the sockets of this server leave a channel. */

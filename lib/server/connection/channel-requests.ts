@@ -20,7 +20,7 @@ import {
 import type { ChannelSchemas } from "../channels/channel-schemas.js";
 import { KeyedQueue } from "../channels/keyed-queue.js";
 import type { PendingJoin, Subscriber } from "../channels/membership.js";
-import type { PubSub } from "../channels/pubsub.js";
+import type { PubSub, Recovery } from "../channels/pubsub.js";
 import type { GuardEvents, ServerEvents } from "../events/events.js";
 import { type GuardResult, type Guards, MOST_DECISIONS } from "../events/guards.js";
 import { Review } from "../events/reviews.js";
@@ -274,30 +274,38 @@ export class ChannelRequests<Auth> {
     return read(client.membership?.from?.get(channel));
   }
 
-  async #join({ head, channel, req, start }: SubscribeFrame, from: number | undefined): Promise<void> {
+  #join(frame: SubscribeFrame, from: number | undefined): void | Promise<void> {
+    const recovering = this.#recoveries.get(frame.channel);
+    return recovering ? recovering.then(() => this.#enter(frame, from)) : this.#enter(frame, from);
+  }
+
+  #enter({ head, channel, req, start }: SubscribeFrame, from: number | undefined): void | Promise<void> {
     const { pubsub } = this.#parts;
     const client = this.#client;
-    await this.#recoveries.get(channel);
     if (client.closed) return;
     const isNew = !pubsub.memberships.has(client, channel);
     if (isNew && !pubsub.memberships.reserve(client)) return client.refuse(head, TOO_MANY_CHANNELS);
     const { rights } = client;
     const asked = start === "invalid" ? undefined : start;
     const onDone = (recovered: Recovered) => client.answer(head, JSON.stringify(recovered));
-    const joining = pubsub.join(client, channel, { ...head, req }, { start: asked, from, onDone });
-    const recovering = await joining.then(
-      ({ done }) => done && { done },
-      () => undefined,
-    );
-    if (recovering) this.#awaitRecovery(head, channel, recovering.done);
-    else
-      await this.#answer(
-        head,
-        joining.then(() => undefined),
-      );
-    if (isNew) pubsub.memberships.release(client);
-    // its right may have been lost while Redis was asked
-    if (!client.closed && client.rights !== rights) this.#reviewChannels([channel]);
+    const end = () => {
+      if (isNew) pubsub.memberships.release(client);
+      // its right may have been lost while Redis was asked
+      if (!client.closed && client.rights !== rights) this.#reviewChannels([channel]);
+    };
+    const joined = ({ done }: Recovery) => {
+      if (done) this.#awaitRecovery(head, channel, done);
+      else this.#client.acknowledge(head);
+    };
+    const failed = (error: unknown) => this.#unavailable(head, error);
+    try {
+      const joining = pubsub.join(client, channel, { ...head, req }, { start: asked, from, onDone });
+      if (joining instanceof Promise) return joining.then(joined, failed).then(end);
+      joined(joining);
+    } catch (error) {
+      failed(error);
+    }
+    end();
   }
 
   /**

@@ -30,6 +30,7 @@ export type { Limits } from "./server/limits/limits.js";
 export type { Logger } from "./server/log/reporter.js";
 export type { TokenSocketServerOptions } from "./server/options/options.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
+export type { ServerInfo } from "./server/registry/registry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/routes/express-routes.js";
 export type { CallContext, Controller, FunctionContext, RpcFunction } from "./server/rpc/controller.js";
 export type { Next, Passed } from "./server/rpc/middleware.js";

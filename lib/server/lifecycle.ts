@@ -5,6 +5,7 @@ import type { Handshakes } from "./http/handshakes.js";
 import type { Health } from "./http/health.js";
 import type { RedisClients } from "./redis/clients.js";
 import type { Startup } from "./redis/startup.js";
+import type { Registry } from "./registry/registry.js";
 
 /** The time that `shutdown()` waits for Redis to confirm, in milliseconds. */
 const SHUTDOWN_PATIENCE = 5_000;
@@ -16,6 +17,7 @@ interface Closable {
 export interface LifecycleParts<Auth> {
   readonly redis: RedisClients;
   readonly startup: Startup;
+  readonly registry: Registry;
   readonly tokenRoute: TokenRoute<Auth>;
   readonly handshakes: Handshakes;
   readonly connections: OpenConnections<Auth>;
@@ -45,21 +47,32 @@ export class Lifecycle<Auth> {
     return this.#parts.startup.ready;
   }
 
+  /** Whether it was told to end. */
+  get isDraining(): boolean {
+    return this.#draining !== undefined || this.isClosed;
+  }
+
   health(): Health {
-    const { redis, startup, connections } = this.#parts;
+    const { redis, startup, registry } = this.#parts;
     const { client, subscriber } = redis.health;
-    const draining = this.#draining !== undefined || this.isClosed;
+    const { id, sockets, channels, eventLoopDelay, draining } = registry.own;
     return {
       ready: startup.isReady && client && subscriber !== false && !draining,
       redis: { client, subscriber },
-      sockets: connections.size,
+      sockets,
       draining,
+      id,
+      channels,
+      eventLoopDelay,
+      servers: registry.alive,
     };
   }
 
   /** Ends the server within a number of milliseconds, in a way that loses no call. */
   drain(time: number): Promise<void> {
+    const isNew = this.#draining === undefined;
     this.#draining ??= this.#drain(time);
+    if (isNew && !this.isClosed) void this.#parts.registry.update();
     return this.#draining;
   }
 
@@ -77,7 +90,7 @@ export class Lifecycle<Auth> {
   }
 
   async #shutDown(): Promise<void> {
-    const { redis, startup, connections, pubsub, entrances, deciders } = this.#parts;
+    const { redis, startup, registry, connections, pubsub, entrances, deciders } = this.#parts;
     for (const entrance of entrances) entrance.close();
     redis.stopChecks();
     startup.stop();
@@ -87,7 +100,7 @@ export class Lifecycle<Auth> {
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, SHUTDOWN_PATIENCE);
     });
-    await Promise.race([pubsub.close(), patience]);
+    await Promise.race([Promise.all([pubsub.close(), registry.close()]), patience]);
     clearTimeout(timer);
     redis.release();
   }

@@ -31,6 +31,7 @@ import { readOptions } from "./options/resolve.js";
 import { checkOption } from "./options/rules.js";
 import { warnOfUncallable } from "./options/uncallable.js";
 import type { RedisClient } from "./redis/adapt.js";
+import type { ServerInfo } from "./registry/registry.js";
 import type { Routes } from "./routes/express-routes.js";
 import type { Controller, TokenSocketServer as Server } from "./rpc/controller.js";
 import { procedure } from "./rpc/procedure-maker.js";
@@ -259,6 +260,10 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
 
   refresh(selector: Selector): Promise<number> {
     return this.#parts.selections.refresh(selector);
+  }
+
+  servers(): Promise<ServerInfo[]> {
+    return this.#parts.selections.servers();
   }
 
   enableCleanup(ms = 5000): void {

@@ -40,6 +40,7 @@ import { RedisClients } from "./redis/clients.js";
 import type { Redis } from "./redis/redis.js";
 import { checkClient, checkSubscriber, evictionWarning } from "./redis/start-check.js";
 import { Startup } from "./redis/startup.js";
+import { Registry } from "./registry/registry.js";
 import { ExpressRoutes } from "./routes/express-routes.js";
 import type { TokenSocketServer } from "./rpc/controller.js";
 import { Dispatcher } from "./rpc/dispatcher.js";
@@ -110,10 +111,23 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     onUnattached: once(() => reporter.warn(UNATTACHED)),
   });
   const { pubsub, cluster } = shared;
-  const startup = start(ground, pubsub, rates);
-  const lifecycle = new Lifecycle<Auth>({
+  const registry = new Registry({
+    redis: redis.publisher,
+    channelPrefix: options.channelPrefix,
+    isShared: redis.subscriber !== undefined,
+    patience: options.limits.redisTimeout,
+    load: () => ({
+      sockets: connections.size,
+      channels: pubsub.channels().length,
+      draining: lifecycle.isDraining,
+    }),
+    onError: (error) => reporter.outage("the registry of servers could not be written", error),
+  });
+  const startup = start(ground, pubsub, registry, rates);
+  const lifecycle: Lifecycle<Auth> = new Lifecycle<Auth>({
     redis,
     startup,
+    registry,
     tokenRoute,
     handshakes,
     connections,
@@ -139,9 +153,19 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
   const selections = new SelectionCommands<Auth>({
     commands,
     cluster,
+    registry,
     hasIdentities: options.identify !== undefined,
   });
-  return { options, reporter, handshakes, clientFiles, connections, channels, selections, lifecycle };
+  return {
+    options,
+    reporter,
+    handshakes,
+    clientFiles,
+    connections,
+    channels,
+    selections,
+    lifecycle,
+  };
 }
 
 function layGround<Auth>(server: TokenSocketServer<Auth>, given: Given): Ground<Auth> {
@@ -357,6 +381,7 @@ function mountRoutes<Auth>(
 function start<Auth>(
   { options, redis, reporter, notices }: Ground<Auth>,
   pubsub: PubSub<Auth>,
+  registry: Registry,
   rates: ReturnType<typeof wireRates<Auth>>,
 ): Startup {
   const { publisher, subscriber } = redis;
@@ -371,7 +396,12 @@ function start<Auth>(
   };
   const startup = new Startup({
     steps: [
-      () => checkClient(publisher, use),
+      async () => {
+        const refused = await checkClient(publisher, use);
+        // what has been refused once is not tried, and told, a second time
+        if (refused.length === 0) await registry.start();
+        return refused;
+      },
       async () => (subscriber ? checkSubscriber(subscriber, channelPrefix) : []),
       () => pubsub.start().then(() => []),
     ],

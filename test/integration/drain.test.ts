@@ -204,7 +204,7 @@ describe("A server's health", () => {
     const application = await Application.start({ redisClient, pubsubClient });
     const { tokenServer } = application;
     try {
-      expect(tokenServer.health()).to.deep.equal({
+      expect(tokenServer.health()).to.deep.include({
         ready: false,
         redis: { client: false, subscriber: false },
         sockets: 0,
@@ -213,7 +213,7 @@ describe("A server's health", () => {
       await Promise.all([redisClient.connect(), pubsubClient.connect()]);
       await tokenServer.ready();
       await application.connect();
-      expect(tokenServer.health()).to.deep.equal({
+      expect(tokenServer.health()).to.deep.include({
         ready: true,
         redis: { client: true, subscriber: true },
         sockets: 1,

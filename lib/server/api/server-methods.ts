@@ -10,6 +10,7 @@ import type { Channel, Delivered, Published } from "../events/message-types.js";
 import type { HistoryOptions, HistoryResult, PublishOptions } from "../history/kept-message.js";
 import type { Health } from "../http/health.js";
 import type { HttpServer } from "../http/interception.js";
+import type { ServerInfo } from "../registry/registry.js";
 import type { Routes } from "../routes/express-routes.js";
 import type { AnySocket, PendingSocket, Socket, SockJSOptions } from "../transport/socket.js";
 
@@ -189,6 +190,15 @@ export interface ServerMethods<Auth, Messages> extends ServerEmitter<Auth, Messa
    * @returns how many sockets there are, as `disconnect` does
    */
   refresh(selector: Selector): Promise<number>;
+
+  /**
+   * Lists the servers that share this one's Redis and `channelPrefix`: this one first, as it is now, and then those that have
+   * written their entry within 15 s by the clock of Redis, which they do every 5 s. Without `pubsubClient` a server knows of
+   * itself alone.
+   *
+   * @throws (rejects with) what the Redis client says
+   */
+  servers(): Promise<ServerInfo[]>;
 
   /**
    * Closes each unauthenticated connection when it is `ms` milliseconds old, those that are open as well. It is

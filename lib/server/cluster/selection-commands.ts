@@ -8,11 +8,13 @@ import {
   toSelection,
 } from "../auth/selectors.js";
 import type { Commands } from "../log/commands.js";
+import type { Registry, ServerInfo } from "../registry/registry.js";
 import type { Cluster } from "./cluster.js";
 
 export interface SelectionCommandsParts<Auth> {
   readonly commands: Commands;
   readonly cluster: Cluster<Auth>;
+  readonly registry: Registry;
   /** Whether identities are told apart, by the option `identify`. */
   readonly hasIdentities: boolean;
 }
@@ -52,6 +54,11 @@ export class SelectionCommands<Auth> {
     revoke(false).catch(() => {});
     await endSession(req, options.regenerate === true);
     await revoke(true);
+  }
+
+  servers(): Promise<ServerInfo[]> {
+    const { commands, registry } = this.#parts;
+    return commands.run("listing the servers failed", () => registry.servers());
   }
 
   #selection(selector: unknown): Selection {

@@ -10,6 +10,14 @@ export interface Health {
   readonly sockets: number;
   /** Whether `drain()` or `shutdown()` was called. */
   readonly draining: boolean;
+  /** The id by which `servers()` lists it. */
+  readonly id: string;
+  /** The channels that its sockets have joined. */
+  readonly channels: number;
+  /** By how many milliseconds its event loop was late lately: how busy it is. */
+  readonly eventLoopDelay: number;
+  /** The number of servers that were alive when this one has looked last, at most 5 s ago where Redis is there. */
+  readonly servers: number;
 }
 
 /** Answers 200 where a server is ready, and 503 where it is not, with its health as JSON. */

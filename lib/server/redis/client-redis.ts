@@ -17,6 +17,22 @@ import {
 } from "./history-log.js";
 import type { Redis } from "./redis.js";
 import type { Script } from "./script.js";
+import {
+  BEAT,
+  type Beat,
+  beatArguments,
+  END,
+  endArguments,
+  FORGET,
+  forgetArguments,
+  LIST,
+  type ListedServer,
+  listArguments,
+  parseBeat,
+  parseList,
+  type ServerNames,
+  type ServerTimes,
+} from "./server-list.js";
 import type { SharedClient } from "./shared-client.js";
 import type { Trial } from "./trial.js";
 
@@ -84,6 +100,22 @@ export class ClientRedis implements Redis {
   async read(names: HistoryNames, bounds: HistoryBounds, query: LogQuery): Promise<LogPage> {
     const answer = await this.#runScript(READ, readArguments(names, bounds, query));
     return parsePage(answer, query.from === undefined);
+  }
+
+  async beat(names: ServerNames, times: ServerTimes, id: string, json: string): Promise<Beat> {
+    return parseBeat(await this.#runScript(BEAT, beatArguments(names, times, id, json)));
+  }
+
+  async servers(names: ServerNames): Promise<ListedServer[]> {
+    return parseList(await this.#runScript(LIST, listArguments(names)));
+  }
+
+  async forgetServer(names: ServerNames, times: ServerTimes, id: string): Promise<boolean> {
+    return (await this.#runScript(FORGET, forgetArguments(names, times, id)))[0] === "1";
+  }
+
+  async endServer(names: ServerNames, id: string): Promise<void> {
+    await this.#runScript(END, endArguments(names, id));
   }
 
   async publish(channel: string, payload: string): Promise<number> {

@@ -1,5 +1,6 @@
 import type { HistoryBounds, HistoryNames, Kept, LogPage, LogQuery, NewEntry } from "./history-log.js";
 import { MemoryLogs } from "./memory-log.js";
+import { MemoryServers } from "./memory-servers.js";
 
 /** The interval at which expired keys are cleared away, in milliseconds. */
 const SWEEP_INTERVAL = 1000;
@@ -28,6 +29,8 @@ export class MemoryStore {
   readonly #lists = new Map<string, List>();
   readonly #channels = new Map<string, Set<Subscriber>>();
   readonly #logs = new MemoryLogs();
+  /** The servers that share the store. */
+  readonly servers = new MemoryServers();
   #queue: (() => void)[] = [];
   #sweeper: NodeJS.Timeout | undefined;
 

@@ -4,6 +4,7 @@ import { released } from "./client-redis.js";
 import type { HistoryBounds, HistoryNames, Kept, LogPage, LogQuery, NewEntry } from "./history-log.js";
 import { MemoryStore, type Subscriber } from "./memory-store.js";
 import type { Redis } from "./redis.js";
+import type { Beat, ListedServer, ServerNames, ServerTimes } from "./server-list.js";
 
 /** Known by its name in the registry of symbols, so that a second copy of this module knows it as well. */
 const CONNECT: unique symbol = Symbol.for("node-token-sockjs.memoryRedis");
@@ -91,6 +92,26 @@ class MemoryAdapter implements Redis {
   async read(names: HistoryNames, bounds: HistoryBounds, query: LogQuery): Promise<LogPage> {
     this.#checkInUse();
     return this.#store.execute(() => this.#store.read(names, bounds, query));
+  }
+
+  async beat(names: ServerNames, times: ServerTimes, id: string, json: string): Promise<Beat> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.servers.beat(names, times, id, json));
+  }
+
+  async servers(names: ServerNames): Promise<ListedServer[]> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.servers.list(names));
+  }
+
+  async forgetServer(names: ServerNames, times: ServerTimes, id: string): Promise<boolean> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.servers.forget(names, times, id));
+  }
+
+  async endServer(names: ServerNames, id: string): Promise<void> {
+    this.#checkInUse();
+    await this.#store.execute(() => this.#store.servers.end(names, id));
   }
 
   async publish(channel: string, payload: string): Promise<number> {

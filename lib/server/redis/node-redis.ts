@@ -29,7 +29,7 @@ export interface NodeRedisClient {
     channels: string | string[],
     listener: (message: string, channel: string) => void,
   ): Promise<unknown>;
-  /** Needed where channels keep a history. */
+  /** Needed with pub/sub. */
   eval?(text: string, options: ScriptOptions): Promise<unknown>;
   evalSha?(sha: string, options: ScriptOptions): Promise<unknown>;
   info?(section: string): Promise<unknown>;

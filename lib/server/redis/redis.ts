@@ -1,5 +1,6 @@
 import type { Broker } from "./broker.js";
 import type { HistoryBounds, HistoryNames, Kept, LogPage, LogQuery, NewEntry } from "./history-log.js";
+import type { Beat, ListedServer, ServerNames, ServerTimes } from "./server-list.js";
 import type { Trial } from "./trial.js";
 
 /**
@@ -27,6 +28,14 @@ export interface Redis extends Broker {
   keep(names: HistoryNames, bounds: HistoryBounds, entry: NewEntry): Promise<Kept>;
   /** Reads a part of a channel's history, by a script. Where there is no history, one begins, which is empty. */
   read(names: HistoryNames, bounds: HistoryBounds, query: LogQuery): Promise<LogPage>;
+  /** Takes note of a server, by a script and by the clock of Redis, and tells it of those that are overdue or dead. */
+  beat(names: ServerNames, times: ServerTimes, id: string, json: string): Promise<Beat>;
+  /** Lists the servers, by a script. */
+  servers(names: ServerNames): Promise<ListedServer[]>;
+  /** Forgets a server that is dead, by a script; resolves with whether it was there and dead. */
+  forgetServer(names: ServerNames, times: ServerTimes, id: string): Promise<boolean>;
+  /** Has a server count as dead, by a script. */
+  endServer(names: ServerNames, id: string): Promise<void>;
   /** Listens to the client's errors, and to what listeners throw, until the function that it returns is called. */
   onError(listener: (error: unknown) => void): () => void;
   /**

@@ -3,6 +3,7 @@ import type { ClientDriver } from "./client-driver.js";
 import { historyNames } from "./history-log.js";
 import type { Redis } from "./redis.js";
 import { Script } from "./script.js";
+import { serverNames } from "./server-list.js";
 import type { Trial } from "./trial.js";
 
 /** The use that a server makes of its first client: commands and names. */
@@ -41,7 +42,11 @@ export function checkClient(redis: Redis, use: ClientUse): Promise<readonly Erro
   if (hasSubscriber) {
     trials.push(...listTrials(`token-sockjs:${channelPrefix}check`), publishTrial(channelPrefix));
   }
-  if (rates) trials.push({ commands: RATES, key: rates.keyPrefix, uses: "set", run: () => rates.try() });
+  if (hasSubscriber) trials.push(registryTrial(channelPrefix));
+  if (rates) {
+    const { keyPrefix: key } = rates;
+    trials.push({ commands: RATES, key, uses: "set", after: REGISTRY.commands, run: () => rates.try() });
+  }
   if (hasSubscriber && hasHistory) trials.push(historyTrial(channelPrefix));
   return redis.rehearse(trials);
 }
@@ -107,7 +112,34 @@ function historyTrial(channelPrefix: string): Trial {
     await driver.evaluate(HISTORY.text, [key], []);
     await driver.evaluateKnown(HISTORY.sha, [key], []);
   };
-  return { commands: HISTORY.commands, key, after: RATES, run };
+  return { commands: HISTORY.commands, key, after: REGISTRY.commands, run };
+}
+
+/** The commands of the registry's scripts. The script gives them to keys that end at once. */
+const REGISTRY = new Script(
+  "time zscore zadd zrem zcount zrangebyscore hset hget hdel pexpire",
+  `
+redis.call('TIME')
+redis.call('ZADD', KEYS[1], 'XX', '0', 'check')
+redis.call('ZSCORE', KEYS[1], 'check')
+redis.call('ZCOUNT', KEYS[1], '-inf', '+inf')
+redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '+inf')
+redis.call('ZREM', KEYS[1], 'check')
+redis.call('HSET', KEYS[2], 'check', '')
+redis.call('HGET', KEYS[2], 'check')
+redis.call('HDEL', KEYS[2], 'check')
+redis.call('PEXPIRE', KEYS[1], 1)
+return {}
+`,
+);
+
+function registryTrial(channelPrefix: string): Trial {
+  const { alive, info } = serverNames(`${channelPrefix}check:`);
+  const run = async (driver: ClientDriver) => {
+    await driver.evaluate(REGISTRY.text, [alive, info], []);
+    await driver.evaluateKnown(REGISTRY.sha, [alive, info], []);
+  };
+  return { commands: REGISTRY.commands, key: alive, uses: "pexpire", run };
 }
 
 /** It is published where the server is sure to publish: the user may be allowed no more than the channels that there are. */

@@ -246,4 +246,39 @@ describe("a send queue's bound", () => {
     ]);
     queue.close();
   });
+
+  it("tells of dropped messages once, in the place of the first, where none of their group is left", () => {
+    const reader = new Reader();
+    const queue = new SendQueue(reader, 1000, new WaitingSendQueues(), { terminate() {} });
+    const message = (group: string, n: number) => {
+      const tell = (messages: number) => `lost ${messages} ${group} to ${n}`;
+      queue.send(`${group}${n}`.padEnd(150), { key: undefined, loss: { group, tell } });
+    };
+    queue.send("x".repeat(300));
+    message("a", 1);
+    for (let n = 1; n <= 4; n++) message("b", n);
+    message("a", 2);
+    for (let n = 5; n <= 8; n++) message("b", n);
+    reader.take();
+    while (queue.flush() !== "done") reader.take();
+    expect(reader.written.slice(1).map((frame) => frame.trim())).to.deep.equal([
+      "lost 2 a to 2",
+      "lost 5 b to 5",
+      "b6",
+      "b7",
+      "b8",
+    ]);
+    queue.close();
+  });
+
+  it("is as much wider for what waits while a single large frame is being taken", () => {
+    backlog = 0;
+    queue.send("x".repeat(LIMIT + 50));
+    backlog = LIMIT + 50;
+    queue.send("a".repeat(LIMIT), { key: undefined });
+    queue.send("b".repeat(60), { key: undefined });
+    // a and b are more than the limit and the large frame together
+    expect(overflows).to.equal(0);
+    expect(flush()).to.equal("xb");
+  });
 });

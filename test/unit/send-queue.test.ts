@@ -271,6 +271,33 @@ describe("a send queue's bound", () => {
     queue.close();
   });
 
+  it("counts what was replaced and what was dropped before it together", () => {
+    const reader = new Reader();
+    const queue = new SendQueue(reader, 1000, new WaitingSendQueues(), { terminate() {} });
+    const message = (n: number, key?: string) => {
+      const tell = (messages: number) => `lost ${messages} to ${n}`;
+      queue.send(`b${n}`.padEnd(200), { key, loss: { group: "b", tell } });
+    };
+    queue.send("x".repeat(300));
+    message(1);
+    message(2, "latest");
+    message(3, "latest");
+    queue.send("y".repeat(400));
+    reader.take();
+    while (queue.flush() !== "done") reader.take();
+    const texts = reader.written.slice(1).map((frame) => frame.trim());
+    expect(texts).to.deep.equal(["lost 2 to 2", "b3", "y".repeat(400)]);
+    queue.close();
+  });
+
+  it("ends a connection for which more waits that may not be dropped", () => {
+    queue.send("a".repeat(40), { key: undefined });
+    queue.send("b".repeat(50));
+    expect(overflows).to.equal(0);
+    queue.send("c");
+    expect(overflows).to.equal(1);
+  });
+
   it("is as much wider for what waits while a single large frame is being taken", () => {
     backlog = 0;
     queue.send("x".repeat(LIMIT + 50));

@@ -46,6 +46,9 @@ describe("A server that is drained", () => {
     const response = await fetch(`${application.url}/socket/token`);
     expect(response.status).to.equal(503);
     expect(response.headers.get("retry-after")).to.equal("1");
+    // on another connection a load balancer has the choice of another server
+    expect(response.headers.get("connection")).to.equal("close");
+    expect(await response.json()).to.deep.equal({ error: "Server shutting down" });
     expect((await fetch(`${application.url}/health`)).status).to.equal(503);
     // proxies ask another server where it says 503: it may be the one that knows the session
     for (const path of ["000/late/xhr", "000/late/xhr_send", "000/late/xhr_streaming"]) {

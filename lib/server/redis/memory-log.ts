@@ -47,7 +47,12 @@ export class MemoryLogs {
     const position = { epoch, offset: offset + 1, tag: newTag() };
     const entry = { position, before, time: now, json: json.toWellFormed() };
     log.at = position;
-    log.entries = [...log.entries.filter(({ time }) => time + ttl > now), entry].slice(-size);
+    const { entries } = log;
+    entries.push(entry);
+    // the newest is kept in any case; the oldest ones are the first to expire
+    let gone = Math.max(0, entries.length - size);
+    while ((entries[gone]?.time ?? now) + ttl <= now) gone++;
+    if (gone > 0) entries.splice(0, gone);
     log.entriesExpire = now + ttl;
     log.expires = now + positionTtl;
     const at = formatPosition(position);
@@ -61,13 +66,16 @@ export class MemoryLogs {
     const now = Date.now();
     const log = this.#of(names, now, positionTtl);
     const isBackwards = from === undefined;
-    const found = log.entries.filter(
-      ({ position: { offset } }) => offset >= (from ?? 0) && offset <= (to ?? Infinity),
-    );
-    if (isBackwards) found.reverse();
+    // there is no gap in the offsets
+    const first = log.entries[0]?.position.offset ?? 0;
+    const start = Math.max(0, (from ?? 0) - first);
+    const end = Math.max(0, (to ?? Infinity) + 1 - first);
+    const found = isBackwards
+      ? log.entries.slice(0, end).slice(-count).reverse()
+      : log.entries.slice(start, start + count);
     const entries: Entry[] = [];
     let length = 0;
-    for (const entry of found.slice(0, count)) {
+    for (const entry of count > 0 ? found : []) {
       entries.push(entry);
       length += entry.json.length;
       if (length >= bytes) break;

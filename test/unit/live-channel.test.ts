@@ -302,6 +302,17 @@ describe("A channel with history that sockets have joined", () => {
     expect(told).to.deep.equal([1, { messages: null, reason: "reset", at: 0 }, 2, 3]);
   });
 
+  it("says that messages were trimmed, also where what is left has not come here yet", async () => {
+    const bounds = { ...BOUNDS, size: 4 };
+    scene = new Scene({ bounds });
+    const [first] = scene.publish(2, bounds);
+    if (!first) throw new Error("there is one");
+    await scene.channel.open();
+    scene.publish(10, bounds);
+    const { result } = await recovered({ ...first.position, offset: 0, tag: first.before });
+    expect(result).to.deep.include({ lost: { messages: 2, reason: "trimmed" } });
+  });
+
   it("says nothing of a member's way where Redis cannot be read", async () => {
     await open();
     const [first] = scene.publish(2);

@@ -49,6 +49,8 @@ export class LiveChannel implements HistoryReader {
   #extending: Promise<void> | undefined;
   /** By how many milliseconds Redis' clock is ahead of this server's. */
   #ahead = 0;
+  /** The number of messages that Redis had when it was asked last. */
+  #length = 0;
   #isClosed = false;
   /** The reads of Redis that are under way, so that those who want the same share one. */
   readonly #reads = new Map<string, Promise<LogPage>>();
@@ -275,7 +277,7 @@ export class LiveChannel implements HistoryReader {
     return {
       at,
       now: Date.now() + this.#ahead,
-      length: this.#tail.isWhole ? this.#tail.length : size,
+      length: this.#tail.isWhole ? Math.max(this.#tail.length, this.#length) : size,
       entries: this.#tail.from(from, count, bytes),
     };
   }
@@ -326,6 +328,7 @@ export class LiveChannel implements HistoryReader {
     if (known) return known;
     const reading = inTime(this.#parts.patience, this.#parts.reader.read(query)).then((page) => {
       this.#ahead = page.now - Date.now();
+      this.#length = page.length;
       return page;
     });
     this.#reads.set(key, reading);

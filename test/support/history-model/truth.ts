@@ -48,6 +48,8 @@ export class Truth {
     this.#newest = at;
     this.#log.push(message);
     if (this.#log.length > this.#size) this.#lose(this.#log.splice(0, 1), "trimmed");
+    // what has gone otherwise before, there would be no room for any more either: nobody can tell then by which it went
+    if (offset > this.#size) this.reasons.add("trimmed");
   }
 
   /** Takes a copy; Redis may have given a position to a history that is empty. */

@@ -186,6 +186,22 @@ describe("A channel with history that sockets have joined", () => {
     expect(told).to.deep.equal([1, 2, 3, 4, { messages: null, reason: "diverged", at: 2 }, 8, 9, 10]);
   });
 
+  it("delivers what is new after Redis has gone back, though it is of the millisecond of the last message", async () => {
+    const time = Date.now();
+    sinon.stub(Date, "now").returns(time);
+    // the messages in memory do not go back as far as Redis has
+    const { channel, told } = await open({ recoverMessages: 2 });
+    scene.deliver(4);
+    const { epoch } = channel.at ?? {};
+    if (epoch === undefined) throw new Error("there is one");
+    const entry: Entry = { position: { epoch, offset: 1, tag: "8" }, before: "0", time, json: "8" };
+    const page = { at: entry.position, now: time, length: 1, entries: [entry] };
+    scene.logs = sinon.createStubInstance(MemoryLogs, { read: page });
+    channel.receive(entry);
+    await scene.until(() => told.length >= 5 && channel.at?.offset === 1);
+    expect(told).to.deep.equal([1, 2, 3, 4, { messages: null, reason: "diverged", at: 0 }, 8]);
+  });
+
   it("lets messages wait where Redis cannot be read, and tries again", async () => {
     const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const { told, errors } = await open();

@@ -212,7 +212,8 @@ export class LiveChannel implements HistoryReader {
     const { position, time } = entry;
     if (position.epoch !== epoch || position.offset > offset) return false;
     if (position.offset >= (this.#tail.first ?? Infinity)) return this.#tail.has(entry);
-    return time <= this.#time;
+    // one of the same millisecond may be newer; clients know by its position whether they have it
+    return time < this.#time;
   }
 
   /**

@@ -1,11 +1,16 @@
 import { expect } from "chai";
 import sinon from "sinon";
+import { ChannelSubscriptions } from "../../lib/server/channels/channel-subscriptions.js";
 import { Checks } from "../../lib/server/history/checks.js";
+import { Histories } from "../../lib/server/history/histories.js";
 import { LiveChannel } from "../../lib/server/history/live-channel.js";
 import { LogReader } from "../../lib/server/history/log-reader.js";
 import type { Loss } from "../../lib/server/history/loss.js";
 import { recover } from "../../lib/server/history/recovery.js";
 import { Tails } from "../../lib/server/history/tail.js";
+import type { Limits } from "../../lib/server/limits/limits.js";
+import type { Reporter } from "../../lib/server/log/reporter.js";
+import type { Broker } from "../../lib/server/redis/broker.js";
 import {
   type Entry,
   historyNames,
@@ -13,6 +18,7 @@ import {
   parseEnvelope,
 } from "../../lib/server/redis/history-log.js";
 import { MemoryLogs } from "../../lib/server/redis/memory-log.js";
+import type { Redis } from "../../lib/server/redis/redis.js";
 import { formatPosition, type Position } from "../../lib/shared/position.js";
 
 const NAMES = historyNames("", "room");
@@ -337,6 +343,32 @@ describe("A channel with history that sockets have joined", () => {
     const error = await recovered(first.position).catch((error: unknown) => error);
     expect(error).to.have.property("message", "away");
     expect(scene.channel.behind.size).to.equal(0);
+  });
+});
+
+describe("The subscription to a channel with history", () => {
+  it("goes on from what was published before it was in force", async () => {
+    const logs = new MemoryLogs();
+    const redis = { read: async (...args: Parameters<MemoryLogs["read"]>) => logs.read(...args) };
+    const histories = new Histories({
+      redis: redis as unknown as Redis,
+      channelPrefix: "",
+      limits: { recoverMessages: 50, tailBytes: 100_000, redisTimeout: 10_000 } as Limits,
+      optionOf: () => BOUNDS,
+      areKept: true,
+      deliver: () => {},
+      lose: () => {},
+      onError: () => expect.fail(),
+    });
+    // another server publishes while Redis is asked
+    const subscribe = async () => {
+      logs.keep(NAMES, BOUNDS, { json: "1" }, () => {});
+    };
+    const parts = { subscriber: { subscribe } as unknown as Broker, histories, channelPrefix: "" };
+    const subscriptions = new ChannelSubscriptions({ ...parts, reporter: {} as Reporter }, () => {});
+    await subscriptions.acquire("room");
+    expect(histories.live("room")?.at?.offset).to.equal(1);
+    histories.shutdown();
   });
 });
 

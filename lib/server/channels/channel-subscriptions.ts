@@ -84,12 +84,12 @@ export class ChannelSubscriptions {
     );
   }
 
-  /** A channel's position is learned before, so that what is published in between is missed by nobody. */
+  /** A channel's position is learned after it, so that what was published in the meantime does not wait for the next message. */
   #subscribe(channel: string): Promise<void> | undefined {
     const { subscriber, channelPrefix, histories } = this.#parts;
-    const subscribe = () => subscriber?.subscribe(channelPrefix + channel, this.#listener);
-    const opened = subscriber && histories?.open(channel);
-    return opened ? opened.then(subscribe) : subscribe();
+    const live = subscriber && histories?.open(channel);
+    const subscribed = subscriber?.subscribe(channelPrefix + channel, this.#listener);
+    return live && subscribed ? subscribed.then(() => live.open()) : subscribed;
   }
 
   #unsubscribe(channel: string): Promise<void> | undefined {

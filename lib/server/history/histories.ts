@@ -74,8 +74,11 @@ export class Histories {
     return new LogReader(bounds, (query) => redis.read(names, bounds, query));
   }
 
-  /** Begins to follow a channel that a socket of this server is about to join; undefined where it has no history. */
-  open(channel: string): Promise<void> | undefined {
+  /**
+   * Begins to follow a channel that a socket of this server is about to join, which is to be opened when Redis has confirmed the
+   * subscription; undefined where it has no history.
+   */
+  open(channel: string): LiveChannel | undefined {
     const reader = this.reader(channel);
     if (!reader) return undefined;
     const { limits, deliver, lose, onError } = this.#parts;
@@ -90,7 +93,7 @@ export class Histories {
     });
     this.#live.set(channel, live);
     this.#checks.add(live);
-    return live.open();
+    return live;
   }
 
   /** Forgets a channel that no socket of this server is in any more. */

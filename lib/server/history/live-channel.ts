@@ -70,7 +70,7 @@ export class LiveChannel implements HistoryReader {
     return this.#at;
   }
 
-  /** Learns the present position, before Redis is asked to subscribe; where that fails, with the first message. */
+  /** Learns the present position, once Redis has confirmed the subscription; where that fails, with the first message. */
   async open(): Promise<void> {
     try {
       await this.#learnPosition();
@@ -96,6 +96,8 @@ export class LiveChannel implements HistoryReader {
   receive(entry: Entry): void {
     if (this.#repairing) return this.#hold(entry);
     this.#at ??= before(entry);
+    // the one up to which the position was learned may still have been on its way
+    if (samePosition(this.#at, entry.position)) return;
     if (follows(this.#at, entry)) return this.#accept(entry);
     // one that a read has brought already
     if (this.#tail.has(entry)) return;

@@ -77,9 +77,9 @@ export interface ChannelOptions extends Beginning {
 }
 
 /** A position: the epoch of a history, the number of a message in it, and the message's tag. The empty text is none. */
-const POSITION = /^([\w-]{1,64}\.\d{1,16}\.[\w-]{1,64})?$/;
+const POSITION = /^string ([\w-]{1,64}\.\d{1,16}\.[\w-]{1,64})?$/;
 
-const COUNT = /^[1-9]\d*$/;
+const COUNT = /^number [1-9]\d*$/;
 
 /** The options of `subscribe` that calls do not have, those of `history`, and those of `channel`; see `fill`. */
 export const BEGINNING = { since: [undefined, POSITION], last: [undefined, COUNT] };
@@ -87,7 +87,7 @@ export const HISTORY_OPTIONS = { before: BEGINNING.since, last: BEGINNING.last }
 export const CHANNEL_OPTIONS = {
   ...BEGINNING,
   limit: [1000],
-  onLost: ["continue", /^(continue|throw)$/],
+  onLost: ["continue", /^string (continue|throw)$/],
 };
 
 /** Options of `channel` with their defaults filled in. */

@@ -135,7 +135,7 @@ export interface ResolvedOptions {
   readonly SockJS: SocketConstructor | undefined;
 }
 
-/** Each option: its default, and the types of value that it takes, where these are not just the default's, or a pattern of it. */
+/** Each option: its default, and the types of value that it takes, where these are not just the default's, or a pattern of type and text. */
 export const OPTIONS: Readonly<
   Record<keyof TokenSocketOptions, readonly [value?: unknown, types?: string | RegExp]>
 > = {
@@ -143,7 +143,7 @@ export const OPTIONS: Readonly<
   port: ["", "number string"],
   secure: [undefined, "boolean"],
   tokenPath: ["/socket/token"],
-  tokenMethod: ["GET", /^(GET|POST)$/],
+  tokenMethod: ["GET", /^string (GET|POST)$/],
   socketPrefix: ["/sockets"],
   reconnect: [true],
   authentication: [undefined, "object function"],
@@ -208,7 +208,7 @@ export function fill(given: object, known: object): Record<string, unknown> {
     const value = (given as Record<string, unknown>)[name] ?? normal;
     const isFit =
       value === normal ||
-      (typeof types === "string" ? types.includes(typeof value) : types.test(value as string)) ||
+      (typeof types === "string" ? types.includes(typeof value) : types.test(`${typeof value} ${value}`)) ||
       (value === false && SWITCHES.includes(name));
     // a server says itself what a window may be
     demand(isFit && (name === "window" || !isNoAmount(value)), name, `${types}`);

@@ -121,6 +121,10 @@ export class Ledger {
     const unseen = way.filter((message) => !this.#seen.has(message.at));
     // of two messages that have had one number in turn, the client may have got the other one, which nobody can tell any more
     const numbers = new Set(this.#fresh.map(numberOf));
+    // or have passed over it, where it was withheld
+    for (const { n, at } of this.#truth.messages.values()) {
+      if (!this.#isAllowed(n) && !way.some((message) => message.at === at)) numbers.add(numberOf(at));
+    }
     const least = unseen.filter((message) => isMissing(message) && !numbers.has(numberOf(message.at))).length;
     if (this.#lost < least || this.#lost > unseen.length) {
       throw new Error(

@@ -181,7 +181,12 @@ describe("The log of a channel's history", () => {
         expect(await observer.pTTL(names.idOf("7"))).to.be.within(1, 300_000);
         const empty = fresh();
         await redis.read(empty, BOUNDS, ALL);
-        expect(await observer.pTTL(empty.position)).to.be.within(1, BOUNDS.positionTtl);
+        expect(await observer.pTTL(empty.position)).to.be.within(1, 300_000);
+        await redis.read(empty, BOUNDS, ALL);
+        expect(await observer.pTTL(empty.position)).to.be.within(1, 300_000);
+        await redis.keep(empty, BOUNDS, { json: "1" });
+        await redis.read(empty, BOUNDS, ALL);
+        expect(await observer.pTTL(empty.position)).to.be.within(300_001, BOUNDS.positionTtl);
       });
 
       it("does not publish what it cannot keep", async () => {
@@ -227,6 +232,19 @@ describe("The log of a channel's history", () => {
     clock.tick(BOUNDS.positionTtl + 1);
     const { at } = await redis.read(names, BOUNDS, ALL);
     expect(at.offset).to.equal(0);
+    clock.restore();
+  });
+
+  it("forgets in the embedded store sooner a channel that has had no message", async () => {
+    const redis = await connect(embedded());
+    const clock = sinon.useFakeTimers({ now: Date.now(), toFake: ["Date"] });
+    const [empty, other] = [fresh(), fresh()];
+    const look = () => Promise.all([empty, other].map((names) => redis.read(names, BOUNDS, ALL)));
+    const before = await look();
+    await redis.keep(other, BOUNDS, { json: "1" });
+    clock.tick(300_001);
+    const after = await look();
+    expect(after.map(({ at }, index) => at.epoch === before[index]?.at.epoch)).to.deep.equal([false, true]);
     clock.restore();
   });
 

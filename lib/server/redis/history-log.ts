@@ -74,6 +74,9 @@ export interface LogPage {
 /** Milliseconds for which a publisher's id is known. */
 export const ID_LIFE = 300_000;
 
+/** Milliseconds for which the position of a channel without a message is known after the last look, at most. */
+export const EMPTY_LIFE = 300_000;
+
 /** Gives the names of a channel's history. Those of one channel are in one slot of a cluster. */
 export function historyNames(channelPrefix: string, channel: string): HistoryNames {
   const key = (kind: string) => `token-sockjs:${channelPrefix}{${partitionOf(channel)}}${kind}:${channel}`;
@@ -146,12 +149,13 @@ export const READ = new Script(
   "get set del time xlen xrange xrevrange pexpire",
   `
 local at = redis.call('GET', KEYS[2])
-if at and string.match(at, '^[^.]+%.%d+%.%d+$') then
-  redis.pcall('PEXPIRE', KEYS[2], ARGV[2])
+local offset = at and string.match(at, '^[^.]+%.(%d+)%.%d+$')
+if offset then
+  redis.pcall('PEXPIRE', KEYS[2], offset == '0' and ARGV[7] or ARGV[2])
 else
   at = ARGV[1] .. '.0.0'
   redis.call('DEL', KEYS[1])
-  redis.call('SET', KEYS[2], at, 'PX', ARGV[2])
+  redis.call('SET', KEYS[2], at, 'PX', ARGV[7])
 end
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -187,7 +191,8 @@ export function keepArguments(
 export function readArguments(names: HistoryNames, { positionTtl }: HistoryBounds, query: LogQuery) {
   const { from, to, count, bytes } = query;
   const range = from === undefined ? ["to", to ?? "+"] : ["from", from];
-  const args = [newEpoch(), positionTtl, ...range, count, bytes].map(String);
+  const empty = Math.min(positionTtl, EMPTY_LIFE);
+  const args = [newEpoch(), positionTtl, ...range, count, bytes, empty].map(String);
   return { keys: [names.log, names.position], args };
 }
 

@@ -1,5 +1,6 @@
 import { formatPosition, type Position } from "../../shared/position.js";
 import {
+  EMPTY_LIFE,
   type Entry,
   encodeEnvelope,
   type HistoryBounds,
@@ -99,14 +100,15 @@ export class MemoryLogs {
 
   /** The history of a channel, which begins anew where its position has been forgotten. */
   #of(names: HistoryNames, now: number, positionTtl: number): Log {
-    const expires = now + positionTtl;
+    const empty = Math.min(positionTtl, EMPTY_LIFE);
     const known = this.#logs.get(names.log);
     if (known && known.expires > now) {
-      known.expires = expires;
+      known.expires = now + (known.at.offset === 0 ? empty : positionTtl);
       if (known.entriesExpire <= now) known.entries = [];
       return known;
     }
-    const log = { at: { epoch: newEpoch(), offset: 0, tag: "0" }, entries: [], entriesExpire: 0, expires };
+    const at = { epoch: newEpoch(), offset: 0, tag: "0" };
+    const log = { at, entries: [], entriesExpire: 0, expires: now + empty };
     this.#logs.set(names.log, log);
     return log;
   }

@@ -3,6 +3,17 @@
 
 import "./shared/error-names.js";
 
+export type {
+  Audience,
+  AudienceCalls,
+  ClusterAnswer,
+  ClusterAnswers,
+  FindOptions,
+  FoundSockets,
+  SocketCount,
+  SocketInfo,
+  Target,
+} from "./server/api/audience.js";
 export type { AuthenticationFunction, AuthenticationResult } from "./server/auth/authentication.js";
 export { type ExpiresAt, type Expiring, expiring } from "./server/auth/expiry.js";
 export type { LogoutOptions } from "./server/auth/logout.js";

@@ -22,6 +22,8 @@ export interface LifecycleParts<Auth> {
   readonly handshakes: Handshakes;
   readonly connections: OpenConnections<Auth>;
   readonly pubsub: PubSub<Auth>;
+  /** Ends the subscriptions by which other servers reach this one; resolves when Redis has confirmed. */
+  readonly endReach: () => Promise<unknown>;
   /** The parts that are closed before the connections, in this order: after that nobody is let in. */
   readonly entrances: readonly Closable[];
   /** The parts that are closed after the connections, which wait for them: guards, verifiers, schemas. */
@@ -90,7 +92,7 @@ export class Lifecycle<Auth> {
   }
 
   async #shutDown(): Promise<void> {
-    const { redis, startup, registry, connections, pubsub, entrances, deciders } = this.#parts;
+    const { redis, startup, registry, connections, pubsub, endReach, entrances, deciders } = this.#parts;
     for (const entrance of entrances) entrance.close();
     redis.stopChecks();
     startup.stop();
@@ -100,7 +102,7 @@ export class Lifecycle<Auth> {
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, SHUTDOWN_PATIENCE);
     });
-    await Promise.race([Promise.all([pubsub.close(), registry.close()]), patience]);
+    await Promise.race([Promise.all([pubsub.close(), endReach(), registry.close()]), patience]);
     clearTimeout(timer);
     redis.release();
   }

@@ -16,6 +16,7 @@ import { RpcError } from "../shared/errors.js";
 import type { CallOptions } from "../shared/pending-calls.js";
 import { answerBy } from "../shared/promises.js";
 import type { ClientCalls } from "../shared/typed-calls.js";
+import type { Audience, FindOptions, FoundSockets, SocketCount, Target } from "./api/audience.js";
 import { expiring } from "./auth/expiry.js";
 import type { LogoutOptions } from "./auth/logout.js";
 import type { DisconnectOptions, Selector } from "./auth/selectors.js";
@@ -260,6 +261,18 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
 
   refresh(selector: Selector): Promise<number> {
     return this.#parts.selections.refresh(selector);
+  }
+
+  to(target: Target): Audience<Messages> {
+    return this.#parts.audiences.to(target);
+  }
+
+  count(target: Target): Promise<SocketCount> {
+    return this.#parts.audiences.count(target);
+  }
+
+  find(target: Target, options?: FindOptions | null): Promise<FoundSockets> {
+    return this.#parts.audiences.find(target, options ?? {});
   }
 
   servers(): Promise<ServerInfo[]> {

@@ -12,7 +12,11 @@ import { ChannelCommands } from "./channels/channel-commands.js";
 import { ChannelSchemas } from "./channels/channel-schemas.js";
 import { PubSub } from "./channels/pubsub.js";
 import { SlowReaders } from "./channels/slow-readers.js";
+import { Asker } from "./cluster/asker.js";
+import { AudienceCommands } from "./cluster/audience-commands.js";
 import { Cluster } from "./cluster/cluster.js";
+import { IdentityChannels } from "./cluster/identity-channels.js";
+import { Responder } from "./cluster/responder.js";
 import { SelectionCommands } from "./cluster/selection-commands.js";
 import type { Connection } from "./connection/connection.js";
 import { ConnectionIndex } from "./connection/connection-index.js";
@@ -48,7 +52,7 @@ import { StreamScheduler } from "./rpc/stream-scheduler.js";
 import { checkSocketServer, onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
 import { WaitingSendQueues } from "./transport/send-queue.js";
-import type { SockJSServer } from "./transport/socket.js";
+import type { PendingSocket, SockJSServer } from "./transport/socket.js";
 import { WriteBatcher } from "./transport/write-batcher.js";
 
 const UNATTACHED =
@@ -72,6 +76,7 @@ export interface ServerParts<Auth> {
   readonly connections: OpenConnections<Auth>;
   readonly channels: ChannelCommands<Auth>;
   readonly selections: SelectionCommands<Auth>;
+  readonly audiences: AudienceCommands<Auth>;
   readonly lifecycle: Lifecycle<Auth>;
 }
 
@@ -92,12 +97,15 @@ interface Ground<Auth> {
 export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): ServerParts<Auth> {
   const ground = layGround(server, given);
   const { options, redis, reporter } = ground;
-  const shared = wireCluster(ground);
+  const shared = wireCluster<Auth>(ground, {
+    load: () => ({ sockets: connections.size, draining: lifecycle.isDraining }),
+    connectionOf: (socket) => connections.identified(socket),
+  });
   const tokens = wireTokens(ground);
   const http = wireHttp(ground);
   const decisions = wireDecisions(ground, tokens.store);
   const rates = wireRates(ground);
-  const connections = wireConnections(ground, shared, decisions, rates);
+  const connections: OpenConnections<Auth> = wireConnections(ground, shared, decisions, rates);
   // last of all that may fail
   const { tokenRoute, clientFiles } = mountRoutes(ground, tokens, http);
   const { handshakes, writeBatcher, heartbeats } = http;
@@ -110,20 +118,8 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     accept: (transport) => connections.accept(transport),
     onUnattached: once(() => reporter.warn(UNATTACHED)),
   });
-  const { pubsub, cluster } = shared;
-  const registry = new Registry({
-    redis: redis.publisher,
-    channelPrefix: options.channelPrefix,
-    isShared: redis.subscriber !== undefined,
-    patience: options.limits.redisTimeout,
-    load: () => ({
-      sockets: connections.size,
-      channels: pubsub.channels().length,
-      draining: lifecycle.isDraining,
-    }),
-    onError: (error) => reporter.outage("the registry of servers could not be written", error),
-  });
-  const startup = start(ground, pubsub, registry, rates);
+  const { pubsub, cluster, registry, asker, identityChannels } = shared;
+  const startup = start(ground, shared, rates);
   const lifecycle: Lifecycle<Auth> = new Lifecycle<Auth>({
     redis,
     startup,
@@ -132,6 +128,7 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     handshakes,
     connections,
     pubsub,
+    endReach: () => Promise.all([asker.end(), identityChannels.close()]),
     entrances: [
       { close: stopAccepting },
       handshakes,
@@ -156,6 +153,12 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     registry,
     hasIdentities: options.identify !== undefined,
   });
+  const audiences = new AudienceCommands<Auth>({
+    commands,
+    cluster,
+    limits: options.limits,
+    hasIdentities: options.identify !== undefined,
+  });
   return {
     options,
     reporter,
@@ -164,6 +167,7 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     connections,
     channels,
     selections,
+    audiences,
     lifecycle,
   };
 }
@@ -181,8 +185,14 @@ function layGround<Auth>(server: TokenSocketServer<Auth>, given: Given): Ground<
   return { server, given, options, redis, reporter, notices };
 }
 
+/** What the cluster gets from parts that are made after it. */
+interface Late<Auth> {
+  readonly load: () => { readonly sockets: number; readonly draining: boolean };
+  readonly connectionOf: (socket: PendingSocket) => Connection<Auth> | undefined;
+}
+
 /** Wires what servers that share a Redis have in common. */
-function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) {
+function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>, late: Late<Auth>) {
   const { channelPrefix, filter, slowReaders, limits, tokenTtl } = options;
   const { publisher, subscriber } = redis;
   const histories = wireHistories(options, publisher, {
@@ -215,7 +225,20 @@ function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) 
   const index = new ConnectionIndex<Connection<Auth>>();
   const revocations = new Revocations(tokenTtl);
   const refreshes = new Refreshes(tokenTtl);
-  const cluster = new Cluster<Auth>({
+  const shared = { publisher, subscriber, channelPrefix, patience: limits.redisTimeout, reporter };
+  const registry = new Registry({
+    redis: publisher,
+    channelPrefix,
+    isShared: subscriber !== undefined,
+    isReachable: () => redis.health.subscriber === true,
+    patience: limits.redisTimeout,
+    load: () => ({ ...late.load(), channels: pubsub.channels().length }),
+    onError: (error) => reporter.outage("the registry of servers could not be written", error),
+  });
+  const asker = new Asker({ ...shared, registry });
+  const identityChannels = new IdentityChannels(shared, (json) => cluster.receiveByIdentity(json));
+  const responder = new Responder<Auth>({ pubsub, index, connectionOf: late.connectionOf });
+  const cluster: Cluster<Auth> = new Cluster<Auth>({
     publisher,
     pubsub,
     key: `token-sockjs:${channelPrefix}revocations`,
@@ -223,9 +246,12 @@ function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>) 
     revocations,
     refreshes,
     index,
+    asker,
+    responder,
+    identityChannels,
     reporter,
   });
-  return { pubsub, histories, cluster, index, revocations, refreshes };
+  return { pubsub, histories, cluster, index, revocations, refreshes, registry, asker, identityChannels };
 }
 
 function wireHistories<Auth>(
@@ -314,7 +340,7 @@ function wireRates<Auth>({ given, options, reporter }: Ground<Auth>) {
 
 function wireConnections<Auth>(
   ground: Ground<Auth>,
-  { pubsub, index, revocations, refreshes }: ReturnType<typeof wireCluster<Auth>>,
+  { pubsub, index, revocations, refreshes, identityChannels }: ReturnType<typeof wireCluster<Auth>>,
   decisions: ReturnType<typeof wireDecisions<Auth>>,
   rates: ReturnType<typeof wireRates<Auth>>,
 ): OpenConnections<Auth> {
@@ -331,6 +357,7 @@ function wireConnections<Auth>(
       revocations,
       refreshes,
       index,
+      identityChannels: options.identify && identityChannels,
       authenticationDeadlines: new Deadlines(authTimeout),
       show: (...args) => shownIdentity(showing, ...args),
       dispatcher: new Dispatcher(options, routes, limits.pathLength, reporter, server),
@@ -380,8 +407,7 @@ function mountRoutes<Auth>(
 /** Starts to use Redis, and warns of what may go wrong there. */
 function start<Auth>(
   { options, redis, reporter, notices }: Ground<Auth>,
-  pubsub: PubSub<Auth>,
-  registry: Registry,
+  { pubsub, registry, asker }: ReturnType<typeof wireCluster<Auth>>,
   rates: ReturnType<typeof wireRates<Auth>>,
 ): Startup {
   const { publisher, subscriber } = redis;
@@ -403,7 +429,7 @@ function start<Auth>(
         return refused;
       },
       async () => (subscriber ? checkSubscriber(subscriber, channelPrefix) : []),
-      () => pubsub.start().then(() => []),
+      () => Promise.all([pubsub.start(), asker.start()]).then(() => []),
     ],
     onReady: () => notices.notify("ready"),
     reporter,

@@ -197,7 +197,9 @@ for (const kind of KINDS) {
     const expectAgreement = async () => {
       const end = Date.now() + PATIENCE;
       for (;;) {
-        const wanted = [...application.tokenServer.channels(), "___all___", "___sync___"].sort();
+        const { id } = application.tokenServer.health();
+        const reserved = ["___all___", "___sync___", `___server:${id}___`];
+        const wanted = [...application.tokenServer.channels(), ...reserved].sort();
         const present = [...(await operator.pubSubChannels())].sort();
         // node-redis 4 may send again what it had in its queue when its connection was lost twice in a row
         const found = mayKeepMore ? present.filter((channel) => wanted.includes(channel)) : present;

@@ -15,6 +15,18 @@ export interface Closing {
   readonly at: number;
 }
 
+/** The answers of an identity's clients on all servers. */
+export interface Asked {
+  /** By the ids of servers: what the client there has answered, or the name of the error. */
+  readonly values: Record<string, unknown>;
+  readonly missing: string[];
+  /** Whether they were there before any server could have been given up. */
+  readonly isQuick: boolean;
+}
+
+/** Less than the time for which a server that is silent is waited for, in milliseconds. */
+const QUICK = 900;
+
 endWithTests();
 
 const { NAME, HOST = "127.0.0.1", REDIS_URL, REDIS_CLIENT = "node-redis", SOCKET_TIMEOUT } = process.env;
@@ -70,6 +82,20 @@ const functions = {
   /** Gives how many, or the error's message. */
   disconnect: (identity: string): Promise<number | string> =>
     tokenServer.disconnect({ identity }).catch((error: Error) => error.message),
+  /** Calls a function of an identity's clients on all servers; gives what each server's have answered, and who is missing. */
+  async ask(identity: string, timeout: number): Promise<Asked> {
+    let isQuick = true;
+    const timer = setTimeout(() => {
+      isQuick = false;
+    }, QUICK);
+    const { answers, missing } = await tokenServer.to({ identity }).rpc("whoami", undefined, { timeout });
+    clearTimeout(timer);
+    const values = answers.map(({ server, value, error }): [string, unknown] => [
+      server,
+      error?.name ?? value,
+    ]);
+    return { values: Object.fromEntries(values), missing: [...missing], isQuick };
+  },
   /** The first `count` sockets that have closed, as soon as they have. */
   async closings(count: number): Promise<Closing[]> {
     while (closings.length < count) await new Promise((resolve) => tokenServer.once("disconnect", resolve));

@@ -148,7 +148,7 @@ describe("An attack", () => {
         attacker.send({ rpc: "_publish", req: { channel, data: "own" } });
         expect(await attacker.message(channel)).to.equal("own");
       }
-      const own = ["___all___", "___sync___"];
+      const own = ["___all___", "___sync___", `___server:${application.tokenServer.health().id}___`];
       expect(await inspector.pubSubChannels()).to.have.members([...names, ...own, "room"]);
       expect(await inspector.pubSubNumPat()).to.equal(0);
       await application.tokenServer.publish("room", "real");

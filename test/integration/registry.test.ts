@@ -152,8 +152,10 @@ for (const kind of [CONNECTING_KINDS[0], embedded()]) {
   describe(`A registry on ${kind.name}`, () => {
     const load = { sockets: 3, channels: 2, draining: false };
     let clock: sinon.SinonFakeTimers;
+    let isReachable = true;
 
     beforeEach(() => {
+      isReachable = true;
       clock = sinon.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     });
 
@@ -162,6 +164,7 @@ for (const kind of [CONNECTING_KINDS[0], embedded()]) {
         redis,
         channelPrefix,
         isShared: true,
+        isReachable: () => isReachable,
         patience: 10_000,
         load: () => load,
         onError: () => {},
@@ -230,6 +233,18 @@ for (const kind of [CONNECTING_KINDS[0], embedded()]) {
         await registry.update();
         return registry.own.eventLoopDelay > 100;
       });
+    });
+
+    it("is not written where the server hears nothing of the others", async () => {
+      const [redis, prefix] = [await connect(kind), fresh()];
+      const registry = await start(redis, prefix);
+      await redis.endServer(serverNames(prefix), registry.id);
+      isReachable = false;
+      await registry.update();
+      expect((await registry.list()).map(({ at }) => at)).to.deep.equal([0]);
+      isReachable = true;
+      await registry.update();
+      expect((await registry.list())[0]?.at).to.be.above(0);
     });
 
     it("says that a server is back that was taken for dead", async () => {

@@ -191,7 +191,11 @@ describe("the server", () => {
       expect(event.callCount).to.equal(1);
       const inspector = await connectNodeRedis(redis.url);
       cleanups.push(() => inspector.close());
-      expect(await inspector.pubSubChannels("___*")).to.have.members(["___all___", "___sync___"]);
+      expect(await inspector.pubSubChannels("___*")).to.have.members([
+        "___all___",
+        "___sync___",
+        `___server:${tokenServer.health().id}___`,
+      ]);
     });
 
     it("resolves with a client of ioredis that waits to be asked, and lets its owner ask before", async () => {

@@ -13,6 +13,7 @@ import type { HttpServer } from "../http/interception.js";
 import type { ServerInfo } from "../registry/registry.js";
 import type { Routes } from "../routes/express-routes.js";
 import type { AnySocket, PendingSocket, Socket, SockJSOptions } from "../transport/socket.js";
+import type { Audience, FindOptions, FoundSockets, SocketCount, Target } from "./audience.js";
 
 /**
  * The public methods and live properties of a `TokenSocketServer`, apart from `socketController`, whose functions are given
@@ -190,6 +191,28 @@ export interface ServerMethods<Auth, Messages> extends ServerEmitter<Auth, Messa
    * @returns how many sockets there are, as `disconnect` does
    */
   refresh(selector: Selector): Promise<number>;
+
+  /**
+   * The sockets of a target on all servers, to be sent to, called, joined to channels, refreshed or closed.
+   *
+   * @param target a socket, `{ sid }`, `{ identity }` (see the option `identify`), `{ sessionId }` or `{ channel }`
+   * @throws TypeError for what is no target
+   */
+  to(target: Target): Audience<Messages>;
+
+  /**
+   * Counts the sockets of a target on all servers.
+   *
+   * @throws (rejects with) `TypeError` for what is no target; else what Redis says
+   */
+  count(target: Target): Promise<SocketCount>;
+
+  /**
+   * Finds the sockets of a target on all servers, a page at a time, in order of their `sid`.
+   *
+   * @throws (rejects with) `TypeError` for what is no target, no limit or no cursor; else what Redis says
+   */
+  find(target: Target, options?: FindOptions | null): Promise<FoundSockets>;
 
   /**
    * Lists the servers that share this one's Redis and `channelPrefix`: this one first, as it is now, and then those that have

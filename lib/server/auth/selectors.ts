@@ -18,14 +18,17 @@ export interface Selection {
 }
 
 /** Reads a selector; a socket is one, too. Throws a `TypeError` for what is none, since nothing may mean everybody. */
-export function toSelection(selector: unknown): Selection {
+export function toSelection(
+  selector: unknown,
+  expected = "a socket, { sid }, { identity } or { sessionId }",
+): Selection {
   const { sid, identity, sessionId } = Object(selector) as Record<string, unknown>;
   if (typeof sid === "string" && sid !== "") return { by: "sid", value: sid };
   if (identity !== undefined && sessionId === undefined) return { by: "identity", value: toKey(identity) };
   if (typeof sessionId === "string" && sessionId !== "" && identity === undefined) {
     return { by: "sessionId", value: sessionId };
   }
-  throw new TypeError("selector must be a socket, { sid }, { identity } or { sessionId }");
+  throw new TypeError(`selector must be ${expected}`);
 }
 
 /** Reads what another server has sent; undefined for what is no selection. */

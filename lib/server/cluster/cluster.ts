@@ -1,6 +1,5 @@
 import { v4 as uuid } from "uuid";
 import { isObject, type JsonObject } from "../../shared/protocol.js";
-import { startTimer } from "../../shared/times.js";
 import {
   MOST_REVOCATIONS,
   ON_ITS_WAY,
@@ -20,7 +19,13 @@ import { inTime } from "../limits/in-time.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
 import type { Redis } from "../redis/redis.js";
+import { type Asker, parse } from "./asker.js";
 import { Evictions } from "./evictions.js";
+import type { IdentityChannels } from "./identity-channels.js";
+import type { Outcome } from "./inquiry.js";
+import { type Action, encodeRequest, parseRequest } from "./requests.js";
+import type { Responder } from "./responder.js";
+import { parseTarget, type SocketTarget } from "./target.js";
 
 /** The parts of the server that the cluster needs. */
 export interface ClusterParts<Auth> {
@@ -32,20 +37,19 @@ export interface ClusterParts<Auth> {
   readonly revocations: Revocations;
   readonly refreshes: Refreshes;
   readonly index: ConnectionIndex<Connection<Auth>>;
+  readonly asker: Asker;
+  readonly responder: Responder<Auth>;
+  readonly identityChannels: IdentityChannels;
   readonly reporter: Reporter;
 }
 
-/** A command to the other servers, and their answers so far. */
-interface Asked {
-  sockets: number;
-  /** The number of connections to Redis that have answered in full; several servers may share one. */
-  answered: number;
-  /** To how many connections the command has gone; not known until Redis says so. */
-  expected: number;
-  done(): void;
+/** A question's time limit, in milliseconds, and a signal that ends it. */
+export interface QuestionOptions {
+  readonly timeout?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** The time that the others may take to answer, in milliseconds. Some may be too old to answer at all. */
+/** The time that other servers may take to answer, in milliseconds. Some may be too old to answer at all. */
 const ANSWER_PATIENCE = 1_000;
 
 /** The kinds of selections, each with a list of its own in Redis. */
@@ -54,9 +58,6 @@ const KINDS: readonly Selection["by"][] = ["identity", "sessionId", "sid"];
 /** The time after which a server tries again to read what it has missed, in milliseconds. */
 const RETRY_DELAY = 2_000;
 
-/** Sums of fractions are not exact. */
-const ALMOST = 1e-6;
-
 /**
  * The servers that share a Redis: one closes sockets of all of them, asks them for a new identity, or lets them leave a
  * channel, wherever these are.
@@ -64,8 +65,7 @@ const ALMOST = 1e-6;
 export class Cluster<Auth> {
   readonly #parts: ClusterParts<Auth>;
   /** By it a server knows what it has said itself. */
-  readonly #origin = uuid();
-  readonly #asked = new Map<string, Asked>();
+  readonly #origin: string;
   readonly #evictions: Evictions;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
@@ -73,6 +73,7 @@ export class Cluster<Auth> {
   constructor(parts: ClusterParts<Auth>) {
     this.#parts = parts;
     const { publisher, pubsub, limits } = parts;
+    this.#origin = parts.asker.id;
     this.#evictions = new Evictions({
       publisher,
       limits,
@@ -85,24 +86,24 @@ export class Cluster<Auth> {
   /**
    * Closes sockets, here at once and then on the other servers, also those that are away from Redis as soon as they are
    * back. `hasEnded` says that it is a session's that has ended for good, so that later tokens are revoked, too. Resolves
-   * with how many were closed, as far as the others have answered; rejects where Redis has not taken it.
+   * with those that were closed, as far as the others have answered; rejects where Redis has not taken it.
    */
-  async disconnect(selection: Selection, code: number, reason: string, hasEnded = false): Promise<number> {
+  async disconnect(selection: Selection, code: number, reason: string, hasEnded = false): Promise<Outcome> {
     const id = uuid();
     const before = this.#parts.revocations.of(selection);
     const isFinal = hasEnded || before?.isFinal === true;
     const data = { ...selection, code, reason, at: Date.now(), ...(isFinal && { final: true }) };
-    const json = JSON.stringify({ command: "disconnect", data, id, origin: this.#origin });
+    const json = this.#encode("disconnect", id, data);
     const revocation = { id, selection, code, reason, at: steadyNow(), isFinal, entry: json };
     this.#parts.revocations.add(revocation);
     const here = this.#close(revocation, Infinity);
-    const isDone = selection.by === "sid" && here > 0;
-    if (isDone || !this.#parts.pubsub.enabled) return here;
+    const isDone = selection.by === "sid" && here.length > 0;
+    if (isDone || !this.#parts.pubsub.enabled) return this.#outcome(here);
     // first there, so that a server finds it that subscribes again too late to hear of it
     const recorded = this.#record(selection.by, json, before?.entry);
     recorded.catch(() => {});
     try {
-      return here + (await this.#ask(id, json, recorded));
+      return await this.#ask(id, json, here, recorded);
     } catch (error) {
       throw selection.by === "sessionId" ? withoutSecret(error, selection.value) : error;
     }
@@ -125,18 +126,39 @@ export class Cluster<Auth> {
     return by === "identity" ? key : `${key}:${by}`;
   }
 
-  /** Asks sockets for a new identity, likewise; resolves with how many. Tokens that are on their way count as asked for. */
-  async refresh(selection: Selection): Promise<number> {
+  /** Asks sockets for a new identity, likewise; resolves with those. Tokens that are on their way count as asked for. */
+  async refresh(selection: Selection): Promise<Outcome> {
     const { pubsub, publisher, refreshes } = this.#parts;
     const id = uuid();
     refreshes.add({ id, selection, at: steadyNow() });
     const here = this.#refresh(selection);
-    if (!pubsub.enabled || (selection.by === "sid" && here > 0)) return here;
-    const data = { ...selection, at: Date.now() };
-    const json = JSON.stringify({ command: "refresh", data, id, origin: this.#origin });
+    if (!pubsub.enabled || (selection.by === "sid" && here.length > 0)) return this.#outcome(here);
+    const json = this.#encode("refresh", id, { ...selection, at: Date.now() });
     const recorded = publisher.append(this.#refreshesKey, json, MOST_REVOCATIONS, REVOCATION_LIFE);
     recorded.catch(() => {});
-    return here + (await this.#ask(id, json, recorded));
+    return this.#ask(id, json, here, recorded);
+  }
+
+  /**
+   * Has something done with the sockets of a target, by the servers that have them: those of an identity are asked by its own
+   * channel, and all others by that which all hear. Rejects where Redis has not taken the request, and where it is aborted.
+   */
+  async reach(target: SocketTarget, action: Action, options: QuestionOptions = {}): Promise<Outcome> {
+    const { asker, responder, identityChannels, pubsub, limits, index } = this.#parts;
+    const { timeout = ANSWER_PATIENCE, signal } = options;
+    const id = uuid();
+    const json = encodeRequest({ id, answerTo: this.#origin, target, action });
+    const isHere = target.by === "sid" && index.select(target).length > 0;
+    if (pubsub.enabled && !isHere) await inTime(limits.redisTimeout, asker.started);
+    const isOfIdentity = target.by === "identity";
+    const send = () => {
+      if (isHere) return Promise.resolve(0);
+      return isOfIdentity ? identityChannels.publish(target.value, json) : pubsub.broadcastCommand(json);
+    };
+    const probe = isOfIdentity ? () => pubsub.broadcastCommand(this.#encode("who", id, {})) : undefined;
+    return asker.ask({ id, send, probe, timeout, signal }, (tell) =>
+      responder.carryOut(target, action, tell),
+    );
   }
 
   get #refreshesKey(): string {
@@ -163,20 +185,64 @@ export class Cluster<Auth> {
       return;
     }
     if (typeof id !== "string" || !isObject(data)) return;
+    const { asker, pubsub, reporter } = this.#parts;
     const isOwn = origin === this.#origin;
-    if (command === "answer") return isOwn ? undefined : this.#count(id, data.sockets, data.sharing);
-    if (command !== "disconnect" && command !== "refresh") {
-      return this.#parts.reporter.debug(() => "a newer server has sent a command that is unknown here");
+    const answerTo = typeof message.answerTo === "string" ? message.answerTo : undefined;
+    switch (command) {
+      case "to":
+        return this.receiveRequest(message, pubsub.sharing);
+      case "who":
+        return isOwn || answerTo === undefined ? undefined : asker.show(answerTo, id);
+      case "answer":
+        return isOwn ? undefined : this.#count(id, data);
+      case "disconnect":
+      case "refresh":
+        return isOwn ? asker.echo(id, pubsub.sharing) : this.#carryOut(message, id, data, answerTo);
+      default:
+        reporter.debug(() => "a newer server has sent a command that is unknown here");
     }
-    if (isOwn) return this.#count(id, 0, this.#parts.pubsub.sharing);
-    const selection = parseSelection(data);
-    if (!selection) return;
-    const sockets = command === "refresh" ? this.#refreshHeard(message) : this.#closeHeard(message);
-    const answer = { sockets, sharing: this.#parts.pubsub.sharing };
-    this.#parts.pubsub
-      .broadcastCommand(JSON.stringify({ command: "answer", data: answer, id, origin: this.#origin }))
+  }
+
+  /** Takes a request of some server, which came by a channel that so many servers hear by the same connection as this one. */
+  receiveRequest(message: JsonObject, sharing: number): void {
+    const { asker, responder, limits, reporter } = this.#parts;
+    const request = parseRequest(message, limits);
+    if (!request) return reporter.debug(() => "a newer server has sent a request that is unknown here");
+    const { id, answerTo, target, action } = request;
+    if (answerTo === this.#origin) return asker.echo(id, sharing);
+    let isFirst = true;
+    responder.carryOut(target, action, (part) => {
+      asker.answer(answerTo, id, part, isFirst ? sharing : undefined);
+      isFirst = false;
+    });
+  }
+
+  /** Takes what has come by the channel of an identity. */
+  receiveByIdentity(json: string): void {
+    const message = parse(json);
+    const target = isObject(message.data) ? parseTarget(message.data) : undefined;
+    if (target?.by !== "identity") return;
+    this.receiveRequest(message, this.#parts.identityChannels.sharing(target.value));
+  }
+
+  /** Carries out what another server has told, and answers it; one that names no server to answer to is an older one. */
+  #carryOut(message: JsonObject, id: string, data: JsonObject, answerTo: string | undefined): void {
+    const { asker, pubsub, reporter } = this.#parts;
+    if (!parseSelection(data)) return;
+    const sids = message.command === "refresh" ? this.#refreshHeard(message) : this.#closeHeard(message);
+    const { sharing } = pubsub;
+    if (answerTo !== undefined) return asker.answer(answerTo, id, { answers: sids.map(done) }, sharing);
+    pubsub
+      .broadcastCommand(
+        JSON.stringify({
+          command: "answer",
+          data: { sockets: sids.length, sharing },
+          id,
+          origin: this.#origin,
+        }),
+      )
       .catch((error: unknown) => {
-        if (!this.#closed) this.#parts.reporter.error("answering another server failed", error);
+        if (!this.#closed) reporter.error("answering another server failed", error);
       });
   }
 
@@ -207,63 +273,56 @@ export class Cluster<Auth> {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
-    for (const asked of this.#asked.values()) asked.done();
+    this.#parts.asker.close();
     this.#evictions.close();
   }
 
-  async #ask(id: string, json: string, recorded?: Promise<void>): Promise<number> {
-    const { pubsub, limits } = this.#parts;
-    let stopTimer = () => {};
-    let done = () => {};
-    const answered = new Promise<void>((resolve) => {
-      done = resolve;
-    });
-    const asked: Asked = { sockets: 0, answered: 0, expected: Infinity, done };
-    this.#asked.set(id, asked);
-    try {
-      const [expected] = await inTime(
-        limits.redisTimeout,
-        Promise.all([pubsub.broadcastCommand(json), recorded]),
-      );
-      asked.expected = expected;
-      if (asked.answered < expected - ALMOST && !this.#closed) {
-        stopTimer = startTimer(ANSWER_PATIENCE, done);
-        await answered;
-      }
-      return asked.sockets;
-    } finally {
-      stopTimer();
-      this.#asked.delete(id);
-    }
+  /** Tells all servers something; `recorded` has to be done, too. */
+  #ask(id: string, json: string, here: readonly string[], recorded: Promise<void>): Promise<Outcome> {
+    const { pubsub, asker } = this.#parts;
+    const send = async () => {
+      const [expected] = await Promise.all([pubsub.broadcastCommand(json), recorded]);
+      return expected;
+    };
+    return asker.ask({ id, send, timeout: ANSWER_PATIENCE }, (tell) => tell({ answers: here.map(done) }));
   }
 
-  #count(id: string, sockets: unknown, sharing: unknown): void {
-    const asked = this.#asked.get(id);
-    if (!asked || !Number.isSafeInteger(sockets) || !Number.isSafeInteger(sharing)) return;
-    asked.sockets += Math.max(0, Number(sockets));
-    asked.answered += 1 / Math.max(1, Number(sharing));
-    if (asked.answered >= asked.expected - ALMOST) asked.done();
+  /** A command to all servers. Older ones answer by the channel that all hear. */
+  #encode(command: string, id: string, data: object): string {
+    const { answerTo } = this.#parts.asker;
+    return JSON.stringify({ command, data, id, origin: this.#origin, answerTo });
   }
 
-  #refresh(selection: Selection): number {
+  #outcome(sids: readonly string[]): Outcome {
+    const answers = sids.map((sid) => ({ ...done(sid), server: this.#origin }));
+    return { answers, missing: [], count: 0, found: [], isMore: false };
+  }
+
+  /** Counts the answer of an older server. */
+  #count(id: string, { sockets, sharing }: JsonObject): void {
+    if (!Number.isSafeInteger(sockets) || !Number.isSafeInteger(sharing)) return;
+    this.#parts.asker.count(id, Math.max(0, Number(sockets)), Number(sharing));
+  }
+
+  #refresh(selection: Selection): string[] {
     return this.#each(selection, (connection) => connection.identified && connection.refresh());
   }
 
   /** Carries a refresh out that another server has told, unless that has been done. */
-  #refreshHeard(message: JsonObject): number {
+  #refreshHeard(message: JsonObject): string[] {
     const refresh = parseRefresh(message);
-    return refresh && this.#parts.refreshes.add(refresh) ? this.#refresh(refresh.selection) : 0;
+    return refresh && this.#parts.refreshes.add(refresh) ? this.#refresh(refresh.selection) : [];
   }
 
   /** Carries a revocation out that another server has just told, unless that has been done. */
-  #closeHeard(message: JsonObject): number {
+  #closeHeard(message: JsonObject): string[] {
     const revocation = parseRevocation(message);
-    if (!revocation) return 0;
+    if (!revocation) return [];
     const now = steadyNow();
     // one that seems to be old is of a server whose clock is wrong
     const at = now - revocation.at > ON_ITS_WAY ? now : revocation.at;
     const heard = { ...revocation, at };
-    return this.#parts.revocations.add(heard) ? this.#close(heard, Infinity) : 0;
+    return this.#parts.revocations.add(heard) ? this.#close(heard, Infinity) : [];
   }
 
   /** Carries a revocation out that this server has not heard of, on sockets whose identity was not known by then. */
@@ -277,7 +336,7 @@ export class Cluster<Auth> {
     if (revocations.add(revocation)) this.#close(revocation, CLOCK_SKEW);
   }
 
-  #close({ selection, code, reason, at, isFinal }: Revocation, skew: number): number {
+  #close({ selection, code, reason, at, isFinal }: Revocation, skew: number): string[] {
     return this.#each(selection, (connection) => {
       // without an identity it is known by its `sid` alone, which is never new
       const knownSince = connection.identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
@@ -287,19 +346,18 @@ export class Cluster<Auth> {
     });
   }
 
-  /** Gives how many have done it. */
-  #each(selection: Selection, act: (connection: Connection<Auth>) => boolean): number {
-    return this.#parts.index.select(selection).filter(act).length;
+  /** Gives the `sid` of each that has done it. */
+  #each(selection: Selection, act: (connection: Connection<Auth>) => boolean): string[] {
+    return this.#parts.index
+      .select(selection)
+      .filter(act)
+      .map(({ sid }) => sid);
   }
 }
 
-function parse(json: string): JsonObject {
-  try {
-    const value: unknown = JSON.parse(json);
-    return isObject(value) ? value : {};
-  } catch {
-    return {};
-  }
+/** The answer of a socket that has done what was asked. */
+function done(sid: string): { readonly sid: string; readonly value: true } {
+  return { sid, value: true };
 }
 
 /** One without a time is of version 4.0.0, and of just now. */

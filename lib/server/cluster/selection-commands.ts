@@ -10,6 +10,7 @@ import {
 import type { Commands } from "../log/commands.js";
 import type { Registry, ServerInfo } from "../registry/registry.js";
 import type { Cluster } from "./cluster.js";
+import type { Outcome } from "./inquiry.js";
 
 export interface SelectionCommandsParts<Auth> {
   readonly commands: Commands;
@@ -30,13 +31,13 @@ export class SelectionCommands<Auth> {
   disconnect(selector: Selector, options: DisconnectOptions | null | undefined): Promise<number> {
     return this.#parts.commands.run("disconnecting sockets failed", async () => {
       const { code, reason } = closeReasonOf(options);
-      return this.#parts.cluster.disconnect(this.#selection(selector), code, reason);
+      return socketsOf(await this.#parts.cluster.disconnect(this.#selection(selector), code, reason));
     });
   }
 
   refresh(selector: Selector): Promise<number> {
     return this.#parts.commands.run("refreshing sockets failed", async () =>
-      this.#parts.cluster.refresh(this.#selection(selector)),
+      socketsOf(await this.#parts.cluster.refresh(this.#selection(selector))),
     );
   }
 
@@ -68,4 +69,9 @@ export class SelectionCommands<Auth> {
     }
     return selection;
   }
+}
+
+/** The number of sockets that servers have told of, those of older ones included. */
+function socketsOf({ answers, count }: Outcome): number {
+  return answers.length + count;
 }

@@ -20,11 +20,20 @@ export interface AuthenticationParts<Auth> {
   readonly revocations: Revocations;
   readonly refreshes: Refreshes;
   readonly identityUsages: IdentityUsages;
+  /** Has other servers reach an identity here; absent without the option `identify`. */
+  readonly identityChannels: IdentityReach | undefined;
   /** The connections by what selects them. */
   readonly index: ConnectionIndex<AuthenticatingConnection<Auth>>;
   /** The time limits of the connections that authenticate. */
   readonly authenticationDeadlines: Deadlines;
   readonly reporter: Reporter;
+}
+
+/** The ways by which other servers reach an identity here, from its first socket to its last. */
+export interface IdentityReach {
+  /** Adds a socket; resolves when the identity can be reached, and undefined where it can already. */
+  enter(key: string): Promise<void> | undefined;
+  leave(key: string): void;
 }
 
 /** The identity of a connection. Its socket has the rest: `auth`, `host`, `ip` and `ips`. */
@@ -92,6 +101,7 @@ export class Authentication<Auth> {
     const { tokenVerifier, guards, authenticationDeadlines, reporter } = this.#parts;
     const connection = this.#connection;
     const isFirst = !connection.identity;
+    let reachable: Promise<void> | undefined;
     if (!isFirst) authenticationDeadlines.add(connection);
     let identity: VerifiedIdentity<Auth> | undefined;
     try {
@@ -111,8 +121,10 @@ export class Authentication<Auth> {
       const usage = key === undefined ? undefined : this.#parts.identityUsages.enter(key);
       if (key !== undefined && !usage) return { close: CLOSE.tooManyConnections };
       this.#adopt(identity, usage);
+      if (key !== undefined) reachable = this.#parts.identityChannels?.enter(key);
     }
     const verdict = await guards.authenticate(connection.socket, identity.auth);
+    if (reachable && !connection.closed) await reachable;
     if (connection.closed) return undefined;
     if (!verdict.allowed) {
       return { close: verdict.error === TIMED_OUT ? CLOSE.unavailable : CLOSE.forbidden };
@@ -131,12 +143,13 @@ export class Authentication<Auth> {
 
   /** Forgets a connection that has closed. */
   end(): void {
-    const { authenticationDeadlines, index, identityUsages } = this.#parts;
-    const { usage, stopExpiry } = this.#connection.identity ?? {};
+    const { authenticationDeadlines, index, identityUsages, identityChannels } = this.#parts;
+    const { key, usage, stopExpiry } = this.#connection.identity ?? {};
     stopExpiry?.();
     authenticationDeadlines.delete(this.#connection);
     index.delete(this.#connection);
     if (usage) identityUsages.leave(usage);
+    if (key !== undefined) identityChannels?.leave(key);
   }
 
   #check(identity: VerifiedIdentity<Auth>): Refusal | undefined {

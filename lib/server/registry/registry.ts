@@ -34,6 +34,8 @@ export interface RegistryParts {
   readonly channelPrefix: string;
   /** Whether pub/sub is on; otherwise a server knows of itself alone. */
   readonly isShared: boolean;
+  /** Whether others reach this server now: one that hears nothing is not listed as if it did. */
+  readonly isReachable: () => boolean;
   /** The time that Redis may take to answer, in milliseconds. */
   readonly patience: number;
   readonly load: () => ServerLoad;
@@ -112,7 +114,7 @@ export class Registry {
   async servers(): Promise<ServerInfo[]> {
     const listed = this.#parts.isShared ? await this.list() : [];
     const others = listed
-      .filter(({ id, age, isGone }) => id !== this.id && !isGone && age <= TIMES.deadAfter)
+      .filter((server) => server.id !== this.id && isAlive(server))
       .flatMap((server) => parseInfo(server) ?? [])
       .sort((a, b) => a.startedAt - b.startedAt);
     return [this.own, ...others];
@@ -166,7 +168,7 @@ export class Registry {
   async #tick(): Promise<void> {
     if (this.#isClosed) return;
     this.#measure();
-    if (!this.#parts.isShared) return;
+    if (!this.#parts.isShared || !this.#parts.isReachable()) return;
     await this.#beat().catch((error: unknown) => {
       if (!this.#isClosed) this.#parts.onError(error);
     });
@@ -202,6 +204,11 @@ export class Registry {
     if (this.#deadListeners.length === 0) this.forget(id).catch(() => {});
     for (const listener of this.#deadListeners) listener(id);
   }
+}
+
+/** Whether a server has written in time. */
+export function isAlive({ at, age, isGone }: ListedServer): boolean {
+  return !isGone && at > 0 && age <= TIMES.deadAfter;
 }
 
 /** Reads what a server has written; undefined for what is of no form that is known here. */

@@ -197,7 +197,9 @@ export class Real {
 
   /** Leaving a channel is acknowledged before Redis has confirmed it, so Redis gets a while. */
   async #checkRedis(model: Model): Promise<void> {
-    const expected = model.channelsInRedis().map((channel) => PREFIX + channel);
+    const answers = `___server:${this.application.tokenServer.health().id}___`;
+    const inRedis = model.isUp ? [...model.channelsInRedis(), answers] : [];
+    const expected = inRedis.map((channel) => PREFIX + channel);
     const isMet = (found: readonly string[], counts: Record<string, number>) =>
       found.length === expected.length && expected.every((channel) => Number(counts[channel]) === 1);
     const end = Date.now() + PATIENCE;

@@ -14,6 +14,7 @@ const ENTRIES = {
   index: ["index.js", ".TokenSocketServer"],
   client: ["client/index.js", ""],
   "client-web": ["client/web.js", ""],
+  "client-presence": ["client/presence.js", ""],
   memory: ["memory.js", ""],
   react: ["react/index.js", ""],
 };

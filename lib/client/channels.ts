@@ -56,6 +56,8 @@ export class Channels {
   readonly #joining = new Set<Join>();
   /** Those under way by which the client comes back; they fire where the channel is left meanwhile. */
   readonly #rejoining = new Map<string, AbortController>();
+  /** Channels that are still to be joined again on this connection. */
+  #returning = new Set<string>();
 
   constructor(requests: Requests, emit: (...event: ChannelEvent) => void) {
     this.#requests = requests;
@@ -69,6 +71,11 @@ export class Channels {
   /** The position up to which a channel's messages have come; undefined where none is known. */
   position(channel: string): string | undefined {
     return this.#joined.get(channel)?.since || undefined;
+  }
+
+  /** Whether a channel is still to be joined again on this connection. */
+  isRejoining(channel: string): boolean {
+    return this.#returning.has(channel);
   }
 
   /** Joins a channel for good. */
@@ -240,6 +247,8 @@ export class Channels {
    */
   async restore(timeout: number, signal: AbortSignal): Promise<void> {
     const waiting = this.names();
+    const returning = new Set(waiting);
+    this.#returning = returning;
     const work = async () => {
       while (waiting.length > 0) {
         const channel = waiting.shift() as string;
@@ -247,6 +256,7 @@ export class Channels {
           wait = await this.#rejoin(channel);
           if (wait > 0) await within(wait, "", signal, () => new Promise(() => {})).catch(() => {});
         }
+        returning.delete(channel);
       }
     };
     const all = async () => Promise.all(Array.from({ length: AT_ONCE }, work));

@@ -10,6 +10,9 @@ import type {
   ChannelName,
   IfUnknown,
   Json,
+  MemberInfo,
+  MemberInput,
+  MemberState,
   PathOf,
 } from "../shared/typed-calls.js";
 import type { RequestOptions } from "./calls/requests.js";
@@ -68,6 +71,11 @@ export type Received<Channels, Name extends string> = IfUnknown<
   unknown,
   ChannelMessage<Channels, Name>
 >;
+
+/** What is known of a channel's members, and what they may set. */
+export type InfoOf<Members, Name extends string> = IfUnknown<Members, unknown, MemberInfo<Members, Name>>;
+export type StateOf<Members, Name extends string> = IfUnknown<Members, unknown, MemberState<Members, Name>>;
+export type InputOf<Members, Name extends string> = IfUnknown<Members, unknown, MemberInput<Members, Name>>;
 
 /** The part of an identity that the server shows. */
 export type Shown<Identity> = IfUnknown<Identity, unknown, Json<Identity> | undefined>;

@@ -2,5 +2,6 @@
 
 import "./error-names.js";
 import "./packages.js";
+import "./presence.js";
 
 export * from "./names.js";

@@ -45,5 +45,6 @@ export type {
   SubscribeOptions,
 } from "./history.js";
 export type { AuthenticationData, Fetch, HeadersData, Logger, TokenSocketOptions } from "./options.js";
+export type { Member, Presence, PresenceEvents } from "./presence-types.js";
 export { TokenSocket } from "./token-socket.js";
 export type { SocketConstructor, SocketLike } from "./transport/socket-constructor.js";

@@ -1,6 +1,7 @@
 // The entry of the script for pages without a bundler: it gives them `TokenSocket` as a global.
 // The server has SockJS beside it, which is loaded when it is needed.
 
+import "./presence.js";
 import { TokenSocket } from "./token-socket.js";
 import { browserLoaders, setLoaders } from "./transport/loaders.js";
 import type { SocketConstructor } from "./transport/socket-constructor.js";

@@ -4,7 +4,7 @@ import type { IfUnknown, ServerCalls } from "../shared/typed-calls.js";
 import { type Actions, ActionTable } from "./calls/actions.js";
 import { checkRequestOptions, type RequestOptions, Requests } from "./calls/requests.js";
 import { parseServerFrame } from "./calls/server-frames.js";
-import { Stream } from "./calls/stream.js";
+import { readable } from "./calls/stream.js";
 import { Channels } from "./channels.js";
 import type {
   Answer,
@@ -13,11 +13,14 @@ import type {
   Callback,
   Channel,
   Data,
+  InfoOf,
+  InputOf,
   Path,
   Published,
   Received,
   Result,
   Shown,
+  StateOf,
   TokenSocketEvents,
 } from "./client-types.js";
 import { Connection, type State } from "./connection/connection.js";
@@ -34,6 +37,8 @@ import {
   type SubscribeOptions,
 } from "./history.js";
 import { fill, type Logger, resolveOptions, type TokenSocketOptions } from "./options.js";
+import { makePresence, type Observations } from "./presence-slot.js";
+import type { Presence } from "./presence-types.js";
 import type { Link } from "./transport/transport.js";
 
 /** The arguments of `state` listeners. */
@@ -46,20 +51,25 @@ type CallbackOrOptions<Value, Options = RequestOptions> = Callback<Value> | Opti
  * A connection to a server that comes back by itself. It connects as soon as it is made.
  *
  * `Server` is the type of the server's `socketController`, `Messages` that of its `channels`, `Identity` that of what its
- * `showIdentity` gives; they may come by a type-only import, `new TokenSocket<typeof controller, typeof channels>()`.
+ * `showIdentity` gives, `Members` that of its `presence`; they may come by a type-only import,
+ * `new TokenSocket<typeof controller, typeof channels>()`.
  *
  * A promise that is rejected and that nobody looks at is no unhandled rejection; `debug` logs it.
  */
-export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknown> extends Emitter<
-  TokenSocketEvents<Identity>
-> {
+export class TokenSocket<
+  Server = unknown,
+  Messages = unknown,
+  Identity = unknown,
+  Members = unknown,
+> extends Emitter<TokenSocketEvents<Identity>> {
   /** Not there at run time: so that a client of one server is none of another, but any is one without types. */
-  declare readonly "~types"?: { readonly server: Server; readonly messages: Messages };
+  declare readonly "~types"?: Readonly<{ server: Server; messages: Messages; members: Members }>;
   readonly #logger: Logger;
   readonly #actions: ActionTable;
   readonly #requests: Requests;
   readonly #channels: Channels;
   readonly #connection: Connection;
+  readonly #observations: Observations = new Map();
   #hasBeenReady = false;
   #identity: unknown;
   #identityVersion = 0;
@@ -303,6 +313,19 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
   }
 
   /**
+   * Observes the members of a channel, until `end()`. Throws an `Error` in a bundle for browsers that does not import
+   * `node-token-sockjs/client/presence` anywhere.
+   */
+  presence<Name extends Channel<Members>>(
+    channel: Name,
+  ): Presence<InfoOf<Members, Name>, StateOf<Members, Name>, InputOf<Members, Name>>;
+  presence<Info, State>(channel: AnyName<Members>): Presence<Info, State>;
+  presence(channel: string): Presence<never, never> {
+    const parts = [this.#observations, this.#requests, this.#channels, this.#logger] as const;
+    return makePresence(channel, ...parts) as Presence<never, never>;
+  }
+
+  /**
    * Gets a new identity after a login or a logout: a new token on the live connection, whose channels and calls
    * stay, or, where the server does not give it to another user, a new connection. Where there is none it connects at
    * once, also after the server has refused the user for good. Done when the client is in.
@@ -394,6 +417,8 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
         return this.#channels.message(frame.channel, frame.message, frame.at, frame.time);
       case "recovered":
         return this.#channels.progress(frame.channel, frame.frame);
+      case "presence":
+        return this.#observations.get(frame.channel)?.take(frame.frame, frame.error);
       case undefined:
         return this.#ignore(data);
     }
@@ -411,6 +436,7 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
       if (state === "closed") this.#channels.close(reason instanceof DisconnectedError ? undefined : reason);
       // whoever it was, it is nobody now
       if (state === "closed" && reason instanceof UnauthorizedError) this.#identify({}, true);
+      for (const observation of this.#observations.values()) observation.connect();
       this.emit("state", ...next);
       // a listener may have ended it
       if (state === "open" && this.state === "open") {
@@ -420,19 +446,4 @@ export class TokenSocket<Server = unknown, Messages = unknown, Identity = unknow
       this.#changes.shift();
     }
   }
-}
-
-/** Lets the answer to a call be read as the stream that it may turn out to be. */
-function readable(answer: Promise<unknown>): Promise<unknown> & AsyncIterable<unknown> {
-  const stream = async () => {
-    const value = await answer;
-    if (value instanceof Stream) return value;
-    throw new TypeError("This is no stream");
-  };
-  return Object.assign(answer, {
-    [Symbol.asyncIterator]: () => ({
-      next: async () => (await stream()).next(),
-      return: async () => (await stream()).return(),
-    }),
-  });
 }

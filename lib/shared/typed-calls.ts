@@ -268,6 +268,20 @@ export type ChannelOutput<Channels, Name extends string> = OutputOf<Declared<Cha
 /** A message as it comes on a channel. */
 export type ChannelMessage<Channels, Name extends string> = Json<OutputOf<Declared<Channels, Name>>>;
 
+/** What is told of a channel's members: the result of the option's `info`, or null. */
+export type MemberInfo<Members, Name extends string> =
+  Declared<Members, Name> extends { readonly info: (...args: never[]) => infer Info }
+    ? Json<Awaited<Info>> | null
+    : unknown;
+
+/** The state of a channel's members as the option's schema `state` has made it. */
+export type MemberState<Members, Name extends string> = Json<OutputOf<StateSchema<Declared<Members, Name>>>>;
+
+/** A state that may be set. */
+export type MemberInput<Members, Name extends string> = InputOf<StateSchema<Declared<Members, Name>>>;
+
+type StateSchema<Declaration> = Declaration extends { readonly state: infer Schema } ? Schema : unknown;
+
 /** The declaration of a channel: a schema, or just the type of its messages. */
 type Declared<Channels, Name extends string> = Name extends keyof Channels
   ? Channels[Name]

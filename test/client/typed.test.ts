@@ -395,6 +395,43 @@ function knownIdentity(
 
 void knownIdentity;
 
+const presence = {
+  "room:*": {
+    info: ({ name }: User) => ({ name, at: new Date(0) }),
+    state: z.object({ typing: z.boolean().default(false) }),
+  },
+  lobby: { events: "count" },
+} as const;
+
+/** What must compile, and what must not; it is never run. */
+async function members(
+  socket: TokenSocket<typeof controller, typeof channels, Shown, typeof presence>,
+  untyped: TokenSocket,
+  take: (socket: TokenSocket) => void,
+): Promise<void> {
+  take(socket);
+  const room = socket.presence("room:1");
+  for (const { info, state, ...rest } of room.members) {
+    same<typeof info, { name: string; at: string } | null>(true);
+    same<typeof state, { typing: boolean } | null>(true);
+    same<typeof rest, { readonly id: string; readonly since: number; readonly sockets: number }>(true);
+  }
+  for (const event of ["join", "leave", "update"] as const) room.on(event, ({ info }) => info?.name);
+  await room.set({});
+  // @ts-expect-error no such state
+  await room.set({ typing: "yes" });
+  // @ts-expect-error no such channel
+  socket.presence("hall");
+  const [first] = socket.presence("lobby").members;
+  same<NonNullable<typeof first>["info"], unknown>(true);
+  await untyped.presence("anywhere").set({ anything: true });
+  await untyped.presence<{ name: string }, { typing: boolean }>("room").set({ typing: true });
+  // @ts-expect-error nobody hears of that
+  room.on("come", () => {});
+}
+
+void members;
+
 /** What must not compile; it is never run. */
 async function mistakes(
   socket: TokenSocket<typeof controller, typeof channels>,

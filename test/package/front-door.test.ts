@@ -49,6 +49,7 @@ describe("the documents' public names", () => {
   const ENTRIES: Record<string, string> = {
     "node-token-sockjs": "lib/index.ts",
     "node-token-sockjs/client": "lib/client/names.ts",
+    "node-token-sockjs/client/presence": "lib/client/presence.ts",
     "node-token-sockjs/memory": "lib/memory.ts",
     "node-token-sockjs/react": "lib/react/index.ts",
   };

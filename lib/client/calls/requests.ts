@@ -80,7 +80,7 @@ export class Requests {
   /** The reason why there is no connection, if it is known. */
   #lost: unknown;
   /** The reason why no more requests can be made. */
-  #closed: Error | undefined;
+  closed: Error | undefined;
 
   constructor({ callTimeout, queue }: Pick<ResolvedOptions, "callTimeout" | "queue">) {
     this.#callTimeout = callTimeout;
@@ -104,7 +104,7 @@ export class Requests {
     const { timeout = this.#callTimeout, signal, queue = true, window = 128 } = options;
     const request: Request = { rpc, fields: `"req":${json},`, ...parts, window, signal };
     return this.#add({ timeout, signal }, (id) => {
-      if (this.#closed) throw this.#closed;
+      if (this.closed) throw this.closed;
       if (this.#isOpen && !this.#leave) return this.#send(id, request);
       if (!queue || !this.#queue) throw new DisconnectedError();
       this.#queue.add(id, encode(id, request), request);
@@ -182,14 +182,14 @@ export class Requests {
 
   /** Gives up what waits, too. */
   close(reason: Error): void {
-    this.#closed = reason;
+    this.closed = reason;
     this.#queue?.drain();
     this.#calls.rejectAll(() => reason);
   }
 
   /** Allows requests to wait again. */
   reopen(): void {
-    this.#closed = undefined;
+    this.closed = undefined;
   }
 
   /** Takes a reply; says whether anything has awaited it. */

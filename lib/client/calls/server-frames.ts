@@ -32,6 +32,13 @@ export type ServerFrame =
       /** The time at which it was published, likewise. */
       readonly time: number;
     }
+  | {
+      readonly type: "presence";
+      readonly channel: string;
+      readonly frame: JsonObject;
+      /** The reason why the server tells no more of the channel. */
+      readonly error: RemoteError | undefined;
+    }
   /** The end of a recovery that no request has asked for, or messages that were lost on the way. */
   | { readonly type: "recovered"; readonly channel: string; readonly frame: JsonObject };
 
@@ -46,7 +53,7 @@ export function parseServerFrame(text: unknown): ServerFrame | undefined {
   } catch {}
   if (!isObject(frame)) return undefined;
   if (frame.internal === true) return parseCommand(frame.command, frame.data);
-  const { uuid, rpc, resp, channel, message, stream } = frame;
+  const { uuid, rpc, resp, channel, message, stream, presence } = frame;
   const error = errorOf(frame);
   if (typeof uuid === "string") {
     const value = rpc === "auth" ? frame.server : resp;
@@ -57,6 +64,7 @@ export function parseServerFrame(text: unknown): ServerFrame | undefined {
       ? { type: "item", id: stream, item: frame.item }
       : { type: "end", id: stream, error };
   }
+  if (typeof presence === "string") return { type: "presence", channel: presence, frame, error };
   if (typeof channel !== "string") return undefined;
   const at = typeof frame.at === "string" ? frame.at : undefined;
   if ("message" in frame) return { type: "message", channel, message, at, time: Number(frame.time) };

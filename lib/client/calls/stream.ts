@@ -97,3 +97,18 @@ export class Stream implements AsyncIterableIterator<unknown, undefined> {
 }
 
 const DONE = { done: true, value: undefined } as const;
+
+/** Lets the answer to a call be read as the stream that it may turn out to be. */
+export function readable(answer: Promise<unknown>): Promise<unknown> & AsyncIterable<unknown> {
+  const stream = async () => {
+    const value = await answer;
+    if (value instanceof Stream) return value;
+    throw new TypeError("This is no stream");
+  };
+  return Object.assign(answer, {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => (await stream()).next(),
+      return: async () => (await stream()).return(),
+    }),
+  });
+}

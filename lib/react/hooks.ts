@@ -9,6 +9,9 @@ import type {
   ChannelMessage,
   ChannelName,
   Json,
+  MemberInfo,
+  MemberInput,
+  MemberState,
   PathOf,
 } from "../shared/typed-calls.js";
 import { type ResultOptions, type UseCall, type UseResult, useCall, useResult } from "./call.js";
@@ -21,6 +24,7 @@ import {
   useTokenSocket,
 } from "./context.js";
 import { type UseHistory, type UseHistoryOptions, useHistory } from "./history.js";
+import { type UsePresence, type UsePresenceOptions, usePresence } from "./presence.js";
 import { type StreamOptions, type StreamState, useStream } from "./stream.js";
 
 /** The paths of functions that stream. */
@@ -49,12 +53,18 @@ type Rest<Input, Options> = undefined extends Input
   ? [input?: Input, options?: Options]
   : [input: Input, options?: Options];
 
+type PresenceOf<Members, Name extends string> = keyof Members extends never
+  ? UsePresence
+  : UsePresence<MemberInfo<Members, Name>, MemberState<Members, Name>, MemberInput<Members, Name>>;
+
 type Shown<Identity> = keyof Identity extends never ? unknown : Json<Identity> | undefined;
 
 /** The hooks with the types of one server. */
-export interface Hooks<Server, Messages, Identity = unknown> {
-  TokenSocketProvider(props: TokenSocketProviderProps<TokenSocket<Server, Messages, Identity>>): ReactElement;
-  useTokenSocket(): TokenSocket<Server, Messages, Identity> | null;
+export interface Hooks<Server, Messages, Identity = unknown, Members = unknown> {
+  TokenSocketProvider(
+    props: TokenSocketProviderProps<TokenSocket<Server, Messages, Identity, Members>>,
+  ): ReactElement;
+  useTokenSocket(): TokenSocket<Server, Messages, Identity, Members> | null;
   useIdentity(): Shown<Identity>;
   useConnectionState(): ConnectionState;
   useChannel<Channel extends Name<Messages>>(
@@ -66,6 +76,10 @@ export interface Hooks<Server, Messages, Identity = unknown> {
     name: Channel | "" | null | undefined,
     options?: UseHistoryOptions,
   ): UseHistory<Message<Messages, Channel>>;
+  usePresence<Channel extends Name<Members>>(
+    name: Channel | "" | null | undefined,
+    options?: UsePresenceOptions,
+  ): PresenceOf<Members, Channel>;
   useCall<Path extends CallPath<Server>>(path: Path): UseCall<CallArgs<Server, Path>, Answer<Server, Path>>;
   useResult<Path extends CallPath<Server>>(
     path: Path,
@@ -79,13 +93,15 @@ export interface Hooks<Server, Messages, Identity = unknown> {
 
 /**
  * The hooks for one server: paths, inputs, results, channels and messages have its types. `Server` is the type of
- * its `socketController`, `Messages` that of its `channels`, `Identity` that of what its `showIdentity` gives.
+ * its `socketController`, `Messages` that of its `channels`, `Identity` that of what its `showIdentity` gives, `Members` that of its
+ * `presence`.
  */
-export function createHooks<Server = unknown, Messages = unknown, Identity = unknown>(): Hooks<
-  Server,
-  Messages,
-  Identity
-> {
+export function createHooks<
+  Server = unknown,
+  Messages = unknown,
+  Identity = unknown,
+  Members = unknown,
+>(): Hooks<Server, Messages, Identity, Members> {
   return {
     TokenSocketProvider,
     useTokenSocket,
@@ -93,8 +109,9 @@ export function createHooks<Server = unknown, Messages = unknown, Identity = unk
     useConnectionState,
     useChannel,
     useHistory,
+    usePresence,
     useCall,
     useResult,
     useStream,
-  } as unknown as Hooks<Server, Messages, Identity>;
+  } as unknown as Hooks<Server, Messages, Identity, Members>;
 }

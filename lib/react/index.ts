@@ -20,4 +20,5 @@ export {
 } from "./context.js";
 export { type UseHistory, type UseHistoryOptions, useHistory } from "./history.js";
 export { type CallPath, createHooks, type Hooks, type StreamPath } from "./hooks.js";
+export { type UsePresence, type UsePresenceOptions, usePresence } from "./presence.js";
 export { type StreamOptions, type StreamState, useStream } from "./stream.js";

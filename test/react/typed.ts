@@ -34,8 +34,15 @@ interface Shown {
   since: Date;
 }
 
-const { useCall, useChannel, useHistory, useIdentity, useResult, useStream, useTokenSocket } =
-  react.createHooks<typeof controller, typeof channels, Shown>();
+const presence = {
+  "room:*": {
+    info: ({ name }: User) => ({ name, at: new Date(0) }),
+    state: z.object({ typing: z.boolean().default(false) }),
+  },
+};
+
+const { useCall, useChannel, useHistory, useIdentity, usePresence, useResult, useStream, useTokenSocket } =
+  react.createHooks<typeof controller, typeof channels, Shown, typeof presence>();
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(_: Equal<A, B>): void {}
@@ -43,7 +50,7 @@ function same<A, B>(_: Equal<A, B>): void {}
 /** With the types of a server. */
 export function Typed({ room }: { room: string | undefined }): ReactElement {
   const socket = useTokenSocket();
-  same<typeof socket, TokenSocket<typeof controller, typeof channels, Shown> | null>(true);
+  same<typeof socket, TokenSocket<typeof controller, typeof channels, Shown, typeof presence> | null>(true);
 
   const identity = useIdentity();
   same<typeof identity, { id: number; since: string } | undefined>(true);
@@ -64,6 +71,13 @@ export function Typed({ room }: { room: string | undefined }): ReactElement {
   useChannel("hall", () => {});
   // @ts-expect-error its messages have no number
   useChannel("room:1", ({ number }) => number);
+
+  const there = usePresence(room && `room:${room}`, { join: false });
+  same<(typeof there.members)[number]["info"], { name: string; at: string } | null>(true);
+  same<(typeof there.members)[number]["state"], { typing: boolean } | null>(true);
+  same<Parameters<typeof there.set>[0], { typing?: boolean | undefined }>(true);
+  // @ts-expect-error there is no such channel
+  usePresence("hall");
 
   const read = useCall("item.read");
   same<typeof read.data, { name: string } | undefined>(true);
@@ -103,6 +117,9 @@ export function Untyped({ socket }: { socket: TokenSocket<typeof controller> }):
   react.useChannel<{ text: string }>("any", ({ text }) => same<typeof text, string>(true));
   const history = react.useHistory<{ text: string }>("any");
   same<(typeof history.messages)[number]["message"], { text: string }>(true);
+  const there = react.usePresence<{ name: string }, { typing: boolean }>("any");
+  same<(typeof there.members)[number]["info"], { name: string }>(true);
+  same<Parameters<typeof there.set>[0], { typing: boolean }>(true);
   const call = react.useCall<number>("any");
   same<typeof call.data, number | undefined>(true);
   const result = react.useResult("any", { any: 1 });
@@ -118,6 +135,8 @@ export function Untyped({ socket }: { socket: TokenSocket<typeof controller> }):
   same<ReturnType<typeof some.useIdentity>, unknown>(true);
   some.useChannel("any", (message) => same<typeof message, unknown>(true));
   const none = react.createHooks();
+  const anybody = none.usePresence("any");
+  same<(typeof anybody.members)[number]["info"], unknown>(true);
   const answer = none.useCall("any");
   same<typeof answer.data, unknown>(true);
   // @ts-expect-error it is a client of another server

@@ -21,6 +21,7 @@ import {
   useConnectionState,
   useHistory,
   useIdentity,
+  usePresence,
   useResult,
   useStream,
 } from "../../../lib/react/index.js";
@@ -46,6 +47,12 @@ export type Part = { readonly id: string } & (
       readonly last?: number;
       readonly limit?: number;
     }
+  | {
+      readonly type: "presence";
+      readonly name: string | null;
+      readonly join?: boolean;
+      readonly atOnce?: unknown;
+    }
   | { readonly type: "call"; readonly path: string; readonly atOnce?: unknown }
   | {
       readonly type: "result";
@@ -69,6 +76,8 @@ export const notes = {
   log: [] as string[],
   /** Each component's `loadOlder`, by id. */
   loaders: new Map<string, () => Promise<void>>(),
+  /** Each component's `set` of its state, by id. */
+  setters: new Map<string, (state: unknown) => Promise<void>>(),
   /** What `useCall` gave, by id. */
   calls: new Map<string, UseCall>(),
   /** Lets the slow handlers go on. */
@@ -87,6 +96,7 @@ const COMPONENTS = {
   activity: Hideable,
   channel: Channel,
   history: History,
+  presence: Members,
   call: Calls,
   result: Loaded,
   stream: Streamed,
@@ -164,6 +174,15 @@ function History({ id, name, last, limit }: Props<"history">): ReactElement {
   const { messages, loadOlder, ...state } = useHistory(name, { last, limit });
   notes.loaders.set(id, loadOlder);
   return show(id, { texts: messages.map(({ message }) => message).join(), ...state });
+}
+
+function Members({ id, name, join, atOnce }: Props<"presence">): ReactElement {
+  const { members, set, ...state } = usePresence(name, join === undefined ? undefined : { join });
+  notes.setters.set(id, set);
+  useEffect(() => {
+    if (atOnce !== undefined) void set(atOnce);
+  }, [set, atOnce]);
+  return show(id, { ids: members.map((member) => member.id).join(), ...state });
 }
 
 function Calls({ id, path, atOnce }: Props<"call">): ReactElement {

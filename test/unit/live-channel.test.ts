@@ -346,6 +346,26 @@ describe("A channel with history that sockets have joined", () => {
   });
 });
 
+describe("A history that is read", () => {
+  it("tells what it is where it goes back between two reads", async () => {
+    const entry = (offset: number): Entry => {
+      const position = { epoch: "e", offset, tag: `${offset}` };
+      return { position, before: `${offset - 1}`, time: Date.now(), json: String(offset) };
+    };
+    let newest = 11;
+    const reader = new LogReader(BOUNDS, async ({ from = 1, count }) => {
+      const all = Array.from({ length: newest }, (_, index) => entry(index + 1));
+      const at = entry(newest).position;
+      newest = 1;
+      const entries = all.filter(({ position }) => position.offset >= from).slice(0, count);
+      return { at, now: Date.now(), length: all.length, entries };
+    });
+    const part = await reader.after(entry(3).position, { count: 2, bytes: 1000, most: 4 });
+    expect(part.lost).to.deep.equal({ messages: null, reason: "diverged" });
+    expect(part.entries.map(({ json }) => json)).to.deep.equal(["1"]);
+  });
+});
+
 describe("The subscription to a channel with history", () => {
   it("goes on from what was published before it was in force", async () => {
     const logs = new MemoryLogs();

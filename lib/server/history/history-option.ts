@@ -6,7 +6,8 @@ export interface ChannelHistory {
   ttl: number;
   /**
    * Milliseconds for which is known, after the last message or the last look, how far the channel had come: a client that
-   * was away for longer is told of a `reset`. Five minutes at most for a channel that has had no message yet. At least `ttl`. Default 86,400,000, a day, or `ttl` where that is longer.
+   * was away for longer is told of a `reset`. Five minutes at most for a channel that has had no message yet. At least
+   * `ttl`. Default 86,400,000, a day, or `ttl` where that is longer.
    */
   positionTtl?: number | null | undefined;
 }

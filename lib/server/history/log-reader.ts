@@ -57,6 +57,9 @@ export class LogReader implements HistoryReader {
     if (missed > most) {
       const restart = await this.newest(at, most, { count, bytes });
       const given = restart.entries[0]?.position.offset ?? restart.at.offset + 1;
+      // the history has gone back, or begun anew, between the two reads
+      if (restart.at.epoch !== at.epoch || given <= since.offset + 1)
+        return this.after(since, { count, bytes, most });
       return { ...restart, lost: { messages: given - 1 - since.offset, reason: "limit" } };
     }
     const [first, second] = page.entries;

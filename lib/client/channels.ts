@@ -1,6 +1,6 @@
 import { randomText } from "./calls/random-text.js";
 import { untilAnswered } from "./calls/repetition.js";
-import type { RequestOptions, RequestParts, Requests } from "./calls/requests.js";
+import type { PublishOptions, RequestOptions, RequestParts, Requests } from "./calls/requests.js";
 import { Stream } from "./calls/stream.js";
 import type { TokenSocketEvents } from "./client-types.js";
 import { CallError, DisconnectedError, isPassing, LostError, QueueError, RemoteError } from "./errors.js";
@@ -136,7 +136,7 @@ export class Channels {
    * Publishes, by `json` of the channel and the data. On a channel with a history it counts once, and is sent again where its
    * connection was lost.
    */
-  publish(channel: string, json: string, options: RequestOptions): Promise<unknown> {
+  async publish(channel: string, json: string, options: PublishOptions): Promise<void> {
     const end = Date.now() + REPEATABLE_FOR;
     let id = "";
     const extra = (keepsHistory: boolean) => {
@@ -147,11 +147,15 @@ export class Channels {
       id ||= randomText();
       return `,"id":"${id}"${again}`;
     };
-    return untilAnswered(
+    const reply = await untilAnswered(
       () => this.#requests.request("_publish", json, options, { extra }),
       // a channel that was joined and has no position has no history
       () => id && this.#joined.get(channel)?.since !== "",
     );
+    const { at } = Object(reply) as { at?: unknown };
+    // after a reconnect the server takes the client for somebody else
+    const progress = this.#joined.get(channel);
+    if (progress && options.echo === false && typeof at === "string") remember(progress.known, at);
   }
 
   /**
@@ -206,8 +210,7 @@ export class Channels {
       }
       // a history that went back gives a number again, but not with the same tag
       if (known.has(at) || (asker && (!since || isUpTo(at, since)))) return;
-      const [oldest = ""] = known.add(at);
-      if (known.size > REMEMBERED) known.delete(oldest);
+      remember(known, at);
       // the position does not pass over what could not be recovered
       if (!progress.failure) progress.since = at;
       progress.caught++;
@@ -377,4 +380,10 @@ function isUpTo(at: string, other: string): boolean {
   const [epoch, number] = at.split(".");
   const [otherEpoch, otherNumber] = other.split(".");
   return epoch === otherEpoch && Number(number) <= Number(otherNumber);
+}
+
+/** Takes note of a position that the client is not to get again. */
+function remember(known: Set<string>, at: string): void {
+  const [oldest = ""] = known.add(at);
+  if (known.size > REMEMBERED) known.delete(oldest);
 }

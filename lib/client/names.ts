@@ -13,7 +13,7 @@ export type {
 } from "../shared/typed-calls.js";
 export type { Action, Actions } from "./calls/actions.js";
 export type { QueueOptions } from "./calls/queue.js";
-export type { RequestOptions } from "./calls/requests.js";
+export type { PublishOptions, RequestOptions } from "./calls/requests.js";
 export type { Callback, TokenSocketEvents } from "./client-types.js";
 export type { BackoffOptions } from "./connection/backoff.js";
 export type { State } from "./connection/connection.js";

@@ -2,7 +2,13 @@ import { callable } from "../shared/callable.js";
 import { encodeJson, type JsonObject } from "../shared/protocol.js";
 import type { IfUnknown, ServerCalls } from "../shared/typed-calls.js";
 import { type Actions, ActionTable } from "./calls/actions.js";
-import { checkRequestOptions, type RequestOptions, Requests } from "./calls/requests.js";
+import {
+  checkRequestOptions,
+  PUBLISH_OPTIONS,
+  type PublishOptions,
+  type RequestOptions,
+  Requests,
+} from "./calls/requests.js";
 import { parseServerFrame } from "./calls/server-frames.js";
 import { readable } from "./calls/stream.js";
 import { Channels } from "./channels.js";
@@ -253,28 +259,30 @@ export class TokenSocket<
     return this.#run(second, third, (options) => this.#channels.unsubscribe(channel, options));
   }
 
-  /** Publishes on a channel. Done when Redis has the message; with a server of version 3, when it is sent. */
+  /** Publishes on a channel, for all but this client where `echo` is false. Done when Redis has the message; with a server of version 3, when it is sent. */
   publish<Name extends Channel<Messages>>(
     channel: Name,
     data: Published<Messages, Name>,
     callback: Callback<void>,
-    options?: RequestOptions | null,
+    options?: PublishOptions | null,
   ): void;
   publish<Name extends Channel<Messages>>(
     channel: Name,
     data: Published<Messages, Name>,
-    options?: RequestOptions | null,
+    options?: PublishOptions | null,
   ): Promise<void>;
   publish(
     channel: string,
     data: unknown,
-    second?: CallbackOrOptions<void>,
-    third?: RequestOptions | null,
+    second?: CallbackOrOptions<void, PublishOptions>,
+    third?: PublishOptions | null,
   ): Promise<void> | undefined {
-    return this.#run(second, third, async (options) => {
-      const json = `{"channel":${encodeJson(channel)},"data":${encodeJson(data)}}`;
-      await this.#channels.publish(channel, json, options);
-    });
+    const publish = (options: PublishOptions) => {
+      const echo = options.echo === false ? ',"echo":false' : "";
+      const json = `{"channel":${encodeJson(channel)},"data":${encodeJson(data)}${echo}}`;
+      return this.#channels.publish(channel, json, options);
+    };
+    return this.#run(second, third, publish, PUBLISH_OPTIONS);
   }
 
   /** Publishes on every channel that anybody has joined. Done as `publish` is. */

@@ -71,6 +71,8 @@ export type ClientFrame =
       readonly id?: string | null | undefined;
       /** Whether it may have been published before. */
       readonly again?: true;
+      /** False where the client does not want the message itself. */
+      readonly echo?: false;
     }
   | {
       readonly type: "history";
@@ -181,6 +183,7 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
             data: req.data,
             ...(req.id !== undefined && { id: isMessageId(req.id, limits.idLength) ? req.id : null }),
             ...(req.again === true && { again: true }),
+            ...(req.echo === false && { echo: false }),
           }
         : invalid;
     case "_history":

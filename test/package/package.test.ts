@@ -629,7 +629,7 @@ const MISTAKES: Record<string, { code: string; complaint: RegExp }> = {
   },
   publishOption: {
     code: 'new TokenSocket().publish("news", 1, { timout: 5 });',
-    complaint: /'timout' does not exist in type 'RequestOptions'/,
+    complaint: /'timout' does not exist in type 'PublishOptions'/,
   },
   procedureOutput: {
     code: "procedure({ output: idSchema, handler: () => ({ id: 7 }) });",

@@ -18,6 +18,14 @@ export interface RequestOptions {
   window?: number | undefined;
 }
 
+/** Options of a publish. */
+export interface PublishOptions extends RequestOptions {
+  /** Whether the client gets the message itself, where it is in the channel. Default true; it needs a server of protocol 4. */
+  echo?: boolean | undefined;
+}
+
+export const PUBLISH_OPTIONS = { echo: [true] };
+
 /** Each option of a call and its type; the defaults are those of the client. */
 const OPTIONS: Readonly<Record<keyof RequestOptions, readonly [normal: undefined, type: string]>> = {
   timeout: [undefined, "number"],

@@ -41,7 +41,8 @@ export class ChannelCommands<Auth> {
   publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<string | undefined> {
     return this.#run("publishing on", channel, async () => {
       const { pubsub, limits } = this.#parts;
-      return (await pubsub.publish(channel, data, idOf(options, limits)))?.at;
+      const { id, except } = readOptions(options, limits);
+      return (await pubsub.publish(channel, data, id, except))?.at;
     });
   }
 
@@ -102,10 +103,16 @@ export class ChannelCommands<Auth> {
   }
 }
 
-function idOf({ id, ...others }: PublishOptions, { idLength }: Limits): string | undefined {
+function readOptions(
+  { id, except, ...others }: PublishOptions,
+  { idLength }: Limits,
+): { readonly id: string | undefined; readonly except: string | undefined } {
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) throw new TypeError(`options.${unknown} is no option of publish()`);
-  if (id === undefined || isMessageId(id, idLength)) return id;
+  if (except !== undefined && typeof except?.sid !== "string") {
+    throw new TypeError("options.except must be a socket");
+  }
+  if (id === undefined || isMessageId(id, idLength)) return { id, except: except?.sid };
   throw new TypeError(
     `options.id must be a well-formed string of 1 to ${idLength} characters (limits.idLength)`,
   );

@@ -33,17 +33,22 @@ export class Delivery<Auth> {
     this.#parts = parts;
   }
 
-  /** Sends a message, as JSON, to all members of a channel. Without a filter it is encoded once for all of them. */
-  deliver(members: ReadonlySet<Subscriber<Auth>>, channel: string, json: string): void {
+  /**
+   * Sends a message, as JSON, to all members of a channel but one with the given `sid`. Without a filter it is encoded once for
+   * all of them.
+   */
+  deliver(members: ReadonlySet<Subscriber<Auth>>, channel: string, json: string, except?: string): void {
     const { filter, slowReaders } = this.#parts;
     if (members.size === 0) return;
     if (filter) {
-      for (const member of members) this.#deliverFiltered(filter, member, channel, json);
+      for (const member of members) {
+        if (!isLeftOut(member, except)) this.#deliverFiltered(filter, member, channel, json);
+      }
       return;
     }
     const frame = encodeMessage(channel, json);
     const droppable = slowReaders.droppable(channel, json);
-    for (const member of members) member.send(frame, droppable);
+    for (const member of members) if (!isLeftOut(member, except)) member.send(frame, droppable);
   }
 
   /**
@@ -87,7 +92,7 @@ export class Delivery<Auth> {
   ): boolean {
     const { filter } = this.#parts;
     const from = subscriber.membership?.from?.get(channel);
-    if (from !== undefined && entry.time < from) return false;
+    if ((from !== undefined && entry.time < from) || isLeftOut(subscriber, entry.except)) return false;
     if (filter) return this.#deliverFiltered(filter, subscriber, channel, entry.json, entry);
     if (subscriber.wantsHistory) subscriber.send(kept(), this.#told(droppable, subscriber, channel, entry));
     else subscriber.send(plain(), droppable);
@@ -162,4 +167,9 @@ export class Delivery<Auth> {
       return undefined;
     }
   }
+}
+
+/** Whether a message is not for a socket, by the `sid` of the one that it is not for. */
+function isLeftOut({ socket }: Subscriber, except: string | undefined): boolean {
+  return except !== undefined && socket.sid === except;
 }

@@ -26,6 +26,7 @@ import type { Broker } from "../redis/broker.js";
 import { type Entry, type Kept, parseEnvelope } from "../redis/history-log.js";
 import { ChannelSubscriptions, type ChannelSubscriptionsParts } from "./channel-subscriptions.js";
 import { Delivery, type DeliveryParts } from "./delivery.js";
+import { Exceptions } from "./exceptions.js";
 import { Memberships, type Subscriber } from "./membership.js";
 
 /** The parts of the server that pub/sub needs. */
@@ -75,6 +76,7 @@ export class PubSub<Auth> {
   readonly memberships: Memberships<Subscriber<Auth>>;
   readonly #subscriptions: ChannelSubscriptions;
   readonly #delivery: Delivery<Auth>;
+  readonly #exceptions = new Exceptions();
   #closed = false;
 
   constructor(parts: PubSubParts<Auth>) {
@@ -128,17 +130,28 @@ export class PubSub<Auth> {
   }
 
   /** Publishes; resolves when Redis has taken the message. `data` is checked and encoded at once. */
-  publish(channel: string, data: unknown, id?: string): Promise<Kept | undefined> {
-    return this.publishJson(channel, encodeJson(data), id);
+  publish(channel: string, data: unknown, id?: string, except?: string): Promise<Kept | undefined> {
+    return this.publishJson(channel, encodeJson(data), id, except);
   }
 
-  /** Publishes a message that is encoded; resolves with what has become of it where its channel has a history. */
-  publishJson(channel: string, json: string, id?: string): Promise<Kept | undefined> {
-    const { histories, publisher } = this.#parts;
+  /**
+   * Publishes a message that is encoded, for all but the socket of this server whose `sid` is given; resolves with what has
+   * become of it where its channel has a history.
+   */
+  publishJson(channel: string, json: string, id?: string, except?: string): Promise<Kept | undefined> {
     return (
-      histories?.publish(channel, json, id) ??
-      publisher.publish(this.#redisChannel(channel), json).then(() => undefined)
+      this.#parts.histories?.publish(channel, json, id, except) ?? this.#publishPlain(channel, json, except)
     );
+  }
+
+  async #publishPlain(channel: string, json: string, except: string | undefined): Promise<undefined> {
+    const forget = except === undefined ? undefined : this.#exceptions.add(channel, json, except);
+    try {
+      await this.#parts.publisher.publish(this.#redisChannel(channel), json);
+    } catch (error) {
+      forget?.();
+      throw error;
+    }
   }
 
   /** Publishes on every channel that a socket of some server has joined. */
@@ -309,9 +322,9 @@ export class PubSub<Auth> {
     await Promise.allSettled(members.map((connection) => this.leave(connection, channel)));
   }
 
-  #deliver(channel: string, json: string): void {
+  #deliver(channel: string, json: string, except?: string): void {
     compareClocks();
-    this.#delivery.deliver(this.memberships.members(channel), channel, json);
+    this.#delivery.deliver(this.memberships.members(channel), channel, json, except);
   }
 
   /** Delivers a message of a channel with history to its members that are not behind. */
@@ -349,7 +362,8 @@ export class PubSub<Auth> {
     const kept = parseEnvelope(payload);
     const live = kept && this.#parts.histories?.live(channel);
     if (live) live.receive(kept);
-    else this.#deliver(channel, kept?.json ?? toJson(payload));
+    else if (kept) this.#deliver(channel, kept.json, kept.except);
+    else this.#deliver(channel, toJson(payload), this.#exceptions.take(channel, payload));
   };
 
   readonly #onBroadcast = (payload: string): void => {

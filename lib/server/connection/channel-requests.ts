@@ -5,6 +5,7 @@ import {
   type ClientFrame,
   encodeJson,
   isReservedChannel,
+  PROTOCOL,
   type RequestHead,
 } from "../../shared/protocol.js";
 import {
@@ -199,7 +200,7 @@ export class ChannelRequests<Auth> {
   }
 
   /** Publishes what the channel's schema has made of a message. */
-  #onChecked({ head, channel, id }: PublishFrame, checked: Outcome): void | Promise<void> {
+  #onChecked({ head, channel, id, echo }: PublishFrame, checked: Outcome): void | Promise<void> {
     const { pubsub, exposeErrors, reporter } = this.#parts;
     if (this.#client.closed) return;
     if (checked.status === "error") return this.#client.refuse(head, errorForWire(checked.error));
@@ -208,9 +209,11 @@ export class ChannelRequests<Auth> {
       return this.#client.refuse(head, failureForWire(checked.error, exposeErrors));
     }
     const makeRequest = () => ({ channel, data: checked.value });
+    const isLeftOut = echo === false && this.#client.protocol === PROTOCOL;
+    const except = isLeftOut ? this.#client.socket.sid : undefined;
     return this.#decide("publish", makeRequest, head, (request) =>
       this.#publish(head, "published", request, (json) =>
-        pubsub.publishJson(channel, json, (this.#client.wantsHistory && id) || undefined),
+        pubsub.publishJson(channel, json, (this.#client.wantsHistory && id) || undefined, except),
       ),
     );
   }

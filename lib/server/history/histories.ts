@@ -59,10 +59,10 @@ export class Histories {
   }
 
   /** Publishes and keeps a message of a channel; undefined where the channel has no history. */
-  publish(channel: string, json: string, id?: string): Promise<Kept> | undefined {
+  publish(channel: string, json: string, id?: string, except?: string): Promise<Kept> | undefined {
     const { optionOf, redis, channelPrefix } = this.#parts;
     const option = optionOf(channel);
-    return option && redis.keep(historyNames(channelPrefix, channel), boundsOf(option), { json, id });
+    return option && redis.keep(historyNames(channelPrefix, channel), boundsOf(option), { json, id, except });
   }
 
   /** Gives the reader of a channel's history; undefined where there is none. */

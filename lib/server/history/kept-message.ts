@@ -42,6 +42,8 @@ export interface PublishOptions {
    * five minutes gives the first message's position, and is not published again.
    */
   id?: string | undefined;
+  /** A socket of this server that does not get the message, for instance the one that it comes from. */
+  except?: { readonly sid: string } | undefined;
 }
 
 /** A message as the application gets it. */

@@ -32,6 +32,8 @@ export interface Entry {
   /** When Redis has taken it, in milliseconds since 1970. */
   readonly time: number;
   readonly json: string;
+  /** The `sid` of the socket that does not get it. */
+  readonly except?: string | undefined;
 }
 
 /** A message to be kept and published. */
@@ -39,6 +41,8 @@ export interface NewEntry {
   readonly json: string;
   /** The publisher's own id of it: a second one with that id is not published. */
   readonly id?: string | undefined;
+  /** The `sid` of the socket that does not get it. */
+  readonly except?: string | undefined;
 }
 
 /** The outcome of a publish. */
@@ -125,12 +129,12 @@ end
 offset = string.format('%.0f', offset + 1)
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-local entry = tag .. ' ' .. string.format('%.0f', now) .. ' ' .. ARGV[2]
+local entry = tag .. ' ' .. string.format('%.0f', now) .. (ARGV[9] or '') .. ' ' .. ARGV[2]
 redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[3], offset .. '-' .. ARGV[7], 'm', entry)
 if offset % 8 == 0 then
   local gone
   for _, old in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 16)) do
-    if tonumber(string.match(old[2][2], '^%d+ (%d+) ')) + ARGV[4] > now then break end
+    if tonumber(string.match(old[2][2], '^%d+ (%d+)')) + ARGV[4] > now then break end
     gone = string.match(old[1], '^%d+')
   end
   if gone then redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', gone + 1)) end
@@ -181,9 +185,10 @@ export function keepArguments(
   { size, ttl, positionTtl }: HistoryBounds,
   entry: NewEntry,
 ) {
-  const { json, id } = entry;
+  const { json, id, except } = entry;
   const keys = [names.log, names.position, ...(id === undefined ? [] : [names.idOf(id)])];
   const args = [names.channel, json, size, ttl, positionTtl, newEpoch(), newTag(), ID_LIFE].map(String);
+  if (except !== undefined) args.push(extraOf(except));
   return { keys, args };
 }
 
@@ -220,8 +225,12 @@ export function parsePage(
 }
 
 /** The payload on the channel of a message that is kept. */
-export function encodeEnvelope({ position, before, time, json }: Entry): string {
-  return `@${formatPosition(position)} ${before} ${time} ${json}`;
+export function encodeEnvelope({ position, before, time, json, except }: Entry): string {
+  return `@${formatPosition(position)} ${before} ${time}${except === undefined ? "" : extraOf(except)} ${json}`;
+}
+
+function extraOf(except: string): string {
+  return `${EXTRA}${except}`;
 }
 
 /** Parses a payload on a channel; undefined for one that is not kept: JSON, or a text of another service. */
@@ -234,13 +243,17 @@ export function parseEnvelope(payload: string): Entry | undefined {
 const AT = 0x40;
 
 /** The tag before, the time and perhaps more behind a comma, and the message. */
-const ENTRY = /^(\d{1,20}) (\d{1,16})(?:,\S*)? /;
+const ENTRY = /^(\d{1,20}) (\d{1,16})(,\S*)? /;
+
+/** The beginning of the extra text behind the time that names the socket which does not get the message. */
+const EXTRA = ",except=";
 
 function parseEntry(at: string, text: string): Entry | undefined {
   const position = parsePosition(at);
-  const [head, before, time] = ENTRY.exec(text) ?? [];
+  const [head, before, time, extra] = ENTRY.exec(text) ?? [];
   if (!position || head === undefined || before === undefined) return undefined;
-  return { position, before, time: Number(time), json: text.slice(head.length) };
+  const entry = { position, before, time: Number(time), json: text.slice(head.length) };
+  return extra?.startsWith(EXTRA) ? { ...entry, except: extra.slice(EXTRA.length) } : entry;
 }
 
 function malformed(): Error {

@@ -36,7 +36,7 @@ export class MemoryLogs {
   keep(
     names: HistoryNames,
     { size, ttl, positionTtl }: HistoryBounds,
-    { json, id }: NewEntry,
+    { json, id, except }: NewEntry,
     publish: (payload: string) => void,
   ): Kept {
     const now = Date.now();
@@ -46,7 +46,13 @@ export class MemoryLogs {
     const log = this.#of(names, now, positionTtl);
     const { epoch, offset, tag: before } = log.at;
     const position = { epoch, offset: offset + 1, tag: newTag() };
-    const entry = { position, before, time: now, json: json.toWellFormed() };
+    const entry: Entry = {
+      position,
+      before,
+      time: now,
+      json: json.toWellFormed(),
+      ...(except !== undefined && { except }),
+    };
     log.at = position;
     const { entries } = log;
     entries.push(entry);

@@ -283,20 +283,23 @@ export function inShort(constants: Constants): string {
   return `| | |\n|---|---|\n${rows.map(([what, answer]) => `| ${what} | ${answer} |`).join("\n")}`;
 }
 
-/** What one `disconnect()` or `refresh()` costs that is for sockets of other servers. */
+/**
+ * What one question to other servers costs, and their answers to the asker: to all servers, as `disconnect()` and `refresh()`
+ * are, and to the one that has a user.
+ */
 export function commands(constants: Constants): string {
   const costs = costsOf(constants);
   const burstCopy = constantOf(constants, "burstCopy");
-  const rows = [10, 100, 1000].map((servers) => {
-    const redis = (copy: number) => (servers * (costs.publish + servers * copy)) / 1000;
+  const rows = [1, 10, 100, 1000].map((servers) => {
+    const redis = (copy: number) => ((servers + 1) * costs.publish + 2 * servers * copy) / 1000;
     return [
       whole(servers),
-      whole(servers * servers),
+      whole(2 * servers),
       `${about(redis(burstCopy))} to ${about(redis(costs.copy))}`,
       `${about((servers * costs.message) / 1000)} to ${about((servers * (costs.turn + costs.message)) / 1000)}`,
     ];
   });
-  return table(["Servers", "copies", "Redis, ms", "each server, ms"], rows);
+  return table(["Servers that are asked", "copies", "Redis, ms", "the asker, ms"], rows);
 }
 
 /** What the model stands on. */

@@ -133,10 +133,12 @@ export class Channels {
   }
 
   /**
-   * Publishes, by `json` of the channel and the data. On a channel with a history it counts once, and is sent again where its
+   * Publishes data, as JSON. On a channel with a history it counts once, and is sent again where its
    * connection was lost.
    */
-  async publish(channel: string, json: string, options: PublishOptions): Promise<void> {
+  async publish(channel: string, data: string, options: PublishOptions): Promise<void> {
+    const echo = options.echo === false ? ',"echo":false' : "";
+    const json = `{"channel":${JSON.stringify(channel)},"data":${data}${echo}}`;
     const end = Date.now() + REPEATABLE_FOR;
     let id = "";
     const extra = (keepsHistory: boolean) => {
@@ -152,10 +154,9 @@ export class Channels {
       // a channel that was joined and has no position has no history
       () => id && this.#joined.get(channel)?.since !== "",
     );
-    const { at } = Object(reply) as { at?: unknown };
+    const { known } = this.#joined.get(channel) ?? {};
     // after a reconnect the server takes the client for somebody else
-    const progress = this.#joined.get(channel);
-    if (progress && options.echo === false && typeof at === "string") remember(progress.known, at);
+    if (echo && known) remember(known, (reply as { at: string }).at);
   }
 
   /**

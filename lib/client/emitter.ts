@@ -1,4 +1,4 @@
-import { demand } from "./options.js";
+import { demand, type Logger } from "./options.js";
 
 /** Events by name, and the arguments that their listeners get. */
 export type EventMap<Events> = Record<keyof Events, unknown[]>;
@@ -12,14 +12,14 @@ interface Entry {
   readonly isOnce: boolean;
 }
 
-/** A small event emitter. What a listener throws or rejects with is reported and goes no further. */
+/** A small event emitter. What a listener throws or rejects with is logged and goes no further. */
 export class Emitter<Events extends EventMap<Events>> {
   readonly #report: (error: unknown) => void;
   /** Each change makes a new array, so that it does not disturb an event that is under way. */
   #entries: readonly Entry[] = [];
 
-  constructor(report: (error: unknown) => void) {
-    this.#report = report;
+  constructor(logger: Logger) {
+    this.#report = (error) => logger.error("A listener failed", error);
   }
 
   on<E extends keyof Events>(event: E, listener: Listener<Events[E]>): this {

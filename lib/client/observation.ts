@@ -23,9 +23,6 @@ export interface View {
 /** What is shown where nothing is known. */
 export const NOTHING: View = { members: [], count: 0, isSynced: false };
 
-/** The number of frames that may wait while the list is read; with more, it is read again. */
-const MOST_FRAMES = 1000;
-
 /** Milliseconds, on average, until the list is read again where that has failed, or frames are missing. */
 const PAUSE = 500;
 
@@ -41,7 +38,7 @@ export class Observation {
   #members = new Map<string, Member>();
   /** The version of the list; 0 before there is one. */
   #version = 0;
-  /** Frames that may be later than the list. */
+  /** Frames that may be later than the list that is there, or is being read. */
   #frames: JsonObject[] = [];
   /** Stops the reading of the list that is under way, or is to come. */
   #stop = () => {};
@@ -60,14 +57,13 @@ export class Observation {
     const { closed, isOpen } = this.#requests;
     if (closed) return this.end(closed);
     this.#pause();
-    this.#frames = [];
     if (isOpen) void this.#read();
   }
 
   /** Takes what the server tells. */
   take(frame: JsonObject, error: Error | undefined): void {
     if (error) return this.end(error);
-    if (this.#frames.push(frame) > MOST_FRAMES) this.#frames = [];
+    this.#frames.push(frame);
     if (this.view.isSynced) this.#follow();
   }
 
@@ -95,6 +91,8 @@ export class Observation {
   /** Reads the list, in pages; a later reading takes its place. */
   async #read(): Promise<void> {
     this.#stop();
+    // what has come by now is in the list
+    this.#frames = [];
     let isStopped = false;
     this.#stop = () => {
       isStopped = true;
@@ -114,7 +112,7 @@ export class Observation {
       // without a guard one has to be in the channel, and may not be back yet
       if (error instanceof RemoteError && !isPassing(error) && !this.#channels.isRejoining(this.#channel))
         this.end(error);
-      else this.#readLater((error as Partial<RemoteError>).retryAfter);
+      else this.#readLater();
       return;
     }
     // of the first list nothing is told
@@ -124,9 +122,9 @@ export class Observation {
     this.#follow(before, Number(first.count), first.me as string | undefined);
   }
 
-  #readLater(wait = PAUSE): void {
+  #readLater(): void {
     this.#pause();
-    this.#stop = startTimer(2 * Math.random() * wait, () => this.#read());
+    this.#stop = startTimer(2 * Math.random() * PAUSE, () => this.#read());
   }
 
   /** Keeps what comes for later. */

@@ -5,6 +5,7 @@ import { untilAnswered } from "./calls/repetition.js";
 import { Emitter } from "./emitter.js";
 import { AbortedError } from "./errors.js";
 import { NOTHING, Observation, type Told, type View } from "./observation.js";
+import type { Logger } from "./options.js";
 import { setPresence } from "./presence-slot.js";
 import type { Member, Presence, PresenceEvents } from "./presence-types.js";
 
@@ -20,8 +21,8 @@ class Handle extends Emitter<PresenceEvents> implements Presence {
   /** Callbacks for the next change of what is shown. */
   #waiting: (() => void)[] = [];
 
-  constructor(observation: Observation, report: (error: unknown) => void) {
-    super(report);
+  constructor(observation: Observation, logger: Logger) {
+    super(logger);
     this.#observation = observation;
     observation.listeners.add(this.#hear);
     this.#show(observation.view);
@@ -84,7 +85,7 @@ setPresence((channel, observations, requests, channels, logger) => {
     observations.set(channel, observation);
     observation.connect();
   }
-  return new Handle(observation, (error) => logger.error("A listener failed", error));
+  return new Handle(observation, logger);
 });
 
 export type { Member, Presence, PresenceEvents } from "./presence-types.js";

@@ -2,13 +2,8 @@ import { callable } from "../shared/callable.js";
 import { encodeJson, type JsonObject } from "../shared/protocol.js";
 import type { IfUnknown, ServerCalls } from "../shared/typed-calls.js";
 import { type Actions, ActionTable } from "./calls/actions.js";
-import {
-  checkRequestOptions,
-  PUBLISH_OPTIONS,
-  type PublishOptions,
-  type RequestOptions,
-  Requests,
-} from "./calls/requests.js";
+import type { PublishOptions, RequestOptions } from "./calls/requests.js";
+import { checkRequestOptions, PUBLISH_OPTIONS, Requests } from "./calls/requests.js";
 import { parseServerFrame } from "./calls/server-frames.js";
 import { readable } from "./calls/stream.js";
 import { Channels } from "./channels.js";
@@ -88,7 +83,7 @@ export class TokenSocket<
   constructor(options?: TokenSocketOptions | null, actions?: Actions | null) {
     const resolved = resolveOptions(options ?? {});
     const { logger } = resolved;
-    super((error) => logger.error("A listener failed", error));
+    super(logger);
     this.#logger = logger;
     this.#actions = new ActionTable(logger);
     this.#requests = new Requests(resolved);
@@ -277,11 +272,7 @@ export class TokenSocket<
     second?: CallbackOrOptions<void, PublishOptions>,
     third?: PublishOptions | null,
   ): Promise<void> | undefined {
-    const publish = (options: PublishOptions) => {
-      const echo = options.echo === false ? ',"echo":false' : "";
-      const json = `{"channel":${encodeJson(channel)},"data":${encodeJson(data)}${echo}}`;
-      return this.#channels.publish(channel, json, options);
-    };
+    const publish = (options: PublishOptions) => this.#channels.publish(channel, encodeJson(data), options);
     return this.#run(second, third, publish, PUBLISH_OPTIONS);
   }
 

@@ -481,7 +481,7 @@ describe("A client that observes the members of a channel", () => {
     expect(heard).to.deep.equal(["sync"]);
   });
 
-  it("reads the list again where more frames come meanwhile than it keeps", async () => {
+  it("follows what has come while the list was read, however much", async () => {
     server.page = 10_000;
     const gate = deferred();
     server.gate = gate.promise;
@@ -497,7 +497,7 @@ describe("A client that observes the members of a channel", () => {
     server.version = version;
     await room.ready();
     expect(room.count).to.equal(1500);
-    expect(asked()).to.have.length(2);
+    expect(asked()).to.have.length(1);
   });
 
   it("comes back with the client", async () => {

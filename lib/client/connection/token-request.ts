@@ -41,7 +41,7 @@ export function requestToken(
   const url = query ? `${tokenUrl}${tokenUrl.includes("?") ? "&" : "?"}${query}` : tokenUrl;
   // what goes with the request is for this server alone: only to its own origin may it be sent on
   const isOwn = location === undefined || url.startsWith(`${location.origin}/`);
-  return within(connectTimeout, "The token request", signal, async (limit) => {
+  return within(connectTimeout, "The token", signal, async (limit) => {
     const headers = { ...(isPost && { "Content-Type": "application/json" }), ...(await headersOf(options)) };
     const response = await fetch(url, {
       method: tokenMethod,
@@ -83,7 +83,7 @@ async function readJson(response: Awaited<ReturnType<Fetch>>): Promise<unknown> 
     const { done, value } = await reader.read();
     if (done) return JSON.parse(text);
     text += decoder.decode(value, { stream: true });
-    if (text.length > LONGEST_ANSWER) return { error: "Answer too long" };
+    if (text.length > LONGEST_ANSWER) return {};
   }
 }
 

@@ -15,7 +15,18 @@ import {
   READ,
   readArguments,
 } from "./history-log.js";
-import type { Redis } from "./redis.js";
+import {
+  changeArguments,
+  type MemberBatch,
+  type MemberNames,
+  type MemberOutcomes,
+  type MemberPage,
+  PAGE,
+  parseMemberPage,
+  parseOutcomes,
+} from "./member-list.js";
+import { CHANGE, READ_ENTRIES, READ_MEMBERS } from "./member-scripts.js";
+import type { EntriesRead, Redis } from "./redis.js";
 import type { Script } from "./script.js";
 import {
   BEAT,
@@ -116,6 +127,25 @@ export class ClientRedis implements Redis {
 
   async endServer(names: ServerNames, id: string): Promise<void> {
     await this.#runScript(END, endArguments(names, id));
+  }
+
+  async changeMembers(
+    channelPrefix: string,
+    names: MemberNames,
+    batch: MemberBatch,
+  ): Promise<MemberOutcomes> {
+    return parseOutcomes(await this.#runScript(CHANGE, changeArguments(channelPrefix, names, batch)));
+  }
+
+  async readMembers({ members }: MemberNames, cursor: string): Promise<MemberPage> {
+    const read = { keys: [members], args: [cursor, String(PAGE)] };
+    return parseMemberPage(await this.#runScript(READ_MEMBERS, read));
+  }
+
+  async readEntries(key: string, until: number, count: number): Promise<EntriesRead> {
+    const read = { keys: [key], args: [String(until), String(count)] };
+    const [now, ...entries] = await this.#runScript(READ_ENTRIES, read);
+    return { now: Number(now), entries };
   }
 
   async publish(channel: string, payload: string): Promise<number> {

@@ -1,6 +1,9 @@
 import type { HistoryBounds, HistoryNames, Kept, LogPage, LogQuery, NewEntry } from "./history-log.js";
+import type { MemberBatch, MemberNames, MemberOutcomes, MemberPage } from "./member-list.js";
 import { MemoryLogs } from "./memory-log.js";
+import { MemoryMembers } from "./memory-members.js";
 import { MemoryServers } from "./memory-servers.js";
+import type { EntriesRead } from "./redis.js";
 
 /** The interval at which expired keys are cleared away, in milliseconds. */
 const SWEEP_INTERVAL = 1000;
@@ -31,6 +34,7 @@ export class MemoryStore {
   readonly #logs = new MemoryLogs();
   /** The servers that share the store. */
   readonly servers = new MemoryServers();
+  readonly #members = new MemoryMembers();
   #queue: (() => void)[] = [];
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -91,6 +95,21 @@ export class MemoryStore {
     return this.#logs.read(names, bounds, query);
   }
 
+  changeMembers(channelPrefix: string, names: MemberNames, batch: MemberBatch): MemberOutcomes {
+    this.#scheduleSweep();
+    return this.#members.change(channelPrefix, names, batch, (payload) =>
+      this.publish(names.channel, payload),
+    );
+  }
+
+  readMembers(names: MemberNames): MemberPage {
+    return this.#members.read(names);
+  }
+
+  readEntries(key: string, until: number, count: number): EntriesRead {
+    return this.#members.entries(key, until, count);
+  }
+
   publish(channel: string, payload: string): number {
     const subscribers = this.#channels.get(channel);
     if (!subscribers) return 0;
@@ -144,6 +163,8 @@ export class MemoryStore {
       }
     }
     this.#logs.sweep();
-    if (this.#entries.size + this.#lists.size + this.#logs.size > 0) this.#scheduleSweep();
+    this.#members.sweep();
+    if (this.#entries.size + this.#lists.size + this.#logs.size + this.#members.size > 0)
+      this.#scheduleSweep();
   };
 }

@@ -2,8 +2,9 @@ import { AsyncResource } from "node:async_hooks";
 import type { PayloadListener } from "./broker.js";
 import { released } from "./client-redis.js";
 import type { HistoryBounds, HistoryNames, Kept, LogPage, LogQuery, NewEntry } from "./history-log.js";
+import type { MemberBatch, MemberNames, MemberOutcomes, MemberPage } from "./member-list.js";
 import { MemoryStore, type Subscriber } from "./memory-store.js";
-import type { Redis } from "./redis.js";
+import type { EntriesRead, Redis } from "./redis.js";
 import type { Beat, ListedServer, ServerNames, ServerTimes } from "./server-list.js";
 
 /** Known by its name in the registry of symbols, so that a second copy of this module knows it as well. */
@@ -112,6 +113,25 @@ class MemoryAdapter implements Redis {
   async endServer(names: ServerNames, id: string): Promise<void> {
     this.#checkInUse();
     await this.#store.execute(() => this.#store.servers.end(names, id));
+  }
+
+  async changeMembers(
+    channelPrefix: string,
+    names: MemberNames,
+    batch: MemberBatch,
+  ): Promise<MemberOutcomes> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.changeMembers(channelPrefix, names, batch));
+  }
+
+  async readMembers(names: MemberNames): Promise<MemberPage> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.readMembers(names));
+  }
+
+  async readEntries(key: string, until: number, count: number): Promise<EntriesRead> {
+    this.#checkInUse();
+    return this.#store.execute(() => this.#store.readEntries(key, until, count));
   }
 
   async publish(channel: string, payload: string): Promise<number> {

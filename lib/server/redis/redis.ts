@@ -1,7 +1,15 @@
 import type { Broker } from "./broker.js";
 import type { HistoryBounds, HistoryNames, Kept, LogPage, LogQuery, NewEntry } from "./history-log.js";
+import type { MemberBatch, MemberNames, MemberOutcomes, MemberPage } from "./member-list.js";
 import type { Beat, ListedServer, ServerNames, ServerTimes } from "./server-list.js";
 import type { Trial } from "./trial.js";
+
+/** Some entries of a server. */
+export interface EntriesRead {
+  /** The time of Redis, in milliseconds since 1970. */
+  readonly now: number;
+  readonly entries: readonly string[];
+}
 
 /**
  * The operations of Redis that the server needs, by any client. An adapter holds no protocol of ours.
@@ -36,6 +44,12 @@ export interface Redis extends Broker {
   forgetServer(names: ServerNames, times: ServerTimes, id: string): Promise<boolean>;
   /** Has a server count as dead, by a script. */
   endServer(names: ServerNames, id: string): Promise<void>;
+  /** Makes changes to a channel's members and publishes them, by a script: all or none. */
+  changeMembers(channelPrefix: string, names: MemberNames, batch: MemberBatch): Promise<MemberOutcomes>;
+  /** Reads a part of a channel's members, from a cursor on; "0" is the beginning. One may come twice that changes meanwhile. */
+  readMembers(names: MemberNames, cursor: string): Promise<MemberPage>;
+  /** Reads the time of Redis, and at most so many entries that a server has written up to a time. */
+  readEntries(key: string, until: number, count: number): Promise<EntriesRead>;
   /** Listens to the client's errors, and to what listeners throw, until the function that it returns is called. */
   onError(listener: (error: unknown) => void): () => void;
   /**

@@ -40,6 +40,8 @@ export type { Verification, VerifyFunction } from "./server/http/verify-connecti
 export type { Limits } from "./server/limits/limits.js";
 export type { Logger } from "./server/log/reporter.js";
 export type { TokenSocketServerOptions } from "./server/options/options.js";
+export type { PresenceList, PresenceMember } from "./server/presence/member.js";
+export type { ChannelPresence, PresenceInfo } from "./server/presence/presence-option.js";
 export type { IORedisClient, MemoryRedis, NodeRedisClient, RedisClient } from "./server/redis/adapt.js";
 export type { ServerInfo } from "./server/registry/registry.js";
 export type { Route, RouteErrorHandler, RouteHandler, Routes } from "./server/routes/express-routes.js";

@@ -3,6 +3,7 @@ import type { PubSub } from "./channels/pubsub.js";
 import type { OpenConnections } from "./connection/open-connections.js";
 import type { Handshakes } from "./http/handshakes.js";
 import type { Health } from "./http/health.js";
+import type { Presence } from "./presence/presence.js";
 import type { RedisClients } from "./redis/clients.js";
 import type { Startup } from "./redis/startup.js";
 import type { Registry } from "./registry/registry.js";
@@ -21,6 +22,7 @@ export interface LifecycleParts<Auth> {
   readonly tokenRoute: TokenRoute<Auth>;
   readonly handshakes: Handshakes;
   readonly connections: OpenConnections<Auth>;
+  readonly presence: Presence;
   readonly pubsub: PubSub<Auth>;
   /** Ends the subscriptions by which other servers reach this one; resolves when Redis has confirmed. */
   readonly endReach: () => Promise<unknown>;
@@ -92,7 +94,8 @@ export class Lifecycle<Auth> {
   }
 
   async #shutDown(): Promise<void> {
-    const { redis, startup, registry, connections, pubsub, endReach, entrances, deciders } = this.#parts;
+    const { redis, startup, registry, connections, presence, pubsub, endReach, entrances, deciders } =
+      this.#parts;
     for (const entrance of entrances) entrance.close();
     redis.stopChecks();
     startup.stop();
@@ -102,7 +105,9 @@ export class Lifecycle<Auth> {
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, SHUTDOWN_PATIENCE);
     });
-    await Promise.race([Promise.all([pubsub.close(), endReach(), registry.close()]), patience]);
+    // who takes over from this server has to find all that it has written
+    const ending = Promise.all([presence.close().then(() => registry.close()), pubsub.close(), endReach()]);
+    await Promise.race([ending, patience]);
     clearTimeout(timer);
     redis.release();
   }

@@ -31,6 +31,7 @@ import type { ResolvedOptions, TokenSocketServerOptions } from "./options/option
 import { readOptions } from "./options/resolve.js";
 import { checkOption } from "./options/rules.js";
 import { warnOfUncallable } from "./options/uncallable.js";
+import type { PresenceList } from "./presence/member.js";
 import type { RedisClient } from "./redis/adapt.js";
 import type { ServerInfo } from "./registry/registry.js";
 import type { Routes } from "./routes/express-routes.js";
@@ -225,6 +226,10 @@ export const TokenSocketServer: TokenSocketServerClass = class TokenSocketServer
     options?: HistoryOptions | null,
   ): Promise<HistoryResult<Delivered<Messages, Name>>> {
     return this.#parts.channels.history(channel, options ?? {}) as never;
+  }
+
+  presence<Info = unknown, State = unknown>(channel: Channel<Messages>): Promise<PresenceList<Info, State>> {
+    return this.#parts.channels.presence(channel) as never;
   }
 
   broadcast(data: unknown): Promise<void> {

@@ -1,33 +1,22 @@
-import type { Express } from "express";
 import { addressOf } from "./auth/connection-address.js";
 import { OutstandingTokens } from "./auth/outstanding-tokens.js";
-import { Refreshes, Revocations } from "./auth/revocations.js";
 import { shownIdentity } from "./auth/shown-identity.js";
 import { isBoundTo } from "./auth/token-binding.js";
 import { TokenRoute } from "./auth/token-route.js";
 import { TokenStore } from "./auth/token-store.js";
 import { TokenVerifier } from "./auth/token-verifier.js";
-import { ByChannel } from "./channels/by-channel.js";
 import { ChannelCommands } from "./channels/channel-commands.js";
 import { ChannelSchemas } from "./channels/channel-schemas.js";
-import { PubSub } from "./channels/pubsub.js";
-import { SlowReaders } from "./channels/slow-readers.js";
-import { Asker } from "./cluster/asker.js";
 import { AudienceCommands } from "./cluster/audience-commands.js";
-import { Cluster } from "./cluster/cluster.js";
-import { IdentityChannels } from "./cluster/identity-channels.js";
-import { Responder } from "./cluster/responder.js";
 import { SelectionCommands } from "./cluster/selection-commands.js";
-import type { Connection } from "./connection/connection.js";
-import { ConnectionIndex } from "./connection/connection-index.js";
+import { wireCluster } from "./cluster-wiring.js";
 import { OpenConnections } from "./connection/open-connections.js";
 import { Guards } from "./events/guards.js";
-import { Notices } from "./events/notices.js";
-import { Histories, type HistoriesParts } from "./history/histories.js";
+import { type Given, type Ground, layGround } from "./ground.js";
 import { ClientFiles } from "./http/client-files.js";
 import { Handshakes } from "./http/handshakes.js";
 import { Origins } from "./http/origins.js";
-import { checkApp, mount } from "./http/router.js";
+import { mount } from "./http/router.js";
 import { withOwnPromise } from "./http/verify-connection.js";
 import { Lifecycle } from "./lifecycle.js";
 import { Deadlines } from "./limits/deadlines.js";
@@ -35,36 +24,22 @@ import { IdentityRates } from "./limits/identity-rate.js";
 import { IdentityUsages } from "./limits/identity-usage.js";
 import { UnfinishedBytes } from "./limits/unfinished-bytes.js";
 import { Commands } from "./log/commands.js";
-import { Reporter } from "./log/reporter.js";
+import type { Reporter } from "./log/reporter.js";
 import type { ResolvedOptions } from "./options/options.js";
-import { resolveOptions } from "./options/resolve.js";
-import { warnOfUncallable } from "./options/uncallable.js";
-import type { RedisClient } from "./redis/adapt.js";
-import { RedisClients } from "./redis/clients.js";
-import type { Redis } from "./redis/redis.js";
+import { stateSchemas } from "./presence-wiring.js";
 import { checkClient, checkSubscriber, evictionWarning } from "./redis/start-check.js";
 import { Startup } from "./redis/startup.js";
-import { Registry } from "./registry/registry.js";
 import { ExpressRoutes } from "./routes/express-routes.js";
 import type { TokenSocketServer } from "./rpc/controller.js";
 import { Dispatcher } from "./rpc/dispatcher.js";
 import { StreamScheduler } from "./rpc/stream-scheduler.js";
-import { checkSocketServer, onConnection } from "./transport/connections.js";
+import { onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
 import { WaitingSendQueues } from "./transport/send-queue.js";
-import type { PendingSocket, SockJSServer } from "./transport/socket.js";
 import { WriteBatcher } from "./transport/write-batcher.js";
 
 const UNATTACHED =
   "a connection came by SockJS's installHandlers(): call tokenServer.attach(httpServer) instead, which is faster, and without which neither origins nor sizes are checked";
-
-/** The arguments of a server. */
-export interface Given {
-  readonly app: Express;
-  readonly redisClient: RedisClient;
-  readonly socketServer: SockJSServer;
-  readonly options: unknown;
-}
 
 /** The parts of a server that its public methods use. */
 export interface ServerParts<Auth> {
@@ -80,16 +55,6 @@ export interface ServerParts<Auth> {
   readonly lifecycle: Lifecycle<Auth>;
 }
 
-/** The ground that most parts stand on. */
-interface Ground<Auth> {
-  readonly server: TokenSocketServer<Auth>;
-  readonly given: Given;
-  readonly options: ResolvedOptions<Auth>;
-  readonly redis: RedisClients;
-  readonly reporter: Reporter;
-  readonly notices: Notices<Auth>;
-}
-
 /**
  * Puts the parts of a server together, and starts it. Throws a `TypeError` where something that it is given is missing or
  * wrong, and then nothing stays behind.
@@ -97,13 +62,14 @@ interface Ground<Auth> {
 export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): ServerParts<Auth> {
   const ground = layGround(server, given);
   const { options, redis, reporter } = ground;
-  const shared = wireCluster<Auth>(ground, {
-    load: () => ({ sockets: connections.size, draining: lifecycle.isDraining }),
-    connectionOf: (socket) => connections.identified(socket),
-  });
   const tokens = wireTokens(ground);
   const http = wireHttp(ground);
   const decisions = wireDecisions(ground, tokens.store);
+  const shared = wireCluster<Auth>(ground, {
+    load: () => ({ sockets: connections.size, draining: lifecycle.isDraining }),
+    connectionOf: (socket) => connections.identified(socket),
+    guards: decisions.guards,
+  });
   const rates = wireRates(ground);
   const connections: OpenConnections<Auth> = wireConnections(ground, shared, decisions, rates);
   // last of all that may fail
@@ -118,7 +84,7 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     accept: (transport) => connections.accept(transport),
     onUnattached: once(() => reporter.warn(UNATTACHED)),
   });
-  const { pubsub, cluster, registry, asker, identityChannels } = shared;
+  const { pubsub, presence, cluster, registry, asker, identityChannels } = shared;
   const startup = start(ground, shared, rates);
   const lifecycle: Lifecycle<Auth> = new Lifecycle<Auth>({
     redis,
@@ -127,6 +93,7 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     tokenRoute,
     handshakes,
     connections,
+    presence,
     pubsub,
     endReach: () => Promise.all([asker.end(), identityChannels.close()]),
     entrances: [
@@ -136,13 +103,14 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
       ...(clientFiles ? [clientFiles] : []),
       cluster,
     ],
-    deciders: [decisions.guards, decisions.tokenVerifier, decisions.channelSchemas],
+    deciders: [decisions.guards, decisions.tokenVerifier, decisions.channelSchemas, decisions.stateSchemas],
   });
   const commands = new Commands(reporter, () => lifecycle.isClosed);
   const channels = new ChannelCommands<Auth>({
     commands,
     pubsub,
     histories: shared.histories,
+    presence,
     limits: options.limits,
     connectionOf: (socket) => connections.identified(socket),
     unsubscribeAll: (channel) => cluster.unsubscribeAll(channel),
@@ -170,104 +138,6 @@ export function wire<Auth>(server: TokenSocketServer<Auth>, given: Given): Serve
     audiences,
     lifecycle,
   };
-}
-
-function layGround<Auth>(server: TokenSocketServer<Auth>, given: Given): Ground<Auth> {
-  checkApp(given.app);
-  checkSocketServer(given.socketServer);
-  const options = resolveOptions<Auth>(given.options);
-  const { pubsubClient, limits } = options;
-  const redis = new RedisClients(given.redisClient, pubsubClient, options, limits.redisTimeout);
-  const reporter: Reporter = new Reporter(options.logger, options.debug, (...args) => notices.error(...args));
-  const notices = new Notices<Auth>(server, reporter);
-  redis.onError((error) => reporter.outage("a Redis client's error", error));
-  for (const name of ["socketController", "routes"] as const) warnOfUncallable(name, options[name], reporter);
-  return { server, given, options, redis, reporter, notices };
-}
-
-/** What the cluster gets from parts that are made after it. */
-interface Late<Auth> {
-  readonly load: () => { readonly sockets: number; readonly draining: boolean };
-  readonly connectionOf: (socket: PendingSocket) => Connection<Auth> | undefined;
-}
-
-/** Wires what servers that share a Redis have in common. */
-function wireCluster<Auth>({ options, redis, reporter, notices }: Ground<Auth>, late: Late<Auth>) {
-  const { channelPrefix, filter, slowReaders, limits, tokenTtl } = options;
-  const { publisher, subscriber } = redis;
-  const histories = wireHistories(options, publisher, {
-    deliver: (channel, entry) => pubsub.deliverKept(channel, entry),
-    lose: (channel, loss, at) => pubsub.lose(channel, loss, at),
-    onError: (error) => reporter.outage("the history of a channel could not be read", error),
-  });
-  const pubsub: PubSub<Auth> = new PubSub<Auth>({
-    publisher,
-    subscriber,
-    histories: histories.areKept ? histories : undefined,
-    channelPrefix,
-    filter,
-    slowReaders: new SlowReaders(new ByChannel(slowReaders), reporter),
-    limits,
-    reporter,
-    onMembership: (event, { socket }, channel) => {
-      reporter.debug(() => `${socket.sid} has ${event} ${JSON.stringify(channel)}`);
-      notices.notify(event, socket, { channel });
-    },
-    onRecovered: ({ socket }, channel, messages) =>
-      notices.notify("recovered", socket, { channel, messages }),
-    onLost: ({ socket }, channel, loss) => notices.notify("lost", socket, { channel, ...loss }),
-    onCommand: (message) => cluster.receive(message),
-    onHearing: () => {
-      cluster.catchUp();
-      histories.catchUp();
-    },
-  });
-  const index = new ConnectionIndex<Connection<Auth>>();
-  const revocations = new Revocations(tokenTtl);
-  const refreshes = new Refreshes(tokenTtl);
-  const shared = { publisher, subscriber, channelPrefix, patience: limits.redisTimeout, reporter };
-  const registry = new Registry({
-    redis: publisher,
-    channelPrefix,
-    isShared: subscriber !== undefined,
-    isReachable: () => redis.health.subscriber === true,
-    patience: limits.redisTimeout,
-    load: () => ({ ...late.load(), channels: pubsub.channels().length }),
-    onError: (error) => reporter.outage("the registry of servers could not be written", error),
-  });
-  const asker = new Asker({ ...shared, registry });
-  const identityChannels = new IdentityChannels(shared, (json) => cluster.receiveByIdentity(json));
-  const responder = new Responder<Auth>({ pubsub, index, connectionOf: late.connectionOf });
-  const cluster: Cluster<Auth> = new Cluster<Auth>({
-    publisher,
-    pubsub,
-    key: `token-sockjs:${channelPrefix}revocations`,
-    limits,
-    revocations,
-    refreshes,
-    index,
-    asker,
-    responder,
-    identityChannels,
-    reporter,
-  });
-  return { pubsub, histories, cluster, index, revocations, refreshes, registry, asker, identityChannels };
-}
-
-function wireHistories<Auth>(
-  { history, channelPrefix, limits }: ResolvedOptions<Auth>,
-  redis: Redis,
-  ends: Pick<HistoriesParts, "deliver" | "lose" | "onError">,
-): Histories {
-  const byChannel = new ByChannel(history);
-  return new Histories({
-    ...ends,
-    redis,
-    channelPrefix,
-    limits,
-    optionOf: (channel) => byChannel.get(channel),
-    areKept: Object.keys(history).length > 0,
-  });
 }
 
 function wireTokens<Auth>({ options, redis }: Ground<Auth>) {
@@ -321,6 +191,7 @@ function wireDecisions<Auth>(ground: Ground<Auth>, tokens: TokenStore<Auth>) {
     }),
     guards: new Guards(server, reporter, exposeErrors, limits),
     channelSchemas: new ChannelSchemas(channels, limits.guardTimeout, reporter),
+    stateSchemas: stateSchemas(options, reporter),
   };
 }
 
@@ -340,7 +211,7 @@ function wireRates<Auth>({ given, options, reporter }: Ground<Auth>) {
 
 function wireConnections<Auth>(
   ground: Ground<Auth>,
-  { pubsub, index, revocations, refreshes, identityChannels }: ReturnType<typeof wireCluster<Auth>>,
+  { pubsub, presence, index, revocations, refreshes, identityChannels }: ReturnType<typeof wireCluster<Auth>>,
   decisions: ReturnType<typeof wireDecisions<Auth>>,
   rates: ReturnType<typeof wireRates<Auth>>,
 ): OpenConnections<Auth> {
@@ -348,7 +219,7 @@ function wireConnections<Auth>(
   const { authTimeout, exposeErrors, limits, ping, showIdentity } = options;
   const showing = { showIdentity, identityBytes: limits.identityBytes, reporter };
   const routes = new ExpressRoutes<Auth>(given.app, limits.routeResponseBytes);
-  return new OpenConnections<Auth>({
+  const connections: OpenConnections<Auth> = new OpenConnections<Auth>({
     shared: {
       ...decisions,
       ping,
@@ -365,13 +236,19 @@ function wireConnections<Auth>(
       identityUsages: new IdentityUsages(limits, rates),
       streamScheduler: new StreamScheduler(),
       pubsub,
+      presence,
       reporter,
-      notify: (event, ...args) => notices.notify(event, ...args),
+      notify: (event, ...args) => {
+        const connection = event === "authenticated" && connections.identified(args[0]);
+        if (connection) presence.renew(connection);
+        notices.notify(event, ...args);
+      },
       hears: (event) => notices.hears(event),
       functionDeadlines: new Deadlines(limits.functionTimeout),
     },
     notices,
   });
+  return connections;
 }
 
 /** Mounts the routes on the application; where it cannot serve them, nothing stays behind. */
@@ -418,6 +295,7 @@ function start<Auth>(
     tokenPrefix,
     hasSubscriber,
     hasHistory: Object.keys(options.history).length > 0,
+    hasPresence: Object.keys(options.presence).length > 0,
     rates: rates.frames ?? rates.bytes,
   };
   const startup = new Startup({

@@ -81,6 +81,13 @@ export type ClientFrame =
       /** Undefined where the frame lacks what it needs. */
       readonly query: { readonly channel: string; readonly part: AskedPart } | undefined;
     }
+  | {
+      readonly type: "presence";
+      readonly head: RequestHead;
+      readonly req: unknown;
+      /** Undefined where the frame lacks what it needs. */
+      readonly query: PresenceQuery | undefined;
+    }
   | { readonly type: "broadcast"; readonly head: RequestHead; readonly data: unknown }
   | { readonly type: "cancel"; readonly head: RequestHead; readonly req: unknown; readonly call: unknown }
   | {
@@ -106,6 +113,13 @@ export interface AskedPart {
   readonly last?: number | undefined;
   readonly limit?: number | undefined;
 }
+
+/** A client's request about a channel's members: to observe them, for a further page, to observe no more, or to set its state. */
+export type PresenceQuery = { readonly channel: string } & (
+  | { readonly kind: "observe" | "end" }
+  | { readonly kind: "page"; readonly after: number }
+  | { readonly kind: "set"; readonly state: unknown }
+);
 
 /** A client's request to know who it is: `true`, or a text that it has made up, with which its identity's key is hashed. */
 export type AskedIdentity = true | string;
@@ -188,6 +202,8 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
         : invalid;
     case "_history":
       return { type: "history", head, req, query: parseHistory(req, limits) };
+    case "_presence":
+      return { type: "presence", head, req, query: parsePresence(req, limits) };
     case "_broadcast":
       return isObject(req) && req.data !== undefined ? { type: "broadcast", head, data: req.data } : invalid;
     case "_cancel":
@@ -348,6 +364,11 @@ export function encodeRecovered(channel: string, recovered: object): string {
   return JSON.stringify({ channel, ...recovered });
 }
 
+/** Tells a client of protocol 4 that it observes a channel's members no more, and why. */
+export function encodePresenceEnd(channel: string, error: unknown): string {
+  return `{"presence":${JSON.stringify(channel)},"end":true,"error":${encodeErrorFor(PROTOCOL, error)}}`;
+}
+
 /** Encodes a value. Throws a `TypeError` for what has no JSON form: undefined, a function, a cycle, a BigInt. */
 export function encodeJson(value: unknown): string {
   let why: string = typeof value;
@@ -408,6 +429,22 @@ function parseHistory(
     (limit !== undefined && !isCount(limit));
   if (isWrong) return undefined;
   return { channel, part: { since, before, last, limit } as AskedPart };
+}
+
+/** The place in a list, behind which its next page is. */
+const CURSOR = /^\d{1,15}$/;
+
+function parsePresence(req: unknown, limits: FrameLimits): PresenceQuery | undefined {
+  if (!isObject(req) || !isChannelName(req.channel, limits)) return undefined;
+  const { channel, after, state, end } = req;
+  const asked = [after, state, end].filter((field) => field !== undefined);
+  if (asked.length === 0) return { channel, kind: "observe" };
+  if (asked.length > 1) return undefined;
+  if (state !== undefined) return { channel, kind: "set", state };
+  if (end === true) return { channel, kind: "end" };
+  return typeof after === "string" && CURSOR.test(after)
+    ? { channel, kind: "page", after: Number(after) }
+    : undefined;
 }
 
 function parseAnswer(resp: JsonObject): Answer {

@@ -64,6 +64,15 @@ export const TIMED_OUT = /* @__PURE__ */ new Refusal("timeout", "No answer in ti
 /** The channel keeps no history. */
 export const NO_HISTORY = /* @__PURE__ */ new Refusal("no_history", "The channel keeps no history");
 
+/** The channel has no presence. */
+export const NO_PRESENCE = /* @__PURE__ */ new Refusal("no_presence", "The channel has no presence");
+
+/** The channel has as many members as it may have. */
+export const TOO_MANY_MEMBERS = /* @__PURE__ */ new Refusal("too_many_members", "Too many members");
+
+/** The state of a member is too long. */
+export const STATE_TOO_LONG = /* @__PURE__ */ new Refusal("state_too_long", "The state is too long");
+
 /** The socket is in as many channels as it may be. */
 export const TOO_MANY_CHANNELS = /* @__PURE__ */ new Refusal("too_many_channels", "Too many channels");
 

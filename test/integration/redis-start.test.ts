@@ -28,7 +28,11 @@ const FOR_REGISTRY = [
   "pexpire",
 ].map((name) => `+${name}`);
 
-const OF_SCRIPTS = [...FOR_REGISTRY, ...FOR_RATES, ...FOR_HISTORY].filter((right) => right !== "+pexpire");
+const FOR_PRESENCE = ["+hlen", "+hscan", "+persist"];
+
+const OF_SCRIPTS = [...FOR_REGISTRY, ...FOR_RATES, ...FOR_HISTORY, ...FOR_PRESENCE].filter(
+  (right) => right !== "+pexpire",
+);
 
 /** The rights that are asked for one by one. */
 const SINGLE = RIGHTS.filter((right) => !OF_SCRIPTS.includes(right));
@@ -38,6 +42,7 @@ const ALL: TokenSocketServerOptions = {
   identify: ({ name }) => name as string,
   limits: { identityFramesPerSecond: 100 },
   history: { room: { size: 10, ttl: 60_000 } },
+  presence: { room: {} },
 };
 
 /** How often a client has to fail in the same way until it would have been told again. */

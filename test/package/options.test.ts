@@ -186,6 +186,22 @@ describe("an option", () => {
         new Map(),
       ],
     },
+    presence: {
+      good: [
+        {},
+        { a: {}, "b*": { info: noop, grace: 0, limit: 1, events: "all", state: null } },
+        { a: { grace: 86_400_000, limit: 100_000, events: "count" } },
+      ],
+      bad: [
+        noop,
+        [],
+        true,
+        { a: true },
+        { a: { grace: -1 } },
+        { a: { limit: 0 } },
+        { a: { events: "none" } },
+      ],
+    },
     webSocket: {
       good: [{}, { perMessageDeflate: true }, { perMessageDeflate: { threshold: 1 }, handleProtocols: noop }],
       bad: [true, [], noop, { maxPayload: 1 }, { noServer: false }, { perMessageDeflates: true }],
@@ -229,7 +245,8 @@ describe("an option", () => {
   for (const [name, { good, bad }] of Object.entries(VALUES)) {
     it(`${name} takes what it should`, () => {
       for (const value of good) {
-        const resolved = resolveOptions({ [name]: value })[name as keyof ResolvedOptions<unknown>];
+        const needed = name === "presence" ? { identify: noop } : {};
+        const resolved = resolveOptions({ ...needed, [name]: value })[name as keyof ResolvedOptions<unknown>];
         if (name !== "limits") expect(resolved).to.equal(value);
       }
     });
@@ -287,6 +304,14 @@ describe("an option", () => {
     [
       { history: { a: { size: 1, ttl: 9, age: 8 } } },
       "options.history.a.age must not be there: it takes size, ttl and positionTtl; it is 8",
+    ],
+    [
+      { presence: { a: { graze: 1 } } },
+      "options.presence.a.graze must not be there: it takes info, state, grace, limit and events; it is 1",
+    ],
+    [
+      { presence: { "a:*": { state: {} } } },
+      'options.presence["a:*"].state must be a schema (Standard Schema); it is an object',
     ],
     [
       { history: { a: 100 } },

@@ -61,6 +61,7 @@ describe("docs/protocol.md", () => {
     if (block.info === "http") it(titleOf(block), () => request(block.code));
     else if (block.info === "ending") it(titleOf(block), () => replayApart(block));
     else if (block.info === "kept") it(titleOf(block), () => replayApart(block, KEEPING));
+    else if (block.info === "present") it(titleOf(block), () => replayApart(block, PRESENT));
     else if (block.info === "shown") it(titleOf(block), () => replayApart(block, SHOWING));
     else it(titleOf(block), () => replay(block, application));
   }
@@ -148,6 +149,12 @@ const SHOWING: ApplicationOptions["options"] = {
 
 /** The options of a server that keeps a history. */
 const KEEPING: ApplicationOptions["options"] = { history: { "log:*": { size: 100, ttl: 60_000 } } };
+
+/** The options of a server that makes known who is where. */
+const PRESENT: ApplicationOptions["options"] = {
+  identify: ({ name }) => String(name),
+  presence: { "team:*": { info: ({ name }) => ({ name }) } },
+};
 
 /** Starts the examples' server. */
 async function startApplication(

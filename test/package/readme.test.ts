@@ -457,6 +457,12 @@ const CHECKS: Record<string, (running: Running) => Promise<void>> = {
     const client = await connect();
     expect(await client.subscribe("room")).to.have.property("internal", true);
   },
+  async "docs/presence.md: presence"({ connect }) {
+    const client = await connect({ protocol: 4 });
+    await client.subscribe("room:1");
+    const { resp } = await client.request({ rpc: "_presence", req: { channel: "room:1" } });
+    expect(resp).to.have.property("count", 1);
+  },
   async "docs/options.md: ping"({ connect }) {
     const client = await connect();
     expect((await client.request({ rpc: "_ping", req: {} })).resp).to.deep.equal({ message: "pong" });

@@ -97,6 +97,7 @@ function subscriber(usage?: { channels: number; hasRoom: boolean }): Subscriber 
     membership: undefined,
     usage: usage as IdentityUsage | undefined,
     wantsHistory: false,
+    isDismissed: false,
     takePosition: () => undefined,
     whenDrained: () => undefined,
     send() {},

@@ -10,6 +10,7 @@ import type { Channel, Delivered, Published } from "../events/message-types.js";
 import type { HistoryOptions, HistoryResult, PublishOptions } from "../history/kept-message.js";
 import type { Health } from "../http/health.js";
 import type { HttpServer } from "../http/interception.js";
+import type { PresenceList } from "../presence/member.js";
 import type { ServerInfo } from "../registry/registry.js";
 import type { Routes } from "../routes/express-routes.js";
 import type { AnySocket, PendingSocket, Socket, SockJSOptions } from "../transport/socket.js";
@@ -129,6 +130,15 @@ export interface ServerMethods<Auth, Messages> extends ServerEmitter<Auth, Messa
     channel: Name,
     options?: HistoryOptions | null,
   ): Promise<HistoryResult<Delivered<Messages, Name>>>;
+
+  /**
+   * Reads who is in a channel with presence, on all servers: what is in Redis, where nothing has to be asked of other servers.
+   * `Info` and `State` are what its option's `info` and `state` give.
+   *
+   * @throws (rejects with) `TypeError` for a wrong channel, `Error` for a channel without presence, else what the Redis client
+   *   says
+   */
+  presence<Info = unknown, State = unknown>(channel: Channel<Messages>): Promise<PresenceList<Info, State>>;
 
   /** Publishes a message on every channel that a socket of some server has joined; as `publish` otherwise. */
   broadcast(data: unknown): Promise<void>;

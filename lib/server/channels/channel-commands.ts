@@ -4,6 +4,8 @@ import type { Histories } from "../history/histories.js";
 import type { HistoryOptions, HistoryResult, PublishOptions } from "../history/kept-message.js";
 import type { Limits } from "../limits/limits.js";
 import type { Commands } from "../log/commands.js";
+import type { PresenceList } from "../presence/member.js";
+import type { Presence } from "../presence/presence.js";
 import type { PendingSocket, Socket } from "../transport/socket.js";
 import type { Subscriber } from "./membership.js";
 import { checkChannel, type PubSub, pubSubIsOff } from "./pubsub.js";
@@ -12,6 +14,7 @@ export interface ChannelCommandsParts<Auth> {
   readonly commands: Commands;
   readonly pubsub: PubSub<Auth>;
   readonly histories: Histories;
+  readonly presence: Presence;
   readonly limits: Limits;
   /** The connection of a socket; undefined where it has closed, has not authenticated, or is not of this server. */
   readonly connectionOf: (socket: PendingSocket) => Subscriber<Auth> | undefined;
@@ -48,6 +51,10 @@ export class ChannelCommands<Auth> {
 
   history(channel: string, options: HistoryOptions = {}): Promise<HistoryResult> {
     return this.#run("reading the history of", channel, () => this.#parts.histories.read(channel, options));
+  }
+
+  presence(channel: string): Promise<PresenceList> {
+    return this.#run("reading the members of", channel, () => this.#parts.presence.read(channel));
   }
 
   broadcast(data: unknown): Promise<void> {

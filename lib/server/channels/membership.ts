@@ -17,6 +17,8 @@ export interface Subscriber<Auth = unknown> {
   membership: Membership | undefined;
   /** The usage that it shares with the other connections of its identity, if any. */
   readonly usage: IdentityUsage | undefined;
+  /** Whether it has closed because its client's session has ended or was ended: it is not to be waited for. */
+  readonly isDismissed: boolean;
   /** Whether the client has asked for the positions of messages, and for what it has missed. */
   readonly wantsHistory: boolean;
   /** Takes the position that the client has said it knows of a channel to which the server joins it. */

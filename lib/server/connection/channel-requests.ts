@@ -29,10 +29,12 @@ import type { Recovered } from "../history/recovery.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
 import type { Kept } from "../redis/history-log.js";
+import type { ChannelClient } from "./channel-client.js";
 import { historyAnswer } from "./history-answer.js";
+import { type PresenceRequest, type PresenceRequestParts, PresenceRequests } from "./presence-requests.js";
 
 /** The parts of the server that channel requests need. */
-export interface ChannelRequestParts<Auth> {
+export interface ChannelRequestParts<Auth> extends PresenceRequestParts<Auth> {
   readonly exposeErrors: boolean;
   readonly limits: Limits;
   readonly guards: Guards;
@@ -43,17 +45,6 @@ export interface ChannelRequestParts<Auth> {
   readonly notify: <E extends "published" | "broadcasted">(event: E, ...args: ServerEvents<Auth>[E]) => void;
   /** Says whether the application listens to such an event. */
   readonly hears: (event: "published" | "broadcasted") => boolean;
-}
-
-/** The connection that channel requests come from. */
-export interface ChannelClient<Auth> extends Subscriber<Auth> {
-  /** A number that changes when the client's rights may have become others: then the guards are asked again. */
-  readonly rights: number;
-  refuse(head: RequestHead, error: unknown): void;
-  /** Tells a client that asked for it that a request is done. */
-  acknowledge(head: RequestHead): void;
-  /** Answers a request of a client that has asked for history with a value, as JSON. */
-  answer(head: RequestHead, json: string): void;
 }
 
 type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
@@ -70,7 +61,13 @@ export interface HistoryRequest {
 }
 
 /** A frame by which a client joins or leaves channels, publishes, or reads back. */
-export type ChannelFrame = SubscribeFrame | UnsubscribeFrame | PublishFrame | BroadcastFrame | HistoryRequest;
+export type ChannelFrame =
+  | SubscribeFrame
+  | UnsubscribeFrame
+  | PublishFrame
+  | BroadcastFrame
+  | HistoryRequest
+  | PresenceRequest;
 
 /** The channel requests of one client: in order for each channel, within a bound, and as far as the guards allow them. */
 export class ChannelRequests<Auth> {
@@ -84,6 +81,7 @@ export class ChannelRequests<Auth> {
   /** The recoveries that are under way, by channel: the next join of that channel waits for its end. */
   readonly #recoveries = new Map<string, Promise<void>>();
   #review: Review<string> | undefined;
+  #presence: PresenceRequests<Auth> | undefined;
 
   constructor(client: ChannelClient<Auth>, parts: ChannelRequestParts<Auth>) {
     this.#client = client;
@@ -112,11 +110,13 @@ export class ChannelRequests<Auth> {
   /** Asks the guards again about all channels that the client has joined itself, and revokes those that they refuse. */
   review(): void {
     this.#reviewChannels(Object.keys(this.#client.channels));
+    this.#presence?.review();
   }
 
   /** Forgets the reviews that wait. */
   close(): void {
     this.#review?.clear();
+    this.#presence?.close();
   }
 
   #isFull(bytes: number): boolean {
@@ -155,6 +155,11 @@ export class ChannelRequests<Auth> {
         return this.#onBroadcast(frame);
       case "history":
         return this.#onHistory(frame);
+      case "presence":
+        this.#presence ??= new PresenceRequests(this.#client, this.#parts, (head, channel, allowed) =>
+          this.#decide("presence", () => ({ channel }), head, allowed),
+        );
+        return this.#presence.handle(frame);
     }
   }
 
@@ -230,7 +235,7 @@ export class ChannelRequests<Auth> {
    * Goes on when the guards allow it; at once where there are none. They are asked again where the rights may have become
    * others while they decided.
    */
-  #decide<E extends "subscribe" | "unsubscribe" | "publish" | "broadcast" | "history">(
+  #decide<E extends "subscribe" | "unsubscribe" | "publish" | "broadcast" | "history" | "presence">(
     event: E,
     makeRequest: () => GuardEvents<Auth>[E][1],
     head: RequestHead,

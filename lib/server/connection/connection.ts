@@ -28,8 +28,10 @@ import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
 import { Agreement, type AuthFrame } from "./agreement.js";
 import { type AuthenticatingConnection, Authentication, type ConnectionIdentity } from "./authentication.js";
-import { type ChannelClient, type ChannelFrame, ChannelRequests } from "./channel-requests.js";
+import type { ChannelClient } from "./channel-client.js";
+import { type ChannelFrame, ChannelRequests } from "./channel-requests.js";
 import type { ConnectionParts } from "./connection-parts.js";
+import { isDismissal } from "./dismissal.js";
 import { bytesOf, type FrameHandler, FrameQueue, mayHandle } from "./frame-queue.js";
 
 /**
@@ -54,6 +56,7 @@ export class Connection<Auth>
   /** Its channels, as the application sees them. They are kept here as well, since it might put others in their place. */
   readonly channels: Record<string, true>;
   membership: Membership | undefined;
+  isDismissed = false;
   /** The id by which it is found, and taken out again, whatever the application puts in its place on the socket. */
   readonly sid: string;
   #state: State = "connecting";
@@ -178,6 +181,7 @@ export class Connection<Auth>
 
   #end(how: "close" | "terminate", reason: CloseReason): void {
     if (this.closed) return;
+    this.isDismissed = isDismissal(reason);
     this.#parts.reporter.debug(() => `${how} ${this.socket.sid}: ${reason.code} ${reason.reason}`);
     this.#transport[how](reason);
     this.ended();
@@ -260,6 +264,8 @@ export class Connection<Auth>
         return this.#channel(frame, bytes);
       case "history":
         return this.#onHistory(frame, bytes);
+      case "presence":
+        return this.#onPresence(frame, bytes);
       case "answer":
         return this.#calls?.settle(frame.fid, frame.answer);
     }
@@ -270,6 +276,15 @@ export class Connection<Auth>
     if (!this.wantsHistory) return this.handle({ type: "call", head, path: "_history", data: req }, bytes);
     if (!query) return this.refuse(head, INVALID_REQUEST);
     this.#channel({ type: "history", head, ...query }, bytes);
+  }
+
+  /** For a client of version 3, or where no channel has a presence, it is a call like others. */
+  #onPresence({ head, req, query }: Extract<ClientFrame, { type: "presence" }>, bytes: number): void {
+    if (this.protocol !== PROTOCOL || !this.#parts.presence.isOn) {
+      return this.handle({ type: "call", head, path: "_presence", data: req }, bytes);
+    }
+    if (!query) return this.refuse(head, INVALID_REQUEST);
+    this.#channel({ type: "presence", head, ...query }, bytes);
   }
 
   #channel(frame: ChannelFrame, bytes: number): void {

@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { Callback } from "../../shared/answer.js";
 import type { LossReason } from "../history/loss.js";
+import type { PresenceMember } from "../presence/member.js";
 import type { AnySocket, PendingSocket, Socket } from "../transport/socket.js";
 import type { PublishedMessage, PublishRequest } from "./message-types.js";
 
@@ -28,6 +29,11 @@ export interface GuardEvents<Auth, Messages = unknown> {
    * client has to be in the channel, and what `subscribe` has answered holds.
    */
   history: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
+  /**
+   * Before a client observes a channel's members, and again when its rights may have become others. Without such a guard a client
+   * has to be in the channel. Who is a member is not for it to decide: that is who is in the channel.
+   */
+  presence: [socket: Socket<Auth>, request: { readonly channel: string }, callback: Callback];
 }
 
 /** Each event of the server with its listeners' arguments. */
@@ -59,6 +65,15 @@ export interface ServerEvents<Auth, Messages = unknown> extends GuardEvents<Auth
     socket: Socket<Auth>,
     loss: { readonly channel: string; readonly messages: number | null; readonly reason: LossReason },
   ];
+  /**
+   * An identity has become a member of a channel with presence. It and the two below are raised once for all servers, on the one
+   * whose command has made the change, which for `left` may be any; not at all where that one ends just then.
+   */
+  joined: [channel: string, member: PresenceMember];
+  /** A member has left: on purpose, or as it has not come back in time. */
+  left: [channel: string, member: PresenceMember];
+  /** A member has another `info` or `state`. */
+  updated: [channel: string, member: PresenceMember];
   /** The token route and the subscriptions serve. */
   ready: [];
   /**

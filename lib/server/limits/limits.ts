@@ -159,6 +159,12 @@ export interface Limits {
    */
   tailBytes: number;
   /**
+   * Bytes of what `presence` shows of a member, and likewise of the state that it sets, each as JSON. A state that has more is
+   * refused; what `info` gives is not shown then, and is reported. Default 1024. A higher one lets each member take more of
+   * Redis, and of each server and client that observes it.
+   */
+  presenceBytes: number;
+  /**
    * Milliseconds that a socket stays open after its identity has expired, for the client to present a new token.
    * Default 25,000.
    */
@@ -204,6 +210,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   bufferedBytes: 1_048_576,
   recoverMessages: 1000,
   tailBytes: 16_777_216,
+  presenceBytes: 1024,
   expiryGrace: 25_000,
   routeResponseBytes: 16_777_216,
 };

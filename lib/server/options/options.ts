@@ -11,6 +11,7 @@ import type { OriginFunction } from "../http/origins.js";
 import type { VerifyFunction } from "../http/verify-connection.js";
 import type { Limits } from "../limits/limits.js";
 import type { Logger } from "../log/reporter.js";
+import type { ChannelPresence } from "../presence/presence-option.js";
 import type { RedisClient } from "../redis/adapt.js";
 import type { Routes } from "../routes/express-routes.js";
 import type { Controller } from "../rpc/controller.js";
@@ -93,6 +94,12 @@ export interface TokenSocketServerOptions<Auth = Record<string, unknown>, Messag
    * channel, and several times the time of a publish.
    */
   history?: { [channel: string]: ChannelHistory } | null | undefined;
+  /**
+   * The channels whose members are known, by their names; a `*` at the end of a name stands for anything:
+   * `{ info?, state?, grace?, limit?, events? }`. It needs `identify`: a member is an identity, however many sockets it has.
+   * Default `{}`: none. With it, a join and a leave are one command of Redis more each, and members who do nothing cost none.
+   */
+  presence?: { [channel: string]: ChannelPresence<Auth> } | null | undefined;
   /** Options of `ws` for the WebSockets that `attach` opens. Default `{}`. */
   webSocket?: WebSocketOptions | null | undefined;
   /**

@@ -28,6 +28,9 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     if (limits[name] === Infinity || options.identify) continue;
     throw new TypeError(`options.limits.${name} needs options.identify, which tells identities apart`);
   }
+  if (Object.keys(options.presence ?? {}).length > 0 && !options.identify) {
+    throw new TypeError("options.presence needs options.identify, which tells identities apart");
+  }
   return {
     pubsubClient: undefined,
     socketController: {},
@@ -41,6 +44,7 @@ export function resolveOptions<Auth>(given: unknown): ResolvedOptions<Auth> {
     filter: undefined,
     slowReaders: {},
     history: {},
+    presence: {},
     webSocket: {},
     heartbeat: 25_000,
     ping: false,

@@ -3,6 +3,7 @@ import { isByChannel } from "../channels/by-channel.js";
 import { isSlowReaderPolicy } from "../channels/slow-readers.js";
 import { EXPECTED_HISTORY, isChannelHistory, wrongField } from "../history/history-option.js";
 import { isOrigin } from "../http/origins.js";
+import { EXPECTED_PRESENCE, isChannelPresence, wrongPresenceField } from "../presence/presence-option.js";
 import type { TokenSocketServerOptions } from "./options.js";
 
 /** A rule for an option's values. */
@@ -37,11 +38,13 @@ const slowReaderPolicy: Rule = {
 const channelHistory: Rule = {
   expected: EXPECTED_HISTORY,
   accepts: isChannelHistory,
-  faultIn: (where, value) => {
-    const wrong = wrongField(value);
-    if (!wrong) return undefined;
-    return `${at(where, wrong.name)} ${wrong.must}; it is ${show((value as Record<string, unknown>)[wrong.name])}`;
-  },
+  faultIn: faultInField(wrongField),
+};
+
+const channelPresence: Rule = {
+  expected: EXPECTED_PRESENCE,
+  accepts: isChannelPresence,
+  faultIn: faultInField(wrongPresenceField),
 };
 
 const WEB_SOCKET_OPTIONS: readonly string[] = ["perMessageDeflate", "handleProtocols"];
@@ -85,6 +88,11 @@ const RULES: { readonly [Name in keyof TokenSocketServerOptions]-?: Rule } = {
     expected: "an object of { size, ttl, positionTtl? } by channels' names, with no * but at a name's end",
     accepts: (value) => isByChannel(value, channelHistory.accepts),
     faultIn: faultByChannel(channelHistory),
+  },
+  presence: {
+    expected: `an object of ${EXPECTED_PRESENCE} by channels' names, with no * but at a name's end`,
+    accepts: (value) => isByChannel(value, channelPresence.accepts),
+    faultIn: faultByChannel(channelPresence),
   },
   webSocket: {
     expected: "an object with perMessageDeflate and handleProtocols alone, as ws takes them",
@@ -162,6 +170,14 @@ function faultInList(rule: Rule): NonNullable<Rule["faultIn"]> {
     if (!Array.isArray(value)) return undefined;
     const wrong = value.findIndex((item) => !rule.accepts(item));
     return wrong < 0 ? undefined : faultOf(`${where}[${wrong}]`, value[wrong], rule);
+  };
+}
+
+function faultInField(wrong: typeof wrongField): NonNullable<Rule["faultIn"]> {
+  return (where, value) => {
+    const fault = wrong(value);
+    if (!fault) return undefined;
+    return `${at(where, fault.name)} ${fault.must}; it is ${show((value as Record<string, unknown>)[fault.name])}`;
   };
 }
 

@@ -1,6 +1,7 @@
 import { SYNC_CHANNEL } from "../../shared/protocol.js";
 import type { ClientDriver } from "./client-driver.js";
 import { historyNames } from "./history-log.js";
+import { memberNames } from "./member-list.js";
 import type { Redis } from "./redis.js";
 import { Script } from "./script.js";
 import { serverNames } from "./server-list.js";
@@ -14,6 +15,8 @@ export interface ClientUse {
   readonly hasSubscriber: boolean;
   /** Whether channels keep a history. */
   readonly hasHistory: boolean;
+  /** Whether the members of channels are known. */
+  readonly hasPresence: boolean;
   /** The rates of identities that are counted in Redis, if any are. */
   readonly rates: { readonly keyPrefix: string; try(): Promise<unknown> } | undefined;
 }
@@ -37,7 +40,7 @@ const PING: Trial = { commands: "ping", isOptional: true, run: (driver) => drive
 
 /** Resolves with what Redis refuses of that which a server does with its first client. */
 export function checkClient(redis: Redis, use: ClientUse): Promise<readonly Error[]> {
-  const { tokenPrefix, channelPrefix, hasSubscriber, hasHistory, rates } = use;
+  const { tokenPrefix, channelPrefix, hasSubscriber, hasHistory, hasPresence, rates } = use;
   const trials: Trial[] = [PING, ...tokenTrials(tokenPrefix)];
   if (hasSubscriber) {
     trials.push(...listTrials(`token-sockjs:${channelPrefix}check`), publishTrial(channelPrefix));
@@ -48,6 +51,7 @@ export function checkClient(redis: Redis, use: ClientUse): Promise<readonly Erro
     trials.push({ commands: RATES, key, uses: "set", after: REGISTRY.commands, run: () => rates.try() });
   }
   if (hasSubscriber && hasHistory) trials.push(historyTrial(channelPrefix));
+  if (hasSubscriber && hasPresence) trials.push(presenceTrial(channelPrefix));
   return redis.rehearse(trials);
 }
 
@@ -140,6 +144,26 @@ function registryTrial(channelPrefix: string): Trial {
     await driver.evaluateKnown(REGISTRY.sha, [alive, info], []);
   };
   return { commands: REGISTRY.commands, key: alive, uses: "pexpire", run };
+}
+
+/** The commands of the scripts about members that no other trial has. */
+const PRESENCE = new Script(
+  "hlen hscan persist",
+  `
+redis.call('HLEN', KEYS[1])
+redis.call('HSCAN', KEYS[1], '0', 'COUNT', '1')
+redis.call('PERSIST', KEYS[1])
+return {}
+`,
+);
+
+function presenceTrial(channelPrefix: string): Trial {
+  const key = memberNames(channelPrefix, NOBODYS_CHANNEL).members;
+  const run = async (driver: ClientDriver) => {
+    await driver.evaluate(PRESENCE.text, [key], []);
+    await driver.evaluateKnown(PRESENCE.sha, [key], []);
+  };
+  return { commands: PRESENCE.commands, key, after: REGISTRY.commands, run };
 }
 
 /** It is published where the server is sure to publish: the user may be allowed no more than the channels that there are. */

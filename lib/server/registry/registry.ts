@@ -45,7 +45,12 @@ export interface RegistryParts {
 
 /** The interval at which a server writes, and the age of its last write after which it is overdue and dead, in milliseconds. */
 const INTERVAL = 5_000;
-const TIMES: ServerTimes = { overdueAfter: 1.5 * INTERVAL, deadAfter: 3 * INTERVAL, goneFor: 600_000 };
+export const TIMES: ServerTimes & { readonly interval: number } = {
+  interval: INTERVAL,
+  overdueAfter: 1.5 * INTERVAL,
+  deadAfter: 3 * INTERVAL,
+  goneFor: 600_000,
+};
 
 /** The interval at which the delay of the event loop is measured, in milliseconds. */
 const RESOLUTION = 20;
@@ -105,7 +110,7 @@ export class Registry {
       this.#delays = monitorEventLoopDelay({ resolution: RESOLUTION });
       this.#delays.enable();
       // in a turn after the timers, so that the delay of this one counts
-      this.#timer = setInterval(() => setImmediate(() => void this.#tick()), INTERVAL).unref();
+      this.#timer = setInterval(() => setImmediate(() => void this.#tick()), TIMES.interval).unref();
     }
     if (this.#parts.isShared) await this.#beat();
   }

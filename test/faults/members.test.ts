@@ -1,0 +1,234 @@
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { expect } from "chai";
+import { createClient } from "redis";
+import { until } from "../support/condition.js";
+import { freeze } from "../support/frozen-process.js";
+import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
+import { RemoteProcess } from "../support/remote-process.js";
+import type { MemberServerFunctions } from "./member-server.js";
+import { Member } from "./members.js";
+
+type Server = RemoteProcess<MemberServerFunctions>;
+
+const SCRIPT = join(import.meta.dirname, "member-server.ts");
+
+/** A server's times in milliseconds, a fifth or less of what they are. A busy machine is late by more than the shortest. */
+const SHORT = { REGISTRY_INTERVAL: "600", SETTLE: "2500", GRACE: "2500" };
+
+/** Three servers with one Redis. */
+class Site {
+  readonly redis: RedisServer;
+  readonly servers: Server[];
+  readonly urls: string[];
+  readonly members: Member[] = [];
+
+  static async start(times: Record<string, string> = SHORT): Promise<Site> {
+    const redis = await startRedis({ own: true });
+    const servers = await Promise.all(
+      [1, 2, 3].map(() =>
+        RemoteProcess.start<MemberServerFunctions>(SCRIPT, { ...times, REDIS_URL: redis.url }),
+      ),
+    );
+    return new Site(times, redis, servers, await Promise.all(servers.map((server) => server.call("url"))));
+  }
+
+  private constructor(
+    readonly times: Record<string, string>,
+    redis: RedisServer,
+    servers: Server[],
+    urls: string[],
+  ) {
+    this.redis = redis;
+    this.servers = servers;
+    this.urls = urls;
+  }
+
+  /** Starts another server in the place of one. */
+  async restart(index: number): Promise<void> {
+    await this.server(index).kill();
+    const server = await RemoteProcess.start<MemberServerFunctions>(SCRIPT, {
+      ...this.times,
+      REDIS_URL: this.redis.url,
+    });
+    this.servers[index] = server;
+    this.urls[index] = await server.call("url");
+  }
+
+  server(index: number): Server {
+    return this.servers[index] as Server;
+  }
+
+  async connect(name: string, index: number): Promise<Member> {
+    const member = new Member(name);
+    this.members.push(member);
+    await member.connect(this.urls[index] as string);
+    return member;
+  }
+
+  reconnect(member: Member, index: number): Promise<void> {
+    return member.connect(this.urls[index] as string);
+  }
+
+  /** A client on a server that observes; it is a member as well. */
+  async observer(index: number): Promise<Member> {
+    const member = await this.connect(`observer${index}`, index);
+    await member.observe();
+    return member;
+  }
+
+  ids(index: number): Promise<string[]> {
+    return this.server(index)
+      .call("members", "room:1")
+      .then((members) => members.map(({ id }) => id).sort());
+  }
+
+  async sockets(index: number): Promise<number[]> {
+    return (await this.server(index).call("members", "room:1")).map(({ sockets }) => sockets);
+  }
+
+  /** The notices of those servers that are there. */
+  async notices(...indices: number[]): Promise<string[]> {
+    const all = await Promise.all(indices.map((index) => this.server(index).call("notices")));
+    return all.flat().map(([event, id]) => `${event} ${id}`);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.end()));
+    await Promise.all(this.servers.map((server) => server.kill()));
+    await this.redis.stop();
+  }
+}
+
+const allOf = (members: readonly Member[]) => members.map(({ name }) => name).sort();
+
+(canStartRedis ? describe : describe.skip)("Members of a channel on three servers", function () {
+  this.timeout(120_000);
+
+  let site: Site;
+
+  afterEach(() => site.stop());
+
+  /** Waits until all observers know these members. */
+  const untilKnown = (observers: readonly Member[], names: readonly string[]) =>
+    until(() =>
+      observers.every(({ members }) => [...members.keys()].sort().join() === [...names].sort().join()),
+    );
+
+  it("are not told to have left whose server is killed and who come back, and others leave once", async () => {
+    site = await Site.start();
+    const observers = await Promise.all([site.observer(0), site.observer(1)]);
+    const members = await Promise.all(Array.from({ length: 300 }, (_, i) => site.connect(`user${i}`, i % 3)));
+    await untilKnown(observers, allOf(site.members));
+    for (const { told } of observers) told.length = 0;
+    await site.server(2).kill();
+    const [lost, back] = [
+      members.filter((_, i) => i % 3 === 2 && i % 2 === 0),
+      members.filter((_, i) => i % 3 === 2 && i % 2 === 1),
+    ];
+    await Promise.all(back.map((member, i) => site.reconnect(member, i % 2)));
+    const gone = allOf(lost);
+    await untilKnown(observers, allOf(site.members.filter((member) => !lost.includes(member))));
+    for (const { told } of observers) {
+      expect(told.map(([event]) => event).filter((event) => event !== "leave")).to.deep.equal([]);
+      expect(told.map(([, id]) => id).sort()).to.deep.equal(gone);
+    }
+    const notices = (await site.notices(0, 1)).filter((notice) => notice.startsWith("left"));
+    expect(notices.sort()).to.deep.equal(gone.map((id) => `left ${id}`).sort());
+  });
+
+  it("flap, and nobody hears of it", async () => {
+    site = await Site.start();
+    const observers = await Promise.all([site.observer(0), site.observer(1)]);
+    const member = await site.connect("flapping", 2);
+    await untilKnown(observers, allOf(site.members));
+    for (const { told } of observers) told.length = 0;
+    for (let time = 0; time < 30; time++) {
+      await member.end();
+      await site.reconnect(member, time % 3);
+    }
+    await until(async () => (await site.sockets(0)).every((sockets) => sockets === 1));
+    // longer than the grace
+    await delay(3000);
+    await until(async () => (await site.sockets(0)).every((sockets) => sockets === 1));
+    for (const { told } of observers) expect(told).to.deep.equal([]);
+  });
+
+  it("are all there again in a Redis that was emptied, and nobody hears of it", async () => {
+    site = await Site.start();
+    const observers = await Promise.all([site.observer(0), site.observer(1)]);
+    await Promise.all(Array.from({ length: 30 }, (_, i) => site.connect(`user${i}`, i % 3)));
+    const away = await site.connect("away", 2);
+    await untilKnown(observers, allOf(site.members));
+    expect((await away.set({ typing: true })).resp).to.equal("success");
+    await until(() => observers.every(({ told }) => told.at(-1)?.[0] === "update"));
+    for (const { told } of observers) told.length = 0;
+    const before = await site.notices(0, 1, 2);
+    await away.end();
+    await until(async () => (await site.sockets(0)).includes(0));
+    await site.redis.stop();
+    await site.redis.start();
+    await until(async () => (await site.ids(0)).length === site.members.length);
+    await site.reconnect(away, 0);
+    await until(async () => (await site.sockets(0)).every((sockets) => sockets === 1));
+    const operator = createClient({ url: site.redis.url });
+    await operator.connect();
+    await operator.flushAll();
+    operator.destroy();
+    await until(async () => (await site.ids(0)).length === site.members.length);
+    // longer than it may take until what is missing has left
+    await delay(4000);
+    expect(await site.ids(0)).to.deep.equal(allOf(site.members));
+    for (const { told, members } of observers) {
+      expect(told).to.deep.equal([]);
+      expect(members.get("away")).to.equal('{"typing":true}');
+    }
+    expect(await site.notices(0, 1, 2)).to.deep.equal(before);
+  });
+
+  it("are not told to have left while all servers are drained one after the other", async () => {
+    site = await Site.start();
+    const observer = await site.observer(0);
+    await Promise.all(Array.from({ length: 30 }, (_, i) => site.connect(`user${i}`, 1 + (i % 2))));
+    await untilKnown([observer], allOf(site.members));
+    observer.told.length = 0;
+    for (const [index, next] of [
+      [1, 2],
+      [2, 0],
+      [0, 1],
+    ] as const) {
+      const there = site.members.filter(({ url }) => url === site.urls[index]);
+      await site.server(index).call("drain", 200);
+      await until(() => there.every(({ isConnected }) => !isConnected));
+      if (index === 0) await site.restart(1);
+      await Promise.all(there.map((member) => site.reconnect(member, next)));
+    }
+    await observer.observe();
+    await until(async () => (await site.sockets(1)).every((sockets) => sockets === 1));
+    // longer than the grace
+    await delay(4000);
+    expect(await site.ids(1)).to.deep.equal(allOf(site.members));
+    expect(observer.told).to.deep.equal([]);
+  });
+
+  it("leave once where their server is stopped for long, and join again when it goes on", async () => {
+    site = await Site.start();
+    const observers = await Promise.all([site.observer(0), site.observer(1)]);
+    const members = await Promise.all(Array.from({ length: 5 }, (_, i) => site.connect(`user${i}`, 2)));
+    await untilKnown(observers, allOf(site.members));
+    for (const { told } of observers) told.length = 0;
+    const before = (await site.notices(0, 1, 2)).length;
+    const goOn = await freeze(site.server(2).pid);
+    await untilKnown(observers, allOf(observers));
+    await goOn();
+    await untilKnown(observers, allOf(site.members));
+    for (const { told } of observers) {
+      expect(told.map(([event]) => event)).to.deep.equal([
+        ...members.map(() => "leave"),
+        ...members.map(() => "join"),
+      ]);
+    }
+    const notices = await site.notices(0, 1, 2);
+    expect(notices.slice(0).length - before).to.equal(2 * members.length);
+  });
+});

@@ -1,111 +1,18 @@
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { createClient } from "redis";
 import { until } from "../support/condition.js";
 import { freeze } from "../support/frozen-process.js";
-import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
-import { RemoteProcess } from "../support/remote-process.js";
-import type { MemberServerFunctions } from "./member-server.js";
-import { Member } from "./members.js";
-
-type Server = RemoteProcess<MemberServerFunctions>;
-
-const SCRIPT = join(import.meta.dirname, "member-server.ts");
-
-/** A server's times in milliseconds, a fifth or less of what they are. A busy machine is late by more than the shortest. */
-const SHORT = { REGISTRY_INTERVAL: "600", SETTLE: "2500", GRACE: "2500" };
-
-/** Three servers with one Redis. */
-class Site {
-  readonly redis: RedisServer;
-  readonly servers: Server[];
-  readonly urls: string[];
-  readonly members: Member[] = [];
-
-  static async start(times: Record<string, string> = SHORT): Promise<Site> {
-    const redis = await startRedis({ own: true });
-    const servers = await Promise.all(
-      [1, 2, 3].map(() =>
-        RemoteProcess.start<MemberServerFunctions>(SCRIPT, { ...times, REDIS_URL: redis.url }),
-      ),
-    );
-    return new Site(times, redis, servers, await Promise.all(servers.map((server) => server.call("url"))));
-  }
-
-  private constructor(
-    readonly times: Record<string, string>,
-    redis: RedisServer,
-    servers: Server[],
-    urls: string[],
-  ) {
-    this.redis = redis;
-    this.servers = servers;
-    this.urls = urls;
-  }
-
-  /** Starts another server in the place of one. */
-  async restart(index: number): Promise<void> {
-    await this.server(index).kill();
-    const server = await RemoteProcess.start<MemberServerFunctions>(SCRIPT, {
-      ...this.times,
-      REDIS_URL: this.redis.url,
-    });
-    this.servers[index] = server;
-    this.urls[index] = await server.call("url");
-  }
-
-  server(index: number): Server {
-    return this.servers[index] as Server;
-  }
-
-  async connect(name: string, index: number): Promise<Member> {
-    const member = new Member(name);
-    this.members.push(member);
-    await member.connect(this.urls[index] as string);
-    return member;
-  }
-
-  reconnect(member: Member, index: number): Promise<void> {
-    return member.connect(this.urls[index] as string);
-  }
-
-  /** A client on a server that observes; it is a member as well. */
-  async observer(index: number): Promise<Member> {
-    const member = await this.connect(`observer${index}`, index);
-    await member.observe();
-    return member;
-  }
-
-  ids(index: number): Promise<string[]> {
-    return this.server(index)
-      .call("members", "room:1")
-      .then((members) => members.map(({ id }) => id).sort());
-  }
-
-  async sockets(index: number): Promise<number[]> {
-    return (await this.server(index).call("members", "room:1")).map(({ sockets }) => sockets);
-  }
-
-  /** The notices of those servers that are there. */
-  async notices(...indices: number[]): Promise<string[]> {
-    const all = await Promise.all(indices.map((index) => this.server(index).call("notices")));
-    return all.flat().map(([event, id]) => `${event} ${id}`);
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all(this.members.map((member) => member.end()));
-    await Promise.all(this.servers.map((server) => server.kill()));
-    await this.redis.stop();
-  }
-}
+import { canStartRedis } from "../support/redis-server.js";
+import { MemberSite } from "./member-site.js";
+import type { Member } from "./members.js";
 
 const allOf = (members: readonly Member[]) => members.map(({ name }) => name).sort();
 
 (canStartRedis ? describe : describe.skip)("Members of a channel on three servers", function () {
   this.timeout(120_000);
 
-  let site: Site;
+  let site: MemberSite;
 
   afterEach(() => site.stop());
 
@@ -116,7 +23,7 @@ const allOf = (members: readonly Member[]) => members.map(({ name }) => name).so
     );
 
   it("are not told to have left whose server is killed and who come back, and others leave once", async () => {
-    site = await Site.start();
+    site = await MemberSite.start();
     const observers = await Promise.all([site.observer(0), site.observer(1)]);
     const members = await Promise.all(Array.from({ length: 300 }, (_, i) => site.connect(`user${i}`, i % 3)));
     await untilKnown(observers, allOf(site.members));
@@ -138,7 +45,7 @@ const allOf = (members: readonly Member[]) => members.map(({ name }) => name).so
   });
 
   it("flap, and nobody hears of it", async () => {
-    site = await Site.start();
+    site = await MemberSite.start();
     const observers = await Promise.all([site.observer(0), site.observer(1)]);
     const member = await site.connect("flapping", 2);
     await untilKnown(observers, allOf(site.members));
@@ -155,7 +62,7 @@ const allOf = (members: readonly Member[]) => members.map(({ name }) => name).so
   });
 
   it("are all there again in a Redis that was emptied, and nobody hears of it", async () => {
-    site = await Site.start();
+    site = await MemberSite.start();
     const observers = await Promise.all([site.observer(0), site.observer(1)]);
     await Promise.all(Array.from({ length: 30 }, (_, i) => site.connect(`user${i}`, i % 3)));
     const away = await site.connect("away", 2);
@@ -187,7 +94,7 @@ const allOf = (members: readonly Member[]) => members.map(({ name }) => name).so
   });
 
   it("are not told to have left while all servers are drained one after the other", async () => {
-    site = await Site.start();
+    site = await MemberSite.start();
     const observer = await site.observer(0);
     await Promise.all(Array.from({ length: 30 }, (_, i) => site.connect(`user${i}`, 1 + (i % 2))));
     await untilKnown([observer], allOf(site.members));
@@ -212,7 +119,7 @@ const allOf = (members: readonly Member[]) => members.map(({ name }) => name).so
   });
 
   it("leave once where their server is stopped for long, and join again when it goes on", async () => {
-    site = await Site.start();
+    site = await MemberSite.start();
     const observers = await Promise.all([site.observer(0), site.observer(1)]);
     const members = await Promise.all(Array.from({ length: 5 }, (_, i) => site.connect(`user${i}`, 2)));
     await untilKnown(observers, allOf(site.members));

@@ -15,6 +15,8 @@ export class Member {
   readonly name: string;
   readonly channel: string;
   readonly told: Told[] = [];
+  /** What was wrong with what it was told. */
+  readonly faults: string[] = [];
   /** Each member's state, as JSON. */
   readonly members = new Map<string, string>();
   /** The server that it has connected to last. */
@@ -55,7 +57,10 @@ export class Member {
     const page = resp as { v: number; members: Listed[] };
     this.#v = page.v;
     this.#compare(page.members);
-    this.#reading = this.#read(client).catch(() => {});
+    this.#reading = this.#read(client).catch((error: Error) => {
+      // its end is none of its faults
+      if (!error.message.startsWith("closed")) this.faults.push(error.message);
+    });
   }
 
   set(state: unknown): Promise<Frame> {

@@ -22,6 +22,8 @@ export interface Setup {
   readonly filter: boolean;
   /** Whether clients that come back get what they have missed. */
   readonly recovery?: boolean;
+  /** Whether it is known who is in each channel: each client is a user of its own then. */
+  readonly presence?: boolean;
 }
 
 export type Order =

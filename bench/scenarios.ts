@@ -3,6 +3,7 @@ import { fanOut, largeFanOut } from "./scenarios/fan-out.js";
 import { growth } from "./scenarios/growth.js";
 import { latency } from "./scenarios/latency.js";
 import { memory } from "./scenarios/memory.js";
+import { presence } from "./scenarios/presence.js";
 import { rpc } from "./scenarios/rpc.js";
 import type { Scale, Scenario } from "./scenarios/scenario.js";
 import { stalled } from "./scenarios/stalled.js";
@@ -18,6 +19,7 @@ export const SCENARIOS: readonly Scenario[] = [
   memory,
   stalled,
   growth,
+  presence,
 ];
 
 /** For figures to publish. */

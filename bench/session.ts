@@ -19,6 +19,8 @@ export interface SessionOptions {
 export class Session {
   readonly contender: ContenderDefinition;
   readonly server: ServerProcess;
+  /** The port of Redis; absent for the embedded store. */
+  readonly redis: number | undefined;
   readonly #publisher: Publisher | undefined;
   readonly #clients: Client[] = [];
   readonly #profileFolder: string | undefined;
@@ -28,9 +30,10 @@ export class Session {
     return new Session(await ServerProcess.start(options.contender, options.setup), options);
   }
 
-  private constructor(server: ServerProcess, { contender, publisher, profileFolder }: SessionOptions) {
+  private constructor(server: ServerProcess, { contender, setup, publisher, profileFolder }: SessionOptions) {
     this.contender = contender;
     this.server = server;
+    this.redis = setup.redis;
     this.#publisher = publisher;
     this.#profileFolder = profileFolder;
   }

@@ -28,10 +28,14 @@ function embedded() {
 const app = express();
 const http = createServer(app);
 const { client, pubsubClient } = setup.redis === undefined ? embedded() : await connect();
+let users = 0;
 const echo = (_auth: unknown, data: unknown) => data;
 const tokenServer = new TokenSocketServer(app, client, sockjs.createServer({ log: () => {} }), {
   pubsubClient,
-  authentication: () => ({ name: "bench" }),
+  authentication: () => ({ name: "bench", id: ++users }),
+  ...(setup.presence
+    ? { identify: ({ id }: Record<string, unknown>) => `${id}`, presence: { "*": { limit: 100_000 } } }
+    : {}),
   socketController: Object.fromEntries(functionNames.map((name) => [name, echo])),
   routes: { route: (req: Request, res: Response) => res.json(req.body) },
   ...(setup.filter ? { filter: (_socket: unknown, _channel: string, message: unknown) => message } : {}),

@@ -49,6 +49,7 @@ export const METRICS: readonly Metric[] = [
   { name: "heap", title: "heap, KiB", isBetter: "less", digits: 1 },
   { name: "kept", title: "of the rate when all read", isBetter: "more", digits: 2 },
   { name: "growth", title: "RSS grown, MiB", isBetter: "less", digits: 1 },
+  { name: "commands", title: "Redis commands a second", isBetter: "less", digits: 1 },
   { name: "cpu", title: "CPU, µs", isBetter: "less", digits: 2 },
 ];
 

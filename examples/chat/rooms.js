@@ -5,6 +5,9 @@ const PREFIX = "room:";
 /** The channels of all rooms, for options by channels' names. */
 export const ROOM_CHANNELS = `${PREFIX}*`;
 
+/** The channel of those who are online. */
+export const ONLINE_CHANNEL = "online";
+
 const ALL_ROLES = ["admin", "staff", "guest"];
 
 /** Each room is one channel: "lobby" is the channel "room:lobby". */

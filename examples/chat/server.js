@@ -6,18 +6,18 @@ import express from "express";
 import session from "express-session";
 import { RpcError, TokenSocketServer } from "node-token-sockjs";
 import sockjs from "sockjs";
-import { PEOPLE_CHANNEL, People } from "./people.js";
 import {
   enterChannel,
   enterRoom,
   isRoomChannel,
   makeMessage,
+  ONLINE_CHANNEL,
   ROOM_CHANNELS,
   roomsFor,
   visibleTo,
 } from "./rooms.js";
 import { makeStore } from "./store.js";
-import { findUser, listUsers } from "./users.js";
+import { findUser, listUsers, userState } from "./users.js";
 
 const {
   HOST = "localhost",
@@ -123,14 +123,15 @@ const tokenServer = new TokenSocketServer(app, store.redisClient, sockets, {
   // happened to its connection or to this process; what cannot be had any more, it is told of.
   history: { [ROOM_CHANNELS]: { size: Number(HISTORY_SIZE), ttl: DAY } },
 
+  // who is online is who is in this channel, on any process. By its name a user is one, however many windows it has open.
+  identify: (user) => user.name,
+  presence: { [ONLINE_CHANNEL]: { info: ({ role }) => ({ role }), state: userState } },
+
   // the handlers from above, called as "rooms.list" and "rooms.messages"
   routes: { rooms: { list: listRooms, messages: listMessages } },
 
-  // functions of their own, called as "people.online" and "admin.nudge"
+  // a function of its own, called as "admin.nudge"
   socketController: {
-    people: {
-      online: () => people.refresh(),
-    },
     admin: {
       async nudge(auth, data) {
         if (!findUser(data?.name)) throw new RpcError("There is no such user", { code: 404 });
@@ -145,14 +146,12 @@ const tokenServer = new TokenSocketServer(app, store.redisClient, sockets, {
   filter: (socket, channel, message) => (isRoomChannel(channel) ? visibleTo(socket.auth, message) : message),
 });
 
-const people = new People(tokenServer, store);
-
 // Access control: who may call, join, publish and broadcast what. A thrown RpcError is shown to the client.
 
 tokenServer.on("rpc", (socket, { rpc }) => !rpc.startsWith("admin.") || socket.auth.role === "admin");
 
 tokenServer.on("subscribe", (socket, { channel }) => {
-  if (channel === PEOPLE_CHANNEL || channel === userChannel(socket.auth.name)) return true;
+  if (channel === ONLINE_CHANNEL || channel === userChannel(socket.auth.name)) return true;
   return Boolean(enterChannel(socket.auth, channel));
 });
 
@@ -211,7 +210,6 @@ const closed = once(server, "close");
 
 async function stop() {
   setTimeout(() => process.exit(1), SHUTDOWN_TIMEOUT).unref();
-  people.close();
   server.close();
   await tokenServer.shutdown();
   // a browser keeps connections for further requests, also those that are busy just now

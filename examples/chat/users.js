@@ -15,3 +15,15 @@ export function findUser(name) {
 export function listUsers() {
   return [...USERS.values()];
 }
+
+/** What users may tell of themselves. A schema by hand; with zod it is `z.object({ typing: z.boolean() })`. */
+export const userState = {
+  "~standard": {
+    version: 1,
+    vendor: "chat",
+    validate(state) {
+      if (typeof state?.typing !== "boolean") return { issues: [{ message: "typing has to be a boolean" }] };
+      return { value: { typing: state.typing } };
+    },
+  },
+};

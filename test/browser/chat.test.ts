@@ -202,6 +202,27 @@ describe("The example chat", () => {
       await dave.close();
     }).timeout(2 * A_MINUTE);
 
+    it("lets those stay online whose server is killed, and who come back", async () => {
+      const bob = await openOnAnother("bob");
+      await carol.text("#people li", "bob").waitFor();
+      await carol.page.evaluate(`(() => {
+        const people = document.querySelector("#people");
+        globalThis.lists = [];
+        new MutationObserver(() => lists.push(people.textContent)).observe(people, { childList: true });
+      })()`);
+      await another.kill();
+      await bob.page.getByText("The connection is lost").waitFor();
+      another = await start(another.port);
+      await bob.page.getByText("Connected again").waitFor();
+      await bob.input.fill("x");
+      // what comes behind all that may have come before
+      await carol.text("#people li", "bobtyping…").waitFor();
+
+      const lists = (await carol.page.evaluate("lists")) as string[];
+      expect(lists.filter((list) => !list.includes("bob"))).to.deep.equal([]);
+      await bob.close();
+    });
+
     it("sends once, when the connection is back, what was written while it was lost", async () => {
       const bob = await openOnAnother("bob");
       await another.kill();
@@ -429,13 +450,26 @@ describe("The example chat", () => {
       expect(carol.framesWith(text).filter((frame) => frame.includes(ADDRESS))).to.deep.equal([]);
     });
 
-    it("tells who is online, by an RPC function and a channel", async () => {
+    it("shows who is online, each user once, and who is typing", async () => {
       for (const chat of [alice, carol]) {
         await chat.text("#people li", "alice").waitFor();
         await chat.text("#people li", "carol").waitFor();
       }
-      const online = await carol.withClient(`(client) => client.rpc("people.online")`);
-      expect(online).to.include.members(["alice", "carol"]);
+      const bob = await ChatPage.open(browser, servers[1].url);
+      await bob.logIn("bob");
+      const other = await bob.openAnother(servers[0].url);
+      await other.untilConnected();
+      await alice.text("#people li", "bob").waitFor();
+      expect(await alice.text("#people li", "bob").count()).to.equal(1);
+
+      await bob.input.pressSequentially("well");
+      await alice.text("#people li", "bobtyping…").waitFor();
+      await bob.page.getByRole("button", { name: "Send", exact: true }).click();
+      await alice.text("#people li", "bobtyping…").waitFor({ state: "detached" });
+
+      await bob.page.getByRole("button", { name: "Log out" }).click();
+      await alice.text("#people li", "bob").waitFor({ state: "detached" });
+      await bob.close();
     });
 
     it("gives the same messages by one Express handler over HTTP and over the socket", async () => {

@@ -1,13 +1,17 @@
 /* global TokenSocket */
 import { $, draftItem, element, lineItem, personItem, roomItem, userLabel } from "./elements.js";
 
-const PEOPLE_CHANNEL = "people";
+/** Who is in it is online. */
+const ONLINE_CHANNEL = "online";
 
 /** How often the connection is tried out, so that one that has died in silence is noticed, in milliseconds. */
 const PING_INTERVAL = 20_000;
 
 /** How long a notice stays, in milliseconds. */
 const NOTICE_TIME = 6_000;
+
+/** How long somebody counts as typing after the last letter, in milliseconds. */
+const TYPING_TIME = 3_000;
 
 /** How many lines of a room are loaded at once. */
 const PAGE = 50;
@@ -21,6 +25,9 @@ let rooms = new Map();
 let current;
 /** What was written here and has not come back from the server yet, by key. */
 const drafts = new Map();
+/** Who is online. */
+let online;
+let typingTimer;
 let noticeTimer;
 
 // ---- The connection ---------------------------------------------------------------------------------------
@@ -40,8 +47,7 @@ function connect() {
 
   // after a reconnect the messages that were missed come first
   socket.onmessage((channel, message, info) => {
-    if (channel === PEOPLE_CHANNEL) showPeople(message);
-    else if (rooms.has(channel)) addMessage(rooms.get(channel), message, info);
+    if (rooms.has(channel)) addMessage(rooms.get(channel), message, info);
     else if (message.nudged) showNudged(message.nudged);
   });
 
@@ -64,13 +70,15 @@ function connect() {
 async function join() {
   const joined = socket.channels();
   const open = [...rooms.values()].filter((room) => room.open && !joined.includes(room.channel));
-  const others = [PEOPLE_CHANNEL, `user:${me.name}`].filter((channel) => !joined.includes(channel));
+  const others = [ONLINE_CHANNEL, `user:${me.name}`].filter((channel) => !joined.includes(channel));
   try {
-    await Promise.all([
+    const joining = [
       ...others.map((channel) => socket.subscribe(channel)),
       ...open.map((room) => joinRoom(room)),
-    ]);
-    showPeople(await socket.rpc("people.online"));
+    ];
+    // behind its join, which it takes
+    observeOnline();
+    await Promise.all(joining);
   } catch (error) {
     // that the connection is lost again, the page shows already
     if (socket.state === "open") notify(error.message);
@@ -227,6 +235,7 @@ $("composer").addEventListener("submit", (event) => {
   const text = $("text").value.trim();
   if (!text) return;
   $("text").value = "";
+  setTyping(false);
   send({ channel: current, text, key: newKey() });
 });
 
@@ -297,6 +306,8 @@ function renderDrafts() {
 
 /** Forgets what one user has read and written, before another one comes. */
 function forget() {
+  clearTimeout(typingTimer);
+  typingTimer = undefined;
   rooms.clear();
   drafts.clear();
   $("composer").reset();
@@ -304,9 +315,30 @@ function forget() {
 
 // ---- People -----------------------------------------------------------------------------------------------
 
-function showPeople(names) {
-  $("people-count").textContent = names.length;
-  $("people").replaceChildren(...names.map((name) => personItem(name, besideName(name))));
+/** Shows who is online from now on; the client keeps the list up to date, also across reconnects. */
+function observeOnline() {
+  // one that has ended does not come back: the session was over
+  if (online && !online.error) return;
+  online = socket.presence(ONLINE_CHANNEL);
+  online.on("change", showPeople);
+}
+
+function showPeople() {
+  const people = [...online.members].sort((a, b) => (a.id < b.id ? -1 : 1));
+  $("people-count").textContent = online.count;
+  $("people").replaceChildren(
+    ...people.map(({ id, state }) => personItem(id, state?.typing, besideName(id))),
+  );
+}
+
+$("text").addEventListener("input", () => setTyping($("text").value !== ""));
+
+/** Tells the others whether the user is typing. */
+function setTyping(typing) {
+  const wasTyping = typingTimer !== undefined;
+  clearTimeout(typingTimer);
+  typingTimer = typing ? setTimeout(setTyping, TYPING_TIME, false) : undefined;
+  if (typing !== wasTyping) online?.set({ typing });
 }
 
 function besideName(name) {

@@ -89,6 +89,12 @@ export function draftItem({ text, error }, onclick) {
   return item;
 }
 
-export function personItem(name, end) {
-  return element("li", {}, [avatar(name), element("span", { className: "name", textContent: name }), end]);
+export function personItem(name, isTyping, end) {
+  const typing = isTyping ? element("span", { className: "typing", textContent: "typing…" }) : "";
+  return element("li", {}, [
+    avatar(name),
+    element("span", { className: "name", textContent: name }),
+    typing,
+    end,
+  ]);
 }

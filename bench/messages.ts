@@ -24,6 +24,8 @@ export interface Setup {
   readonly recovery?: boolean;
   /** Whether it is known who is in each channel: each client is a user of its own then. */
   readonly presence?: boolean;
+  /** How many servers there are that a user may be connected to; the others have no sockets. */
+  readonly servers?: number;
 }
 
 export type Order =

@@ -36,7 +36,7 @@ const full: Scale = {
   logins: 1000,
   idle: 10_000,
   stalled: { sockets: 1000, filling: 1000 },
-  growth: { sockets: [100, 1000, 10_000], channels: [10, 100_000] },
+  growth: { sockets: [100, 1000, 10_000], channels: [10, 100_000], servers: [1, 10, 100] },
 };
 
 /** For a look at what matters most, in less than two minutes. */
@@ -66,7 +66,7 @@ const smoke: Scale = {
   // as many as are more than what else the heap does
   idle: 400,
   stalled: { sockets: 10, filling: 20 },
-  growth: { sockets: [4], channels: [10] },
+  growth: { sockets: [4], channels: [10], servers: [3] },
 };
 
 export const SCALES = { full, quick, smoke };

@@ -30,13 +30,21 @@ const http = createServer(app);
 const { client, pubsubClient } = setup.redis === undefined ? embedded() : await connect();
 let users = 0;
 const echo = (_auth: unknown, data: unknown) => data;
+const reached = setup.servers === undefined ? {} : { identify: ({ name }: { name?: string }) => `${name}` };
 const tokenServer = new TokenSocketServer(app, client, sockjs.createServer({ log: () => {} }), {
   pubsubClient,
+  ...reached,
   authentication: () => ({ name: "bench", id: ++users }),
   ...(setup.presence
     ? { identify: ({ id }: Record<string, unknown>) => `${id}`, presence: { "*": { limit: 100_000 } } }
     : {}),
-  socketController: Object.fromEntries(functionNames.map((name) => [name, echo])),
+  socketController: {
+    ...Object.fromEntries(functionNames.map((name) => [name, echo])),
+    reach: async (_auth: unknown, data: unknown) => {
+      await tokenServer.to({ identity: "bench" }).send("user", "hello");
+      return data;
+    },
+  },
   routes: { route: (req: Request, res: Response) => res.json(req.body) },
   ...(setup.filter ? { filter: (_socket: unknown, _channel: string, message: unknown) => message } : {}),
   ...(setup.recovery ? { history: { "*": { size: 1000, ttl: 300_000 } } } : {}),
@@ -48,6 +56,15 @@ const tokenServer = new TokenSocketServer(app, client, sockjs.createServer({ log
 });
 tokenServer.attach(http);
 await tokenServer.ready();
+for (let others = (setup.servers ?? 1) - 1; others > 0; others--) {
+  const clients = setup.redis === undefined ? { client, pubsubClient } : await connect();
+  const sockets = sockjs.createServer({ log: () => {} });
+  const other = new TokenSocketServer(express(), clients.client, sockets, {
+    pubsubClient: clients.pubsubClient,
+    ...reached,
+  });
+  await other.ready();
+}
 
 await serve({
   http,

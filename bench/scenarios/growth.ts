@@ -1,3 +1,4 @@
+import { Calls } from "../load/calls.js";
 import type { Client } from "../load/client.js";
 import { number, type Scenario } from "./scenario.js";
 
@@ -6,13 +7,13 @@ const CHANNELS_PER_SOCKET = 900;
 /** Requests that one socket has under way. */
 const AT_ONCE = 50;
 
-/** What a delivery costs with more sockets, and a join and a leave with more channels: always the same, it should be. */
+/** What a delivery costs with more sockets, a join and a leave with more channels, and a message to a user with more servers: always the same, it should be. */
 export const growth: Scenario = {
   name: "growth",
   title: "Growth",
-  unit: "delivery, or join and leave",
+  unit: "delivery, join and leave, or message",
   isLong: true,
-  async run({ scale, withServer, record }) {
+  async run({ contender, scale, withServer, record }) {
     for (const sockets of scale.growth.sockets) {
       await withServer({}, async (session) => {
         const deliveries = await session.listen(sockets, 1, 100);
@@ -31,6 +32,15 @@ export const growth: Scenario = {
         await comeAndGo(guest, scale.firstWarmUp);
         const figures = await session.measure(() => comeAndGo(guest, scale.time));
         record(`join and leave, ${number(channels)} channels`, figures);
+      });
+    }
+    if (!contender.features.includes("reach")) return;
+    for (const servers of scale.growth.servers) {
+      await withServer({ servers }, async (session) => {
+        const calls = new Calls(await session.logIn(1), true);
+        await calls.run("reach", AT_ONCE, scale.firstWarmUp);
+        const figures = await session.measure(() => calls.run("reach", AT_ONCE, scale.time));
+        record(`message to a user, ${number(servers)} servers`, figures);
       });
     }
   },

@@ -39,7 +39,12 @@ export interface Scale {
   readonly idle: number;
   /** How many messages of 16 KiB those that do not read are sent. */
   readonly stalled: { readonly sockets: number; readonly filling: number };
-  readonly growth: { readonly sockets: readonly number[]; readonly channels: readonly number[] };
+  readonly growth: {
+    readonly sockets: readonly number[];
+    readonly channels: readonly number[];
+    /** Among how many servers a user is found. */
+    readonly servers: readonly number[];
+  };
 }
 
 /** What a scenario runs with. */

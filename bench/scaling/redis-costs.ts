@@ -1,5 +1,5 @@
 import { loadavg } from "node:os";
-import { encodeMessage } from "../../lib/shared/protocol.js";
+import { encodeMessage } from "../../lib/shared/frame-encoders.js";
 import { findFreePort } from "../../test/support/free-port.js";
 import { RedisProcess, startRedis } from "../../test/support/redis-server.js";
 import { machine } from "../versions.js";

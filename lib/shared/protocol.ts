@@ -1,12 +1,8 @@
-/**
- * Every frame that crosses the socket, the one parser of what a client sends, and the encoders of what it is
- * sent. The format is described in docs/protocol.md.
- */
+// Every frame of a client, and the one parser of what it sends. The format is described in docs/protocol.md.
 
 import { isError } from "./errors.js";
 import { isJsonWithin } from "./json-within.js";
 import { type Position, parsePosition } from "./position.js";
-import { encodeError, isRefusal } from "./refusals.js";
 
 /** The newest protocol that this server speaks; a client asks for it in its `auth` frame. */
 export const PROTOCOL = 4;
@@ -247,128 +243,6 @@ export function isMessageId(value: unknown, most: number): value is string {
   return typeof value === "string" && value !== "" && value.length <= most && value.isWellFormed();
 }
 
-/** A reply with a result; a value without a JSON form, such as `undefined`, is sent as null. */
-export function encodeReply(head: RequestHead, value: unknown): string {
-  const { rpc, uuid } = head;
-  // in one go, unless the value might be none of JSON's and leave the field out
-  if (isSureJson(value)) return JSON.stringify({ rpc, uuid, resp: value });
-  const resp = JSON.stringify(value) ?? "null";
-  return `${encodeHead(head)}"resp":${resp}}`;
-}
-
-/** A reply with a result that is JSON already. */
-export function encodeJsonReply(head: RequestHead, json: string): string {
-  return `${encodeHead(head)}"resp":${json}}`;
-}
-
-/** Says whether a value is sure to have a form in JSON. Throws what a getter throws. */
-function isSureJson(value: unknown): boolean {
-  if (typeof value === "object" && value !== null) {
-    return typeof (value as { toJSON?: unknown }).toJSON !== "function";
-  }
-  return (
-    typeof value === "string" || typeof value === "number" || typeof value === "boolean" || value === null
-  );
-}
-
-/** A reply with an error. */
-export function encodeErrorReply(head: RequestHead, error: unknown, protocol: Protocol): string {
-  return `${encodeHead(head)}"error":${encodeErrorFor(protocol, error)}}`;
-}
-
-/** The reply to a call whose function answers with a stream; the call's id is the stream's. */
-export function encodeStreamReply(head: RequestHead): string {
-  return `${encodeHead(head)}"stream":true}`;
-}
-
-/** An item of a stream; a value without a JSON form, such as `undefined`, is sent as null. */
-export function encodeItem(stream: string | number, item: unknown): string {
-  return `{"stream":${JSON.stringify(stream)},"item":${JSON.stringify(item) ?? "null"}}`;
-}
-
-/** The end of a stream. */
-export function encodeEnd(stream: string | number): string {
-  return `{"stream":${JSON.stringify(stream)},"end":true}`;
-}
-
-/** The end of a stream by an error. */
-export function encodeStreamError(stream: string | number, error: unknown): string {
-  return `{"stream":${JSON.stringify(stream)},"error":${encodeErrorFor(PROTOCOL, error)}}`;
-}
-
-/**
- * The reply that lets a client in; a client that asked for a newer protocol sees the proof in `server`, after how many
- * milliseconds its identity expires, if ever, how many bytes a message may have and who it is, where it has asked for
- * these.
- */
-export function encodeAccepted(
-  head: RequestHead,
-  protocol: Protocol,
-  expiresIn?: number,
-  messageBytes?: number,
-  { identity, identityHash }: ShownIdentity = {},
-  history?: true,
-): string {
-  const { rpc, uuid } = head;
-  const server =
-    protocol === PROTOCOL ? { protocol, expiresIn, messageBytes, identityHash, history } : undefined;
-  const frame = JSON.stringify({ rpc, uuid, resp: "success", server });
-  return server && identity !== undefined ? `${frame.slice(0, -2)},"identity":${identity}}}` : frame;
-}
-
-/** The answer to what is no JSON object. */
-export const INVALID_MESSAGE_REPLY = /* @__PURE__ */ JSON.stringify({ error: "Invalid message" });
-
-/** Tells a client that it has joined a channel, by its own request or, without one, by the server's doing. */
-export function encodeSubscribed(channel: string, request?: RequestHead & { req: JsonObject }): string {
-  return JSON.stringify({ internal: true, command: "subscribe", data: { ...request, channel } });
-}
-
-/** Tells a client that it has left a channel; since protocol 4 also why, where the server has taken it back. */
-export function encodeUnsubscribed(channel: string, protocol: Protocol = 3, error?: unknown): string {
-  const frame = JSON.stringify({ internal: true, command: "unsubscribe", data: { channel } });
-  if (error === undefined || protocol !== PROTOCOL) return frame;
-  return `${frame.slice(0, -2)},"error":${encodeErrorFor(protocol, error)}}}`;
-}
-
-/** Asks a client of protocol 4 for a new token. */
-export const REFRESH = /* @__PURE__ */ JSON.stringify({ internal: true, command: "refresh", data: {} });
-
-/** Asks a client of protocol 4 to go when its calls are answered, and to come back by another connection. */
-export const LEAVE = /* @__PURE__ */ JSON.stringify({ internal: true, command: "leave", data: {} });
-
-/** Calls a client's function. Throws a `TypeError` for arguments that have no JSON form, `undefined` apart. */
-export function encodeCall(fid: string, command: string, args: unknown): string {
-  const call = JSON.stringify({ fid, command });
-  const data = args === undefined ? call : `${call.slice(0, -1)},"args":${encodeJson(args)}}`;
-  return `{"internal":true,"command":"rpc","data":${data}}`;
-}
-
-/** A message on a channel; `json` is the message as JSON already, so that it is encoded once for all readers. */
-export function encodeMessage(channel: string, json: string): string {
-  return `{"channel":${JSON.stringify(channel)},"message":${json}}`;
-}
-
-/** A message of a channel with history, for those who have asked for positions. */
-export function encodeKept(channel: string, json: string, at: string, time: number): string {
-  return `{"channel":${JSON.stringify(channel)},"message":${json},"at":"${at}","time":${time}}`;
-}
-
-/** Tells that messages of a channel are lost, and from which position it goes on. */
-export function encodeLost(channel: string, lost: unknown, at: string): string {
-  return JSON.stringify({ channel, lost, at });
-}
-
-/** The end of what a client has missed of a channel that the server has joined it to, or why it has not got it. */
-export function encodeRecovered(channel: string, recovered: object): string {
-  return JSON.stringify({ channel, ...recovered });
-}
-
-/** Tells a client of protocol 4 that it observes a channel's members no more, and why. */
-export function encodePresenceEnd(channel: string, error: unknown): string {
-  return `{"presence":${JSON.stringify(channel)},"end":true,"error":${encodeErrorFor(PROTOCOL, error)}}`;
-}
-
 /** Encodes a value. Throws a `TypeError` for what has no JSON form: undefined, a function, a cycle, a BigInt. */
 export function encodeJson(value: unknown): string {
   let why: string = typeof value;
@@ -458,12 +332,6 @@ function isId(value: unknown): value is string | number {
   return typeof value === "string" || Number.isFinite(value);
 }
 
-/** A refusal is a text in version 3 of the protocol, and has its code since. */
-function encodeErrorFor(protocol: Protocol, error: unknown): string {
-  // not its JSON, which is for version 3
-  return encodeError(protocol === PROTOCOL && isRefusal(error) ? { ...error } : error);
-}
-
 /** UTF-16 code units in the text by which a client asks who it is. */
 const LONGEST_HASH_KEY = 128;
 
@@ -473,9 +341,4 @@ function isAskedIdentity(value: unknown): value is AskedIdentity {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) > 0;
-}
-
-function encodeHead({ rpc, uuid }: RequestHead): string {
-  const fields = JSON.stringify({ rpc, uuid });
-  return fields === "{}" ? "{" : `${fields.slice(0, -1)},`;
 }

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import sinon from "sinon";
 import { z } from "zod";
 import {
   ForbiddenError,
@@ -7,6 +8,7 @@ import {
   type TokenSocketOptions,
 } from "../../lib/client/index.js";
 import { memoryRedis } from "../../lib/memory.js";
+import { Connection } from "../../lib/server/connection/connection.js";
 import { deferred, failure, happened, inState, type Place, Stage } from "./support.js";
 
 const state = z.object({ typing: z.boolean() });
@@ -131,6 +133,40 @@ describe("Presence, from end to end", () => {
     await room.set({ typing: true });
     expect(heard.filter((event) => event !== "sync")).to.deep.equal([]);
     expect(room.members.find(({ id }) => id === "alice")?.state).to.deep.equal({ typing: true });
+  });
+
+  for (const isOwn of [true, false]) {
+    it(`${isOwn ? "leaves at once" : "stays for the grace"} when it ends over ${isOwn ? "its own WebSocket" : "SockJS"}`, async () => {
+      const room = await observe(connect("alice"), "room:1", true);
+      const bob = connect("bob", isOwn ? {} : { WebSocket: false, sockjs: { transports: "websocket" } });
+      await observe(bob);
+      await has(room, "alice", "bob");
+      heard.length = 0;
+      await bob.end();
+      if (isOwn) await has(room, "alice");
+      // who has left, has done so before one who comes now
+      await observe(connect("carol"));
+      await until(room, () => idsOf(room).includes("carol"));
+      expect(heard).to.deep.equal(isOwn ? ["leave bob", "join carol"] : ["join carol"]);
+    });
+  }
+
+  it("stays when it has given its connection up to come back", async () => {
+    const room = await observe(connect("alice"), "room:1", true);
+    const bob = connect("bob", { ping: 20, pingTimeout: 20 });
+    await observe(bob);
+    await has(room, "alice", "bob");
+    heard.length = 0;
+    const lost = inState(bob, "waiting");
+    const back = happened(bob, "reconnect");
+    // it answers nothing for a while, though it is there
+    const handle = sinon.stub(Connection.prototype, "receive");
+    await lost;
+    handle.restore();
+    await back;
+    await observe(connect("carol"));
+    await until(room, () => idsOf(room).includes("carol"));
+    expect(heard).to.deep.equal(["join carol"]);
   });
 
   it("hears of the real differences where it was away", async () => {

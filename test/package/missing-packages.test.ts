@@ -65,7 +65,7 @@ describe("the client where packages are missing", () => {
     return JSON.parse(stdout.split("\n")[0] ?? "");
   }
 
-  const logged = [["The client cannot connect", "NoTransportError", "no_transport"]];
+  const logged = [["Cannot connect", "NoTransportError", "no_transport"]];
 
   it("says at once that ws is missing, and makes no further attempt", async () => {
     const message = "The client needs the package ws here, which cannot be loaded";

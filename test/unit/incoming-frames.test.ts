@@ -146,4 +146,24 @@ describe("What strangers have not finished", () => {
       }),
     );
   });
+
+  for (const [name, payload, code] of [
+    ["1000", [0x03, 0xe8], 1000],
+    ["4321 with a reason", [0x10, 0xe1, 0x6f, 0x6b], 4321],
+    ["none", [], undefined],
+    ["half a one", [0x03], undefined],
+  ] as const) {
+    it(`tell by which code the client closes, however they are cut: ${name}`, () => {
+      const mask = [0x12, 0x34, 0x56, 0x78];
+      const masked = payload.map((byte, index) => byte ^ (mask[index] ?? 0));
+      const bytes = Buffer.concat([
+        encode(frame(PING, 5)),
+        Buffer.from([0x80 | CLOSE, 0x80 | payload.length, ...mask, ...masked]),
+      ]);
+      for (const pieces of [[bytes.length], Array.from(bytes, () => 1)]) {
+        const { frames } = read(bytes, pieces);
+        expect(frames).to.include({ closes: true, closeCode: code });
+      }
+    });
+  }
 });

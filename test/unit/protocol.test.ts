@@ -1,9 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { isJsonWithin } from "../../lib/shared/json-within.js";
 import {
-  ALL_CHANNEL,
-  type ClientFrame,
   encodeAccepted,
   encodeCall,
   encodeErrorReply,
@@ -11,8 +8,13 @@ import {
   encodeReply,
   encodeSubscribed,
   encodeUnsubscribed,
-  type FrameLimits,
   INVALID_MESSAGE_REPLY,
+} from "../../lib/shared/frame-encoders.js";
+import { isJsonWithin } from "../../lib/shared/json-within.js";
+import {
+  ALL_CHANNEL,
+  type ClientFrame,
+  type FrameLimits,
   isChannelName,
   isObject,
   isReservedChannel,

@@ -305,7 +305,7 @@ export class Connection {
       return this.begin();
     }
     const isHopeless = reason instanceof NoTransportError;
-    if (isHopeless) logger.error("The client cannot connect", reason);
+    if (isHopeless) logger.error("Cannot connect", reason);
     if (!reconnect || isHopeless || reason instanceof UnauthorizedError) {
       void this.#quit(reason);
       return;
@@ -332,7 +332,7 @@ export class Connection {
 
   /** Gives up for good; resolves when the other side knows. */
   #quit(reason: Error): Promise<void> | undefined {
-    const gone = this.#drop(reason);
+    const gone = this.#drop(reason, 1000);
     this.#requests.close(reason);
     this.#change("closed", reason);
     return gone;
@@ -344,8 +344,8 @@ export class Connection {
   }
 
   /** Lets go of the attempt or the connection. */
-  #drop(reason: Error): Promise<void> | undefined {
-    const gone = this.#link?.close();
+  #drop(reason: Error, code?: number): Promise<void> | undefined {
+    const gone = this.#link?.close(code);
     this.#link = undefined;
     this.#stopPing();
     this.#stopRefresh();

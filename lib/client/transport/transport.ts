@@ -15,8 +15,11 @@ export interface LinkListener {
 /** An open connection, whatever carries it. */
 export interface Link {
   send(text: string): void;
-  /** Closes it; `onClose` is not called any more. Resolves when the other side knows, or after a while. */
-  close(): Promise<void>;
+  /**
+   * Closes it, for good by the code 1000; `onClose` is not called any more. Resolves when the other side knows, or after a
+   * while.
+   */
+  close(code?: number): Promise<void>;
 }
 
 /**
@@ -92,7 +95,7 @@ function opened(socket: SocketLike, signal: AbortSignal, listener: LinkListener)
       let isClosed = false;
       const link: Link = {
         send: (text) => void socket.send(text),
-        close: async () => (isClosed ? undefined : close(socket)),
+        close: async (code) => (isClosed ? undefined : close(socket, code)),
       };
       socket.onmessage = ({ data }: { data: unknown }) => listener.onMessage(data, link);
       socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
@@ -105,7 +108,7 @@ function opened(socket: SocketLike, signal: AbortSignal, listener: LinkListener)
   });
 }
 
-function close(socket: SocketLike): Promise<void> {
+function close(socket: SocketLike, code?: number): Promise<void> {
   return new Promise((resolve) => {
     const end = () => {
       clearTimeout(timer);
@@ -115,7 +118,7 @@ function close(socket: SocketLike): Promise<void> {
     const timer = setTimeout(end, FAREWELL);
     socket.onmessage = ignore;
     socket.onclose = end;
-    tryTo(() => socket.close(1000));
+    tryTo(() => socket.close(code));
   });
 }
 

@@ -1,6 +1,7 @@
 import { isThenable } from "../../shared/answer.js";
+import { encodeKept, encodeLost, encodeMessage } from "../../shared/frame-encoders.js";
 import { formatPosition } from "../../shared/position.js";
-import { encodeJson, encodeKept, encodeLost, encodeMessage } from "../../shared/protocol.js";
+import { encodeJson } from "../../shared/protocol.js";
 import type { Filter } from "../events/message-types.js";
 import type { Loss } from "../history/loss.js";
 import type { Reporter } from "../log/reporter.js";

@@ -1,12 +1,14 @@
 import { DisconnectedError } from "../../shared/call-errors.js";
-import { formatPosition, type Position } from "../../shared/position.js";
 import {
-  ALL_CHANNEL,
-  encodeJson,
   encodeLost,
   encodeRecovered,
   encodeSubscribed,
   encodeUnsubscribed,
+} from "../../shared/frame-encoders.js";
+import { formatPosition, type Position } from "../../shared/position.js";
+import {
+  ALL_CHANNEL,
+  encodeJson,
   isChannelName,
   isObject,
   isReservedChannel,

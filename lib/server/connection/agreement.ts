@@ -1,11 +1,18 @@
+import { encodeAccepted } from "../../shared/frame-encoders.js";
 import type { Position } from "../../shared/position.js";
-import { type ClientFrame, encodeAccepted, PROTOCOL, type Protocol } from "../../shared/protocol.js";
+import { type ClientFrame, PROTOCOL, type Protocol } from "../../shared/protocol.js";
+import type { HistoryRequest } from "./channel-requests.js";
 import type { ConnectionParts } from "./connection-parts.js";
+import type { PresenceRequest } from "./presence-requests.js";
 
 export type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
+type CallFrame = Extract<ClientFrame, { type: "call" }>;
+
+/** A frame that is one for those alone who know of histories, or of members. */
+export type FurtherFrame = Extract<ClientFrame, { type: "history" | "presence" }>;
 
 /** The parts of the server that an agreement needs. */
-export type AgreementParts<Auth> = Pick<ConnectionParts<Auth>, "limits" | "pubsub" | "show">;
+export type AgreementParts<Auth> = Pick<ConnectionParts<Auth>, "limits" | "presence" | "pubsub" | "show">;
 
 /** A client's identity, as its server answers it. */
 export interface AcceptedIdentity<Auth> {
@@ -40,6 +47,20 @@ export class Agreement {
     const position = this.#positions?.get(channel);
     this.#positions?.delete(channel);
     return position;
+  }
+
+  /** Gives a frame as its client means it, a call like others where it knows no better; undefined where it lacks something. */
+  understand<Auth>(
+    frame: FurtherFrame,
+    { presence }: AgreementParts<Auth>,
+  ): CallFrame | HistoryRequest | PresenceRequest | undefined {
+    const { head } = frame;
+    if (frame.type === "history") {
+      if (this.wantsHistory) return frame.query && { type: "history", head, ...frame.query };
+    } else if (this.protocol === PROTOCOL && presence.isOn) {
+      return frame.query && { type: "presence", head, ...frame.query };
+    }
+    return { type: "call", head, path: `_${frame.type}`, data: frame.req };
   }
 
   /** Accepts a client; gives the frame that tells it so. */

@@ -1,18 +1,20 @@
 import { DisconnectedError, UnauthorizedError } from "../../shared/call-errors.js";
 import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
-import type { CallOptions } from "../../shared/pending-calls.js";
-import type { Position } from "../../shared/position.js";
 import {
-  type ClientFrame,
   encodeErrorReply,
   encodeJsonReply,
   encodeReply,
   INVALID_MESSAGE_REPLY,
   LEAVE,
+  REFRESH,
+} from "../../shared/frame-encoders.js";
+import type { CallOptions } from "../../shared/pending-calls.js";
+import type { Position } from "../../shared/position.js";
+import {
+  type ClientFrame,
   PROTOCOL,
   type Protocol,
   parseClientFrame,
-  REFRESH,
   type RequestHead,
 } from "../../shared/protocol.js";
 import { FORBIDDEN, INVALID_REQUEST, NOT_FOUND } from "../../shared/refusals.js";
@@ -26,7 +28,7 @@ import { OutgoingCalls } from "../rpc/outgoing-calls.js";
 import { type Droppable, SendQueue, type SendQueueOwner } from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
-import { Agreement, type AuthFrame } from "./agreement.js";
+import { Agreement, type AuthFrame, type FurtherFrame } from "./agreement.js";
 import { type AuthenticatingConnection, Authentication, type ConnectionIdentity } from "./authentication.js";
 import type { ChannelClient } from "./channel-client.js";
 import { type ChannelFrame, ChannelRequests } from "./channel-requests.js";
@@ -81,13 +83,9 @@ export class Connection<Auth>
     this.sid = transport.socket.sid;
     this.channels = transport.socket.channels as Record<string, true>;
     this.#parts = parts;
-    this.#sendQueue = new SendQueue(
-      this.#transport,
-      parts.limits.bufferedBytes,
-      parts.waitingSendQueues,
-      this,
-    );
-    this.rate = new FrameRate(parts.limits);
+    const { limits, waitingSendQueues } = parts;
+    this.#sendQueue = new SendQueue(transport, limits.bufferedBytes, waitingSendQueues, this);
+    this.rate = new FrameRate(limits);
     new Authentication(this, parts).begin();
     transport.listen(this);
   }
@@ -160,8 +158,12 @@ export class Connection<Auth>
   }
 
   /** Closes the connection and forgets all about it, at once. */
-  close(reason: CloseReason): void {
-    this.#end("close", reason);
+  close(reason: CloseReason, how: "close" | "terminate" = "close"): void {
+    if (this.closed) return;
+    this.#parts.reporter.debug(() => `${how} ${this.socket.sid}: ${reason.code} ${reason.reason}`);
+    this.isDismissed = isDismissal(reason);
+    this.#transport[how](reason);
+    this.ended();
   }
 
   leave(isOverdue: boolean): void {
@@ -176,15 +178,7 @@ export class Connection<Auth>
   }
 
   terminate(reason: CloseReason): void {
-    this.#end("terminate", reason);
-  }
-
-  #end(how: "close" | "terminate", reason: CloseReason): void {
-    if (this.closed) return;
-    this.isDismissed = isDismissal(reason);
-    this.#parts.reporter.debug(() => `${how} ${this.socket.sid}: ${reason.code} ${reason.reason}`);
-    this.#transport[how](reason);
-    this.ended();
+    this.close(reason, "terminate");
   }
 
   /** Called when the connection has not authenticated in time. */
@@ -210,26 +204,22 @@ export class Connection<Auth>
   /** Takes a message of the client. Never throws: SockJS would pass it on to whoever serves the request. */
   receive(message: unknown): void {
     try {
-      this.#receive(message);
+      compareClocks();
+      if (this.closed) return;
+      const { messageBytes } = this.#parts.limits;
+      const bytes = bytesOf(message, messageBytes);
+      if (bytes > messageBytes) return this.close(CLOSE.messageTooLarge);
+      const frame = parseClientFrame(message, this.#parts.limits);
+      if (this.#state === "connecting") return this.#begin(frame, bytes);
+      const isAnswer = frame.type === "answer";
+      // the application may be waiting for just this answer before it accepts the client
+      const mayPass = isAnswer || (this.isOpen && (this.#frames?.isEmpty ?? true));
+      if (mayPass && mayHandle(this, bytes)) return this.handle(frame, bytes);
+      this.#frames ??= new FrameQueue(this, this.#parts);
+      this.#frames.add(message, bytes, isAnswer);
     } catch (error) {
       this.#parts.reporter.error("a frame could not be served", error);
     }
-  }
-
-  #receive(message: unknown): void {
-    compareClocks();
-    if (this.closed) return;
-    const { messageBytes } = this.#parts.limits;
-    const bytes = bytesOf(message, messageBytes);
-    if (bytes > messageBytes) return this.close(CLOSE.messageTooLarge);
-    const frame = parseClientFrame(message, this.#parts.limits);
-    if (this.#state === "connecting") return this.#begin(frame, bytes);
-    const isAnswer = frame.type === "answer";
-    // the application may be waiting for just this answer before it accepts the client
-    const mayPass = isAnswer || (this.isOpen && (this.#frames?.isEmpty ?? true));
-    if (mayPass && mayHandle(this, bytes)) return this.handle(frame, bytes);
-    this.#frames ??= new FrameQueue(this, this.#parts);
-    this.#frames.add(message, bytes, isAnswer);
   }
 
   /** Handles a first frame, which has to authenticate; a message that is no frame gets another chance. */
@@ -263,28 +253,18 @@ export class Connection<Auth>
       case "broadcast":
         return this.#channel(frame, bytes);
       case "history":
-        return this.#onHistory(frame, bytes);
       case "presence":
-        return this.#onPresence(frame, bytes);
+        return this.#onFurther(frame, bytes);
       case "answer":
         return this.#calls?.settle(frame.fid, frame.answer);
     }
   }
 
-  /** For a client that has not asked for history it is a call like others. */
-  #onHistory({ head, req, query }: Extract<ClientFrame, { type: "history" }>, bytes: number): void {
-    if (!this.wantsHistory) return this.handle({ type: "call", head, path: "_history", data: req }, bytes);
-    if (!query) return this.refuse(head, INVALID_REQUEST);
-    this.#channel({ type: "history", head, ...query }, bytes);
-  }
-
-  /** For a client of version 3, or where no channel has a presence, it is a call like others. */
-  #onPresence({ head, req, query }: Extract<ClientFrame, { type: "presence" }>, bytes: number): void {
-    if (this.protocol !== PROTOCOL || !this.#parts.presence.isOn) {
-      return this.handle({ type: "call", head, path: "_presence", data: req }, bytes);
-    }
-    if (!query) return this.refuse(head, INVALID_REQUEST);
-    this.#channel({ type: "presence", head, ...query }, bytes);
+  #onFurther(frame: FurtherFrame, bytes: number): void {
+    const meant = this.#agreement.understand(frame, this.#parts);
+    if (!meant) return this.refuse(frame.head, INVALID_REQUEST);
+    if (meant.type === "call") return this.handle(meant, bytes);
+    this.#channel(meant, bytes);
   }
 
   #channel(frame: ChannelFrame, bytes: number): void {
@@ -349,10 +329,11 @@ export class Connection<Auth>
     this.close(CLOSE.forbidden);
   }
 
-  /** Forgets all about a connection that has closed. */
-  ended(): void {
+  /** Forgets all about a connection that has closed; `isForGood` says that nobody expects its client back. */
+  ended(isForGood = false): void {
     if (this.closed) return;
     this.#state = "closed";
+    this.isDismissed ||= isForGood;
     this.#frames?.close();
     this.#sendQueue.close();
     this.#channelRequests?.close();

@@ -1,10 +1,6 @@
 import { errorForWire, failureForWire } from "../../shared/errors.js";
-import {
-  encodeJson,
-  encodePresenceEnd,
-  type PresenceQuery,
-  type RequestHead,
-} from "../../shared/protocol.js";
+import { encodePresenceEnd } from "../../shared/frame-encoders.js";
+import { encodeJson, type PresenceQuery, type RequestHead } from "../../shared/protocol.js";
 import {
   FORBIDDEN,
   INTERNAL_ERROR,

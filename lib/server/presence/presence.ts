@@ -1,4 +1,4 @@
-import { encodePresenceEnd } from "../../shared/protocol.js";
+import { encodePresenceEnd } from "../../shared/frame-encoders.js";
 import { FORBIDDEN } from "../../shared/refusals.js";
 import { Checks } from "../history/checks.js";
 import { inTime } from "../limits/in-time.js";

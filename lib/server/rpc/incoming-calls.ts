@@ -1,16 +1,13 @@
 import { isStream } from "../../shared/answer.js";
 import { errorForWire, failureForWire, isError, isRpcError, type Outcome } from "../../shared/errors.js";
 import {
-  type ClientFrame,
   encodeEnd,
   encodeItem,
   encodeReply,
   encodeStreamError,
   encodeStreamReply,
-  PROTOCOL,
-  type Protocol,
-  type RequestHead,
-} from "../../shared/protocol.js";
+} from "../../shared/frame-encoders.js";
+import { type ClientFrame, PROTOCOL, type Protocol, type RequestHead } from "../../shared/protocol.js";
 import { ABORTED, BUSY, INVALID_REQUEST, IS_STREAM, TIMED_OUT } from "../../shared/refusals.js";
 import { type GuardResult, type Guards, MOST_DECISIONS } from "../events/guards.js";
 import { Review } from "../events/reviews.js";

@@ -1,6 +1,7 @@
 import { CallError, DisconnectedError, remoteError } from "../../shared/call-errors.js";
+import { encodeCall } from "../../shared/frame-encoders.js";
 import { type CallOptions, PendingCalls } from "../../shared/pending-calls.js";
-import { type Answer, encodeCall } from "../../shared/protocol.js";
+import type { Answer } from "../../shared/protocol.js";
 
 /** The calls that the server makes of one client's functions, as many at once as the limit allows. */
 export class OutgoingCalls {

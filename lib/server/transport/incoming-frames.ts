@@ -13,6 +13,9 @@ const IN_TWO_BYTES = 126;
 const IN_EIGHT_BYTES = 127;
 const MASK = 4;
 
+/** The length of a close frame's code, in bytes. */
+const CODE = 2;
+
 /** The cost of a piece that waits for the rest of its frame, beside its bytes. */
 const PIECE_OVERHEAD = 256;
 
@@ -39,6 +42,8 @@ export class IncomingFrames {
   #frame = 0;
   /** Whether a message has begun whose last frame has not come. */
   #isFragmented = false;
+  /** The beginning of a close frame's payload, as it comes: the code. */
+  readonly #code: number[] = [];
   /** Whether the client has said that it closes. */
   closes = false;
 
@@ -50,6 +55,7 @@ export class IncomingFrames {
       if (this.#left === 0 && !this.#readHead(chunk[offset++] ?? 0)) continue;
       if (this.#left > 0) {
         const taken = Math.min(this.#left, chunk.length - offset);
+        if (this.#isClose) this.#readCode(chunk.subarray(offset, offset + taken));
         this.#left -= taken;
         this.#frame += taken;
         offset += taken;
@@ -70,6 +76,24 @@ export class IncomingFrames {
     return this.#isFragmented || this.#head.length > 0 || this.#left > 0;
   }
 
+  /** The code with which the client closes (RFC 6455, section 7.4); undefined where it has given none. */
+  get closeCode(): number | undefined {
+    const [high, low] = this.#code;
+    return high === undefined || low === undefined ? undefined : high * 256 + low;
+  }
+
+  get #isClose(): boolean {
+    return ((this.#head[0] ?? 0) & OPCODE) === CLOSE;
+  }
+
+  #readCode(payload: Buffer): void {
+    const mask = this.#head.slice(-MASK);
+    for (const byte of payload) {
+      if (this.#code.length === CODE) return;
+      this.#code.push(byte ^ (mask[this.#code.length] ?? 0));
+    }
+  }
+
   /** Takes a byte of a frame's head; returns whether that was the last one. */
   #readHead(byte: number): boolean {
     const head = this.#head;
@@ -81,9 +105,9 @@ export class IncomingFrames {
 
   /** Returns whether the frame that has ended carries no message of its own. */
   #endFrame(): boolean {
+    if (this.#isClose) this.closes = true;
     const [first = 0] = this.#head.splice(0);
     const isControl = (first & CONTROL) !== 0;
-    if ((first & OPCODE) === CLOSE) this.closes = true;
     if (!isControl) this.#isFragmented = (first & FINAL) === 0;
     // the reader lets go of a control frame, and of the message with its last frame
     if (!isControl) this.#message = this.#isFragmented ? this.#message + this.#frame + PIECE_OVERHEAD : 0;

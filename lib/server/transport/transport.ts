@@ -7,8 +7,8 @@ export interface TransportListener {
   receive(message: unknown): void;
   /** Counts frames that carry no message of their own: control frames, fragments, empty ones. */
   countFrames(frames: number): void;
-  /** Called at the end of the connection; possibly again. */
-  ended(): void;
+  /** Called at the end of the connection; possibly again. `isForGood` where the client has said that it does not come back. */
+  ended(isForGood?: boolean): void;
   /** Ends the connection of a client that takes nothing, or gives no sign of life, any more. */
   terminate(reason: CloseReason): void;
 }

@@ -283,7 +283,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
     this.#hold(frames.unfinished);
     if (!frames.isUnderWay) this.#frames = undefined;
     // once its reader has seen it, too
-    if (frames.closes) process.nextTick(WebSocketTransport.#leaveIfClosed, this);
+    if (frames.closes) process.nextTick(WebSocketTransport.#leaveIfClosed, this, frames.closeCode);
     if (overhead > 0) this.#listener?.countFrames(overhead);
   }
 
@@ -305,8 +305,10 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
     (this.#tcp as Partial<Socket> | undefined)?.destroySoon?.();
   }
 
-  static #leaveIfClosed(transport: WebSocketTransport): void {
-    if (transport.#state === READY_STATE.open && !transport.#isOpen) transport.#leave();
+  static #leaveIfClosed(transport: WebSocketTransport, code: number | undefined): void {
+    if (transport.#state !== READY_STATE.open || transport.#isOpen) return;
+    // sockjs-client gives what code it likes, also when it comes back
+    transport.#leave(code === NORMAL_CODE && transport.#parts.framing === "plain");
   }
 
   static readonly #onDrain = function (this: Duplex): void {
@@ -325,11 +327,11 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   };
 
   /** Ends the connection for the server. The client may still be there, and has the time for a farewell. */
-  #leave(): void {
+  #leave(isForGood = false): void {
     if (this.#state !== READY_STATE.open) return;
     this.#state = READY_STATE.closing;
     this.#parts.heartbeats?.delete(this);
-    this.#listener?.ended();
+    this.#listener?.ended(isForGood);
   }
 
   /** Tells the application of the end, once. */

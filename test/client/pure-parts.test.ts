@@ -19,9 +19,23 @@ describe("The client's backoff", () => {
     expect(longest).to.deep.equal([500, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000]);
   });
 
-  it("spreads over the whole time up to the bound", () => {
-    expect(backoff(3, bounds, () => 0)).to.equal(0);
-    expect(backoff(3, bounds, () => 0.5)).to.equal(1000);
+  it("spreads the first wait over the whole time up to the bound", () => {
+    expect(backoff(1, bounds, () => 0)).to.equal(0);
+    expect(backoff(1, bounds, () => 0.5)).to.equal(250);
+  });
+
+  it("waits at least half of the bound after further failures", () => {
+    expect(backoff(3, bounds, () => 0)).to.equal(1000);
+    expect(backoff(3, bounds, () => 0.5)).to.equal(1500);
+    expect(backoff(1000, bounds, () => 0)).to.equal(10_000);
+  });
+
+  it("tries again at least every few seconds while a server is away for two", () => {
+    let waited = 0;
+    let failures = 0;
+    // the shortest waits make the most failures, and so the longest wait at the end
+    while (waited < 2000) waited += backoff(++failures, bounds, () => 0);
+    expect(backoff(failures, bounds, () => 1)).to.be.at.most(4000);
   });
 });
 

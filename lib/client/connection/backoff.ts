@@ -9,13 +9,15 @@ export interface BackoffOptions {
 }
 
 /**
- * The wait before the next attempt after a number of failures in a row: anything between nothing and a bound
- * that doubles, so that clients that were lost together do not come back together.
+ * The wait before the next attempt after a number of failures in a row: up to a bound that doubles, so that clients that
+ * were lost together do not come back together. The first wait may be nothing; each further one is at least half of its
+ * bound, so that a few short ones in a row do not use up the attempts before the server is back, and leave a long one.
  */
 export function backoff(
   failures: number,
   { min, max }: { readonly min: number; readonly max: number },
   random: () => number = Math.random,
 ): number {
-  return random() * Math.min(max, min * 2 ** (failures - 1));
+  const bound = Math.min(max, min * 2 ** (failures - 1));
+  return bound * (failures > 1 ? 0.5 + random() / 2 : random());
 }

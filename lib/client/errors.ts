@@ -18,7 +18,7 @@ export class QueueError extends CallError {
   readonly sent = false;
 
   constructor(code: "queue_full" | "queue_expired", cause?: unknown) {
-    super(code === "queue_full" ? "The queue is full" : "No connection in time", code, cause);
+    super(code === "queue_full" ? "The queue is full" : "No connection", code, cause);
   }
 }
 

@@ -372,7 +372,7 @@ describe("A client that connects", () => {
     server.intercept = ({ rpc }) => rpc === "_ping";
     const client = stage.client(place, { ping: 10, pingTimeout: 20 });
     await client.ready();
-    expect((await inState(client, "waiting"))?.message).to.equal("The server does not answer");
+    expect((await inState(client, "waiting"))?.message).to.equal("No answer");
     await happened(client, "reconnect");
   }).timeout(8_000);
 
@@ -409,7 +409,7 @@ describe("A client that connects", () => {
     await enough.promise;
     expect(states).to.deep.equal(["open"]);
     clearInterval(chatter);
-    expect((await inState(client, "waiting"))?.message).to.equal("The server does not answer");
+    expect((await inState(client, "waiting"))?.message).to.equal("No answer");
   });
 
   it("finds an answer that came while the process was busy in time", async () => {

@@ -285,7 +285,7 @@ export class Connection {
       } catch (error) {
         // a refusal is a sign of life, too, and so is whatever else comes, behind which the answer may have to wait
         if (error instanceof TimeoutError && !this.#isHeard) {
-          this.#fail(life, new ConnectionError("The server does not answer"));
+          this.#fail(life, new ConnectionError("No answer"));
         }
       }
       if (!life.signal.aborted) this.#schedulePing(life, interval);

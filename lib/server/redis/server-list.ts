@@ -48,8 +48,11 @@ export interface ListedServer {
 /** The number of servers that one answer names of each kind. */
 export const MOST_NAMED = 100;
 
-/** Milliseconds after which the list is forgotten where no server writes any more. */
-export const LIST_LIFE = 86_400_000;
+/**
+ * Milliseconds after which the list is forgotten where no server writes any more: 90 days. Members whose servers it has
+ * forgotten would stay for ever.
+ */
+export const LIST_LIFE = 7_776_000_000;
 
 /** Gives the names of the list of the servers of one `channelPrefix`. */
 export function serverNames(channelPrefix: string): ServerNames {

@@ -177,7 +177,7 @@ export const connecting = subject("A client that connects", {
     client.rpc("test.deafen");
     expect(await inState(client, "waiting"))
       .to.be.instanceOf(errors.ConnectionError)
-      .with.property("message", "The server does not answer");
+      .with.property("message", "No answer");
     await back;
     expect(await client.rpc("echo", 1)).to.equal(1);
   },

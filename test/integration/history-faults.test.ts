@@ -144,6 +144,59 @@ for (const kind of canStartRedis ? KINDS : []) {
       expect((resp as { lost: object }).lost).to.deep.equal({ messages: null, reason: "diverged" });
     });
 
+    it("counts a message once that Redis has taken late, since it answered nothing for 10 s", async () => {
+      const { client } = await join();
+      await application.tokenServer.publish("room:1", 1);
+      await operator.sendCommand(["CLIENT", "PAUSE", "10000", "ALL"]);
+      const publish = async (n: number) => {
+        for (;;) {
+          const at = await application.tokenServer
+            .publish("room:1", n, { id: `${n}` })
+            .catch(() => undefined);
+          if (at) return at;
+        }
+      };
+      const positions = await Promise.all([2, 3].map(publish));
+      await publish(4);
+      const told = await until(client, 4);
+      expect(told.toSorted()).to.deep.equal([1, 2, 3, 4]);
+      expect(positions).to.deep.equal(await Promise.all([2, 3].map(publish)));
+    });
+
+    it("says how many are lost where Redis has given up the messages, and not the position", async () => {
+      const { client, at } = await join();
+      for (let n = 1; n <= 3; n++) await application.tokenServer.publish("room:1", n);
+      expect(await until(client, 3)).to.deep.equal([1, 2, 3]);
+      await operator.del(historyNames("", "room:1").log);
+      // a server that has none of them in memory
+      application = await startApplication();
+      expect(await recover(at)).to.deep.include({ recovered: 0, lost: { messages: 3, reason: "expired" } });
+      await application.tokenServer.publish("room:1", 4);
+      expect(await until(client, 4)).to.deep.equal([4]);
+    });
+
+    it("tells of a reset where Redis has given up the position, and not the messages", async () => {
+      const { client } = await join();
+      const at = await application.tokenServer.publish("room:1", 1);
+      await application.tokenServer.publish("room:1", 2);
+      expect(await until(client, 2)).to.deep.equal([1, 2]);
+      await operator.del(historyNames("", "room:1").position);
+      await application.tokenServer.publish("room:1", 3);
+      expect(await until(client, 3)).to.deep.equal(["reset", 3]);
+      application = await startApplication();
+      expect(await recover(`${at}`)).to.deep.include({
+        recovered: 1,
+        lost: { messages: null, reason: "reset" },
+      });
+    });
+
+    /** The answer to a client that comes back to a position. */
+    async function recover(since: string): Promise<unknown> {
+      const late = await application.connect("websocket", ASKING);
+      late.send({ rpc: "_subscribe", req: { channel: "room:1", since }, uuid: "s1" });
+      return (await late.take(({ uuid }) => uuid === "s1")).resp;
+    }
+
     async function dump(key: string): Promise<Buffer> {
       return (await operator.withTypeMapping({ 36: Buffer }).dump(key)) as unknown as Buffer;
     }

@@ -164,7 +164,7 @@ describe("an option", () => {
     history: {
       good: [
         {},
-        { a: { size: 1, ttl: 1 }, "b*": { size: 1_000_000, ttl: 60_000, positionTtl: 60_000 } },
+        { a: { size: 1, ttl: 1 }, "b*": { size: 1_000_000, ttl: 60_000, positionTtl: 90_000 } },
         { a: { size: 1, ttl: 90_000_000 } },
       ],
       bad: [
@@ -180,6 +180,7 @@ describe("an option", () => {
         { a: { size: 1_000_001, ttl: 1 } },
         { a: { size: 1, ttl: Infinity } },
         { a: { size: 1, ttl: 1000, positionTtl: 999 } },
+        { a: { size: 1, ttl: 1000, positionTtl: 89_999 } },
         { a: { size: 1, ttl: 1000, positionTTL: 2000 } },
         { "a*b": { size: 1, ttl: 1 } },
         { "": { size: 1, ttl: 1 } },
@@ -296,6 +297,10 @@ describe("an option", () => {
     [
       { history: { a: { size: 1 } } },
       "options.history.a.ttl must be a positive whole number of milliseconds, a hundred years at most; it is undefined",
+    ],
+    [
+      { history: { a: { size: 1, ttl: 9, positionTtl: 60_000 } } },
+      "options.history.a.positionTtl must not be less than 90,000 ms; it is 60000",
     ],
     [
       { history: { a: { size: 1, ttl: 9, positionTtl: 8 } } },

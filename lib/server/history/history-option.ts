@@ -7,7 +7,7 @@ export interface ChannelHistory {
   /**
    * Milliseconds for which is known, after the last message or the last look, how far the channel had come: a client that
    * was away for longer is told of a `reset`. Five minutes at most for a channel that has had no message yet. At least
-   * `ttl`. Default 86,400,000, a day, or `ttl` where that is longer.
+   * `ttl`, and 90,000: it has to outlast the looks of servers, of which there is one in 30 s. Default 86,400,000, a day, or `ttl` where that is longer.
    */
   positionTtl?: number | null | undefined;
 }
@@ -15,6 +15,9 @@ export interface ChannelHistory {
 /** Messages in a history at most, and the longest life of one, in milliseconds: a hundred years. */
 const MOST_MESSAGES = 1_000_000;
 const LONGEST = 3_155_760_000_000;
+
+/** The shortest `positionTtl`, in milliseconds: a position that expires between two looks is a `reset` for those who are there. */
+const SHORTEST_POSITION_TTL = 90_000;
 
 export const EXPECTED_HISTORY = "{ size, ttl, positionTtl? }, each a positive whole number";
 
@@ -37,8 +40,9 @@ export function wrongField(value: unknown): { readonly name: string; readonly mu
   if (!isCount(ttl, LONGEST)) return { name: "ttl", must: milliseconds };
   if (positionTtl === undefined || positionTtl === null) return undefined;
   if (!isCount(positionTtl, LONGEST)) return { name: "positionTtl", must: milliseconds };
-  return Number(positionTtl) < Number(ttl)
-    ? { name: "positionTtl", must: "must not be less than ttl" }
+  if (Number(positionTtl) < Number(ttl)) return { name: "positionTtl", must: "must not be less than ttl" };
+  return Number(positionTtl) < SHORTEST_POSITION_TTL
+    ? { name: "positionTtl", must: "must not be less than 90,000 ms" }
     : undefined;
 }
 

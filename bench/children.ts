@@ -125,6 +125,13 @@ export class ServerProcess {
     this.#order({ type: "publish", batch });
   }
 
+  /** Publishes a batch again and again for so long, once at least, each time when the one before is taken; resolves with the number of messages. */
+  async flood(batch: Batch, milliseconds = 0): Promise<number> {
+    const told = this.#told("published");
+    this.#order({ type: "flood", batch, milliseconds });
+    return (await told).messages;
+  }
+
   usage(): Promise<{ cpu: number; rss: number }> {
     const told = this.#told("usage");
     this.#order({ type: "usage" });

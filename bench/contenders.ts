@@ -2,7 +2,7 @@ import type { Dialect } from "./load/dialects.js";
 import type { FramingName } from "./load/framing.js";
 
 /** What not every contender has. */
-export type Feature = "route" | "filter" | "calls" | "presence" | "reach";
+export type Feature = "route" | "filter" | "calls" | "presence" | "reach" | "history";
 
 export interface ContenderDefinition {
   readonly name: string;
@@ -22,7 +22,7 @@ export interface ContenderDefinition {
 const OURS = {
   script: "this-library.ts",
   dialect: "token 4",
-  features: ["route", "filter", "calls", "presence", "reach"],
+  features: ["route", "filter", "calls", "presence", "reach", "history"],
   isOurs: true,
 } as const;
 

@@ -32,6 +32,8 @@ export type Order =
   | { readonly type: "usage" }
   | { readonly type: "memory" }
   | { readonly type: "publish"; readonly batch: Batch }
+  /** Publish a batch again and again for so long, each time when the one before is taken, and tell when all is. */
+  | { readonly type: "flood"; readonly batch: Batch; readonly milliseconds: number }
   /** Begin a CPU profile, or write the one that has begun into this file. */
   | { readonly type: "profile"; readonly file?: string }
   /** Call each client, so many times at once, for so long. */
@@ -44,6 +46,7 @@ export type Told =
   /** Bytes, after collecting garbage. */
   | { readonly type: "memory"; readonly rss: number; readonly heap: number }
   | { readonly type: "profiled" }
+  | { readonly type: "published"; readonly messages: number }
   | { readonly type: "called"; readonly calls: number };
 
 /** By what a message is found in what a socket receives: this, its number, and when it was published. */

@@ -38,7 +38,7 @@ export async function run(plan: Plan): Promise<Outcome> {
       const rounds = scenario.isLong ? plan.scale.longRounds : plan.scale.rounds;
       for (let round = 1; round <= rounds; round++) {
         for (const contender of plan.contenders) {
-          if (contender.scenarios && !contender.scenarios.includes(scenario.name)) continue;
+          if (!takesPart(contender, scenario)) continue;
           const start = performance.now();
           const error = await runOne(plan, scenario, contender, round, own, redis, publishers);
           const seconds = ((performance.now() - start) / 1000).toFixed(1);
@@ -57,6 +57,11 @@ export async function run(plan: Plan): Promise<Outcome> {
     await Promise.all([...publishers.values()].map(async (publisher) => (await publisher).stop()));
     await redis.stop();
   }
+}
+
+/** Whether a contender is measured in a scenario. */
+export function takesPart({ scenarios, features }: ContenderDefinition, { name, needs }: Scenario): boolean {
+  return (scenarios?.includes(name) ?? true) && (needs === undefined || features.includes(needs));
 }
 
 /** Resolves with what went wrong. */

@@ -1,6 +1,7 @@
 import { manyChannels } from "./scenarios/channels.js";
 import { fanOut, largeFanOut } from "./scenarios/fan-out.js";
 import { growth } from "./scenarios/growth.js";
+import { history } from "./scenarios/history.js";
 import { latency } from "./scenarios/latency.js";
 import { memory } from "./scenarios/memory.js";
 import { presence } from "./scenarios/presence.js";
@@ -20,6 +21,7 @@ export const SCENARIOS: readonly Scenario[] = [
   stalled,
   growth,
   presence,
+  history,
 ];
 
 /** For figures to publish. */
@@ -37,6 +39,7 @@ const full: Scale = {
   idle: 10_000,
   stalled: { sockets: 1000, filling: 1000 },
   growth: { sockets: [100, 1000, 10_000], channels: [10, 100_000], servers: [1, 10, 100] },
+  history: { returning: 1000, missed: 500, channels: [1, 100], kept: 1000 },
 };
 
 /** For a look at what matters most, in less than two minutes. */
@@ -67,6 +70,7 @@ const smoke: Scale = {
   idle: 400,
   stalled: { sockets: 10, filling: 20 },
   growth: { sockets: [4], channels: [10], servers: [3] },
+  history: { returning: 6, missed: 20, channels: [1, 3], kept: 20 },
 };
 
 export const SCALES = { full, quick, smoke };

@@ -3,6 +3,7 @@ import { type Publisher, ServerProcess } from "./children.js";
 import type { ContenderDefinition } from "./contenders.js";
 import { type ChannelsOf, type Client, logIn } from "./load/client.js";
 import { channelNumbers, Deliveries } from "./load/deliveries.js";
+import type { Dialect } from "./load/dialects.js";
 import { type Batch, channelOf, type Setup } from "./messages.js";
 
 /** What was measured of one contender in one round. Names are those of the metrics in report/metrics.ts. */
@@ -38,9 +39,13 @@ export class Session {
     this.#profileFolder = profileFolder;
   }
 
-  /** Lets clients in. */
-  async logIn(count: number, channelsOf: ChannelsOf = () => []): Promise<Client[]> {
-    const clients = await logIn(this.server.port, this.contender, count, channelsOf);
+  /** Lets clients in, which speak the contender's dialect, or another one. */
+  async logIn(
+    count: number,
+    channelsOf: ChannelsOf = () => [],
+    dialect: Dialect = this.contender.dialect,
+  ): Promise<Client[]> {
+    const clients = await logIn(this.server.port, { ...this.contender, dialect }, count, channelsOf);
     this.#clients.push(...clients);
     return clients;
   }

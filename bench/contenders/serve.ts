@@ -8,8 +8,8 @@ import { type Batch, channelOf, makeMessage, mark, type Order, type Setup, type 
 /** What a contender can be asked for while it serves. */
 export interface Contender {
   readonly http: Server;
-  /** Publishes without Redis. */
-  publish?(channel: string, message: object): void;
+  /** Publishes by the server itself; if that takes time, it gives a promise. */
+  publish?(channel: string, message: object): unknown;
   /** The clients, each as a function that calls it, and gives what it answers. */
   clients?(): readonly ((data: { m: string }) => Promise<unknown>)[];
 }
@@ -51,6 +51,16 @@ async function obey(order: Order, contender: Contender): Promise<void> {
       return tellMemory();
     case "publish":
       return publish(order.batch, contender);
+    case "flood": {
+      const end = Date.now() + order.milliseconds;
+      let messages = 0;
+      do {
+        await publishAll(order.batch, contender);
+        messages += order.batch.count;
+      } while (Date.now() < end);
+      tell({ type: "published", messages });
+      return;
+    }
     case "profile":
       await profile(order.file);
       tell({ type: "profiled" });
@@ -92,8 +102,16 @@ async function tellMemory(): Promise<void> {
 
 function publish({ first, count, size, channels }: Batch, contender: Contender): void {
   for (let number = first; number < first + count; number++) {
-    contender.publish?.(channelOf(number, channels), makeMessage(number, size));
+    void contender.publish?.(channelOf(number, channels), makeMessage(number, size));
   }
+}
+
+async function publishAll({ first, count, size, channels }: Batch, contender: Contender): Promise<void> {
+  await Promise.all(
+    Array.from({ length: count }, (_, index) =>
+      contender.publish?.(channelOf(first + index, channels), makeMessage(first + index, size)),
+    ),
+  );
 }
 
 async function callUntil(

@@ -68,7 +68,7 @@ for (let others = (setup.servers ?? 1) - 1; others > 0; others--) {
 
 await serve({
   http,
-  publish: (channel, message) => void tokenServer.publish(channel, message),
+  publish: (channel, message) => tokenServer.publish(channel, message),
   clients: () =>
     tokenServer.sockets().map((socket) => (data) => tokenServer.rpc(socket, CLIENT_FUNCTION, data)),
 });

@@ -12,8 +12,11 @@ export class Client {
   readonly speech: Speech;
   readonly #socket: RawSocket | HttpSocket;
   readonly #framing: Framing;
-  readonly #waiting = new Map<string, { resolve: () => void; reject: (error: Error) => void }>();
-  readonly #welcomed: Promise<void> | undefined;
+  readonly #waiting = new Map<
+    string,
+    { resolve: (message: string) => void; reject: (error: Error) => void }
+  >();
+  readonly #welcomed: Promise<string> | undefined;
   #ids = 0;
   #output = "";
   #lost: Error | undefined;
@@ -53,11 +56,12 @@ export class Client {
     if (request) await this.#request(request);
   }
 
-  subscribe(channel: string): Promise<void> {
-    return this.#request(this.speech.subscribe(channel, ++this.#ids));
+  /** Joins a channel; with a history, from a position on. Resolves with the reply. */
+  subscribe(channel: string, since?: string): Promise<string> {
+    return this.#request(this.speech.subscribe(channel, ++this.#ids, since));
   }
 
-  unsubscribe(channel: string): Promise<void> {
+  unsubscribe(channel: string): Promise<string> {
     return this.#request(this.speech.unsubscribe(channel, ++this.#ids));
   }
 
@@ -88,13 +92,13 @@ export class Client {
     this.#socket.close();
   }
 
-  #request({ text, key }: Request): Promise<void> {
+  #request({ text, key }: Request): Promise<string> {
     const replied = this.#reply(key);
     this.send(text);
     return replied;
   }
 
-  #reply(key: string): Promise<void> {
+  #reply(key: string): Promise<string> {
     return new Promise((resolve, reject) => {
       if (this.#lost) return reject(this.#lost);
       const timer = setTimeout(() => reject(new Error(`No reply: ${key}`)), PATIENCE);
@@ -103,26 +107,26 @@ export class Client {
         settle();
       };
       this.#waiting.set(key, {
-        resolve: () => end(resolve),
+        resolve: (message) => end(() => resolve(message)),
         reject: (error) => end(() => reject(error)),
       });
     });
   }
 
-  #settle(key: string): void {
+  #settle(key: string, message: string): void {
     const waiting = this.#waiting.get(key);
     this.#waiting.delete(key);
-    waiting?.resolve();
+    waiting?.resolve(message);
   }
 
   #read(buffer: Buffer, start: number, end: number): void {
     const payload = buffer.toString("latin1", start, end);
-    if (this.#framing.isWelcome(payload)) return this.#settle("welcome");
+    if (this.#framing.isWelcome(payload)) return this.#settle("welcome", payload);
     if (!this.#framing.carries(this.#socket, buffer, start, end)) return;
     for (const message of this.#framing.unwrap(payload)) {
       try {
         const key = this.speech.keyOf(message);
-        if (key !== undefined) this.#settle(key);
+        if (key !== undefined) this.#settle(key, message);
       } catch (error) {
         this.#socket.onLost(error as Error);
       }

@@ -1,7 +1,7 @@
 import { mark, NUMBER_DIGITS } from "../messages.js";
 
-/** The frames of this package's protocol 4 and 3, Socket.IO's, those of the contenders without features, or bodies of requests. */
-export type Dialect = "token 4" | "token 3" | "socket.io" | "bare" | "http";
+/** The frames of this package's protocol 4, also with histories, and 3, Socket.IO's, those of the contenders without features, or bodies of requests. */
+export type Dialect = "token 4" | "token 4 history" | "token 3" | "socket.io" | "bare" | "http";
 
 /** A request, and by what its reply is known. */
 export interface Request {
@@ -15,7 +15,8 @@ export interface Speech {
   readonly tokenPath: string | undefined;
   /** How it gets in. */
   login(token: string): Request | undefined;
-  subscribe(channel: string, id: number): Request;
+  /** Joins a channel; with a history, from a position on. */
+  subscribe(channel: string, id: number, since?: string): Request;
   unsubscribe(channel: string, id: number): Request;
   /** A call whose data is a marked number. */
   call(name: string, number: number): string;
@@ -28,19 +29,25 @@ export interface Speech {
 const json = JSON.stringify;
 const CALL_DATA = `[^#]*#(\\d{${NUMBER_DIGITS}})`;
 
-function token(protocol: 3 | 4): Speech {
-  const membership = (rpc: string, channel: string, id: number): Request => ({
-    text: json({ rpc, req: { channel }, uuid: String(id) }),
+function token(protocol: 3 | 4, history = false): Speech {
+  const membership = (rpc: string, channel: string, id: number, since?: string): Request => ({
+    text: json({ rpc, req: { channel, since }, uuid: String(id) }),
     // a server of version 3 does not say which request it was
     key: protocol === 4 ? String(id) : `${rpc.slice(1)} ${channel}`,
   });
   return {
     tokenPath: "/socket/token",
     login: (value) => ({
-      text: json({ rpc: "auth", token: value, uuid: "auth", ...(protocol === 4 ? { protocol } : {}) }),
+      text: json({
+        rpc: "auth",
+        token: value,
+        uuid: "auth",
+        ...(protocol === 4 ? { protocol } : {}),
+        ...(history ? { history } : {}),
+      }),
       key: "auth",
     }),
-    subscribe: (channel, id) => membership("_subscribe", channel, id),
+    subscribe: (channel, id, since) => membership("_subscribe", channel, id, since),
     unsubscribe: (channel, id) => membership("_unsubscribe", channel, id),
     call: (name, number) => `{"rpc":"${name}","req":{"m":"${mark(number)}"},"uuid":"${number}"}`,
     keyOf: (message) => {
@@ -94,6 +101,7 @@ const bare: Speech = {
 
 export const SPEECHES: Readonly<Record<Dialect, Speech>> = {
   "token 4": token(4),
+  "token 4 history": token(4, true),
   "token 3": token(3),
   "socket.io": socketIO,
   bare,

@@ -45,11 +45,15 @@ export const METRICS: readonly Metric[] = [
   { name: "p50", title: "p50, ms", isBetter: "less", digits: 2 },
   { name: "p99", title: "p99, ms", isBetter: "less", digits: 2 },
   { name: "p999", title: "p99.9, ms", isBetter: "less", digits: 2 },
+  { name: "took", title: "until all have all, ms", isBetter: "less", digits: 0 },
   { name: "rss", title: "RSS, KiB", isBetter: "less", digits: 1 },
   { name: "heap", title: "heap, KiB", isBetter: "less", digits: 1 },
   { name: "kept", title: "of the rate when all read", isBetter: "more", digits: 2 },
   { name: "growth", title: "RSS grown, MiB", isBetter: "less", digits: 1 },
   { name: "commands", title: "Redis commands a second", isBetter: "less", digits: 1 },
+  { name: "redisCommands", title: "Redis commands", isBetter: "less", digits: 0 },
+  { name: "redisMemory", title: "in Redis, KiB", isBetter: "less", digits: 1 },
+  { name: "redisCpu", title: "Redis' CPU, µs", isBetter: "less", digits: 2 },
   { name: "cpu", title: "CPU, µs", isBetter: "less", digits: 2 },
 ];
 

@@ -1,4 +1,4 @@
-import type { ContenderDefinition } from "../contenders.js";
+import type { ContenderDefinition, Feature } from "../contenders.js";
 import type { Setup } from "../messages.js";
 import type { Figures, Session } from "../session.js";
 
@@ -45,6 +45,16 @@ export interface Scale {
     /** Among how many servers a user is found. */
     readonly servers: readonly number[];
   };
+  readonly history: {
+    /** How many clients come back at once. */
+    readonly returning: number;
+    /** How many messages each of them has missed. */
+    readonly missed: number;
+    /** Among how many channels they are spread. */
+    readonly channels: readonly number[];
+    /** How many channels are filled to see what one takes. */
+    readonly kept: number;
+  };
 }
 
 /** What a scenario runs with. */
@@ -63,6 +73,8 @@ export interface Scenario {
   /** What the rate and the CPU time are counted by. */
   readonly unit: string;
   readonly isLong?: boolean;
+  /** What a contender must have to take part. */
+  readonly needs?: Feature;
   run(stage: Stage): Promise<void>;
 }
 

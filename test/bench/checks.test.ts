@@ -109,6 +109,14 @@ describe("what the benchmark checks", () => {
     }
   });
 
+  it("asks for a history, and for what comes after a position, where a client is to recover", () => {
+    const { login, subscribe } = SPEECHES["token 4 history"];
+    expect(JSON.parse(login("t")?.text ?? "")).to.include({ protocol: 4, history: true });
+    expect(JSON.parse(subscribe("a", 1, "e.2.3").text).req).to.deep.equal({ channel: "a", since: "e.2.3" });
+    expect(JSON.parse(SPEECHES["token 4"].subscribe("a", 1).text).req).to.deep.equal({ channel: "a" });
+    expect(SPEECHES["token 4"].login("t")?.text).to.not.include("history");
+  });
+
   it("fails where an answer is that of another call", async () => {
     expect(await failureOf(callsOf((number) => number).run("echo", 3, 5))).to.equal("none");
     expect(await failureOf(callsOf((number) => number + 7).run("echo", 3, 5))).to.match(/to no call/);

@@ -7,7 +7,7 @@ import { FULL_JITTER, ROWS, runJitter } from "../../bench/jitter/run.js";
 import { GOALS, goalRows } from "../../bench/report/goals.js";
 import type { CaseResult } from "../../bench/report/results.js";
 import { textTable } from "../../bench/report/table.js";
-import { run } from "../../bench/run.js";
+import { run, takesPart } from "../../bench/run.js";
 import { SCALES, SCENARIOS } from "../../bench/scenarios.js";
 import { NOTHING_MEASURED } from "../support/benchmark-results.js";
 
@@ -24,7 +24,8 @@ describe("the benchmark", () => {
       });
       expect(failures).to.deep.equal([]);
       const measured = new Set(cases.map(({ scenario }) => scenario));
-      expect([...measured]).to.deep.equal(contender.scenarios ?? SCENARIOS.map(({ name }) => name));
+      const own = SCENARIOS.filter((scenario) => takesPart(contender, scenario));
+      expect([...measured]).to.deep.equal(own.map(({ name }) => name));
       for (const result of cases) {
         const { scenario, name, rounds } = result;
         const key = `${scenario}: ${name}`;
@@ -49,6 +50,21 @@ describe("the benchmark", () => {
       expect(text).to.match(/\nthis library, plain WebSocket, Redis .* \d+\.\d\d, CPU \d+\.\d\d\n/);
       expect(text).to.match(/\nExpress over keep-alive HTTP +[\d,]+ /);
     }
+  });
+
+  it("measures what a history costs Redis, and those who come back", () => {
+    const figuresOf = (name: RegExp) => {
+      const found = [...all.values()].find(
+        (result) => result.scenario === "history" && name.test(result.name),
+      );
+      return found?.rounds["ws-redis"]?.[0] ?? {};
+    };
+    expect(figuresOf(/^publish, .* with history$/).redisCpu).to.be.above(0);
+    expect(figuresOf(/come back to 3 channels for 20 messages each$/).took).to.be.above(0);
+    // a subscription and the commands of a script for each channel at least
+    expect(figuresOf(/come back to 3 channels for 20 messages each$/).redisCommands).to.be.above(3 * 2);
+    // 100 messages of 100 bytes, and what is beside them
+    expect(figuresOf(/^a channel with 100 messages/).redisMemory).to.be.within(10_000 / 1024, 40_000 / 1024);
   });
 
   it("tells of each goal how far it is reached", () => {

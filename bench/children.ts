@@ -144,6 +144,13 @@ export class ServerProcess {
     return told;
   }
 
+  /** Begins to watch its event loop, or ends that: resolves with the longest time for which it stood still, in milliseconds. */
+  async watch(): Promise<number> {
+    const told = this.#told("watched");
+    this.#order({ type: "watch" });
+    return (await told).longest;
+  }
+
   /** Lets it call each client; resolves with the number of calls. */
   async call(outstanding: number, milliseconds: number): Promise<number> {
     const told = this.#told("called");

@@ -31,6 +31,8 @@ export interface Setup {
 export type Order =
   | { readonly type: "usage" }
   | { readonly type: "memory" }
+  /** Begin to watch the event loop, or end that. */
+  | { readonly type: "watch" }
   | { readonly type: "publish"; readonly batch: Batch }
   /** Publish a batch again and again for so long, each time when the one before is taken, and tell when all is. */
   | { readonly type: "flood"; readonly batch: Batch; readonly milliseconds: number }
@@ -45,6 +47,8 @@ export type Told =
   | { readonly type: "usage"; readonly cpu: number; readonly rss: number }
   /** Bytes, after collecting garbage. */
   | { readonly type: "memory"; readonly rss: number; readonly heap: number }
+  /** The longest time for which the event loop stood still since it is watched, in milliseconds. */
+  | { readonly type: "watched"; readonly longest: number }
   | { readonly type: "profiled" }
   | { readonly type: "published"; readonly messages: number }
   | { readonly type: "called"; readonly calls: number };

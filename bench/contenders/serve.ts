@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import type { Server } from "node:http";
 import { Session } from "node:inspector/promises";
 import type { AddressInfo } from "node:net";
+import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { type Batch, channelOf, makeMessage, mark, type Order, type Setup, type Told } from "../messages.js";
 
 /** What a contender can be asked for while it serves. */
@@ -49,6 +50,8 @@ async function obey(order: Order, contender: Contender): Promise<void> {
     }
     case "memory":
       return tellMemory();
+    case "watch":
+      return watch();
     case "publish":
       return publish(order.batch, contender);
     case "flood": {
@@ -74,6 +77,17 @@ async function obey(order: Order, contender: Contender): Promise<void> {
       tell({ type: "called", calls: calls.reduce((sum, count) => sum + count, 0) });
     }
   }
+}
+
+let delays: IntervalHistogram | undefined;
+
+/** Begins to watch the event loop, or ends that. */
+function watch(): void {
+  const longest = (delays?.max ?? 0) / 1e6;
+  const isEnd = delays?.disable() ?? false;
+  delays = isEnd ? undefined : monitorEventLoopDelay({ resolution: 1 });
+  delays?.enable();
+  tell({ type: "watched", longest });
 }
 
 const inspector = new Session();

@@ -51,6 +51,7 @@ export const METRICS: readonly Metric[] = [
   { name: "kept", title: "of the rate when all read", isBetter: "more", digits: 2 },
   { name: "growth", title: "RSS grown, MiB", isBetter: "less", digits: 1 },
   { name: "commands", title: "Redis commands a second", isBetter: "less", digits: 1 },
+  { name: "longest", title: "longest turn, ms", isBetter: "less", digits: 0 },
   { name: "redisCommands", title: "Redis commands", isBetter: "less", digits: 0 },
   { name: "redisMemory", title: "in Redis, KiB", isBetter: "less", digits: 1 },
   { name: "redisCpu", title: "Redis' CPU, µs", isBetter: "less", digits: 2 },

@@ -92,15 +92,18 @@ async function recover(stage: Stage): Promise<void> {
       const name = `${number(returning)} clients come back to ${place} for ${number(missed)} messages each`;
       for (const isFirst of [true, false]) {
         const before = await session.server.memory();
+        await session.server.watch();
         const { figures, units, redisCommands } = await measure(session, redis, () =>
           catchUp(clients, positions, missed),
         );
+        const longest = await session.server.watch();
         const after = await session.server.usage();
         // the time is what these cases are about
         const { rate = Number.NaN, ...others } = figures;
         stage.record(isFirst ? `${name}, the first time in a process` : name, {
           ...others,
           took: (units / rate) * 1000,
+          longest,
           growth: (after.rss - before.rss) / 1_048_576,
           ...(redis && { redisCommands }),
         });

@@ -61,6 +61,7 @@ describe("the benchmark", () => {
     };
     expect(figuresOf(/^publish, .* with history$/).redisCpu).to.be.above(0);
     expect(figuresOf(/come back to 3 channels for 20 messages each$/).took).to.be.above(0);
+    expect(figuresOf(/come back to 3 channels for 20 messages each$/).longest).to.be.above(0);
     // a subscription and the commands of a script for each channel at least
     expect(figuresOf(/come back to 3 channels for 20 messages each$/).redisCommands).to.be.above(3 * 2);
     // 100 messages of 100 bytes, and what is beside them

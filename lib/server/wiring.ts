@@ -22,6 +22,7 @@ import { Lifecycle } from "./lifecycle.js";
 import { Deadlines } from "./limits/deadlines.js";
 import { IdentityRates } from "./limits/identity-rate.js";
 import { IdentityUsages } from "./limits/identity-usage.js";
+import { TurnScheduler } from "./limits/turn-scheduler.js";
 import { UnfinishedBytes } from "./limits/unfinished-bytes.js";
 import { Commands } from "./log/commands.js";
 import type { Reporter } from "./log/reporter.js";
@@ -32,11 +33,13 @@ import { Startup } from "./redis/startup.js";
 import { ExpressRoutes } from "./routes/express-routes.js";
 import type { TokenSocketServer } from "./rpc/controller.js";
 import { Dispatcher } from "./rpc/dispatcher.js";
-import { StreamScheduler } from "./rpc/stream-scheduler.js";
 import { onConnection } from "./transport/connections.js";
 import { Heartbeats } from "./transport/heartbeats.js";
 import { WaitingSendQueues } from "./transport/send-queue.js";
 import { WriteBatcher } from "./transport/write-batcher.js";
+
+/** The number of items that all streams of a server may send in one turn of the event loop. */
+const STREAM_ITEMS = 256;
 
 const UNATTACHED =
   "a connection came by SockJS's installHandlers(): call tokenServer.attach(httpServer) instead, which is faster, and without which neither origins nor sizes are checked";
@@ -234,7 +237,7 @@ function wireConnections<Auth>(
       dispatcher: new Dispatcher(options, routes, limits.pathLength, reporter, server),
       waitingSendQueues: new WaitingSendQueues(),
       identityUsages: new IdentityUsages(limits, rates),
-      streamScheduler: new StreamScheduler(),
+      streamScheduler: new TurnScheduler(STREAM_ITEMS),
       pubsub,
       presence,
       reporter,

@@ -6,9 +6,10 @@ import { Histories } from "../../lib/server/history/histories.js";
 import { LiveChannel } from "../../lib/server/history/live-channel.js";
 import { LogReader } from "../../lib/server/history/log-reader.js";
 import type { Loss } from "../../lib/server/history/loss.js";
-import { recover } from "../../lib/server/history/recovery.js";
+import { PAGES, recover } from "../../lib/server/history/recovery.js";
 import { Tails } from "../../lib/server/history/tail.js";
 import type { Limits } from "../../lib/server/limits/limits.js";
+import { TurnScheduler } from "../../lib/server/limits/turn-scheduler.js";
 import type { Reporter } from "../../lib/server/log/reporter.js";
 import type { Broker } from "../../lib/server/redis/broker.js";
 import {
@@ -247,7 +248,7 @@ describe("A channel with history that sockets have joined", () => {
   });
 
   /** Recovers from a position on; gives what was recovered before the end. */
-  async function recovered(since: Position, most = 50) {
+  async function recovered(since: Position, most = 50, turns = new TurnScheduler(PAGES)) {
     const member = { closed: false, whenDrained: () => undefined };
     const messages: number[] = [];
     let result: unknown;
@@ -255,6 +256,7 @@ describe("A channel with history that sockets have joined", () => {
       scene.channel,
       member,
       { since },
+      turns,
       most,
       ({ json }) => messages.push(Number(json)) > 0,
       (done) => {
@@ -275,6 +277,29 @@ describe("A channel with history that sockets have joined", () => {
     expect(messages).to.deep.equal([2, 3, 4, 5]);
     expect(result).to.deep.equal({ at: formatPosition(newest.position), recovered: 4 });
     expect(reads).to.have.length(1);
+  });
+
+  it("leaves others their turns while many recover what is in memory", async () => {
+    await open();
+    const entries = scene.publish(100);
+    scene.receive(entries);
+    const [first] = entries;
+    if (!first) throw new Error("there is one");
+    let turns = 0;
+    let isDone = false;
+    const count = () => {
+      turns++;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    const scheduler = new TurnScheduler(1);
+    const all = await Promise.all(
+      Array.from({ length: 40 }, () => recovered(first.position, 500, scheduler)),
+    );
+    isDone = true;
+    for (const { messages } of all) expect(messages).to.have.length(99);
+    // a page each
+    expect(turns).to.be.at.least(39);
   });
 
   it("keeps no more in memory than there is room for, and reads then", async () => {

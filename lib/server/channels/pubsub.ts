@@ -22,8 +22,9 @@ import { compareClocks } from "../auth/expiry.js";
 import type { Histories } from "../history/histories.js";
 import type { HistoryReader } from "../history/log-reader.js";
 import type { Loss } from "../history/loss.js";
-import { type Recovered, recover } from "../history/recovery.js";
+import { PAGES, type Recovered, recover } from "../history/recovery.js";
 import type { Limits } from "../limits/limits.js";
+import { TurnScheduler } from "../limits/turn-scheduler.js";
 import type { Broker } from "../redis/broker.js";
 import { type Entry, type Kept, parseEnvelope } from "../redis/history-log.js";
 import { ChannelSubscriptions, type ChannelSubscriptionsParts } from "./channel-subscriptions.js";
@@ -79,6 +80,8 @@ export class PubSub<Auth> {
   readonly #subscriptions: ChannelSubscriptions;
   readonly #delivery: Delivery<Auth>;
   readonly #exceptions = new Exceptions();
+  /** The turns that recoveries share. */
+  readonly #turns = new TurnScheduler(PAGES);
   #closed = false;
 
   constructor(parts: PubSubParts<Auth>) {
@@ -212,7 +215,7 @@ export class PubSub<Auth> {
     const live = histories?.live(channel);
     if (!live || !start || !connection.wantsHistory) return undefined;
     const send = (entry: Entry) => this.#delivery.deliverKeptTo(connection, channel, entry);
-    return recover(live, connection, start, limits.recoverMessages, send, (recovered) => {
+    return recover(live, connection, start, this.#turns, limits.recoverMessages, send, (recovered) => {
       onDone?.(recovered);
       if (recovered.recovered > 0) this.#parts.onRecovered(connection, channel, recovered.recovered);
       if (recovered.lost) this.#parts.onLost(connection, channel, recovered.lost);

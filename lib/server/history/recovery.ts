@@ -1,5 +1,6 @@
 import { formatPosition, type Position, samePosition } from "../../shared/position.js";
 import type { Start } from "../../shared/protocol.js";
+import type { TurnScheduler } from "../limits/turn-scheduler.js";
 import type { Entry } from "../redis/history-log.js";
 import type { LiveChannel } from "./live-channel.js";
 import type { HistoryPart } from "./log-reader.js";
@@ -20,11 +21,14 @@ export interface Recovered {
   readonly lost?: Loss;
 }
 
+/** The number of pages that all members of a server may be sent in one turn of the event loop. */
+export const PAGES = 4;
+
 /** Messages, and bytes, that are sent before the client has to have taken most of them. */
 const PAGE = { count: 100, bytes: 65_536 };
 
 /**
- * Brings a member up to where its channel is, a page at a time as the client takes them; from the end on it gets what comes
+ * Brings a member up to where its channel is, a page at a time as the client takes them and `turns` allows; from the end on it gets what comes
  * live, with nothing twice and nothing missing. Until then it is behind. `send` sends a message, and says whether it did;
  * `done` is called before what comes live, unless the member has left, or begun anew. Rejects where Redis cannot be read, and
  * then the member goes on live. Resolves with whether it was brought there.
@@ -33,6 +37,7 @@ export async function recover(
   channel: LiveChannel,
   member: RecoveringMember,
   start: Start,
+  turns: TurnScheduler,
   most: number,
   send: (entry: Entry) => boolean,
   done: (recovered: Recovered) => void,
@@ -57,6 +62,8 @@ export async function recover(
       for (const entry of part.entries) if (send(entry)) recovered++;
       cursor = part.at;
       await member.whenDrained();
+      // many come back at once, and a page in memory is there at once
+      await turns.take();
     }
     done({ at: formatPosition(cursor), recovered, ...(lost && { lost }) });
     return true;

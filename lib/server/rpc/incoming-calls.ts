@@ -13,13 +13,13 @@ import { type GuardResult, type Guards, MOST_DECISIONS } from "../events/guards.
 import { Review } from "../events/reviews.js";
 import type { Deadlines } from "../limits/deadlines.js";
 import type { Limits } from "../limits/limits.js";
+import type { TurnScheduler } from "../limits/turn-scheduler.js";
 import type { Reporter } from "../log/reporter.js";
 import { requestName } from "../log/request-name.js";
 import type { RunningRoute } from "../routes/express-routes.js";
 import type { Socket } from "../transport/socket.js";
 import type { Dispatcher } from "./dispatcher.js";
 import { dispose, OutgoingStream } from "./outgoing-stream.js";
-import type { StreamScheduler } from "./stream-scheduler.js";
 
 /** The parts of the server that a client's calls need. */
 export interface CallParts<Auth> {
@@ -31,7 +31,7 @@ export interface CallParts<Auth> {
   /** Of the calls of all clients. */
   readonly functionDeadlines: Deadlines;
   /** Of the streams of all clients. */
-  readonly streamScheduler: StreamScheduler;
+  readonly streamScheduler: TurnScheduler;
 }
 
 /** The connection that calls come from. */

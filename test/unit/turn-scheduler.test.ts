@@ -1,11 +1,11 @@
 import { expect } from "chai";
-import { StreamScheduler } from "../../lib/server/rpc/stream-scheduler.js";
+import { TurnScheduler } from "../../lib/server/limits/turn-scheduler.js";
 
 describe("the turns that streams share", () => {
   const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
   /** How many items may be sent at once. */
-  const takeAll = (scheduler: StreamScheduler): { taken: number; waiting: Promise<void> } => {
+  const takeAll = (scheduler: TurnScheduler): { taken: number; waiting: Promise<void> } => {
     for (let taken = 0; ; taken++) {
       const waiting = scheduler.take();
       if (waiting) return { taken, waiting };
@@ -13,7 +13,7 @@ describe("the turns that streams share", () => {
   };
 
   it("have as many items in each, however many streams wait for the next one", async () => {
-    const scheduler = new StreamScheduler();
+    const scheduler = new TurnScheduler(8);
     const { taken: inEach, waiting } = takeAll(scheduler);
     let sent = 0;
     const send = () => sent++;
@@ -26,7 +26,7 @@ describe("the turns that streams share", () => {
   });
 
   it("come to a stream that waits beside one that never does", async () => {
-    const scheduler = new StreamScheduler();
+    const scheduler = new TurnScheduler(8);
     const { waiting } = takeAll(scheduler);
     let isEnded = false;
     /** Sends whenever it may. */

@@ -147,7 +147,8 @@ export class Observation {
       else if (step === 1) {
         this.#version++;
         count = Number(frame.count);
-        for (const kind of ["join", "update", "leave"]) {
+        // who has left and come back meanwhile is in both lists
+        for (const kind of ["leave", "join", "update"]) {
           for (const member of membersOf(frame[kind])) {
             if (kind === "leave") members.delete(member.id);
             else members.set(member.id, member);

@@ -91,6 +91,18 @@ describe("A client that observes the members of a channel", () => {
     expect(room.count).to.equal(2);
   });
 
+  it("keeps who has left and come back within one frame, with what is new of them", async () => {
+    const room = await observe("7", "8", "9");
+    server.change({
+      join: [member("8", { since: 2 }), member("9", { state: { typing: true } })],
+      leave: [{ id: "8" }, { id: "9" }],
+    });
+    await changed(room);
+    expect(room.members.map(({ id, since }) => [id, since])).to.deep.include(["8", 2]);
+    expect(ids(room)).to.equal("7,8,9");
+    expect(heard.slice(1)).to.deep.equal(["update 9"]);
+  });
+
   it("gives another array after each change, and the same one else", async () => {
     const room = await observe("7");
     const { members } = room;

@@ -209,17 +209,27 @@ for (const kind of [CONNECTING_KINDS[0], embedded()]) {
       expect((await one.servers()).map(({ id }) => id)).to.have.members([one.id, two.id]);
     });
 
-    it("forgets dead servers by itself where nobody has to do anything about them", async () => {
+    it("leaves dead servers to those that have something to do about them, and forgets them in the end", async () => {
       const [redis, prefix] = [await connect(kind), fresh()];
-      const [one, ending] = [await start(redis, prefix), await start(redis, prefix)];
+      const [one, two, ending] = [
+        await start(redis, prefix),
+        await start(redis, prefix),
+        await start(redis, prefix),
+      ];
+      const told: string[] = [];
+      two.onDead((id) => told.push(id));
+      await ending.close();
+      const isForgotten = async () => (await one.list()).every(({ id, isGone }) => id !== ending.id || isGone);
+      // for ten minutes
+      for (let i = 0; i < 120; i++) await one.update();
+      expect(await isForgotten()).to.equal(false);
+      await two.update();
+      expect(told).to.deep.equal([ending.id]);
+      await one.update();
+      await until(isForgotten);
       await one.update();
       expect(one.alive).to.equal(2);
-      await ending.close();
-      await one.update();
-      await until(async () => (await one.list()).every(({ id, isGone }) => id !== ending.id || isGone));
-      await one.update();
-      expect(one.alive).to.equal(1);
-      expect((await one.list()).map(({ id }) => id)).to.deep.equal([one.id]);
+      expect((await one.list()).map(({ id }) => id)).to.have.members([one.id, two.id]);
     });
 
     it("tells how late the event loop was since the last write", async () => {

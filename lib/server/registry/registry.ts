@@ -52,6 +52,9 @@ export const TIMES: ServerTimes & { readonly interval: number } = {
   goneFor: 600_000,
 };
 
+/** The writes for which a dead server is left to others that may have something to do about it: those of ten minutes. */
+const LEFT_TO_OTHERS = TIMES.goneFor / INTERVAL;
+
 /** The interval at which the delay of the event loop is measured, in milliseconds. */
 const RESOLUTION = 20;
 
@@ -67,6 +70,8 @@ export class Registry {
   /** Made at the start, since it is a handle of the process. */
   #delays: IntervalHistogram | undefined;
   readonly #deadListeners: ((id: string) => void)[] = [];
+  /** How often this server was told of each dead one, where it has nothing to do about them itself. */
+  #tellings = new Map<string, number>();
   readonly #returnListeners: (() => void)[] = [];
   #eventLoopDelay = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -139,7 +144,8 @@ export class Registry {
 
   /**
    * Calls a function for each other server that has not written for 15 s or has ended, on every living server, and again after
-   * each write of this one until somebody has called `forget`. Where no function is given, the registry forgets it by itself.
+   * each write of this one until somebody has called `forget`. Where no function is given, the registry does so after ten
+   * minutes: until then another server may have something to do about it.
    */
   onDead(listener: (id: string) => void): void {
     this.#deadListeners.push(listener);
@@ -202,12 +208,15 @@ export class Registry {
     this.#overdue = beat.overdue;
     if (this.#hasWritten && !beat.wasAlive) for (const listener of this.#returnListeners) listener();
     this.#hasWritten = true;
-    for (const id of beat.dead) this.#tellDead(id);
+    for (const listener of this.#deadListeners) for (const id of beat.dead) listener(id);
+    if (this.#deadListeners.length === 0) this.#leaveToOthers(beat.dead);
   }
 
-  #tellDead(id: string): void {
-    if (this.#deadListeners.length === 0) this.forget(id).catch(() => {});
-    for (const listener of this.#deadListeners) listener(id);
+  #leaveToOthers(dead: readonly string[]): void {
+    this.#tellings = new Map(dead.map((id) => [id, (this.#tellings.get(id) ?? 0) + 1]));
+    for (const [id, tellings] of this.#tellings) {
+      if (tellings > LEFT_TO_OTHERS) this.forget(id).catch(() => {});
+    }
   }
 }
 

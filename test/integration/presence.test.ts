@@ -229,6 +229,21 @@ describe("Presence", () => {
     expect(idsOf((await change(ann)).leave)).to.deep.equal(["bob"]);
   });
 
+  it("bounds how many channels a client observes that a guard lets observe all", async () => {
+    const server = await start({ limits: { channelsPerSocket: 2 } });
+    server.on("presence", () => true);
+    const ann = await connect("ann");
+    const answers = await Promise.all([1, 2, 3].map((number) => ask(ann, {}, `room:${number}`)));
+    expect(answers.map(({ error }) => (error as { code: string } | undefined)?.code)).to.deep.equal([
+      undefined,
+      undefined,
+      "too_many_channels",
+    ]);
+    await observe(ann, "room:2");
+    await ask(ann, { end: true }, "room:2");
+    await observe(ann, "room:3");
+  });
+
   it("ends an observation with its right", async () => {
     const server = await start();
     let isAllowed = true;

@@ -7,6 +7,7 @@ import {
   INVALID_REQUEST,
   NO_PRESENCE,
   STATE_TOO_LONG,
+  TOO_MANY_CHANNELS,
   TOO_MANY_MEMBERS,
   UNAVAILABLE,
 } from "../../shared/refusals.js";
@@ -48,6 +49,8 @@ export class PresenceRequests<Auth> {
   readonly #parts: PresenceRequestParts<Auth>;
   readonly #decide: Decide;
   #review: Review<string> | undefined;
+  /** The number of requests to observe that wait for Redis. */
+  #waiting = 0;
 
   constructor(client: ChannelClient<Auth>, parts: PresenceRequestParts<Auth>, decide: Decide) {
     this.#client = client;
@@ -105,9 +108,14 @@ export class PresenceRequests<Auth> {
   }
 
   async #observe(head: RequestHead, channel: string): Promise<void> {
-    const { presence, pubsub } = this.#parts;
+    const { presence, pubsub, limits } = this.#parts;
     const client = this.#client;
     const { rights } = client;
+    // a guard may allow more channels than a client may be in, and each one costs a list and a subscription
+    const isMore = !presence.observes(client, channel);
+    if (isMore && presence.observedBy(client).length + this.#waiting >= limits.channelsPerSocket) {
+      return client.refuse(head, TOO_MANY_CHANNELS);
+    }
     const answer = (page: ListPage) => {
       const isAllowed = this.#mayObserve(channel);
       const me = pubsub.memberships.has(client, channel) ? client.usage?.key : undefined;
@@ -115,10 +123,13 @@ export class PresenceRequests<Auth> {
       else client.refuse(head, FORBIDDEN);
       return isAllowed;
     };
+    this.#waiting++;
     try {
       await presence.observe(client, channel, answer);
     } catch (error) {
       return this.#unavailable(head, error);
+    } finally {
+      this.#waiting--;
     }
     // its right may have been lost while Redis was asked
     if (!client.closed && client.rights !== rights) this.review();

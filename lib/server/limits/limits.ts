@@ -122,7 +122,7 @@ export interface Limits {
   callBytes: number;
   /**
    * Channels that a socket is in, past which its requests for further ones are refused. Those that the server has let it join
-   * count, too, but the server may go beyond. Default 1000. `Infinity`: no limit.
+   * count, too, but the server may go beyond. As many more it may observe the members of. Default 1000. `Infinity`: no limit.
    */
   channelsPerSocket: number;
   /**

@@ -219,7 +219,8 @@ for (const kind of [CONNECTING_KINDS[0], embedded()]) {
       const told: string[] = [];
       two.onDead((id) => told.push(id));
       await ending.close();
-      const isForgotten = async () => (await one.list()).every(({ id, isGone }) => id !== ending.id || isGone);
+      const isForgotten = async () =>
+        (await one.list()).every(({ id, isGone }) => id !== ending.id || isGone);
       // for ten minutes
       for (let i = 0; i < 120; i++) await one.update();
       expect(await isForgotten()).to.equal(false);

@@ -392,6 +392,16 @@ describe("Presence", () => {
     void ann;
   });
 
+  it("keeps an identity out that Redis could not have, beside which nobody else's could be written", async () => {
+    await start({ identify: ({ name }) => (name === "bob" ? "\ud800" : `${name}`) });
+    const bob = await application.open();
+    const token = await application.token("?name=bob");
+    const answer = await bob.request({ rpc: "auth", token, protocol: 4 }).catch(String);
+    expect(answer).to.include("closed (4503)");
+    await member("ann");
+    expect(notices).to.deep.equal([["joined", "room:1", "ann"]]);
+  });
+
   it("shows a new info when the identity is renewed", async () => {
     let title = "Ms";
     await start({ presence: { "room:*": { info: ({ name }) => ({ name, title }) } } });

@@ -147,7 +147,7 @@ describe("Promises of any make", () => {
       "identify has not answered in time",
       "no key",
       "reading then",
-      "identify must give a string or a number",
+      "identify must give a number, or a well-formed string that is not empty",
     ]);
   }).timeout(8_000);
 

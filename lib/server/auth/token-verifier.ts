@@ -148,8 +148,12 @@ export class TokenVerifier<Auth> {
   }
 }
 
-/** An identity's key; 7 and "7" are one, since a URL or Redis makes one of the other. */
+/**
+ * An identity's key; 7 and "7" are one, since a URL or Redis makes one of the other. Redis has no lone surrogates, and would
+ * make one key of several that have some.
+ */
 export function toKey(value: unknown): string {
-  if ((typeof value === "string" && value !== "") || Number.isFinite(value)) return String(value);
-  throw new TypeError("identify must give a string or a number");
+  const isText = typeof value === "string" && value !== "" && value.isWellFormed();
+  if (isText || Number.isFinite(value)) return String(value);
+  throw new TypeError("identify must give a number, or a well-formed string that is not empty");
 }

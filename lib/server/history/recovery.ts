@@ -56,14 +56,14 @@ export async function recover(
     for (;;) {
       if (!isBehind()) return false;
       if (cursor && samePosition(cursor, channel.at)) break;
+      // many come back at once, and a page in memory is there at once
+      await turns.take();
       const part: HistoryPart = await next(cursor);
       if (!isBehind()) return false;
       lost = addLoss(lost, part.lost);
       for (const entry of part.entries) if (send(entry)) recovered++;
       cursor = part.at;
       await member.whenDrained();
-      // many come back at once, and a page in memory is there at once
-      await turns.take();
     }
     done({ at: formatPosition(cursor), recovered, ...(lost && { lost }) });
     return true;

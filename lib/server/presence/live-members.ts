@@ -180,8 +180,9 @@ export class LiveMembers {
   #take({ count, joined, refilled, updated, left, sockets }: PublishedChange): void {
     if (this.#parts.isCount) return this.#setCount(count);
     for (const record of [...joined, ...refilled]) {
-      // it was there all the time
-      if (this.#isUnsettled && this.#current(record.id)) this.#setSockets(record.id, record.sockets);
+      const current = this.#isUnsettled ? this.#current(record.id) : undefined;
+      // it was there all the time, but may have set its state since
+      if (current && current.stateAt >= record.stateAt) this.#setSockets(record.id, record.sockets);
       else this.#set(record.id, record);
     }
     for (const record of updated) this.#set(record.id, record);
@@ -366,7 +367,8 @@ export class LiveMembers {
     }
     for (const [id, record] of members) {
       const current = this.#current(id);
-      if (!current || (!isUnsettled && isOther(current, record))) this.#set(id, record);
+      const isNewer = !isUnsettled || record.stateAt > (current?.stateAt ?? 0);
+      if (!current || (isNewer && isOther(current, record))) this.#set(id, record);
       else this.#setSockets(id, record.sockets);
     }
   }

@@ -269,7 +269,15 @@ describe("to()", () => {
   it("throws for what is no target, and rejects for wrong arguments", async () => {
     const server = await Server.start(embedded(), "");
     const { tokenServer } = server;
-    for (const target of [{}, { channel: 1 }, { channel: "___all___" }, { channel: "a", sid: 1 }, null]) {
+    for (const target of [
+      { sid: "a", channel: "b" },
+      { identity: "a", channel: "b" },
+      {},
+      { channel: 1 },
+      { channel: "___all___" },
+      { channel: "a", sid: 1 },
+      null,
+    ]) {
       expect(() => tokenServer.to(target as never), JSON.stringify(target)).to.throw(TypeError);
     }
     const audience = tokenServer.to({ identity: "alice" });

@@ -22,7 +22,12 @@ export function toSelection(
   selector: unknown,
   expected = "a socket, { sid }, { identity } or { sessionId }",
 ): Selection {
-  const { sid, identity, sessionId } = Object(selector) as Record<string, unknown>;
+  const { sid, identity, sessionId, channel, close } = Object(selector) as Record<string, unknown>;
+  const given = [sid, identity, sessionId, channel].filter((value) => value !== undefined);
+  // the application may have put anything on a socket
+  if (given.length > 1 && typeof close !== "function") {
+    throw new TypeError(`selector must be ${expected}, and no two of them`);
+  }
   if (typeof sid === "string" && sid !== "") return { by: "sid", value: sid };
   if (identity !== undefined && sessionId === undefined) return { by: "identity", value: toKey(identity) };
   if (typeof sessionId === "string" && sessionId !== "" && identity === undefined) {

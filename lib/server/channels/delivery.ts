@@ -19,11 +19,31 @@ export interface DeliveryParts<Auth> {
   readonly onLost: (connection: Subscriber<Auth>, channel: string, loss: Loss) => void;
 }
 
-/** A message of a channel with history, as its readers get it. */
-interface EncodedEntry {
+/** A message of a channel with history, as its readers get it; encoded at most once for all who get the same. */
+class EncodedEntry {
+  readonly channel: string;
+  readonly entry: Entry;
   readonly droppable: Droppable | undefined;
-  plain(): string;
-  kept(): string;
+  #plain: string | undefined;
+  #kept: string | undefined;
+
+  constructor(channel: string, entry: Entry, droppable: Droppable | undefined) {
+    this.channel = channel;
+    this.entry = entry;
+    this.droppable = droppable;
+  }
+
+  get plain(): string {
+    this.#plain ??= encodeMessage(this.channel, this.entry.json);
+    return this.#plain;
+  }
+
+  /** The same with its position. */
+  get kept(): string {
+    const { json, position, time } = this.entry;
+    this.#kept ??= encodeKept(this.channel, json, formatPosition(position), time);
+    return this.#kept;
+  }
 }
 
 /** The delivery of messages to sockets of this server, through the filter where there is one. */
@@ -64,39 +84,32 @@ export class Delivery<Auth> {
   ): void {
     const encoded = this.#encode(channel, entry);
     for (const member of members) {
-      if (behind.size === 0 || !behind.has(member)) this.#deliverEntry(member, channel, entry, encoded);
+      if (behind.size === 0 || !behind.has(member)) this.#deliverEntry(member, encoded);
     }
   }
 
   /** Sends such a message to one socket; says whether it was sent. */
   deliverKeptTo(subscriber: Subscriber<Auth>, channel: string, entry: Entry): boolean {
-    return this.#deliverEntry(subscriber, channel, entry, this.#encode(channel, entry));
+    return this.#deliverEntry(subscriber, this.#encode(channel, entry));
   }
 
-  /** Encodes a message at most once for all who get the same; nobody does where there is a filter. */
-  #encode(channel: string, { json, position, time }: Entry): EncodedEntry {
-    let plain: string | undefined;
-    let kept: string | undefined;
-    const droppable = this.#parts.filter ? undefined : this.#parts.slowReaders.droppable(channel, json);
-    return {
-      droppable,
-      plain: () => (plain ??= encodeMessage(channel, json)),
-      kept: () => (kept ??= encodeKept(channel, json, formatPosition(position), time)),
-    };
+  #encode(channel: string, entry: Entry): EncodedEntry {
+    const { filter, slowReaders } = this.#parts;
+    // with a filter each reader has its own
+    return new EncodedEntry(channel, entry, filter ? undefined : slowReaders.droppable(channel, entry.json));
   }
 
-  #deliverEntry(
-    subscriber: Subscriber<Auth>,
-    channel: string,
-    entry: Entry,
-    { plain, kept, droppable }: EncodedEntry,
-  ): boolean {
+  #deliverEntry(subscriber: Subscriber<Auth>, encoded: EncodedEntry): boolean {
+    const { channel, entry, droppable } = encoded;
     const { filter } = this.#parts;
     const from = subscriber.membership?.from?.get(channel);
     if ((from !== undefined && entry.time < from) || isLeftOut(subscriber, entry.except)) return false;
     if (filter) return this.#deliverFiltered(filter, subscriber, channel, entry.json, entry);
-    if (subscriber.wantsHistory) subscriber.send(kept(), this.#told(droppable, subscriber, channel, entry));
-    else subscriber.send(plain(), droppable);
+    if (subscriber.wantsHistory) {
+      subscriber.send(encoded.kept, droppable && this.#told(droppable, subscriber, channel, entry));
+    } else {
+      subscriber.send(encoded.plain, droppable);
+    }
     return true;
   }
 

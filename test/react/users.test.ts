@@ -46,7 +46,9 @@ for (const version of REACT_VERSIONS) {
         await scene.start({ identify });
         await showAlice();
         // the same one is no other
+        const back = once(scene.place.tokenServer, "authenticated");
         scene.place.cut();
+        await back;
         await scene.page.shows("w", '"data":"alice"', '"called":"alice"');
         await scene.page.page.waitForFunction("lab.socket.state === 'open'");
         await scene.page.settle();

@@ -12,6 +12,7 @@ import {
 } from "../../lib/index.js";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
+import { startOn } from "../support/kind-application.js";
 import { connectNodeRedis } from "../support/node-redis.js";
 import { CONNECTING_KINDS, embedded, type Kind } from "../support/redis-clients.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -43,17 +44,8 @@ class Server {
     channelPrefix: string,
     options: TokenSocketServerOptions = {},
   ): Promise<Server> {
-    const [redisClient, pubsubClient] = [kind.create(redis), kind.create(redis)];
-    cleanups.push(() => Promise.all([redisClient.close(), pubsubClient.close()]));
-    await Promise.all([redisClient.connect(), pubsubClient.connect()]);
-    const application = await Application.start({
-      redisClient: redisClient.client,
-      pubsubClient: pubsubClient.client,
-      options: { channelPrefix, identify: (auth: { name: string }) => auth.name, ...options },
-    });
-    cleanups.push(() => application.stop());
-    await application.tokenServer.ready();
-    return new Server(application);
+    const identify = (auth: { name: string }) => auth.name;
+    return new Server(await startOn(kind, redis, cleanups, { channelPrefix, identify, ...options }));
   }
 
   constructor(application: Application) {

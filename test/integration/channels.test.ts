@@ -4,6 +4,7 @@ import { expect } from "chai";
 import sinon from "sinon";
 import type { Socket } from "../../lib/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
+import { startOn } from "../support/kind-application.js";
 import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { CONNECTING_KINDS, embedded, type Kind } from "../support/redis-clients.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -24,20 +25,8 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** An application on clients of one kind; several of one kind share the Redis, and the embedded store. */
-async function start(kind: Kind, options: ApplicationOptions["options"] = {}): Promise<Application> {
-  const [redisClient, pubsubClient] = [kind.create(redis), kind.create(redis)];
-  cleanups.push(() => Promise.all([redisClient.close(), pubsubClient.close()]));
-  await Promise.all([redisClient.connect(), pubsubClient.connect()]);
-  const application = await Application.start({
-    redisClient: redisClient.client,
-    pubsubClient: pubsubClient.client,
-    options,
-  });
-  cleanups.push(() => application.stop());
-  await application.tokenServer.ready();
-  return application;
-}
+const start = (kind: Kind, options: ApplicationOptions["options"] = {}) =>
+  startOn(kind, redis, cleanups, options);
 
 /** A service that knows Redis alone. */
 async function inspector(): Promise<NodeRedis> {

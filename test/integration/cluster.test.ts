@@ -7,6 +7,7 @@ import sinon from "sinon";
 import type { Socket, TokenSocketServer } from "../../lib/index.js";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
+import { startOn } from "../support/kind-application.js";
 import { connectNodeRedis } from "../support/node-redis.js";
 import { CONNECTING_KINDS, embedded, type Kind } from "../support/redis-clients.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -37,17 +38,8 @@ class Server {
 
   /** One with clients of one kind; those of one prefix are one system. */
   static async start(kind: Kind, channelPrefix: string, place = redis): Promise<Server> {
-    const [redisClient, pubsubClient] = [kind.create(place), kind.create(place)];
-    cleanups.push(() => Promise.all([redisClient.close(), pubsubClient.close()]));
-    await Promise.all([redisClient.connect(), pubsubClient.connect()]);
-    const application = await Application.start({
-      redisClient: redisClient.client,
-      pubsubClient: pubsubClient.client,
-      options: { channelPrefix, identify: (auth: { name: string }) => auth.name },
-    });
-    cleanups.push(() => application.stop());
-    await application.tokenServer.ready();
-    return new Server(application, channelPrefix);
+    const identify = (auth: { name: string }) => auth.name;
+    return new Server(await startOn(kind, place, cleanups, { channelPrefix, identify }), channelPrefix);
   }
 
   readonly prefix: string;

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { expect } from "chai";
 import { Exceptions } from "../../lib/server/channels/exceptions.js";
-import { Application } from "../support/application.js";
+import type { Application } from "../support/application.js";
+import { startOn } from "../support/kind-application.js";
 import { connectNodeRedis } from "../support/node-redis.js";
 import { CONNECTING_KINDS, embedded, type Kind } from "../support/redis-clients.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -18,19 +19,8 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function start(kind: Kind, channelPrefix: string): Promise<Application> {
-  const [redisClient, pubsubClient] = [kind.create(redis), kind.create(redis)];
-  cleanups.push(() => Promise.all([redisClient.close(), pubsubClient.close()]));
-  await Promise.all([redisClient.connect(), pubsubClient.connect()]);
-  const application = await Application.start({
-    redisClient: redisClient.client,
-    pubsubClient: pubsubClient.client,
-    options: { channelPrefix, history: { kept: { size: 20, ttl: 60_000 } } },
-  });
-  cleanups.push(() => application.stop());
-  await application.tokenServer.ready();
-  return application;
-}
+const start = (kind: Kind, channelPrefix: string) =>
+  startOn(kind, redis, cleanups, { channelPrefix, history: { kept: { size: 20, ttl: 60_000 } } });
 
 async function join(application: Application, channel: string, auth: object = {}): Promise<WireClient> {
   const client = await application.connect("websocket", { protocol: 4, ...auth });

@@ -111,12 +111,8 @@ return {}
 );
 
 function historyTrial(channelPrefix: string): Trial {
-  const key = historyNames(channelPrefix, NOBODYS_CHANNEL).log;
-  const run = async (driver: ClientDriver) => {
-    await driver.evaluate(HISTORY.text, [key], []);
-    await driver.evaluateKnown(HISTORY.sha, [key], []);
-  };
-  return { commands: HISTORY.commands, key, after: REGISTRY.commands, run };
+  const { log } = historyNames(channelPrefix, NOBODYS_CHANNEL);
+  return { ...scriptTrial(HISTORY, [log]), after: REGISTRY.commands };
 }
 
 /** The commands of the registry's scripts. The script gives them to keys that end at once. */
@@ -139,11 +135,7 @@ return {}
 
 function registryTrial(channelPrefix: string): Trial {
   const { alive, info } = serverNames(`${channelPrefix}check:`);
-  const run = async (driver: ClientDriver) => {
-    await driver.evaluate(REGISTRY.text, [alive, info], []);
-    await driver.evaluateKnown(REGISTRY.sha, [alive, info], []);
-  };
-  return { commands: REGISTRY.commands, key: alive, uses: "pexpire", run };
+  return { ...scriptTrial(REGISTRY, [alive, info]), uses: "pexpire" };
 }
 
 /** The commands of the scripts about members that no other trial has. */
@@ -158,12 +150,17 @@ return {}
 );
 
 function presenceTrial(channelPrefix: string): Trial {
-  const key = memberNames(channelPrefix, NOBODYS_CHANNEL).members;
+  const { members } = memberNames(channelPrefix, NOBODYS_CHANNEL);
+  return { ...scriptTrial(PRESENCE, [members]), after: REGISTRY.commands };
+}
+
+/** Runs a script by its text and by its hash, which need different rights. */
+function scriptTrial({ commands, text, sha }: Script, keys: readonly [string, ...string[]]): Trial {
   const run = async (driver: ClientDriver) => {
-    await driver.evaluate(PRESENCE.text, [key], []);
-    await driver.evaluateKnown(PRESENCE.sha, [key], []);
+    await driver.evaluate(text, keys, []);
+    await driver.evaluateKnown(sha, keys, []);
   };
-  return { commands: PRESENCE.commands, key, after: REGISTRY.commands, run };
+  return { commands, key: keys[0], run };
 }
 
 /** It is published where the server is sure to publish: the user may be allowed no more than the channels that there are. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { createClient } from "redis";
 import type { Client } from "../load/client.js";
+import { RedisFigures } from "../redis-figures.js";
 import type { Session } from "../session.js";
 import { number, type Scenario } from "./scenario.js";
 
@@ -53,15 +53,8 @@ async function comeAndGo(clients: readonly Client[], milliseconds: number): Prom
 }
 
 async function commandsASecond({ redis }: Session, milliseconds: number): Promise<number> {
-  const operator = createClient({ socket: { host: "127.0.0.1", port: Number(redis) } });
-  operator.on("error", () => {});
-  await operator.connect();
-  const processed = async () =>
-    Number(/total_commands_processed:(\d+)/.exec(await operator.info("stats"))?.[1]);
-  const before = await processed();
-  await delay(milliseconds);
-  // the second question itself is no command of the server's
-  const commands = (await processed()) - before - 1;
-  operator.destroy();
-  return Math.max(0, commands) / (milliseconds / 1000);
+  const figures = await RedisFigures.connect(Number(redis));
+  const { commands } = await figures.measure(() => delay(milliseconds));
+  figures.close();
+  return commands / (milliseconds / 1000);
 }

@@ -36,6 +36,13 @@ export function toSelection(
   throw new TypeError(`selector must be ${expected}`);
 }
 
+/** Throws a `TypeError` for a selector by identity where identities are not told apart. */
+export function checkIdentities({ by }: { readonly by: string }, hasIdentities: boolean): void {
+  if (by === "identity" && !hasIdentities) {
+    throw new TypeError("A selector { identity } needs options.identify");
+  }
+}
+
 /** Reads what another server has sent; undefined for what is no selection. */
 export function parseSelection({ by, value }: JsonObject): Selection | undefined {
   const isKnown = by === "sid" || by === "identity" || by === "sessionId";

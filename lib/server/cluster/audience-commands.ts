@@ -2,11 +2,11 @@ import { callable } from "../../shared/callable.js";
 import { type CallOptions, DEFAULT_CALL_TIMEOUT } from "../../shared/pending-calls.js";
 import { encodeJson } from "../../shared/protocol.js";
 import type { Audience, ClusterAnswers, FindOptions, FoundSockets, SocketCount } from "../api/audience.js";
-import { closeReasonOf } from "../auth/selectors.js";
+import { checkIdentities, closeReasonOf } from "../auth/selectors.js";
 import { checkChannel } from "../channels/pubsub.js";
 import type { Limits } from "../limits/limits.js";
 import type { Commands } from "../log/commands.js";
-import type { Cluster, QuestionOptions } from "./cluster.js";
+import type { Cluster } from "./cluster.js";
 import type { Outcome } from "./inquiry.js";
 import { type Action, MOST_FOUND } from "./requests.js";
 import { bySid } from "./responder.js";
@@ -103,7 +103,8 @@ export class AudienceCommands<Auth> {
         throw new TypeError("signal must be an AbortSignal");
       }
       if (args !== undefined) encodeJson(args);
-      return this.#reach(target, { type: "rpc", command, args, timeout }, { timeout, signal });
+      const action = { type: "rpc", command, args, timeout } as const;
+      return answersOf<unknown>(await this.#parts.cluster.reach(target, action, { timeout, signal }));
     });
     // the caller may ignore it
     calling.catch(() => {});
@@ -114,19 +115,10 @@ export class AudienceCommands<Auth> {
     return this.#parts.commands.run(context, async () => answersOf<T>(await act()));
   }
 
-  async #reach(
-    target: SocketTarget,
-    action: Action,
-    options: QuestionOptions,
-  ): Promise<ClusterAnswers<unknown>> {
-    return answersOf(await this.#parts.cluster.reach(target, action, options));
-  }
-
   #target(given: unknown): SocketTarget {
-    const target = toTarget(given, this.#parts.limits);
-    if (target.by === "identity" && !this.#parts.hasIdentities) {
-      throw new TypeError("A selector { identity } needs options.identify");
-    }
+    const { limits, hasIdentities } = this.#parts;
+    const target = toTarget(given, limits);
+    checkIdentities(target, hasIdentities);
     return target;
   }
 }

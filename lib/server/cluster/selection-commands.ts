@@ -1,6 +1,7 @@
 import type { Request } from "express";
 import { endSession, type LogoutOptions, sessionIdOf } from "../auth/logout.js";
 import {
+  checkIdentities,
   closeReasonOf,
   type DisconnectOptions,
   type Selection,
@@ -64,9 +65,7 @@ export class SelectionCommands<Auth> {
 
   #selection(selector: unknown): Selection {
     const selection = toSelection(selector);
-    if (selection.by === "identity" && !this.#parts.hasIdentities) {
-      throw new TypeError("A selector { identity } needs options.identify");
-    }
+    checkIdentities(selection, this.#parts.hasIdentities);
     return selection;
   }
 }

@@ -3,8 +3,10 @@ import {
   type ListVersion,
   type MemberPage,
   type MemberRecord,
+  type MemberRecords,
   type PublishedChange,
   parsePublishedChange,
+  readAllMembers,
 } from "../redis/member-list.js";
 import { encodeMember } from "./member.js";
 import type { PresenceTimes } from "./presence-times.js";
@@ -339,19 +341,14 @@ export class LiveMembers {
     this.#resolveWaiters();
   }
 
-  async #readAll() {
-    const members = new Map<string, MemberRecord>();
-    let at: ListVersion | undefined;
-    let count = 0;
-    let cursor: string | undefined = "0";
-    while (cursor !== undefined) {
-      const page: MemberPage = await this.#parts.read(cursor);
-      // what has changed since the first page is published, and waits
-      if (!at) [at, count] = [page.at, page.count];
-      for (const record of page.members) members.set(record.id, record);
-      cursor = this.#parts.isCount ? undefined : page.next;
-    }
-    return { at: at ?? { epoch: "", version: 0 }, count, members };
+  /** What has changed since the first page is published, and waits. */
+  #readAll(): Promise<MemberRecords> {
+    const { read, isCount } = this.#parts;
+    // one page has the number
+    return readAllMembers(async (cursor) => {
+      const page = await read(cursor);
+      return isCount ? { ...page, next: undefined } : page;
+    });
   }
 
   /** Takes a list that was read for the present one. */

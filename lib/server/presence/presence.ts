@@ -5,7 +5,7 @@ import { inTime } from "../limits/in-time.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
 import type { Broker } from "../redis/broker.js";
-import { type MemberPage, type MemberRecord, memberNames } from "../redis/member-list.js";
+import { memberNames, readAllMembers } from "../redis/member-list.js";
 import type { Redis } from "../redis/redis.js";
 import type { Socket } from "../transport/socket.js";
 import { ChannelEntries } from "./channel-entries.js";
@@ -182,13 +182,9 @@ export class Presence {
     }
     await inTime(limits.redisTimeout, this.#entries.get(channel)?.flushed() ?? Promise.resolve());
     const names = memberNames(channelPrefix, channel);
-    const members = new Map<string, MemberRecord>();
-    let cursor: string | undefined = "0";
-    while (cursor !== undefined) {
-      const page: MemberPage = await inTime(limits.redisTimeout, redis.readMembers(names, cursor));
-      for (const record of page.members) members.set(record.id, record);
-      cursor = page.next;
-    }
+    const { members } = await readAllMembers((cursor) =>
+      inTime(limits.redisTimeout, redis.readMembers(names, cursor)),
+    );
     return { count: members.size, members: [...members.values()].map(toMember) };
   }
 

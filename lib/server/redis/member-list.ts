@@ -102,6 +102,25 @@ export interface MemberPage {
   readonly next: string | undefined;
 }
 
+/** All members of a channel, with the version and the number of the first page. */
+export interface MemberRecords {
+  readonly at: ListVersion;
+  readonly count: number;
+  readonly members: ReadonlyMap<string, MemberRecord>;
+}
+
+/** Reads all pages of a channel's members. What changes after the first one may be in the others or not. */
+export async function readAllMembers(read: (cursor: string) => Promise<MemberPage>): Promise<MemberRecords> {
+  const { at, count, members: first, next } = await read("0");
+  const members = new Map(first.map((record) => [record.id, record]));
+  for (let cursor = next; cursor !== undefined; ) {
+    const page = await read(cursor);
+    for (const record of page.members) members.set(record.id, record);
+    cursor = page.next;
+  }
+  return { at, count, members };
+}
+
 /** A change as it is published. */
 export interface PublishedChange {
   readonly at: ListVersion;

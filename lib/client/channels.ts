@@ -36,6 +36,14 @@ const REPEATABLE_FOR = 240_000;
 /** The number of positions that go with a token. */
 const MOST_POSITIONS = 100;
 
+/** What a server says of a client's progress. */
+interface Said {
+  readonly at?: string;
+  readonly lost?: Loss;
+  readonly recovered?: number;
+  readonly error?: unknown;
+}
+
 /** A join under way. */
 interface Join {
   readonly channel: string;
@@ -204,18 +212,10 @@ export class Channels {
     const progress = this.#joined.get(channel);
     const info: MessageInfo[] = [];
     if (at && progress) {
-      const { asker, known, since, caught } = progress;
-      if (asker) {
-        asker.since = at;
-        asker.stream.push(message);
-      }
-      // a history that went back gives a number again, but not with the same tag
-      if (known.has(at) || (asker && (!since || isUpTo(at, since)))) return;
-      remember(known, at);
-      // the position does not pass over what could not be recovered
-      if (!progress.failure) progress.since = at;
-      progress.caught++;
-      info.push({ at, time, recovered: caught >= 0 });
+      progress.asker?.stream.push(message);
+      if (!advance(progress, at)) return;
+      remember(progress.known, at);
+      info.push({ at, time, recovered: progress.caught++ >= 0 });
     }
     for (const { stream, since, last } of this.#readers.get(channel) ?? []) {
       if (!at || !(since || last)) stream.push(message);
@@ -224,25 +224,30 @@ export class Channels {
   }
 
   /**
-   * Takes what the server says of the client's progress in a channel: that it has all up to a position, but for what was lost. A
-   * server that says none keeps no history, and so what was to come is lost; one that says an error could not read it.
+   * Takes what the server says of the client's progress in a channel: that messages are lost before the next one; or at the end
+   * of a recovery, that it has all up to a position. A server that says none keeps no history, and so what was to come is lost;
+   * one that says an error could not read it.
    */
   progress(channel: string, said: unknown, beginning?: Partial<Reader>): void {
     const progress = this.#joined.get(channel);
-    const { at = "", lost, error } = { ...(said as { at?: string; lost?: Loss; error?: unknown }) };
+    const { at = "", lost, recovered, error } = { ...(said as Said) };
     if (!progress) return;
-    const { caught, since } = progress;
+    const { asker, caught, since } = progress;
+    const readers = asker && [asker];
+    if (lost && recovered === undefined) {
+      advance(progress, at);
+      return this.#lost(channel, lost, readers);
+    }
     progress.asker = undefined;
     // the error of a join that was refused is none of a recovery
     progress.failure = caught >= 0 && error;
     if (error) return;
     const isGone = !at && (since || beginning?.since);
-    const loss: Loss | undefined = isGone ? { messages: null, reason: "reset" } : lost;
     // what was asked for has come; the progress may be in there
     Object.assign(beginning ?? {}, { since: undefined, last: undefined });
     Object.assign(progress, { since: at, last: undefined, caught: Number.NaN });
     if (caught) this.#emit("recovered", channel, { messages: caught });
-    if (loss) this.#lost(channel, loss, beginning?.stream && [beginning as Reader]);
+    if (isGone) this.#lost(channel, { messages: null, reason: "reset" }, readers);
   }
 
   /**
@@ -374,6 +379,19 @@ export class Channels {
   #leave(channel: string): void {
     this.#requests.tell("_unsubscribe", `"channel":${JSON.stringify(channel)}`);
   }
+}
+
+/**
+ * Moves a client on to a position, and its reader that has asked for more; says whether what is there is new to the client. A
+ * history that went back gives a number again, but not with the same tag.
+ */
+function advance(progress: Progress, at: string): boolean {
+  const { asker, known, since, failure } = progress;
+  if (asker) asker.since = at;
+  if (known.has(at) || (asker && (!since || isUpTo(at, since)))) return false;
+  // it does not pass over what could not be recovered
+  if (!failure) progress.since = at;
+  return true;
 }
 
 /** Says whether a position is no later than another one, as far as their numbers tell: those of two epochs do not. */

@@ -46,7 +46,7 @@ export class NoTransportError extends CallError {
 /** More came than was read. */
 export class OverflowError extends CallError {
   constructor(limit: number) {
-    super(`More than ${limit} messages wait to be read`, "overflow");
+    super(`More than ${limit} messages wait`, "overflow");
   }
 }
 

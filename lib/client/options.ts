@@ -200,7 +200,7 @@ export function resolveOptions(given: TokenSocketOptions): ResolvedOptions {
 export function fill(given: object, known: object): Record<string, unknown> {
   demand(isObject(given), "options", "object");
   for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(known, name)) throw new TypeError(`There is no option ${name}`);
+    if (!Object.hasOwn(known, name)) throw new TypeError(`No option ${name}`);
   }
   const filled: Record<string, unknown> = {};
   for (const [name, entry] of Object.entries(known)) {

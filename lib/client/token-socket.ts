@@ -320,8 +320,7 @@ export class TokenSocket<
   ): Presence<InfoOf<Members, Name>, StateOf<Members, Name>, InputOf<Members, Name>>;
   presence<Info, State>(channel: AnyName<Members>): Presence<Info, State>;
   presence(channel: string): Presence<never, never> {
-    const parts = [this.#observations, this.#requests, this.#channels, this.#logger] as const;
-    return makePresence(channel, ...parts) as Presence<never, never>;
+    return makePresence(channel, this.#observations, this.#requests, this.#channels, this.#logger) as never;
   }
 
   /**

@@ -241,7 +241,7 @@ describe("A client's calls", () => {
     place.cut();
     const error = await call;
     expect(error).to.be.instanceOf(DisconnectedError).with.include({ code: "disconnected", sent: true });
-    expect(error.message).to.include("outcome is unknown");
+    expect(error.message).to.include("outcome unknown");
     await happened(client, "reconnect");
     expect(count).to.equal(1);
   });
@@ -414,7 +414,7 @@ describe("A client's actions", () => {
       expect(await failure(call(name)), name).to.have.property("message", "Function not found");
     }
     expect(stage.errors.map(([message]) => message)).to.deep.equal([
-      "The action twice has answered more than once",
+      "The action twice answered again",
       "The action crashes failed",
       "The action cycle failed",
     ]);

@@ -150,9 +150,16 @@ export class HistoryServer {
     const members = this.members.get(channel) ?? new Set();
     this.members.set(channel, members.add(socket));
     this.send(socket, { internal: true, command: "subscribe", data: { channel } });
-    const { entries, lost } = this.after({ channel, since: positions[channel] ?? "" }, channel);
+    this.send(socket, { channel, ...this.#bring({ channel, since: positions[channel] ?? "" }, socket) });
+  }
+
+  /** Sends what a client has missed, and what of it is lost; gives the end of it. */
+  #bring(req: Frame["req"], socket: WebSocket): object {
+    const { channel } = req;
+    const { entries, lost } = this.after(req, channel);
+    if (lost) this.send(socket, { channel, lost, at: `${this.epoch}.${this.number(entries[0]?.at) - 1}.t` });
     this.send(socket, ...entries.map((entry) => this.frame(channel, entry)));
-    this.send(socket, { channel, at: this.newest(channel), recovered: entries.length, lost });
+    return { at: this.newest(channel), recovered: entries.length, lost };
   }
 
   answer(frame: Frame, socket: WebSocket): void {
@@ -167,9 +174,7 @@ export class HistoryServer {
       if (req.since !== undefined && req.last !== undefined) return fail("invalid");
       this.join(frame, socket);
       if (!isKept || (req.since === undefined && req.last === undefined)) return reply("success");
-      const { entries, lost } = this.after(req, channel);
-      this.send(socket, ...entries.map((entry) => this.frame(channel, entry)));
-      return reply({ at: this.newest(channel), recovered: entries.length, lost });
+      return reply(this.#bring(req, socket));
     }
     if (rpc === "_unsubscribe") {
       this.members.get(channel)?.delete(socket);

@@ -98,8 +98,8 @@ describe("A client and a server that keeps histories", () => {
     await settled();
     expect(heard).to.deep.equal([
       "a",
-      ...[4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
       { channel: "room:1", messages: 3, reason: "trimmed" },
+      ...[4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
     ]);
   });
 

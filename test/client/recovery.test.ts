@@ -131,8 +131,8 @@ describe("A client of a server that keeps histories", () => {
       await scene.echo();
       expect(scene.messages()).to.deep.equal(["a", "b", "c", "new b recovered", "new c"]);
       expect(scene.others()).to.deep.equal([
-        ["recovered", "room", { messages: 1 }],
         ["lost", "room", { messages: null, reason: "diverged" }],
+        ["recovered", "room", { messages: 1 }],
       ]);
     });
 
@@ -147,8 +147,8 @@ describe("A client of a server that keeps histories", () => {
       await happened(scene.client, "reconnect");
       expect(scene.messages()).to.deep.equal(["a", "b recovered"]);
       expect(scene.others()).to.deep.equal([
-        ["recovered", "room", { messages: 1 }],
         ["lost", "room", { messages: null, reason: "reset" }],
+        ["recovered", "room", { messages: 1 }],
       ]);
       expect(scene.client.position("room")).to.equal("e2.1.t2");
     });
@@ -161,9 +161,53 @@ describe("A client of a server that keeps histories", () => {
       await happened(scene.client, "reconnect");
       expect(scene.messages()).to.deep.equal(["c recovered"]);
       expect(scene.others()).to.deep.equal([
-        ["recovered", "room", { messages: 1 }],
         ["lost", "room", { messages: 2, reason: "trimmed" }],
+        ["recovered", "room", { messages: 1 }],
       ]);
+    });
+
+    it("says once how many messages are lost, where the line is cut behind them", async () => {
+      await scene.client.subscribe("room");
+      await scene.lose();
+      for (const message of ["a", "b", "c", "d"]) scene.server.keep("room", message);
+      const [c] = scene.server.log("room").splice(0, 2) && scene.server.log("room");
+      scene.server.intercept = (frame, socket) => {
+        if (frame.rpc !== "_subscribe") return false;
+        scene.server.intercept = () => false;
+        scene.server.join(frame, socket);
+        const loss = { channel: "room", lost: { messages: 2, reason: "trimmed" }, at: "e1.2.t2" };
+        scene.server.send(socket, loss, { channel: "room", ...c });
+        socket.close();
+        return true;
+      };
+      await happened(scene.client, "reconnect");
+      expect(scene.messages()).to.deep.equal(["c recovered", "d recovered"]);
+      expect(scene.others()).to.deep.equal([
+        ["lost", "room", { messages: 2, reason: "trimmed" }],
+        ["recovered", "room", { messages: 2 }],
+      ]);
+    });
+
+    it("does not pass over what could not be recovered where more is lost behind that", async () => {
+      await scene.client.subscribe("room");
+      scene.server.publish("room", "a");
+      await scene.echo();
+      await scene.lose();
+      scene.server.keep("room", "b");
+      scene.server.intercept = (frame, socket) => {
+        if (frame.rpc !== "_subscribe") return false;
+        scene.server.intercept = () => false;
+        scene.server.join(frame, socket);
+        const error = { message: "Service unavailable", code: "unavailable", retryAfter: 10 };
+        scene.server.send(socket, { rpc: frame.rpc, uuid: frame.uuid, error });
+        const { at } = scene.server.keep("room", "c");
+        scene.server.send(socket, { channel: "room", lost: { messages: 1, reason: "slow" }, at });
+        return true;
+      };
+      await happened(scene.client, "reconnect");
+      const asked = { channel: "room", since: "e1.1.t1" };
+      expect(scene.server.requests("_subscribe").slice(1)).to.deep.equal([asked, asked]);
+      expect(scene.plain()).to.deep.equal(["a", "b", "c"]);
     });
 
     it("says that messages may be lost, where the next server keeps no histories", async () => {
@@ -287,7 +331,6 @@ describe("A client of a server that keeps histories", () => {
         ["since", "e1.1"],
         ["since", "e1.1.t1.2"],
         ["since", "e1.1.t1\n"],
-        ["since", `e1.1.${"t".repeat(1000)}`],
         ["since", 7],
         ["since", { at: "e1.1.t1" }],
         ["since", ["e1.1.t1"]],
@@ -404,7 +447,7 @@ describe("A client of a server that keeps histories", () => {
         );
       };
       await happened(scene.client, "reconnect");
-      expect(scene.others().at(-1)).to.deep.equal(["lost", "room:own", { messages: null, reason: "reset" }]);
+      expect(scene.others()).to.deep.include(["lost", "room:own", { messages: null, reason: "reset" }]);
     });
 
     it("gives the position from before, where the server could not read the history", async () => {

@@ -32,7 +32,7 @@ for (const version of REACT_VERSIONS) {
         const states = await scene.page.run((lab) => lab.notes.states);
         expect(states.slice(0, 3)).to.deep.equal(["connecting", "open", "waiting"]);
         await scene.page.run((lab) => lab.socket.end());
-        await scene.page.shows("s", '"closed"', "There is no connection");
+        await scene.page.shows("s", '"closed"', "No connection");
         await scene.page.run((lab) => lab.connect());
         await scene.page.render({ id: "s", type: "state" });
         await scene.page.shows("s", '{"state":"open"}');

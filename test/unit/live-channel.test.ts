@@ -247,22 +247,18 @@ describe("A channel with history that sockets have joined", () => {
     expect([scene.told, scene.errors.length]).to.deep.equal([[1], 1]);
   });
 
-  /** Recovers from a position on; gives what was recovered before the end. */
+  /** Recovers from a position on; gives what was told before the end. */
   async function recovered(since: Position, most = 50, turns = new TurnScheduler(PAGES)) {
     const member = { closed: false, whenDrained: () => undefined };
-    const messages: number[] = [];
+    const messages: unknown[] = [];
     let result: unknown;
-    const isDone = await recover(
-      scene.channel,
-      member,
-      { since },
-      turns,
-      most,
-      ({ json }) => messages.push(Number(json)) > 0,
-      (done) => {
-        result = done;
+    const isDone = await recover(scene.channel, member, { since }, turns, most, {
+      send: ({ json }) => messages.push(Number(json)) > 0,
+      lose: (loss, at) => messages.push({ ...loss, at: at.offset }),
+      done: (recovered) => {
+        result = recovered;
       },
-    );
+    });
     expect(isDone).to.equal(true);
     return { messages, result };
   }
@@ -356,8 +352,31 @@ describe("A channel with history that sockets have joined", () => {
     if (!first) throw new Error("there is one");
     await scene.channel.open();
     scene.publish(10, bounds);
-    const { result } = await recovered({ ...first.position, offset: 0, tag: first.before });
+    const { messages, result } = await recovered({ ...first.position, offset: 0, tag: first.before });
     expect(result).to.deep.include({ lost: { messages: 2, reason: "trimmed" } });
+    expect(messages).to.deep.equal([{ messages: 2, reason: "trimmed", at: 2 }]);
+  });
+
+  it("finds by a member that comes back that Redis has gone back, and asks it no more than it has to", async () => {
+    const { told, reads, channel } = await open({ recoverMessages: 2 });
+    const [first] = scene.publish(20);
+    if (!first) throw new Error("there are twenty");
+    scene.receive([first]);
+    await channel.check();
+    await scene.until(() => channel.at?.offset === 20);
+    const before = reads.length;
+    const { epoch } = first.position;
+    const at: Position = { epoch, offset: 0, tag: "0" };
+    scene.logs = sinon.createStubInstance(MemoryLogs, { read: { at, now: Date.now(), length: 0, entries: [] } });
+    const { messages, result } = await recovered(first.position);
+    expect(messages).to.deep.equal([{ messages: null, reason: "diverged", at: 0 }]);
+    expect(result).to.deep.equal({
+      at: formatPosition(at),
+      recovered: 0,
+      lost: { messages: null, reason: "diverged" },
+    });
+    expect(told.at(-1)).to.deep.equal({ messages: null, reason: "diverged", at: 0 });
+    expect(reads.length - before).to.be.at.most(6);
   });
 
   it("says nothing of a member's way where Redis cannot be read", async () => {

@@ -35,7 +35,7 @@ export class ActionTable {
     let isAnswered = false;
     const answer = (value: unknown, error?: unknown, isFailure?: boolean) => {
       if (isAnswered) {
-        this.#logger.error(`The action ${path} has answered more than once`, error ?? value);
+        this.#logger.error(`The action ${path} answered again`, error ?? value);
         return;
       }
       isAnswered = true;

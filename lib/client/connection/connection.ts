@@ -39,6 +39,9 @@ export interface ConnectionListener {
   onState(state: State, previous: State, reason: Error | undefined): void;
 }
 
+/** The close code of a client that does not come back (RFC 6455, section 7.4.1). */
+const FOR_GOOD = 1000;
+
 /** Sees to it that there is a connection: one attempt at a time, with waits in between. */
 export class Connection {
   readonly #options: ResolvedOptions;
@@ -225,7 +228,7 @@ export class Connection {
         isHopeless &&= error instanceof NoTransportError;
       }
     }
-    if (isHopeless) throw first ?? new NoTransportError("All transports are turned off");
+    if (isHopeless) throw first ?? new NoTransportError("All transports are off");
     // where it has been open before, the server is just away
     const hint =
       !this.#openedAt &&
@@ -332,7 +335,7 @@ export class Connection {
 
   /** Gives up for good; resolves when the other side knows. */
   #quit(reason: Error): Promise<void> | undefined {
-    const gone = this.#drop(reason, 1000);
+    const gone = this.#drop(reason, FOR_GOOD);
     this.#requests.close(reason);
     this.#change("closed", reason);
     return gone;

@@ -214,12 +214,22 @@ export class PubSub<Auth> {
     const { histories, limits } = this.#parts;
     const live = histories?.live(channel);
     if (!live || !start || !connection.wantsHistory) return undefined;
-    const send = (entry: Entry) => this.#delivery.deliverKeptTo(connection, channel, entry);
-    return recover(live, connection, start, this.#turns, limits.recoverMessages, send, (recovered) => {
-      onDone?.(recovered);
-      if (recovered.recovered > 0) this.#parts.onRecovered(connection, channel, recovered.recovered);
-      if (recovered.lost) this.#parts.onLost(connection, channel, recovered.lost);
+    return recover(live, connection, start, this.#turns, limits.recoverMessages, {
+      send: (entry) => this.#delivery.deliverKeptTo(connection, channel, entry),
+      lose: (loss, at) => this.#tellLoss([connection], channel, loss, at),
+      done: (recovered) => {
+        onDone?.(recovered);
+        if (recovered.recovered > 0) this.#parts.onRecovered(connection, channel, recovered.recovered);
+      },
     });
+  }
+
+  #tellLoss(members: Iterable<Subscriber<Auth>>, channel: string, loss: Loss, at: Position): void {
+    const frame = encodeLost(channel, loss, formatPosition(at));
+    for (const member of members) {
+      member.send(frame);
+      this.#parts.onLost(member, channel, loss);
+    }
   }
 
   /** Likewise, where the server has joined it to the channel: from the position on that its client has told. */
@@ -342,12 +352,8 @@ export class PubSub<Auth> {
   /** Tells the members of a channel that have asked for positions that messages are lost; those that are behind find out. */
   lose(channel: string, loss: Loss, at: Position): void {
     const behind = this.#parts.histories?.live(channel)?.behind ?? NOBODY_BEHIND;
-    const frame = encodeLost(channel, loss, formatPosition(at));
-    for (const member of this.memberships.members(channel)) {
-      if (!member.wantsHistory || behind.has(member)) continue;
-      member.send(frame);
-      this.#parts.onLost(member, channel, loss);
-    }
+    const isTold = (member: Subscriber<Auth>) => member.wantsHistory && !behind.has(member);
+    this.#tellLoss([...this.memberships.members(channel)].filter(isTold), channel, loss, at);
   }
 
   /** Gives what one socket may have of a message, as JSON; undefined for nothing. */

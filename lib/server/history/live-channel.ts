@@ -1,6 +1,6 @@
 import { type Position, samePosition } from "../../shared/position.js";
 import { inTime } from "../limits/in-time.js";
-import type { Entry, LogPage, LogQuery } from "../redis/history-log.js";
+import { type Entry, type LogPage, type LogQuery, positionBefore } from "../redis/history-log.js";
 import { type HistoryPart, type HistoryReader, LogReader, type PartBounds } from "./log-reader.js";
 import type { Loss } from "./loss.js";
 import { Tail, type Tails } from "./tail.js";
@@ -95,7 +95,7 @@ export class LiveChannel implements HistoryReader {
   /** Takes a message that Redis has published. */
   receive(entry: Entry): void {
     if (this.#repairing) return this.#hold(entry);
-    this.#at ??= before(entry);
+    this.#at ??= positionBefore(entry);
     // the one up to which the position was learned may still have been on its way
     if (samePosition(this.#at, entry.position)) return;
     if (follows(this.#at, entry)) return this.#accept(entry);
@@ -132,7 +132,10 @@ export class LiveChannel implements HistoryReader {
     const at = await this.position();
     // by another server a client may have got what has not come here yet
     if (since.epoch !== at.epoch || since.offset > at.offset) await this.#catchUp();
-    return this.#reader.after(since, bounds);
+    const part = await this.#reader.after(since, bounds);
+    // Redis has gone back, or messages have not come: whoever waits for the channel to get there would read again and again
+    if (!part.hasMore && !samePosition(part.at, this.#at)) await this.#catchUp();
+    return part;
   }
 
   /** Resolves when all that Redis has now was delivered here; rejects where that cannot be read. */
@@ -204,7 +207,7 @@ export class LiveChannel implements HistoryReader {
     const missing = entries.filter((entry) => !this.#wasDelivered(entry, since));
     const [first] = missing;
     this.#tail.clear();
-    this.#parts.lose(lost, first ? before(first) : at);
+    this.#parts.lose(lost, first ? positionBefore(first) : at);
     for (const entry of missing) this.#accept(entry);
     this.#at = at;
   }
@@ -243,7 +246,7 @@ export class LiveChannel implements HistoryReader {
       if (this.#at && !follows(this.#at, entry)) {
         const isKnown = entry.position.epoch === this.#at.epoch;
         const messages = isKnown ? entry.position.offset - this.#at.offset - 1 : null;
-        this.#parts.lose({ messages, reason: "limit" }, before(entry));
+        this.#parts.lose({ messages, reason: "limit" }, positionBefore(entry));
         this.#tail.clear();
       }
       this.#accept(entry);
@@ -349,9 +352,4 @@ function isGapless(entries: readonly Entry[]): boolean {
 
 function follows(at: Position, { position, before }: Entry): boolean {
   return position.epoch === at.epoch && position.offset === at.offset + 1 && before === at.tag;
-}
-
-/** The position before a message. */
-function before({ position: { epoch, offset }, before: tag }: Entry): Position {
-  return { epoch, offset: offset - 1, tag };
 }

@@ -1,7 +1,7 @@
 import { formatPosition, type Position, samePosition } from "../../shared/position.js";
 import type { Start } from "../../shared/protocol.js";
 import type { TurnScheduler } from "../limits/turn-scheduler.js";
-import type { Entry } from "../redis/history-log.js";
+import { type Entry, positionBefore } from "../redis/history-log.js";
 import type { LiveChannel } from "./live-channel.js";
 import type { HistoryPart } from "./log-reader.js";
 import { addLoss, type Loss } from "./loss.js";
@@ -18,6 +18,7 @@ export interface Recovered {
   readonly at: string;
   /** The number of messages that it was sent. */
   readonly recovered: number;
+  /** The sum of what it was told as lost. */
   readonly lost?: Loss;
 }
 
@@ -27,10 +28,22 @@ export const PAGES = 4;
 /** Messages, and bytes, that are sent before the client has to have taken most of them. */
 const PAGE = { count: 100, bytes: 65_536 };
 
+/** What a recovery tells its member. */
+export interface RecoveryFrames {
+  /** Sends a message; says whether it was sent. */
+  send(entry: Entry): boolean;
+  /**
+   * Tells that messages are lost, before those that follow, and from which position it goes on: a member that is cut on the way
+   * comes back from behind them, and would never hear of it.
+   */
+  lose(loss: Loss, at: Position): void;
+  /** Called before what comes live, unless the member has left, or begun anew. */
+  done(recovered: Recovered): void;
+}
+
 /**
- * Brings a member up to where its channel is, a page at a time as the client takes them and `turns` allows; from the end on it gets what comes
- * live, with nothing twice and nothing missing. Until then it is behind. `send` sends a message, and says whether it did;
- * `done` is called before what comes live, unless the member has left, or begun anew. Rejects where Redis cannot be read, and
+ * Brings a member up to where its channel is, a page at a time as the client takes them and `turns` allows; from the end on it
+ * gets what comes live, with nothing twice and nothing missing. Until then it is behind. Rejects where Redis cannot be read, and
  * then the member goes on live. Resolves with whether it was brought there.
  */
 export async function recover(
@@ -39,8 +52,7 @@ export async function recover(
   start: Start,
   turns: TurnScheduler,
   most: number,
-  send: (entry: Entry) => boolean,
-  done: (recovered: Recovered) => void,
+  frames: RecoveryFrames,
 ): Promise<boolean> {
   const turn = {};
   channel.behind.set(member, turn);
@@ -60,12 +72,16 @@ export async function recover(
       await turns.take();
       const part: HistoryPart = await next(cursor);
       if (!isBehind()) return false;
-      lost = addLoss(lost, part.lost);
-      for (const entry of part.entries) if (send(entry)) recovered++;
+      if (part.lost) {
+        const [first] = part.entries;
+        frames.lose(part.lost, first ? positionBefore(first) : part.at);
+        lost = addLoss(lost, part.lost);
+      }
+      for (const entry of part.entries) if (frames.send(entry)) recovered++;
       cursor = part.at;
       await member.whenDrained();
     }
-    done({ at: formatPosition(cursor), recovered, ...(lost && { lost }) });
+    frames.done({ at: formatPosition(cursor), recovered, ...(lost && { lost }) });
     return true;
   } finally {
     if (channel.behind.get(member) === turn) channel.behind.delete(member);

@@ -36,6 +36,11 @@ export interface Entry {
   readonly except?: string | undefined;
 }
 
+/** The position before a message. */
+export function positionBefore({ position: { epoch, offset }, before: tag }: Entry): Position {
+  return { epoch, offset: offset - 1, tag };
+}
+
 /** A message to be kept and published. */
 export interface NewEntry {
   readonly json: string;

@@ -127,7 +127,7 @@ export const actions = subject("A client's actions", {
     );
     expect(await ask(client, "twice")).to.deep.equal({ value: 1 });
     expect(logged.errors.map(([message]) => message)).to.deep.equal([
-      "The action twice has answered more than once",
+      "The action twice answered again",
     ]);
   },
 

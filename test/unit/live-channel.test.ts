@@ -367,7 +367,9 @@ describe("A channel with history that sockets have joined", () => {
     const before = reads.length;
     const { epoch } = first.position;
     const at: Position = { epoch, offset: 0, tag: "0" };
-    scene.logs = sinon.createStubInstance(MemoryLogs, { read: { at, now: Date.now(), length: 0, entries: [] } });
+    scene.logs = sinon.createStubInstance(MemoryLogs, {
+      read: { at, now: Date.now(), length: 0, entries: [] },
+    });
     const { messages, result } = await recovered(first.position);
     expect(messages).to.deep.equal([{ messages: null, reason: "diverged", at: 0 }]);
     expect(result).to.deep.equal({

@@ -126,9 +126,7 @@ export const actions = subject("A client's actions", {
       },
     );
     expect(await ask(client, "twice")).to.deep.equal({ value: 1 });
-    expect(logged.errors.map(([message]) => message)).to.deep.equal([
-      "The action twice answered again",
-    ]);
+    expect(logged.errors.map(([message]) => message)).to.deep.equal(["The action twice answered again"]);
   },
 
   "may call the server themselves": async ({ connect }) => {

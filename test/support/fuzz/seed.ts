@@ -5,7 +5,12 @@ const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 const PATIENCE = 4000;
 
 /** How properties are checked in the tests. */
-export const SETTINGS = { seed: SEED, numRuns: 100, interruptAfterTimeLimit: PATIENCE, includeErrorInReport: true };
+export const SETTINGS = {
+  seed: SEED,
+  numRuns: 100,
+  interruptAfterTimeLimit: PATIENCE,
+  includeErrorInReport: true,
+};
 
 /** Says how to run a failure again: what takes the process down fails a test without a word of the seed. */
 export function printSeed(this: Mocha.Context): void {

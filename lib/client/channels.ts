@@ -213,7 +213,7 @@ export class Channels {
     const info: MessageInfo[] = [];
     if (at && progress) {
       progress.asker?.stream.push(message);
-      if (!advance(progress, at)) return;
+      if (!advance(progress, at, progress.known)) return;
       remember(progress.known, at);
       info.push({ at, time, recovered: progress.caught++ >= 0 });
     }
@@ -382,13 +382,13 @@ export class Channels {
 }
 
 /**
- * Moves a client on to a position, and its reader that has asked for more; says whether what is there is new to the client. A
- * history that went back gives a number again, but not with the same tag.
+ * Moves a client on to a position, unless it is a known one, and its reader that has asked for more; says whether what is there
+ * is new to the client. A history that went back gives a number again, but not with the same tag.
  */
-function advance(progress: Progress, at: string): boolean {
-  const { asker, known, since, failure } = progress;
+function advance(progress: Progress, at: string, known?: Set<string>): boolean {
+  const { asker, since, failure } = progress;
   if (asker) asker.since = at;
-  if (known.has(at) || (asker && (!since || isUpTo(at, since)))) return false;
+  if (known?.has(at) || (asker && (!since || isUpTo(at, since)))) return false;
   // it does not pass over what could not be recovered
   if (!failure) progress.since = at;
   return true;

@@ -398,6 +398,14 @@ describe("A client of a server that keeps histories", () => {
     expect(scene.client.position("room")).to.equal("e1.2.t2");
   });
 
+  it("is where a history goes on that has gone back to a message that it has", async () => {
+    await scene.client.subscribe("room");
+    for (const message of ["a", "b"]) scene.server.publish("room", message);
+    scene.server.sendAll({ channel: "room", lost: { messages: null, reason: "diverged" }, at: "e1.1.t1" });
+    await scene.echo();
+    expect(scene.client.position("room")).to.equal("e1.1.t1");
+  });
+
   describe("on a channel that the server has joined it to", () => {
     const joinItself = () => {
       for (const socket of scene.server.connections) scene.server.joinItself("room:own", socket);

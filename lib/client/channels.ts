@@ -183,6 +183,7 @@ export class Channels {
       this.#emit("subscribed", channel);
     }
     progress.caught ||= 0;
+    progress.failure = undefined;
     progress.joinedOn = link ?? progress.joinedOn;
     return progress;
   }

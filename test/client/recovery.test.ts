@@ -188,6 +188,33 @@ describe("A client of a server that keeps histories", () => {
       ]);
     });
 
+    it("says once how many are lost where the line is cut behind them, after an attempt that has failed", async () => {
+      await scene.client.subscribe("room");
+      await scene.lose();
+      for (const message of ["a", "b", "c"]) scene.server.keep("room", message);
+      scene.server.log("room").splice(0, 2);
+      let attempts = 0;
+      scene.server.intercept = (frame, socket) => {
+        if (frame.rpc !== "_subscribe" || attempts === 2) return false;
+        scene.server.join(frame, socket);
+        if (++attempts === 1) {
+          const error = { message: "Service unavailable", code: "unavailable", retryAfter: 10 };
+          scene.server.send(socket, { rpc: frame.rpc, uuid: frame.uuid, error });
+        } else {
+          const lost = { messages: 2, reason: "trimmed" };
+          scene.server.send(socket, { channel: "room", lost, at: "e1.2.t2" });
+          socket.close();
+        }
+        return true;
+      };
+      await happened(scene.client, "reconnect");
+      expect(scene.messages()).to.deep.equal(["c recovered"]);
+      expect(scene.others()).to.deep.equal([
+        ["lost", "room", { messages: 2, reason: "trimmed" }],
+        ["recovered", "room", { messages: 1 }],
+      ]);
+    });
+
     it("does not pass over what could not be recovered where more is lost behind that", async () => {
       await scene.client.subscribe("room");
       scene.server.publish("room", "a");

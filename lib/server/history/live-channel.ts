@@ -140,12 +140,15 @@ export class LiveChannel implements HistoryReader {
 
   /** Resolves when all that Redis has now was delivered here; rejects where that cannot be read. */
   async #catchUp(): Promise<void> {
-    const { at } = await this.#ask({ count: 0, bytes: 0 });
-    if (samePosition(at, this.#at)) return;
-    this.repair();
-    await this.#repairing;
-    const isThere = this.#at?.epoch === at.epoch && this.#at.offset >= at.offset;
-    if (!isThere) throw new Error("The history could not be read up to its end");
+    // a repair that was under way may have read before
+    for (let tries = 0; tries < 3; tries++) {
+      const { at } = await this.#ask({ count: 0, bytes: 0 });
+      if (samePosition(at, this.#at)) return;
+      this.repair();
+      await this.#repairing;
+      if (this.#at?.epoch === at.epoch && this.#at.offset >= at.offset) return;
+    }
+    throw new Error("The history could not be read up to its end");
   }
 
   /** Reads the newest messages, or the newest before a position, as they are in Redis. */

@@ -345,6 +345,31 @@ describe("A channel with history that sockets have joined", () => {
     expect(told).to.deep.equal([1, { messages: null, reason: "reset", at: 0 }, 2, 3]);
   });
 
+  it("takes a member for what it is that knows a newer message under a number that is known here", async () => {
+    const { told } = await open();
+    scene.deliver(1);
+    const { epoch } = scene.channel.at ?? {};
+    if (epoch === undefined) throw new Error("there is one");
+    const entry = (offset: number): Entry => {
+      const position = { epoch, offset, tag: `${offset}8` };
+      return {
+        position,
+        before: offset === 1 ? "0" : `${offset - 1}8`,
+        time: Date.now(),
+        json: `${offset}8`,
+      };
+    };
+    const entries = [entry(1), entry(2)];
+    const newest = entry(2).position;
+    sinon.stub(scene.logs, "read").callsFake((_names, _bounds, { from = 1, count }) => {
+      const read = count === 0 ? [] : entries.slice(Math.max(0, from - 1));
+      return { at: newest, now: Date.now(), length: 2, entries: read };
+    });
+    const { messages, result } = await recovered(entry(1).position);
+    expect([messages, result]).to.deep.equal([[28], { at: formatPosition(newest), recovered: 1 }]);
+    expect(told).to.deep.equal([1, { messages: null, reason: "diverged", at: 0 }, 18, 28]);
+  });
+
   it("says that messages were trimmed, also where what is left has not come here yet", async () => {
     const bounds = { ...BOUNDS, size: 4 };
     scene = new Scene({ bounds });

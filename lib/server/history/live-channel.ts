@@ -133,20 +133,24 @@ export class LiveChannel implements HistoryReader {
     // by another server a client may have got what has not come here yet
     if (since.epoch !== at.epoch || since.offset > at.offset) await this.#catchUp();
     const part = await this.#reader.after(since, bounds);
-    // Redis has gone back, or messages have not come: whoever waits for the channel to get there would read again and again
-    if (!part.hasMore && !samePosition(part.at, this.#at)) await this.#catchUp();
-    return part;
+    // also under a number that is known here; or Redis has gone back, so that whoever waits for the channel to get there would
+    // read again and again
+    const isBeside = part.lost?.messages === null || (!part.hasMore && !samePosition(part.at, this.#at));
+    return isBeside && (await this.#catchUp()) ? this.#reader.after(since, bounds) : part;
   }
 
-  /** Resolves when all that Redis has now was delivered here; rejects where that cannot be read. */
-  async #catchUp(): Promise<void> {
+  /**
+   * Resolves when all that Redis has now was delivered here, with whether that was not so already; rejects where it cannot be
+   * read.
+   */
+  async #catchUp(): Promise<boolean> {
     // a repair that was under way may have read before
     for (let tries = 0; tries < 3; tries++) {
       const { at } = await this.#ask({ count: 0, bytes: 0 });
-      if (samePosition(at, this.#at)) return;
+      if (samePosition(at, this.#at)) return tries > 0;
       this.repair();
       await this.#repairing;
-      if (this.#at?.epoch === at.epoch && this.#at.offset >= at.offset) return;
+      if (this.#at?.epoch === at.epoch && this.#at.offset >= at.offset) return true;
     }
     throw new Error("The history could not be read up to its end");
   }

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { printSeed, SETTINGS } from "../support/fuzz/seed.js";
+import { MODEL_SEED, printModelSeed, SETTINGS } from "../support/fuzz/seed.js";
 import { KINDS, type Kind, NAMES, World } from "../support/history-model/world.js";
 import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
 
@@ -76,7 +76,7 @@ if (canStartRedis) {
       await redis?.stop();
     });
 
-    afterEach(printSeed);
+    afterEach(printModelSeed);
 
     it("has each message delivered once, and in order, or told as lost", async function () {
       this.timeout(BUDGET + 120_000);
@@ -98,7 +98,12 @@ if (canStartRedis) {
           await world.end();
           isBroken = false;
         }),
-        { ...SETTINGS, numRuns: Math.ceil(BUDGET / 50), interruptAfterTimeLimit: BUDGET + 60_000 },
+        {
+          ...SETTINGS,
+          seed: MODEL_SEED,
+          numRuns: Math.ceil(BUDGET / 50),
+          interruptAfterTimeLimit: BUDGET + 60_000,
+        },
       );
       if (process.env.HISTORY_MODEL_MS) console.log(`      ${runs} runs`);
     });

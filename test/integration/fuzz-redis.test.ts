@@ -40,6 +40,9 @@ describe("arbitrary text and bytes in Redis", () => {
   });
 
   afterEach(printSeed);
+  afterEach(function () {
+    if (this.currentTest?.state === "failed") console.error(`    Left: ${witness.left().join(", ")}`);
+  });
 
   let joined = 0;
 

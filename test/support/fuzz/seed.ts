@@ -1,6 +1,9 @@
 /** Another one for each run; the environment may name that of a failure, to run it again. */
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 
+/** The seed of models whose runs take long: the same in each run of the suite, which is to say what a change has done. */
+export const MODEL_SEED = Number(process.env.FUZZ_SEED ?? 4);
+
 /** How long one property may take, in milliseconds, so that a busy machine gets to the first case, too. */
 const PATIENCE = 4000;
 
@@ -14,5 +17,14 @@ export const SETTINGS = {
 
 /** Says how to run a failure again: what takes the process down fails a test without a word of the seed. */
 export function printSeed(this: Mocha.Context): void {
-  if (this.currentTest?.state === "failed") console.error(`    FUZZ_SEED=${SEED} runs this again`);
+  print(this, SEED);
+}
+
+/** The same of a model. */
+export function printModelSeed(this: Mocha.Context): void {
+  print(this, MODEL_SEED);
+}
+
+function print({ currentTest }: Mocha.Context, seed: number): void {
+  if (currentTest?.state === "failed") console.error(`    FUZZ_SEED=${seed} runs this again`);
 }

@@ -33,6 +33,12 @@ export class Witness {
     await this.isServed();
   }
 
+  /** Whoever is still there but the witness, for the report of a failure. */
+  left(): string[] {
+    const { tokenServer } = this.#application;
+    return tokenServer.sockets().map(({ sid, readyState }) => `${sid} in state ${readyState}`);
+  }
+
   async isServed(): Promise<void> {
     const message = ++this.#count;
     expect(await this.#client.request({ rpc: "echo", req: message, uuid: "w" })).to.deep.equal({

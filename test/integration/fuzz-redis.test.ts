@@ -39,8 +39,8 @@ describe("arbitrary text and bytes in Redis", () => {
     await redis.stop();
   });
 
-  afterEach(printSeed);
   afterEach(function () {
+    printSeed.call(this);
     if (this.currentTest?.state === "failed") console.error(`    Left: ${witness.left().join(", ")}`);
   });
 

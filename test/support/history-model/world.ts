@@ -15,6 +15,10 @@ const PATIENCE = 12_000;
 
 const QUICK = { min: 5, max: 20 };
 
+/** Gives copies of a log and of its position, and the position itself. */
+const SAVE =
+  "return { redis.call('DUMP', KEYS[1]), redis.call('DUMP', KEYS[2]), redis.call('GET', KEYS[2]) }";
+
 /** The sizes of the histories: less than servers recover, and more. */
 export const KINDS = { small: 4, large: 12 };
 export type Kind = keyof typeof KINDS;
@@ -319,9 +323,12 @@ export class World {
 
   async save(): Promise<void> {
     for (const [channel, truth] of this.#truths) {
-      const keys = await Promise.all(keysOf(channel).map((key) => this.#dump(key)));
-      const newest = await this.#operator.get(historyNames("", channel).position);
-      this.#snapshot.set(channel, { snapshot: truth.snapshot(newest ?? undefined), keys });
+      // at once, as Redis takes a snapshot: servers may begin a history between two commands
+      const operator = this.#operator.withTypeMapping({ 36: Buffer });
+      const saved = await operator.eval(SAVE, { keys: keysOf(channel) });
+      const [log, position, newest] = saved as unknown as (Buffer | null)[];
+      const snapshot = truth.snapshot(newest?.toString());
+      this.#snapshot.set(channel, { snapshot, keys: [log ?? null, position ?? null] });
     }
   }
 
@@ -426,10 +433,6 @@ export class World {
       if (performance.now() > end) throw new Error(problem());
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
-  }
-
-  async #dump(key: string): Promise<Buffer | null> {
-    return (await this.#operator.withTypeMapping({ 36: Buffer }).dump(key)) as unknown as Buffer | null;
   }
 
   async #stopClients(): Promise<void> {

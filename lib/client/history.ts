@@ -77,7 +77,7 @@ export interface ChannelOptions extends Beginning {
 }
 
 /** A position: the epoch of a history, the number of a message in it, and the message's tag. The empty text is none. */
-const POSITION = /^string ([\w-]+\.\d+\.[\w-]+)?$/;
+const POSITION = /^string ([\w-]{1,64}\.\d{1,16}\.[\w-]{1,64})?$/;
 
 const COUNT = /^number [1-9]\d*$/;
 

@@ -195,7 +195,7 @@ describe("A client that connects", () => {
       }),
     );
     const client = stage.client(place, { backoff: SLOW });
-    expect((await inState(client, "waiting"))?.message).to.equal("No token, status 200");
+    expect((await inState(client, "waiting"))?.message).to.equal("No token: 200");
     expect(sent).to.be.below(50_000_000);
   });
 
@@ -266,7 +266,7 @@ describe("A client that connects", () => {
     const reasons: string[] = [];
     client.on("state", (state, _, reason) => state === "waiting" && reasons.push(reason?.message ?? ""));
     await client.ready();
-    expect(reasons).to.deep.equal(["Not yet", "Which user?", "No token, status 200"]);
+    expect(reasons).to.deep.equal(["Not yet", "Which user?", "No token: 200"]);
   });
 
   it("waits as long as the token route asks it to", async () => {
@@ -297,7 +297,7 @@ describe("A client that connects", () => {
   it("does not wait for ever for a token, a connection or its authentication", async () => {
     const silent = await stage.server(createServer(() => {}));
     const client = stage.client(silent, { connectTimeout: 20, backoff: SLOW });
-    expect((await inState(client, "waiting"))?.message).to.equal("The token took over 20 ms");
+    expect((await inState(client, "waiting"))?.message).to.equal("token took over 20 ms");
 
     const server = new Version3Server();
     const place = await stage.server(server.http);

@@ -358,6 +358,7 @@ describe("A client of a server that keeps histories", () => {
         ["since", "e1.1"],
         ["since", "e1.1.t1.2"],
         ["since", "e1.1.t1\n"],
+        ["since", `e1.1.${"t".repeat(1000)}`],
         ["since", 7],
         ["since", { at: "e1.1.t1" }],
         ["since", ["e1.1.t1"]],

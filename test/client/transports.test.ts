@@ -209,7 +209,7 @@ describe("A client's transport", () => {
     const client = stage.client(blocked, { sockjs: false, backoff: SLOW });
     expect(await inState(client, "waiting")).to.have.property("code", "connection");
     const nothing = stage.client(blocked, { sockjs: false, WebSocket: false, backoff: SLOW });
-    expect((await inState(nothing, "closed"))?.message).to.equal("All transports are off");
+    expect((await inState(nothing, "closed"))?.message).to.equal("No transport is on");
   });
 
   it("is not given up for a passing fault, but for one that lasts", async () => {

@@ -228,7 +228,7 @@ export class Connection {
         isHopeless &&= error instanceof NoTransportError;
       }
     }
-    if (isHopeless) throw first ?? new NoTransportError("All transports are off");
+    if (isHopeless) throw first ?? new NoTransportError("No transport is on");
     // where it has been open before, the server is just away
     const hint =
       !this.#openedAt &&

@@ -41,7 +41,7 @@ export function requestToken(
   const url = query ? `${tokenUrl}${tokenUrl.includes("?") ? "&" : "?"}${query}` : tokenUrl;
   // what goes with the request is for this server alone: only to its own origin may it be sent on
   const isOwn = location === undefined || url.startsWith(`${location.origin}/`);
-  return within(connectTimeout, "The token", signal, async (limit) => {
+  return within(connectTimeout, "token", signal, async (limit) => {
     const headers = { ...(isPost && { "Content-Type": "application/json" }), ...(await headersOf(options)) };
     const response = await fetch(url, {
       method: tokenMethod,
@@ -57,7 +57,7 @@ export function requestToken(
     const { token, error } = Object(await readJson(response).catch(() => {})) as JsonObject;
     const { status } = response;
     if (status === 200 && typeof token === "string") return { token, nonce };
-    const message = typeof error === "string" ? error : `No token, status ${status}`;
+    const message = typeof error === "string" ? error : `No token: ${status}`;
     const wait = retryAfter(response.headers.get("retry-after"));
     throw new ConnectionError(message, status, undefined, wait);
   });

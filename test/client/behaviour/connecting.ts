@@ -164,7 +164,7 @@ export const connecting = subject("A client that connects", {
     const client = connect({ connectTimeout: 20, backoff: SLOW, fetch: () => new Promise(() => {}) });
     const reason = await inState(client, "waiting");
     expect(reason).to.be.instanceOf(errors.ConnectionError);
-    expect(reason?.message).to.equal("The token took over 20 ms");
+    expect(reason?.message).to.equal("token took over 20 ms");
   },
 
   "finds out by itself that the server does not answer any more, where it is to try": async ({

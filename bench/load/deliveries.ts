@@ -86,17 +86,17 @@ export class Deliveries {
   }
 
   /**
-   * Publishes so many messages, evenly spread over time. Resolves with how long each delivery took, from publishing to
-   * receipt, in microseconds, sorted.
+   * Publishes so many batches, evenly spread over time. Resolves with how long each delivery took, from publishing to receipt,
+   * in microseconds, sorted.
    */
-  async pace(perSecond: number, milliseconds: number): Promise<number[]> {
+  async pace(perSecond: number, milliseconds: number, count = 1): Promise<number[]> {
     const delays: number[] = [];
     this.#delays = delays;
     const start = performance.now();
     const total = Math.max(1, Math.round((perSecond * milliseconds) / 1000));
     for (let sent = 0; sent < total; ) {
       const wanted = Math.min(total, Math.floor(((performance.now() - start) * perSecond) / 1000) + 1);
-      for (; sent < wanted; sent++) this.#publish(1);
+      for (; sent < wanted; sent++) this.#publish(count);
       await new Promise((resolve) => setTimeout(resolve, 1));
       if (this.#failure) throw this.#failure;
     }

@@ -47,6 +47,8 @@ interface Said {
 /** A join under way. */
 interface Join {
   readonly channel: string;
+  /** Whether the client was in the channel before. */
+  readonly wasIn: boolean;
   isWanted: boolean;
 }
 
@@ -318,7 +320,7 @@ export class Channels {
     options: RequestOptions,
     beginning?: Beginning & Partial<Reader>,
   ): Promise<void> {
-    const join: Join = { channel, isWanted: true };
+    const join: Join = { channel, wasIn: this.#joined.has(channel), isWanted: true };
     this.#joining.add(join);
     const json = JSON.stringify({ channel });
     const parts = this.#recovery(channel, () => this.#undo(join), beginning);
@@ -370,11 +372,16 @@ export class Channels {
     };
   }
 
-  /** Leaves a channel whose join was given up, since the server may still join it; unless something else wants it. */
+  /**
+   * Leaves a channel whose join was given up, since the server may still join it, or has done so already; unless something else
+   * wants it.
+   */
   #undo(given: Join): void {
-    const { channel } = given;
-    const isWanted = [...this.#joining].some((join) => join !== given && join.channel === channel);
-    if (!isWanted && !this.#joined.has(channel)) this.#leave(channel);
+    const { channel, wasIn } = given;
+    const isWanted =
+      (this.#joined.has(channel) && (wasIn || this.#readers.has(channel))) ||
+      [...this.#joining].some((join) => join !== given && join.channel === channel);
+    if (!isWanted) this.#leave(channel);
   }
 
   #leave(channel: string): void {

@@ -127,7 +127,7 @@ describe("In Chromium the client's script", () => {
         }),
     );
     expect(message).to.equal(
-      `Nothing serves ${application.url}/rooms: was attach() called, with this prefix?`,
+      `Nothing serves ${application.url}/rooms: was attach() called for it?`,
     );
     expect(requested).to.include("/socket/sockjs.js");
   });

@@ -399,6 +399,32 @@ describe("A client of a server that keeps histories", () => {
       expect(scene.client.channels()).to.deep.equal([]);
     });
 
+    for (const isWanted of [false, true]) {
+      const so = isWanted ? "where a loop wants it" : "where nothing else wants it";
+      it(`is ${isWanted ? "" : "not "}in a channel whose join is given up in mid-recovery, ${so}`, async () => {
+        const giveUp = new AbortController();
+        scene.server.intercept = (frame, socket) => {
+          if (frame.rpc !== "_subscribe") return false;
+          scene.server.join(frame, socket);
+          return true;
+        };
+        const begun = happened(scene.client, "subscribed");
+        const failed = failure(scene.client.subscribe("room", { signal: giveUp.signal }));
+        await begun;
+        const next = isWanted ? scene.client.channel("room").next() : undefined;
+        await scene.echo();
+        const left = isWanted ? undefined : happened(scene.client, "unsubscribed");
+        giveUp.abort();
+        expect(await failed).to.have.property("code", "aborted");
+        await left;
+        await scene.echo();
+        expect(scene.server.requests("_unsubscribe")).to.deep.equal(isWanted ? [] : [{ channel: "room" }]);
+        expect(scene.client.channels()).to.deep.equal(isWanted ? ["room"] : []);
+        scene.server.publish("room", "a");
+        if (next) expect(await next).to.deep.equal({ done: false, value: "a" });
+      });
+    }
+
     it("has a position as long as it is in the channel", async () => {
       expect(scene.client.position("room")).to.equal(undefined);
       await scene.client.subscribe("room");

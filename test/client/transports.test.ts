@@ -146,7 +146,7 @@ describe("A client's transport", () => {
       const place = await stage.application({ attach: false });
       const reason = await inState(stage.client(place, { backoff: SLOW, ...options }), "waiting");
       expect(reason?.message).to.equal(
-        `Nothing serves ${place.url}/sockets: was attach() called, with this prefix?`,
+        `Nothing serves ${place.url}/sockets: was attach() called for it?`,
       );
     });
   }

@@ -55,7 +55,7 @@ export function openLink(
   listener: LinkListener,
 ): Promise<Link> {
   const time = name === "websocket" ? options.webSocketTimeout : options.connectTimeout;
-  return within(time, `Opening ${name}`, signal, async (limit) => {
+  return within(time, name, signal, async (limit) => {
     const socket = await (name === "websocket" ? plainSocket(options) : sockjsSocket(options));
     return opened(socket, limit, listener);
   });

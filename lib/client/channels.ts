@@ -47,8 +47,6 @@ interface Said {
 /** A join under way. */
 interface Join {
   readonly channel: string;
-  /** Whether the client was in the channel before. */
-  readonly wasIn: boolean;
   isWanted: boolean;
 }
 
@@ -185,7 +183,8 @@ export class Channels {
       this.#emit("subscribed", channel);
     }
     progress.caught ||= 0;
-    progress.failure = undefined;
+    // what comes then is for all
+    progress.asker = undefined;
     progress.joinedOn = link ?? progress.joinedOn;
     return progress;
   }
@@ -216,7 +215,7 @@ export class Channels {
     const info: MessageInfo[] = [];
     if (at && progress) {
       progress.asker?.stream.push(message);
-      if (!advance(progress, at, progress.known)) return;
+      if (!advance(progress, at, progress.known.has(at))) return;
       remember(progress.known, at);
       info.push({ at, time, recovered: progress.caught++ >= 0 });
     }
@@ -238,8 +237,8 @@ export class Channels {
     const { asker, caught, since } = progress;
     const readers = asker && [asker];
     if (lost && recovered === undefined) {
-      advance(progress, at);
-      return this.#lost(channel, lost, readers);
+      const isBefore = lost.messages !== null && isUpTo(at, since);
+      return this.#lost(channel, lost, advance(progress, at, isBefore) ? undefined : readers);
     }
     progress.asker = undefined;
     // the error of a join that was refused is none of a recovery
@@ -320,7 +319,7 @@ export class Channels {
     options: RequestOptions,
     beginning?: Beginning & Partial<Reader>,
   ): Promise<void> {
-    const join: Join = { channel, wasIn: this.#joined.has(channel), isWanted: true };
+    const join: Join = { channel, isWanted: true };
     this.#joining.add(join);
     const json = JSON.stringify({ channel });
     const parts = this.#recovery(channel, () => this.#undo(join), beginning);
@@ -366,22 +365,20 @@ export class Channels {
         return since || !last ? `,"since":"${since ?? ""}"` : `,"last":${last}`;
       },
       onJoined: () => {
-        this.joined(channel, asker ? {} : beginning).asker = asker;
+        const progress = this.joined(channel, asker ? {} : beginning);
+        progress.asker = asker;
+        // what is missing comes only where it is asked for
+        if (!beginning) progress.failure = undefined;
       },
       onReply: (value, error) => this.progress(channel, error ? { error } : value, beginning),
     };
   }
 
-  /**
-   * Leaves a channel whose join was given up, since the server may still join it, or has done so already; unless something else
-   * wants it.
-   */
+  /** Leaves a channel whose join was given up, since the server may still join it; unless something else wants it. */
   #undo(given: Join): void {
-    const { channel, wasIn } = given;
-    const isWanted =
-      (this.#joined.has(channel) && (wasIn || this.#readers.has(channel))) ||
-      [...this.#joining].some((join) => join !== given && join.channel === channel);
-    if (!isWanted) this.#leave(channel);
+    const { channel } = given;
+    const isWanted = [...this.#joining].some((join) => join !== given && join.channel === channel);
+    if (!isWanted && !this.#joined.has(channel)) this.#leave(channel);
   }
 
   #leave(channel: string): void {
@@ -393,10 +390,10 @@ export class Channels {
  * Moves a client on to a position, unless it is a known one, and its reader that has asked for more; says whether what is there
  * is new to the client. A history that went back gives a number again, but not with the same tag.
  */
-function advance(progress: Progress, at: string, known?: Set<string>): boolean {
+function advance(progress: Progress, at: string, isKnown: boolean): boolean {
   const { asker, since, failure } = progress;
   if (asker) asker.since = at;
-  if (known?.has(at) || (asker && (!since || isUpTo(at, since)))) return false;
+  if (isKnown || (asker && (!since || isUpTo(at, since)))) return false;
   // it does not pass over what could not be recovered
   if (!failure) progress.since = at;
   return true;

@@ -56,7 +56,7 @@ export class LostError extends CallError {
   declare readonly reason: string;
 
   constructor(loss: { readonly messages: number | null; readonly reason: string }) {
-    super(`Messages were lost: ${loss.reason}`, "lost");
+    super(`Messages lost: ${loss.reason}`, "lost");
     Object.assign(this, loss);
   }
 }

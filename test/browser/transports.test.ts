@@ -126,7 +126,7 @@ describe("In Chromium the client's script", () => {
           client.on("state", (state, _previous, reason) => state === "waiting" && resolve(reason?.message));
         }),
     );
-    expect(message).to.equal(`Nothing serves ${application.url}/rooms: was attach() called for it?`);
+    expect(message).to.equal(`Nothing serves ${application.url}/rooms: was attach() called?`);
     expect(requested).to.include("/socket/sockjs.js");
   });
 

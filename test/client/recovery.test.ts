@@ -399,32 +399,6 @@ describe("A client of a server that keeps histories", () => {
       expect(scene.client.channels()).to.deep.equal([]);
     });
 
-    for (const isWanted of [false, true]) {
-      const so = isWanted ? "where a loop wants it" : "where nothing else wants it";
-      it(`is ${isWanted ? "" : "not "}in a channel whose join is given up in mid-recovery, ${so}`, async () => {
-        const giveUp = new AbortController();
-        scene.server.intercept = (frame, socket) => {
-          if (frame.rpc !== "_subscribe") return false;
-          scene.server.join(frame, socket);
-          return true;
-        };
-        const begun = happened(scene.client, "subscribed");
-        const failed = failure(scene.client.subscribe("room", { signal: giveUp.signal }));
-        await begun;
-        const next = isWanted ? scene.client.channel("room").next() : undefined;
-        await scene.echo();
-        const left = isWanted ? undefined : happened(scene.client, "unsubscribed");
-        giveUp.abort();
-        expect(await failed).to.have.property("code", "aborted");
-        await left;
-        await scene.echo();
-        expect(scene.server.requests("_unsubscribe")).to.deep.equal(isWanted ? [] : [{ channel: "room" }]);
-        expect(scene.client.channels()).to.deep.equal(isWanted ? ["room"] : []);
-        scene.server.publish("room", "a");
-        if (next) expect(await next).to.deep.equal({ done: false, value: "a" });
-      });
-    }
-
     it("has a position as long as it is in the channel", async () => {
       expect(scene.client.position("room")).to.equal(undefined);
       await scene.client.subscribe("room");
@@ -458,6 +432,38 @@ describe("A client of a server that keeps histories", () => {
     scene.server.sendAll({ channel: "room", lost: { messages: null, reason: "diverged" }, at: "e1.1.t1" });
     await scene.echo();
     expect(scene.client.position("room")).to.equal("e1.1.t1");
+  });
+
+  it("does not pass over what could not be recovered where the server joins it once more", async () => {
+    await scene.client.subscribe("room");
+    scene.server.publish("room", "a");
+    await scene.echo();
+    await scene.lose();
+    scene.server.keep("room", "b");
+    scene.server.intercept = (frame, socket) => {
+      if (frame.rpc !== "_subscribe") return false;
+      scene.server.intercept = () => false;
+      scene.server.join(frame, socket);
+      const error = { message: "Service unavailable", code: "unavailable", retryAfter: 10 };
+      scene.server.send(socket, { rpc: frame.rpc, uuid: frame.uuid, error });
+      scene.server.send(socket, { internal: true, command: "subscribe", data: { channel: "room" } });
+      scene.server.publish("room", "c");
+      return true;
+    };
+    await happened(scene.client, "reconnect");
+    expect(scene.plain()).to.have.members(["a", "b", "c"]);
+  });
+
+  it("stays where it is where it is told of a loss of what is older", async () => {
+    await scene.client.subscribe("room");
+    for (const message of ["a", "b", "c", "d"]) scene.server.publish("room", message);
+    await scene.echo();
+    scene.server.log("room").splice(0, 2);
+    await scene.client.subscribe("room", { since: "e1.1.t1" });
+    scene.server.sendAll({ channel: "room", lost: { messages: 1, reason: "slow" }, at: "e1.2.t" });
+    await scene.echo();
+    expect(scene.client.position("room")).to.equal("e1.4.t4");
+    expect(scene.others()).to.deep.include(["lost", "room", { messages: 1, reason: "trimmed" }]);
   });
 
   describe("on a channel that the server has joined it to", () => {

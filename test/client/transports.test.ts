@@ -145,7 +145,7 @@ describe("A client's transport", () => {
     it(`names attach() and the prefix where the server serves no connections: ${name}`, async () => {
       const place = await stage.application({ attach: false });
       const reason = await inState(stage.client(place, { backoff: SLOW, ...options }), "waiting");
-      expect(reason?.message).to.equal(`Nothing serves ${place.url}/sockets: was attach() called for it?`);
+      expect(reason?.message).to.equal(`Nothing serves ${place.url}/sockets: was attach() called?`);
     });
   }
 

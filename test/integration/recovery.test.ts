@@ -280,6 +280,19 @@ describe("A client that comes back to a channel with history", () => {
     expect(client.frames).to.deep.equal([]);
   });
 
+  it("gets nothing once more where the server lets it leave, and joins it again", async () => {
+    const server = await start();
+    const [first] = await publish("room:1", 0, 1);
+    const client = await connect({ positions: { "room:1": first } });
+    await join(client, { since: first });
+    const [socket] = server.sockets();
+    if (!socket) throw new Error("there is one");
+    await server.unsubscribe(socket, "room:1");
+    await server.subscribe(socket, "room:1");
+    const end = await client.take((frame) => frame.channel === "room:1" && frame.recovered !== undefined);
+    expect(end).to.have.property("recovered", 0);
+  });
+
   it("recovers many times, each time from where it was", async () => {
     await start();
     let { at } = (await join(await connect(), { since: "" })).reply.resp as { at: string };

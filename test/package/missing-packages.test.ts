@@ -95,7 +95,7 @@ describe("the client where packages are missing", () => {
     const { port } = server.address() as AddressInfo;
     expect(await connect(`{ WebSocket: ${failing} }`)).to.deep.equal({
       state: "waiting",
-      message: `Nothing serves http://127.0.0.1:${port}/sockets: was attach() called for it?`,
+      message: `Nothing serves http://127.0.0.1:${port}/sockets: was attach() called?`,
       logged: [],
     });
   });

@@ -15,6 +15,7 @@ import type { Broker } from "../../lib/server/redis/broker.js";
 import {
   type Entry,
   historyNames,
+  type LogPage,
   type LogQuery,
   parseEnvelope,
 } from "../../lib/server/redis/history-log.js";
@@ -27,6 +28,34 @@ const BOUNDS = { size: 100, ttl: 60_000, positionTtl: 600_000 };
 
 /** Lets everything go on that waits for nothing but its turn. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A log of messages of which the first so many have expired, but for a `long` one that fills an answer. */
+function logOf(count: number, expired: number, long = 0): Entry[] {
+  return Array.from({ length: count }, (_, index): Entry => {
+    const offset = index + 1;
+    const age = offset <= expired && offset !== long ? BOUNDS.ttl + 1 : 0;
+    const json = JSON.stringify(offset === long ? "x".repeat(1000) : offset);
+    const position = { epoch: "e", offset, tag: `${offset}` };
+    return { position, before: `${index}`, time: Date.now() - age, json };
+  });
+}
+
+/** An answer of Redis, which forgets nothing before it must. */
+function pageOf(log: readonly Entry[], { from = 1, count, bytes }: LogQuery): LogPage {
+  const entries: Entry[] = [];
+  let length = 0;
+  for (const entry of log.filter(({ position }) => position.offset >= from).slice(0, count)) {
+    entries.push(entry);
+    length += entry.json.length;
+    if (length >= bytes) break;
+  }
+  return {
+    at: { epoch: "e", offset: log.length, tag: `${log.length}` },
+    now: Date.now(),
+    length: log.length,
+    entries,
+  };
+}
 
 /** A channel on a log of its own, whose messages come to it when the test says so. */
 class Scene {
@@ -382,6 +411,17 @@ describe("A channel with history that sockets have joined", () => {
     expect(messages).to.deep.equal([{ messages: 2, reason: "trimmed", at: 2 }]);
   });
 
+  it("tells of one loss where several pages of messages have expired", async () => {
+    scene = new Scene({ tailBytes: 0 });
+    const log = logOf(252, 251);
+    sinon.stub(scene.logs, "read").callsFake((_names, _bounds, query) => pageOf(log, query));
+    await scene.channel.open();
+    const { messages, result } = await recovered({ epoch: "e", offset: 1, tag: "1" }, 1000);
+    const loss = { messages: 250, reason: "expired" };
+    expect(messages).to.deep.equal([{ ...loss, at: 251 }, 252]);
+    expect(result).to.deep.include({ lost: loss, recovered: 1 });
+  });
+
   it("finds by a member that comes back that Redis has gone back, and asks it no more than it has to", async () => {
     const { told, reads, channel } = await open({ recoverMessages: 2 });
     const [first] = scene.publish(20);
@@ -434,6 +474,30 @@ describe("A history that is read", () => {
     const part = await reader.after(entry(3).position, { count: 2, bytes: 1000, most: 4 });
     expect(part.lost).to.deep.equal({ messages: null, reason: "diverged" });
     expect(part.entries.map(({ json }) => json)).to.deep.equal(["1"]);
+  });
+
+  it("says in all its parts together how many messages have expired", async () => {
+    const log = logOf(8, 7);
+    const reader = new LogReader(BOUNDS, async (query) => pageOf(log, query));
+    const losses: (number | null)[] = [];
+    const given: string[] = [];
+    let at: Position = { epoch: "e", offset: 0, tag: "0" };
+    for (let hasMore = true; hasMore; ) {
+      const part = await reader.after(at, { count: 2, bytes: 1000 });
+      if (part.lost) losses.push(part.lost.messages);
+      given.push(...part.entries.map(({ json }) => json));
+      ({ at, hasMore } = part);
+    }
+    expect(given).to.deep.equal(["8"]);
+    expect(losses.reduce((sum, messages) => Number(sum) + Number(messages), 0)).to.equal(7);
+  });
+
+  it("says what has expired behind a message that fills an answer by itself", async () => {
+    const log = logOf(7, 6, 3);
+    const reader = new LogReader(BOUNDS, async (query) => pageOf(log, query));
+    const part = await reader.after({ epoch: "e", offset: 3, tag: "3" }, { count: 10, bytes: 100 });
+    expect(part.lost).to.deep.equal({ messages: 3, reason: "expired" });
+    expect(part.entries.map(({ json }) => json)).to.deep.equal(["7"]);
   });
 });
 

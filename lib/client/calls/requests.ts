@@ -153,7 +153,7 @@ export class Requests {
     // most need not be counted
     const bytes = text.length * 3 > most ? byteLength(text) : 0;
     if (bytes > most) {
-      throw new CallError(`${bytes} bytes exceed the server's limits.messageBytes, ${most}`, "too_large");
+      throw new CallError(`${bytes} bytes exceed limits.messageBytes, ${most}`, "too_large");
     }
   }
 

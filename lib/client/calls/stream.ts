@@ -103,7 +103,7 @@ export function readable(answer: Promise<unknown>): Promise<unknown> & AsyncIter
   const stream = async () => {
     const value = await answer;
     if (value instanceof Stream) return value;
-    throw new TypeError("This is no stream");
+    throw new TypeError("No stream");
   };
   return Object.assign(answer, {
     [Symbol.asyncIterator]: () => ({

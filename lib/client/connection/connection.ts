@@ -233,7 +233,7 @@ export class Connection {
     const hint =
       !this.#openedAt &&
       (await isUnserved(options, signal)) &&
-      `Nothing serves ${options.socketUrl}: was attach() called for it?`;
+      `Nothing serves ${options.socketUrl}: was attach() called?`;
     throw new ConnectionError(hint || failures.join("; "), (first as Partial<ConnectionError>).status, first);
   }
 

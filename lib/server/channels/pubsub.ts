@@ -200,7 +200,9 @@ export class PubSub<Auth> {
     connection.send(encodeSubscribed(channel, request));
     // before anybody else may publish
     const done = request && this.#recover(connection, channel, wish);
-    if (!request && isNew) this.#recoverGranted(connection, channel);
+    // a later join of the server's is no return
+    const since = connection.takePosition(channel);
+    if (!request && isNew) this.#recoverGranted(connection, channel, since);
     if (isNew) this.#parts.onMembership("subscribed", connection, channel);
     return { done };
   }
@@ -233,8 +235,7 @@ export class PubSub<Auth> {
   }
 
   /** Likewise, where the server has joined it to the channel: from the position on that its client has told. */
-  #recoverGranted(connection: Subscriber<Auth>, channel: string): void {
-    const since = connection.takePosition(channel);
+  #recoverGranted(connection: Subscriber<Auth>, channel: string, since: Position | undefined): void {
     const tell = (recovered: object) => connection.send(encodeRecovered(channel, recovered));
     this.#recover(connection, channel, { start: since ? { since } : "now", onDone: tell })?.catch(
       (error: unknown) => {

@@ -131,12 +131,19 @@ export class LiveChannel implements HistoryReader {
   async after(since: Position, bounds: PartBounds): Promise<HistoryPart> {
     const at = await this.position();
     // by another server a client may have got what has not come here yet
-    if (since.epoch !== at.epoch || since.offset > at.offset) await this.#catchUp();
+    const isAhead = since.epoch !== at.epoch || since.offset > at.offset;
+    if (isAhead) await this.#catchUp();
     const part = await this.#reader.after(since, bounds);
-    // also under a number that is known here; or Redis has gone back, so that whoever waits for the channel to get there would
-    // read again and again
-    const isBeside = part.lost?.messages === null || (!part.hasMore && !samePosition(part.at, this.#at));
+    // also under a number that is known here
+    const isOther = part.lost?.messages === null && !isAhead;
+    // Redis has gone back, so that whoever waits for the channel to get there would read again and again
+    const isBeside = isOther || !(part.hasMore || this.#hasBeenAt(part.at));
     return isBeside && (await this.#catchUp()) ? this.#reader.after(since, bounds) : part;
+  }
+
+  /** Says whether a position is the present one, or one of those in memory. */
+  #hasBeenAt(position: Position): boolean {
+    return samePosition(position, this.#at) || this.#tail.has({ position });
   }
 
   /**
@@ -145,14 +152,17 @@ export class LiveChannel implements HistoryReader {
    */
   async #catchUp(): Promise<boolean> {
     // a repair that was under way may have read before
-    for (let tries = 0; tries < 3; tries++) {
+    for (let tries = 1; ; tries++) {
       const { at } = await this.#ask({ count: 0, bytes: 0 });
-      if (samePosition(at, this.#at)) return tries > 0;
+      if (samePosition(at, this.#at)) return tries > 1;
       this.repair();
       await this.#repairing;
+      if (this.#hasBeenAt(at)) return true;
+      if (tries < 3) continue;
+      // there may be no room for it in memory
       if (this.#at?.epoch === at.epoch && this.#at.offset >= at.offset) return true;
+      throw new Error("The history could not be read up to its end");
     }
-    throw new Error("The history could not be read up to its end");
   }
 
   /** Reads the newest messages, or the newest before a position, as they are in Redis. */

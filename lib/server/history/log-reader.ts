@@ -1,4 +1,4 @@
-import type { Position } from "../../shared/position.js";
+import { type Position, samePosition } from "../../shared/position.js";
 import type { Entry, HistoryBounds, LogPage, LogQuery } from "../redis/history-log.js";
 import { addLoss, isAlive, judge, type Loss } from "./loss.js";
 
@@ -44,7 +44,7 @@ export class LogReader implements HistoryReader {
   }
 
   async after(since: Position, { count, bytes, most = Infinity }: PartBounds): Promise<HistoryPart> {
-    const page = await this.read({ from: since.offset, count: count + 1, bytes }, true);
+    const page = await this.#pageBehind(since, count, bytes);
     const verdict = judge(page, since, this.bounds);
     const { at } = page;
     if (!verdict.isComplete && verdict.loss.messages === null) {
@@ -62,11 +62,17 @@ export class LogReader implements HistoryReader {
         return this.after(since, { count, bytes, most });
       return { ...restart, lost: { messages: given - 1 - since.offset, reason: "limit" } };
     }
+    return { ...this.#part(page, since.offset, count), lost };
+  }
+
+  /** Reads what is behind a position, up to a number of messages, mostly with the one at the position before them. */
+  async #pageBehind(since: Position, count: number, bytes: number): Promise<LogPage> {
+    const page = await this.read({ from: since.offset, count: count + 1, bytes }, true);
     const [first, second] = page.entries;
+    if (first?.position.offset !== since.offset) return { ...page, entries: page.entries.slice(0, count) };
     // a long message at the position itself may have left no room for those behind it
-    const isAll = first?.position.offset === since.offset && !second;
-    const behind = isAll ? await this.read({ from: since.offset + 1, count, bytes }) : page;
-    return { ...this.#part(behind, since.offset, count), lost };
+    const isAlone = !second && samePosition(first.position, since) && page.at.offset > since.offset;
+    return isAlone ? this.read({ from: since.offset + 1, count, bytes }) : page;
   }
 
   async before(before: Position | undefined, { count, bytes }: PartBounds): Promise<HistoryPart> {

@@ -59,6 +59,13 @@ export async function recover(
   const isBehind = () => !member.closed && channel.behind.get(member) === turn;
   let recovered = 0;
   let lost: Loss | undefined;
+  let gap: Loss | undefined;
+  const tellGap = (at: Position) => {
+    if (!gap) return;
+    frames.lose(gap, at);
+    lost = addLoss(lost, gap);
+    gap = undefined;
+  };
   const next = (cursor: Position | undefined): Promise<HistoryPart> =>
     !cursor && typeof start === "object" && "last" in start
       ? channel.newest(start.last, PAGE)
@@ -72,15 +79,15 @@ export async function recover(
       await turns.take();
       const part: HistoryPart = await next(cursor);
       if (!isBehind()) return false;
-      if (part.lost) {
-        const [first] = part.entries;
-        frames.lose(part.lost, first ? positionBefore(first) : part.at);
-        lost = addLoss(lost, part.lost);
-      }
+      const [first] = part.entries;
+      gap = addLoss(gap, part.lost);
+      // one loss may be found in several pages
+      if (first || !part.hasMore) tellGap(first ? positionBefore(first) : part.at);
       for (const entry of part.entries) if (frames.send(entry)) recovered++;
       cursor = part.at;
       await member.whenDrained();
     }
+    tellGap(cursor);
     frames.done({ at: formatPosition(cursor), recovered, ...(lost && { lost }) });
     return true;
   } finally {

@@ -27,7 +27,7 @@ export class Tail {
   }
 
   /** Says whether it has a message, and not another one at its offset. */
-  has({ position: { epoch, offset, tag } }: Entry): boolean {
+  has({ position: { epoch, offset, tag } }: Pick<Entry, "position">): boolean {
     const { position } = this.#entries[offset - (this.first ?? 0)] ?? {};
     return position?.offset === offset && position.tag === tag && position.epoch === epoch;
   }

@@ -1,9 +1,23 @@
 import { expect } from "chai";
+import type { WebSocket } from "ws";
 import { HistoryScene } from "./history-scene.js";
 import { deferred, failure, happened } from "./support.js";
 
 describe("A client of a server that keeps histories", () => {
   const scene = HistoryScene.forEachTest();
+
+  /** Has the server fail once to read what a client asks for that it lets into a channel; `then` is what it does next. */
+  const failOnce = (then: (socket: WebSocket) => void) => {
+    scene.server.intercept = (frame, socket) => {
+      if (frame.rpc !== "_subscribe") return false;
+      scene.server.intercept = () => false;
+      scene.server.join(frame, socket);
+      const error = { message: "Service unavailable", code: "unavailable", retryAfter: 10 };
+      scene.server.send(socket, { rpc: frame.rpc, uuid: frame.uuid, error });
+      then(socket);
+      return true;
+    };
+  };
 
   describe("after a reconnect", () => {
     it("gets what it has missed, once and in order, without the user's doing", async () => {
@@ -221,16 +235,10 @@ describe("A client of a server that keeps histories", () => {
       await scene.echo();
       await scene.lose();
       scene.server.keep("room", "b");
-      scene.server.intercept = (frame, socket) => {
-        if (frame.rpc !== "_subscribe") return false;
-        scene.server.intercept = () => false;
-        scene.server.join(frame, socket);
-        const error = { message: "Service unavailable", code: "unavailable", retryAfter: 10 };
-        scene.server.send(socket, { rpc: frame.rpc, uuid: frame.uuid, error });
+      failOnce((socket) => {
         const { at } = scene.server.keep("room", "c");
         scene.server.send(socket, { channel: "room", lost: { messages: 1, reason: "slow" }, at });
-        return true;
-      };
+      });
       await happened(scene.client, "reconnect");
       const asked = { channel: "room", since: "e1.1.t1" };
       expect(scene.server.requests("_subscribe").slice(1)).to.deep.equal([asked, asked]);
@@ -440,16 +448,10 @@ describe("A client of a server that keeps histories", () => {
     await scene.echo();
     await scene.lose();
     scene.server.keep("room", "b");
-    scene.server.intercept = (frame, socket) => {
-      if (frame.rpc !== "_subscribe") return false;
-      scene.server.intercept = () => false;
-      scene.server.join(frame, socket);
-      const error = { message: "Service unavailable", code: "unavailable", retryAfter: 10 };
-      scene.server.send(socket, { rpc: frame.rpc, uuid: frame.uuid, error });
+    failOnce((socket) => {
       scene.server.send(socket, { internal: true, command: "subscribe", data: { channel: "room" } });
       scene.server.publish("room", "c");
-      return true;
-    };
+    });
     await happened(scene.client, "reconnect");
     expect(scene.plain()).to.have.members(["a", "b", "c"]);
   });

@@ -241,13 +241,13 @@ export class Channels {
       return this.#lost(channel, lost, advance(progress, at, isBefore) ? undefined : readers);
     }
     progress.asker = undefined;
-    // the error of a join that was refused is none of a recovery
-    progress.failure = caught >= 0 && error;
+    // what a reader asks for is not what is missing; and the error of a join that was refused is none of a recovery
+    if (!asker) progress.failure = caught >= 0 && error;
     if (error) return;
     const isGone = !at && (since || beginning?.since);
     // what was asked for has come; the progress may be in there
     Object.assign(beginning ?? {}, { since: undefined, last: undefined });
-    Object.assign(progress, { since: at, last: undefined, caught: Number.NaN });
+    Object.assign(progress, { since: (asker && since) || at, last: undefined, caught: Number.NaN });
     if (caught) this.#emit("recovered", channel, { messages: caught });
     if (isGone) this.#lost(channel, { messages: null, reason: "reset" }, readers);
   }
@@ -257,12 +257,11 @@ export class Channels {
    * takes longer is joined meanwhile, until `signal` fires.
    */
   async restore(timeout: number, signal: AbortSignal): Promise<void> {
-    const waiting = this.names();
-    const returning = new Set(waiting);
+    const returning = new Set(this.names());
     this.#returning = returning;
+    const waiting = this.names().values();
     const work = async () => {
-      while (waiting.length > 0) {
-        const channel = waiting.shift() as string;
+      for (const channel of waiting) {
         for (let wait = 1; wait > 0 && this.#joined.has(channel) && !signal.aborted; ) {
           wait = await this.#rejoin(channel);
           if (wait > 0) await within(wait, "", signal, () => new Promise(() => {})).catch(() => {});
@@ -360,15 +359,17 @@ export class Channels {
       channel,
       onGivenUp,
       extra: (keepsHistory) => {
-        const { since, last }: Beginning = beginning ?? this.#joined.get(channel) ?? {};
+        const progress = this.#joined.get(channel);
+        // what could not be recovered is wanted first
+        const { since, last }: Beginning = (progress?.failure ? asker : beginning) ?? progress ?? {};
         if (!keepsHistory) return "";
         return since || !last ? `,"since":"${since ?? ""}"` : `,"last":${last}`;
       },
       onJoined: () => {
         const progress = this.joined(channel, asker ? {} : beginning);
         progress.asker = asker;
-        // what is missing comes only where it is asked for
-        if (!beginning) progress.failure = undefined;
+        // what is missing comes now
+        if (!asker) progress.failure = undefined;
       },
       onReply: (value, error) => this.progress(channel, error ? { error } : value, beginning),
     };

@@ -18,7 +18,7 @@ export class QueueError extends CallError {
   readonly sent = false;
 
   constructor(code: "queue_full" | "queue_expired", cause?: unknown) {
-    super(code === "queue_full" ? "The queue is full" : "No connection", code, cause);
+    super(code === "queue_full" ? "Queue full" : "No connection", code, cause);
   }
 }
 
@@ -46,7 +46,7 @@ export class NoTransportError extends CallError {
 /** More came than was read. */
 export class OverflowError extends CallError {
   constructor(limit: number) {
-    super(`More than ${limit} messages wait`, "overflow");
+    super(`Over ${limit} messages wait`, "overflow");
   }
 }
 

@@ -423,7 +423,7 @@ export class TokenSocket<
   }
 
   #ignore(data: unknown): void {
-    this.#logger.debug("Unexpected frame", data);
+    this.#logger.debug("Unknown frame", data);
   }
 
   /** Tells the listeners; a change that one of them makes comes after all have heard of this one. */

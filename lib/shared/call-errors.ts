@@ -42,7 +42,7 @@ export class DisconnectedError extends CallError {
   readonly sent: boolean;
 
   constructor(sent = false, message?: string, cause?: unknown) {
-    const why = sent ? "The connection was lost: outcome unknown" : "No connection";
+    const why = sent ? "Connection lost, outcome unknown" : "No connection";
     super(message ?? why, "disconnected", cause);
     this.sent = sent;
   }

@@ -456,6 +456,22 @@ describe("A client of a server that keeps histories", () => {
     expect(scene.plain()).to.have.members(["a", "b", "c"]);
   });
 
+  it("gets what could not be recovered when it subscribes once more, whatever a loop has got meanwhile", async () => {
+    await scene.client.subscribe("room");
+    scene.server.publish("room", "a");
+    await scene.echo();
+    failOnce(() => scene.server.keep("room", "b"));
+    expect(await failure(scene.client.subscribe("room"))).to.have.property("code", "unavailable");
+    scene.server.publish("room", "c");
+    await scene.echo();
+    expect((await scene.client.channel("room", { last: 1 }).next()).value).to.equal("c");
+    await scene.client.subscribe("room");
+    expect(scene.plain()).to.deep.equal(["a", "c", "b"]);
+    const [asked] = scene.server.requests("_subscribe").slice(-1);
+    expect(asked).to.deep.equal({ channel: "room", since: "e1.1.t1" });
+    expect(scene.client.position("room")).to.equal("e1.3.t3");
+  });
+
   it("stays where it is where it is told of a loss of what is older", async () => {
     await scene.client.subscribe("room");
     for (const message of ["a", "b", "c", "d"]) scene.server.publish("room", message);

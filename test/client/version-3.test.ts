@@ -133,7 +133,7 @@ describe("A client of a version 3 server", () => {
     for (const socket of server.connections) for (const text of nonsense) socket.send(text);
     expect(await client.rpc("echo", 1)).to.equal(1);
     expect(stage.errors).to.deep.equal([]);
-    const ignored = stage.debug.filter(([message]) => message === "Unexpected frame");
+    const ignored = stage.debug.filter(([message]) => message === "Unknown frame");
     expect(ignored).to.have.length(nonsense.length);
   });
 

@@ -381,7 +381,7 @@ function isGoing(reason: Error): boolean {
 
 /** The error for a closed connection; a reason that says not to come back is an `UnauthorizedError`. */
 function closeError(code: number, text?: string): Error {
-  const message = text || "The connection was closed";
+  const message = text || "Connection closed";
   return FINAL_CLOSE_CODES.includes(code)
     ? new UnauthorizedError(message)
     : new ConnectionError(message, code);

@@ -24,7 +24,7 @@ export function browserLoaders(sockJS: Loaders["sockJS"]): Loaders {
     async sockJS(options) {
       // a service worker has none
       if ("XMLHttpRequest" in globalThis) return sockJS(options);
-      throw new NoTransportError("No XMLHttpRequest for SockJS");
+      throw new NoTransportError("No XMLHttpRequest");
     },
   };
 }

@@ -97,7 +97,7 @@ export const frames = subject("Frames that mean nothing", {
     await client.rpc("test.write", texts);
     expect(await client.rpc("echo", 1)).to.equal(1);
     expect(changes).to.equal(0);
-    expect(logged.debug).to.deep.equal(texts.map((text) => ["Unexpected frame", text]));
+    expect(logged.debug).to.deep.equal(texts.map((text) => ["Unknown frame", text]));
     const quiet = connect({ debug: false });
     await quiet.rpc("test.write", texts);
     expect(logged.debug).to.have.length(texts.length);

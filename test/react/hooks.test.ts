@@ -516,7 +516,7 @@ for (const version of REACT_VERSIONS) {
         const back = once(scene.place.tokenServer, "authenticated");
         scene.place.cut();
         await back;
-        await scene.page.shows("t", "The connection was lost");
+        await scene.page.shows("t", "Connection lost");
         await scene.page.shows("s", '{"last":"first","isRunning":true,"isDone":false}');
         await scene.page.settle();
         expect(scene.calls.toSorted()).to.deep.equal(["1", "1", "2"]);

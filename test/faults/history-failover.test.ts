@@ -2,8 +2,8 @@ import { expect } from "chai";
 import { type Loss, TokenSocket } from "../../lib/client/index.js";
 import { historyNames } from "../../lib/server/redis/history-log.js";
 import { inState } from "../client/behaviour/helpers.js";
-import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
+import { startOn } from "../support/kind-application.js";
 import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { CONNECTING_KINDS } from "../support/redis-clients.js";
 import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
@@ -43,20 +43,9 @@ describe("A channel with history whose Redis fails over", function () {
       );
       await replica.operator.sendCommand(["REPLICAOF", replication.host, String(replication.port)]);
 
-      const clients = [kind.create(address), kind.create(address)] as const;
-      for (const { client, close } of clients) {
-        cleanups.push(close);
-        (client as unknown as NodeJS.EventEmitter).on("error", () => {});
-      }
-      await Promise.all(clients.map(({ connect }) => connect()));
-      const application = await Application.start({
-        redisClient: clients[0].client,
-        pubsubClient: clients[1].client,
-        options: { history: { "room:*": { size: 100, ttl: 60_000 } } },
-      });
-      cleanups.push(() => application.stop());
+      const history = { "room:*": { size: 100, ttl: 60_000 } };
+      const application = await startOn(kind, address, cleanups, { history });
       const { tokenServer } = application;
-      await tokenServer.ready();
 
       /** A client with a line of its own, and all that it hears. */
       const join = async (options?: { last: number }) => {

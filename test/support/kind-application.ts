@@ -1,6 +1,5 @@
 import { Application, type ApplicationOptions } from "./application.js";
-import type { Kind } from "./redis-clients.js";
-import type { RedisServer } from "./redis-server.js";
+import type { Address, Kind } from "./redis-clients.js";
 
 /**
  * Starts an application on two clients of one kind, which is ready. Several of one kind share the Redis, and the embedded
@@ -8,7 +7,7 @@ import type { RedisServer } from "./redis-server.js";
  */
 export async function startOn(
   kind: Kind,
-  redis: RedisServer,
+  redis: Address,
   cleanups: (() => unknown)[],
   options: ApplicationOptions["options"] = {},
 ): Promise<Application> {

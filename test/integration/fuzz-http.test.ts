@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { expect } from "chai";
 import fc from "fast-check";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
@@ -59,7 +58,9 @@ describe("arbitrary requests, upgrades and bytes", () => {
           crowd.map((visit, index) => pay(ports[index % ports.length] ?? 0, visit, { good, used })),
         );
         await witness.check();
-        expect(await count(second)).to.equal(0);
+        // Node.js reads no more of a connection whose upgrade was pipelined behind an unread body: that its client is gone
+        // shows when the time for a farewell is over
+        await until(async () => (await count(second)) === 0);
       }),
       SETTINGS,
     );

@@ -8,23 +8,28 @@ import { GOALS, goalRows } from "../../bench/report/goals.js";
 import type { CaseResult } from "../../bench/report/results.js";
 import { textTable } from "../../bench/report/table.js";
 import { run, takesPart } from "../../bench/run.js";
-import { SCALES, SCENARIOS } from "../../bench/scenarios.js";
+import { QUICK, SCALES, SCENARIOS } from "../../bench/scenarios.js";
 import { NOTHING_MEASURED } from "../support/benchmark-results.js";
+
+/** What these are made of, the framing and the store, is in two other contenders as well: a few scenarios are enough. */
+const COMBINATIONS: readonly string[] = ["sockjs-redis", "ws-memory"];
 
 describe("the benchmark", () => {
   const all = new Map<string, CaseResult>();
 
   for (const contender of CONTENDERS) {
-    it(`measures ${contender.title} in each of its scenarios`, async function () {
+    const isCombination = COMBINATIONS.includes(contender.name);
+    it(`measures ${contender.title} in ${isCombination ? "the quick" : "each of its"} scenarios`, async function () {
       this.timeout(180_000);
+      const scenarios = SCENARIOS.filter(({ name }) => !isCombination || QUICK.includes(name));
       const { cases, failures } = await run({
         contenders: [contender],
-        scenarios: SCENARIOS,
+        scenarios,
         scale: SCALES.smoke,
       });
       expect(failures).to.deep.equal([]);
       const measured = new Set(cases.map(({ scenario }) => scenario));
-      const own = SCENARIOS.filter((scenario) => takesPart(contender, scenario));
+      const own = scenarios.filter((scenario) => takesPart(contender, scenario));
       expect([...measured]).to.deep.equal(own.map(({ name }) => name));
       for (const result of cases) {
         const { scenario, name, rounds } = result;

@@ -19,6 +19,15 @@ describe("A client of a server that keeps histories", () => {
     };
   };
 
+  /** Has the client get one message, and miss the next one. */
+  const missOne = async () => {
+    await scene.client.subscribe("room");
+    scene.server.publish("room", "a");
+    await scene.echo();
+    await scene.lose();
+    scene.server.keep("room", "b");
+  };
+
   describe("after a reconnect", () => {
     it("gets what it has missed, once and in order, without the user's doing", async () => {
       await scene.client.subscribe("room");
@@ -210,11 +219,7 @@ describe("A client of a server that keeps histories", () => {
     }
 
     it("does not pass over what could not be recovered where more is lost behind that", async () => {
-      await scene.client.subscribe("room");
-      scene.server.publish("room", "a");
-      await scene.echo();
-      await scene.lose();
-      scene.server.keep("room", "b");
+      await missOne();
       failOnce((socket) => {
         const { at } = scene.server.keep("room", "c");
         scene.server.send(socket, { channel: "room", lost: { messages: 1, reason: "slow" }, at });
@@ -423,11 +428,7 @@ describe("A client of a server that keeps histories", () => {
   });
 
   it("does not pass over what could not be recovered where the server joins it once more", async () => {
-    await scene.client.subscribe("room");
-    scene.server.publish("room", "a");
-    await scene.echo();
-    await scene.lose();
-    scene.server.keep("room", "b");
+    await missOne();
     failOnce((socket) => {
       scene.server.send(socket, { internal: true, command: "subscribe", data: { channel: "room" } });
       scene.server.publish("room", "c");

@@ -50,6 +50,12 @@ export class ChatPage {
     await this.untilConnected();
   }
 
+  /** Logs out, and waits for the page that comes then: a browser may never close one that is just being left. */
+  async logOut(): Promise<void> {
+    await this.page.getByRole("button", { name: "Log out" }).click();
+    await this.page.getByRole("button", { name: "Log in" }).waitFor();
+  }
+
   /** Waits until the page says that it is connected, and has got its first answers. */
   async untilConnected(): Promise<void> {
     await this.text("#status", "Connected").waitFor();

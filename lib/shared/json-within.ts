@@ -3,8 +3,8 @@
  * within strings is skipped. An empty array or object counts as two values: it takes as much memory.
  */
 export function isJsonWithin(text: string, levels: number, most = Number.POSITIVE_INFINITY): boolean {
-  // each level and each value takes two characters, so that most frames need no look at all
-  if (text.length <= 2 * levels && text.length < 2 * most) return true;
+  // a level takes two characters, and two values at least three: most frames need no look at all
+  if (text.length <= 2 * levels && 2 * text.length <= 3 * most) return true;
   let depth = 0;
   let values = 1;
   let inString = false;

@@ -320,7 +320,16 @@ describe("isJsonWithin", () => {
           if (values > 1) expect(isJsonWithin(text, 1000, values - 1), "one too many").to.equal(false);
         },
       ),
-      { numRuns: 500 },
+      // the most values for their length
+      {
+        numRuns: 500,
+        examples: [
+          [[], undefined],
+          [[[]], undefined],
+          [[[], []], undefined],
+          [[[], [], []], undefined],
+        ],
+      },
     );
   });
 

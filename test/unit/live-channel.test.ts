@@ -476,6 +476,29 @@ describe("A history that is read", () => {
     expect(part.entries.map(({ json }) => json)).to.deep.equal(["1"]);
   });
 
+  it("leaves out nothing where it begins anew between two reads", async () => {
+    const bounds = { count: 10, bytes: 1000 };
+    const histories = () => [logOf(20, 0), logOf(1, 0)].map((log, index) => ({ log, epoch: `e${index}` }));
+    const readerOf = ([first, ...later] = histories()) =>
+      new LogReader(BOUNDS, async (query) => {
+        const { log, epoch } = first ?? { log: [], epoch: "" };
+        if (later[0]) first = later.shift();
+        const { at, entries, ...page } = pageOf(log, query);
+        const renamed = entries.map((entry) => ({ ...entry, position: { ...entry.position, epoch } }));
+        return { ...page, at: { ...at, epoch }, entries: renamed };
+      });
+    const parts = [
+      await readerOf().after({ epoch: "e", offset: 20, tag: "20" }, { ...bounds, most: 6 }),
+      await readerOf().after({ epoch: "e", offset: 20, tag: "20" }, bounds),
+      await readerOf().after({ epoch: "e0", offset: 5, tag: "5" }, { ...bounds, most: 6 }),
+      await readerOf().newest({ epoch: "e", offset: 20, tag: "20" }, 6, bounds),
+    ];
+    for (const { entries, at } of parts) {
+      expect([entries.map(({ json }) => json), at]).to.deep.equal([["1"], { epoch: "e1", offset: 1, tag: "1" }]);
+    }
+    expect(parts.map(({ lost }) => lost?.reason)).to.deep.equal(["reset", "reset", "reset", undefined]);
+  });
+
   it("says in all its parts together how many messages have expired", async () => {
     const log = logOf(8, 7);
     const reader = new LogReader(BOUNDS, async (query) => pageOf(log, query));

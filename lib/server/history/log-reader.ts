@@ -49,7 +49,8 @@ export class LogReader implements HistoryReader {
     const { at } = page;
     if (!verdict.isComplete && verdict.loss.messages === null) {
       // what there is, from the beginning
-      const restart = await this.newest(at, Math.min(most, at.offset), { count, bytes });
+      const restart = await this.newest(at, most, { count, bytes });
+      if (restart.at.epoch !== at.epoch) return this.after(since, { count, bytes, most });
       return { ...restart, lost: verdict.loss };
     }
     const lost = verdict.isComplete ? undefined : verdict.loss;
@@ -97,6 +98,10 @@ export class LogReader implements HistoryReader {
     // Redis takes no offset below 0
     const from = Math.max(0, newest.offset - most);
     const page = await this.read({ from: from + 1, count, bytes });
+    const { at } = page;
+    // the history has begun anew, or gone back, so that what is new in it may be before what was read
+    const isOther = at.epoch !== newest.epoch || at.offset < newest.offset;
+    if (isOther) return this.newest(at, most, { count, bytes });
     return { ...this.#part(page, from, count), lost: undefined };
   }
 

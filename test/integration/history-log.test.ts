@@ -13,6 +13,7 @@ import {
   READ,
 } from "../../lib/server/redis/history-log.js";
 import type { Redis } from "../../lib/server/redis/redis.js";
+import { formatPosition } from "../../lib/shared/position.js";
 import { Inbox } from "../support/inbox.js";
 import { CONNECTING_KINDS, embedded, type Kind } from "../support/redis-clients.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -138,6 +139,62 @@ describe("The log of a channel's history", () => {
         expect(inbox.payloads.map((payload) => parseEnvelope(payload)?.json)).to.deep.equal(["1", "2"]);
       });
 
+      it("keeps the order of all that is published and read at once", async () => {
+        const redis = await connect(kind);
+        const subscriber = await connect(kind);
+        const [names, other] = [fresh(), fresh()];
+        const inbox = new Inbox();
+        await subscriber.subscribe(names.channel, inbox.listener);
+        const keep = (json: string, id?: string) => redis.keep(names, BOUNDS, { json, id, except: id });
+        const first = redis.keep(names, BOUNDS, { json: "1" });
+        const second = keep("2", "two");
+        const elsewhere = redis.keep(other, BOUNDS, { json: "0" });
+        const third = keep("3", "three");
+        const again = keep("2", "two");
+        const soonAgain = keep("3", "three");
+        const early = redis.read(names, BOUNDS, ALL);
+        const fourth = keep("4");
+        const plain = redis.publish(names.channel, "plain");
+        const fifth = keep("5");
+        const all = await Promise.all([first, second, third, fourth, fifth]);
+        expect(await again).to.deep.equal({ at: (await second).at, isRepeated: true });
+        expect(await soonAgain).to.deep.equal({ at: (await third).at, isRepeated: true });
+        expect((await elsewhere).isRepeated).to.equal(false);
+        await plain;
+        await inbox.until(6);
+        const { entries } = await redis.read(names, BOUNDS, ALL);
+        expect(entries.map(({ json, except }) => [json, except])).to.deep.equal([
+          ["1", undefined],
+          ["2", "two"],
+          ["3", "three"],
+          ["4", undefined],
+          ["5", undefined],
+        ]);
+        expect(all.map(({ at }) => at)).to.deep.equal(
+          entries.map(({ position }) => formatPosition(position)),
+        );
+        expect((await early).entries).to.deep.equal(entries.slice(0, 3));
+        const heard = inbox.payloads.map((payload) => parseEnvelope(payload)?.json ?? payload);
+        expect(heard).to.deep.equal(["1", "2", "3", "4", "plain", "5"]);
+      });
+
+      it("keeps very many messages that are published at once, the newest of them", async () => {
+        const redis = await connect(kind);
+        const names = fresh();
+        const long = "x".repeat(100_000);
+        const sent = Array.from({ length: 1001 }, (_, n) =>
+          JSON.stringify(n % 250 === 0 ? `${n}${long}` : n),
+        );
+        const kept = await Promise.all(sent.map((json) => redis.keep(names, BOUNDS, { json })));
+        const { epoch } = (await redis.read(names, BOUNDS, ALL)).at;
+        expect(kept.map(({ at }) => at.slice(0, at.lastIndexOf(".")))).to.deep.equal(
+          sent.map((_, n) => `${epoch}.${n + 1}`),
+        );
+        const { entries, length } = await redis.read(names, BOUNDS, { ...ALL, bytes: 10_000_000 });
+        expect(entries.map(({ json }) => json)).to.deep.equal(sent.slice(-10));
+        expect(length).to.equal(10);
+      });
+
       it("keeps the ids of each channel apart", async () => {
         const redis = await connect(kind);
         const [a, b] = [fresh(), fresh()];
@@ -189,6 +246,18 @@ describe("The log of a channel's history", () => {
         expect(await observer.pTTL(empty.position)).to.be.within(300_001, BOUNDS.positionTtl);
       });
 
+      it("publishes at once what is to be published when it is released, and nothing after", async () => {
+        const redis = await connect(kind);
+        const names = fresh();
+        const kept = redis.keep(names, BOUNDS, { json: "1" });
+        redis.release();
+        const late = await redis.keep(names, BOUNDS, { json: "2" }).catch((error: unknown) => error);
+        expect(late).to.be.instanceOf(Error);
+        await kept;
+        const { entries } = await (await connect(kind)).read(names, BOUNDS, ALL);
+        expect(entries.map(({ json }) => json)).to.deep.equal(["1"]);
+      });
+
       it("does not publish what it cannot keep", async () => {
         const redis = await connect(kind);
         const subscriber = await connect(kind);
@@ -197,8 +266,8 @@ describe("The log of a channel's history", () => {
         await subscriber.subscribe(names.channel, inbox.listener);
         await observer.set(names.log, "no stream");
         await observer.set(names.position, "k3f.1.1");
-        const error = await redis.keep(names, BOUNDS, { json: "1" }).catch((error: unknown) => error);
-        expect(error).to.be.instanceOf(Error);
+        const keep = (json: string) => redis.keep(names, BOUNDS, { json }).catch((error: unknown) => error);
+        for (const error of await Promise.all(["1", "2"].map(keep))) expect(error).to.be.instanceOf(Error);
         await redis.publish(names.channel, "later");
         await inbox.until(1);
         expect(inbox.payloads).to.deep.equal(["later"]);
@@ -212,11 +281,13 @@ describe("The log of a channel's history", () => {
     const redis = await connect(kind);
     const names = fresh();
     const old = `0 ${Date.now() - 120_000} "old"`;
-    for (let n = 1; n <= 5; n++) await observer.xAdd(names.log, `${n}-1`, { m: old });
+    // what a service has written that does not know the form has no time
+    for (let n = 1; n <= 5; n++) await observer.xAdd(names.log, `${n}-1`, { m: n === 2 ? "strange" : old });
     await observer.set(names.position, "k3f.5.1");
     for (let n = 6; n <= 8; n++) await redis.keep(names, BOUNDS, { json: String(n) });
     const { entries } = await redis.read(names, BOUNDS, ALL);
     expect(entries.map(({ json }) => json)).to.deep.equal(["6", "7", "8"]);
+    expect(await observer.xLen(names.log)).to.equal(3);
   });
 
   it("forgets in the embedded store what has expired", async () => {

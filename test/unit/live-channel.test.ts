@@ -494,7 +494,10 @@ describe("A history that is read", () => {
       await readerOf().newest({ epoch: "e", offset: 20, tag: "20" }, 6, bounds),
     ];
     for (const { entries, at } of parts) {
-      expect([entries.map(({ json }) => json), at]).to.deep.equal([["1"], { epoch: "e1", offset: 1, tag: "1" }]);
+      expect([entries.map(({ json }) => json), at]).to.deep.equal([
+        ["1"],
+        { epoch: "e1", offset: 1, tag: "1" },
+      ]);
     }
     expect(parts.map(({ lost }) => lost?.reason)).to.deep.equal(["reset", "reset", "reset", undefined]);
   });

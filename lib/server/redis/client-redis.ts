@@ -15,6 +15,7 @@ import {
   READ,
   readArguments,
 } from "./history-log.js";
+import { KeepBatch } from "./keep-batch.js";
 import {
   changeArguments,
   type MemberBatch,
@@ -61,11 +62,15 @@ const KEYS = "token-sockjs:";
 export class ClientRedis implements Redis {
   readonly #client: SharedClient;
   readonly #names: Names;
+  readonly #keeping: KeepBatch;
   #released = false;
 
   constructor(client: SharedClient, names: Names) {
     this.#client = client;
     this.#names = names;
+    this.#keeping = new KeepBatch(async (channel, bounds, entries) =>
+      parseKept(await this.#runScript(KEEP, keepArguments(channel, bounds, entries)), entries.length),
+    );
     client.acquire(this);
   }
 
@@ -105,7 +110,8 @@ export class ClientRedis implements Redis {
   }
 
   async keep(names: HistoryNames, bounds: HistoryBounds, entry: NewEntry): Promise<Kept> {
-    return parseKept(await this.#runScript(KEEP, keepArguments(names, bounds, entry)));
+    this.#checkInUse();
+    return this.#keeping.add(names, bounds, entry);
   }
 
   async read(names: HistoryNames, bounds: HistoryBounds, query: LogQuery): Promise<LogPage> {
@@ -202,6 +208,7 @@ export class ClientRedis implements Redis {
 
   release(): void {
     if (this.#released) return;
+    this.#keeping.flush();
     this.#released = true;
     this.#client.release(this, released());
   }
@@ -212,6 +219,7 @@ export class ClientRedis implements Redis {
     command: (driver: ClientDriver) => Promise<T>,
   ): Promise<T> {
     this.#checkInUse();
+    this.#keeping.flush();
     try {
       return await this.#client.run(this, () => command(this.#client.driver));
     } catch (error) {
@@ -224,6 +232,7 @@ export class ClientRedis implements Redis {
     { keys, args }: { readonly keys: readonly string[]; readonly args: readonly string[] },
   ): Promise<string[]> {
     this.#checkInUse();
+    this.#keeping.flush();
     try {
       return await this.#client.runScript(this, script, keys, args);
     } catch (error) {

@@ -118,38 +118,50 @@ export function newTag(): string {
   return String(randomInt(1, 2 ** 47));
 }
 
-/** Publishes and keeps a message, in one step: where it cannot be kept, it is not published either. */
+/** Publishes and keeps messages of one channel, in one step: what cannot be kept is not published either. */
 export const KEEP = new Script(
   "get set del time xadd xrange xtrim pexpire publish",
   `
-local first = KEYS[3] and redis.call('GET', KEYS[3])
-if first then return {first, '1'} end
 local at = redis.call('GET', KEYS[2])
 local epoch, offset, tag
 if at then epoch, offset, tag = string.match(at, '^([^.]+)%.(%d+)%.(%d+)$') end
-if not epoch then
-  epoch, offset, tag = ARGV[6], '0', '0'
-  redis.call('DEL', KEYS[1])
-end
-offset = string.format('%.0f', offset + 1)
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-local entry = tag .. ' ' .. string.format('%.0f', now) .. (ARGV[9] or '') .. ' ' .. ARGV[2]
-redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[3], offset .. '-' .. ARGV[7], 'm', entry)
-if offset % 8 == 0 then
-  local gone
-  for _, old in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 16)) do
-    if tonumber(string.match(old[2][2], '^%d+ (%d+)')) + ARGV[4] > now then break end
-    gone = string.match(old[1], '^%d+')
+local time = string.format('%.0f', now)
+local function isOld(entry) return (string.match(entry[2][2], '^%d+ (%d+)') or 0) + ARGV[3] <= now end
+local answer, isNew = {}, false
+for i = 7, #ARGV, 4 do
+  local id = KEYS[tonumber(ARGV[i + 3])]
+  local first = id and redis.call('GET', id)
+  if not first then
+    if not epoch then
+      epoch, offset, tag = ARGV[5], '0', '0'
+      redis.call('DEL', KEYS[1])
+    end
+    offset = string.format('%.0f', offset + 1)
+    local entry = tag .. ' ' .. time .. ARGV[i + 2] .. ' ' .. ARGV[i]
+    tag = ARGV[i + 1]
+    redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[2], offset .. '-' .. tag, 'm', entry)
+    if offset % 8 == 0 and isOld(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]) then
+      local gone
+      for _, old in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 64)) do
+        if not isOld(old) then break end
+        gone = string.match(old[1], '^%d+')
+      end
+      redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', gone + 1))
+    end
+    at, isNew = epoch .. '.' .. offset .. '.' .. tag, true
+    if id then redis.call('SET', id, at, 'PX', ARGV[6]) end
+    redis.call('PUBLISH', ARGV[1], '@' .. at .. ' ' .. entry)
   end
-  if gone then redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', gone + 1)) end
+  answer[#answer + 1] = first or at
+  answer[#answer + 1] = first and '1' or '0'
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-at = epoch .. '.' .. offset .. '.' .. ARGV[7]
-redis.call('SET', KEYS[2], at, 'PX', ARGV[5])
-if KEYS[3] then redis.call('SET', KEYS[3], at, 'PX', ARGV[8]) end
-redis.call('PUBLISH', ARGV[1], '@' .. at .. ' ' .. entry)
-return {at, '0'}
+if isNew then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  redis.call('SET', KEYS[2], at, 'PX', ARGV[4])
+end
+return answer
 `,
 );
 
@@ -188,12 +200,15 @@ return read
 export function keepArguments(
   names: HistoryNames,
   { size, ttl, positionTtl }: HistoryBounds,
-  entry: NewEntry,
+  entries: readonly NewEntry[],
 ) {
-  const { json, id, except } = entry;
-  const keys = [names.log, names.position, ...(id === undefined ? [] : [names.idOf(id)])];
-  const args = [names.channel, json, size, ttl, positionTtl, newEpoch(), newTag(), ID_LIFE].map(String);
-  if (except !== undefined) args.push(extraOf(except));
+  const keys = [names.log, names.position];
+  const args = [names.channel, size, ttl, positionTtl, newEpoch(), ID_LIFE].map(String);
+  for (const { json, id, except } of entries) {
+    // Lua counts from 1
+    const key = id === undefined ? "" : String(keys.push(names.idOf(id)));
+    args.push(json, newTag(), except === undefined ? "" : extraOf(except), key);
+  }
   return { keys, args };
 }
 
@@ -206,10 +221,13 @@ export function readArguments(names: HistoryNames, { positionTtl }: HistoryBound
   return { keys: [names.log, names.position], args };
 }
 
-/** Parses the answer of {@link KEEP}. */
-export function parseKept([at, isRepeated]: readonly string[]): Kept {
-  if (at === undefined) throw malformed();
-  return { at, isRepeated: isRepeated === "1" };
+/** Parses the answer of {@link KEEP}, which has as many parts as there were messages. */
+export function parseKept(answer: readonly string[], count: number): Kept[] {
+  if (answer.length !== 2 * count) throw malformed();
+  return Array.from({ length: count }, (_, index) => ({
+    at: answer[2 * index] ?? "",
+    isRepeated: answer[2 * index + 1] === "1",
+  }));
 }
 
 /** Parses the answer of {@link READ}. */

@@ -59,7 +59,9 @@ export class MemoryLogs {
     // the newest is kept in any case; the oldest ones are the first to expire
     let gone = Math.max(0, entries.length - size);
     while ((entries[gone]?.time ?? now) + ttl <= now) gone++;
-    if (gone > 0) entries.splice(0, gone);
+    // mostly it is one, and this moves no others
+    if (gone === 1) entries.shift();
+    else if (gone > 0) entries.splice(0, gone);
     log.entriesExpire = now + ttl;
     log.expires = now + positionTtl;
     const at = formatPosition(position);

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import type { WebSocket } from "ws";
+import { until } from "../support/condition.js";
 import { HistoryScene } from "./history-scene.js";
 import { deferred, failure, happened } from "./support.js";
 
@@ -629,6 +630,7 @@ describe("A client of a server that keeps histories", () => {
       expect(await cancelled).to.have.property("code", "aborted");
       // whether it was carried out is not known
       expect(await late).to.include({ code: "disconnected", sent: true });
+      await until(() => scene.server.requests("_subscribe").length === 2);
       scene.server.intercept = () => false;
       await scene.lose();
       await happened(scene.client, "reconnect");

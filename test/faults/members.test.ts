@@ -105,9 +105,9 @@ const allOf = (members: readonly Member[]) => members.map(({ name }) => name).so
       [0, 1],
     ] as const) {
       const there = site.members.filter(({ url }) => url === site.urls[index]);
+      if (index === 0) await site.restart(1);
       await site.server(index).call("drain", 200);
       await until(() => there.every(({ isConnected }) => !isConnected));
-      if (index === 0) await site.restart(1);
       await Promise.all(there.map((member) => site.reconnect(member, next)));
     }
     await observer.observe();

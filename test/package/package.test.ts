@@ -234,7 +234,9 @@ describe("the package as it is installed", () => {
       this.timeout(300_000);
       /** How often the compiler works a type out: unlike a time, it is the same everywhere. */
       const effort = async (files: Record<string, string>) => {
-        const folder = await write(files, { compilerOptions: { ...STRICT.compilerOptions, skipLibCheck: true } });
+        const folder = await write(files, {
+          compilerOptions: { ...STRICT.compilerOptions, skipLibCheck: true },
+        });
         const text = await compile(folder, ["-p", ".", "--extendedDiagnostics"]);
         expect(text).to.not.include("error");
         return Number(/^Instantiations:\s+(\d+)/m.exec(text)?.[1]);

@@ -374,6 +374,19 @@ describe("A channel with history that sockets have joined", () => {
     expect(told).to.deep.equal([1, { messages: null, reason: "reset", at: 0 }, 2, 3]);
   });
 
+  it("finds by a member that reads what is before its memory that Redis has begun anew", async () => {
+    const { told } = await open({ recoverMessages: 5 });
+    scene.deliver(20);
+    const { epoch = "" } = scene.channel.at ?? {};
+    scene.logs = new MemoryLogs();
+    scene.publish(1);
+    const part = await scene.channel.after({ epoch, offset: 18, tag: "unknown" }, { count: 10, bytes: 1000 });
+    expect(part.entries.map(({ json }) => json)).to.deep.equal(["21"]);
+    expect(part.lost).to.deep.equal({ messages: null, reason: "reset" });
+    expect(told.slice(-2)).to.deep.equal([{ messages: null, reason: "reset", at: 0 }, 21]);
+    expect(scene.reads.length).to.be.below(20);
+  });
+
   it("takes a member for what it is that knows a newer message under a number that is known here", async () => {
     const { told } = await open();
     scene.deliver(1);

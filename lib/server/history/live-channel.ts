@@ -287,6 +287,8 @@ export class LiveChannel implements HistoryReader {
       await this.#extend(from);
     if (this.#at && this.#covers(from, mayLackFirst)) return this.#page(this.#at, from, query);
     const page = await this.#ask(query);
+    // what is in memory is of another history, and whoever reads both would begin again and again
+    if (page.at.epoch !== this.#at?.epoch) this.repair();
     this.#absorb(page.entries);
     return page;
   }

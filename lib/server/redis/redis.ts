@@ -32,7 +32,10 @@ export interface Redis extends Broker {
   remove(key: string, value: string): Promise<void>;
   /** `LRANGE key 0 -1`: what was appended, in order. */
   list(key: string): Promise<string[]>;
-  /** Publishes a message on a channel and keeps it in the channel's history, by a script: both or neither. */
+  /**
+   * Publishes a message on a channel and keeps it in the channel's history, by a script: both or neither. Messages that are given
+   * one right after the other for one channel share the script. What is given afterwards comes after them.
+   */
   keep(names: HistoryNames, bounds: HistoryBounds, entry: NewEntry): Promise<Kept>;
   /** Reads a part of a channel's history, by a script. Where there is no history, one begins, which is empty. */
   read(names: HistoryNames, bounds: HistoryBounds, query: LogQuery): Promise<LogPage>;

@@ -258,14 +258,15 @@ export class ChannelEntries {
   }
 
   #settle(entry: Entry, change: MemberChange, outcome: MemberOutcome, at: ListVersion): void {
-    const { notify, times } = this.#parts;
+    const { notify, times, leastGrace } = this.#parts;
     if (change.type === "refill") {
       entry.isStale = false;
       entry.written = outcome.type === "gone" ? undefined : change.sockets;
       if ("member" in outcome) entry.known = outcome.member;
       // who is back in a list that has gone on meanwhile has left it by then
       if (outcome.type === "joined" && !this.#isRefilling) notify("joined", outcome.member);
-      if (change.sockets === 0) this.#wait(entry, { wait: change.grace });
+      // that Redis was emptied may have turned out by this very change
+      if (change.sockets === 0) this.#wait(entry, { wait: Math.max(change.grace, leastGrace()) });
       if (entry.state !== undefined || entry.isInfoNew) this.#touch(entry);
     } else {
       this.#settleChange(entry, change, outcome);

@@ -97,6 +97,43 @@ describe("the write batches of a turn", () => {
     ]);
   });
 
+  it("are encoded in each framing in which a socket takes them", async () => {
+    const [first, second] = [new Socket(), new Socket()];
+    for (const socket of [first, second]) socket.write(batcher, "a");
+    await endOfTurn();
+    const batch = first.sent[0];
+    // twice, since what is encoded is kept
+    for (let time = 0; time < 2; time++) {
+      expect(batch?.encoded("plain").toString("latin1")).to.equal("\x81\x01a");
+      expect(batch?.encoded("sockjs").toString("latin1")).to.equal('\x81\x06a["a"]');
+    }
+    expect(batch?.texts("plain")).to.deep.equal(["a"]);
+    expect(batch?.texts("sockjs")).to.deep.equal(['a["a"]']);
+  });
+
+  it("are full, and do not wait for the end of the turn, with more than 65,536 characters", async () => {
+    const sender = { flush() {} };
+    const batch = batcher.add(sender, undefined, "x".repeat(65_536));
+    expect(batch.isFull).to.equal(false);
+    expect(batcher.add(sender, batch, "x").isFull).to.equal(true);
+    await endOfTurn();
+  });
+
+  it("are of each socket's own from the message on in which they differ", async () => {
+    const sockets = Array.from({ length: 3 }, () => new Socket());
+    const [first, second, third] = sockets;
+    for (const socket of sockets) socket.write(batcher, "a");
+    first?.write(batcher, "b");
+    second?.write(batcher, "c");
+    third?.write(batcher, "b");
+    await endOfTurn();
+    expect(sockets.map(({ sent }) => sent[0]?.messages)).to.deep.equal([
+      ["a", "b"],
+      ["a", "c"],
+      ["a", "b"],
+    ]);
+  });
+
   it("are of each socket's own where they differ", async () => {
     const [first, second] = [new Socket(), new Socket()];
     first.write(batcher, "a");

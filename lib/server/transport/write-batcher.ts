@@ -36,14 +36,14 @@ export class WriteBatch {
     return this.length > LARGEST_BUNDLE;
   }
 
-  /** Says whether it has this message only. */
-  is(message: Message): boolean {
-    return this.#before === undefined && this.#last === message;
+  /** Says whether this is its last message. */
+  endsWith(message: Message): boolean {
+    return this.#last === message;
   }
 
   /** Gives the batch that has one message more. */
   with(message: Message): WriteBatch {
-    if (this.#next && this.#next.#last === message) this.#next.isShared = true;
+    if (this.#next?.endsWith(message)) this.#next.isShared = true;
     else this.#next = new WriteBatch(message, this);
     return this.#next;
   }
@@ -54,6 +54,7 @@ export class WriteBatch {
 
   get #messages(): readonly Message[] {
     // most are alone
+    // Stryker disable next-line ConditionalExpression: what follows gives the same
     if (!this.#before) return [this.#last];
     const messages = [];
     for (let batch: WriteBatch | undefined = this; batch; batch = batch.#before) messages.push(batch.#last);
@@ -73,6 +74,7 @@ export class WriteBatch {
 
   /** The bytes of the WebSocket frames that carry it. */
   encoded(framing: Framing): Buffer {
+    // Stryker disable next-line EqualityOperator: each of the two has a place of its own, whichever
     if (framing === "plain") {
       this.#plain ??= encodeFrames(this.#messages, framing);
       return this.#plain;
@@ -108,7 +110,7 @@ export class WriteBatcher {
   #begin(sender: Sender, message: string): WriteBatch {
     if (this.#senders.push(sender) === 1) process.nextTick(this.#send);
     const first = this.#messageOf(message);
-    if (this.#first?.is(first)) this.#first.isShared = true;
+    if (this.#first?.endsWith(first)) this.#first.isShared = true;
     else this.#first = new WriteBatch(first);
     return this.#first;
   }

@@ -90,6 +90,50 @@ describe("A client's frames", () => {
     expect(frames.unfinished).to.equal(0);
   });
 
+  it("that are not whole, nor between two messages, are under way", () => {
+    const ping = encode(frame(PING, 3));
+    const first = encode(frame(TEXT, 3, false));
+    const last = encode(frame(CONTINUATION, 3));
+    const frames = new IncomingFrames();
+    const isUnderWay = (bytes: Buffer) => {
+      frames.read(bytes);
+      return frames.isUnderWay;
+    };
+    const steps: [bytes: Buffer, isUnderWay: boolean][] = [
+      // a head, a payload, and the rest of it
+      [ping.subarray(0, 1), true],
+      [ping.subarray(1, 6), true],
+      [ping.subarray(6, 7), true],
+      [ping.subarray(7), false],
+      // a control frame in the middle of a message does not end it
+      [first, true],
+      [ping, true],
+      [last, false],
+    ];
+    for (const [index, [bytes, expected]] of steps.entries()) {
+      expect(isUnderWay(bytes), String(index)).to.equal(expected);
+    }
+  });
+
+  it("that are not whole weigh what has come of their message before, but for control frames", () => {
+    const frames = new IncomingFrames();
+    for (let count = 1; count <= 3; count++) {
+      frames.read(encode(frame(count === 1 ? TEXT : CONTINUATION, 5000, false)));
+      expect(frames.unfinished).to.be.within(count * 5250, count * 5300);
+      frames.read(encode(frame(PING, 100)));
+      expect(frames.unfinished).to.be.within(count * 5250, count * 5300);
+    }
+    frames.read(encode(frame(CONTINUATION, 5000)));
+    expect(frames.unfinished).to.equal(0);
+  });
+
+  it("weigh as much as the bytes of their heads, too", () => {
+    const frames = new IncomingFrames();
+    frames.read(encode(frame(TEXT, 70_000)).subarray(0, 12));
+    // a piece of 12 bytes
+    expect(frames.unfinished).to.equal(12 + 256);
+  });
+
   it("in single bytes weigh what each piece takes beside its byte", () => {
     const frames = new IncomingFrames();
     for (const byte of encode(frame(TEXT, 900)).subarray(0, 800)) frames.read(Buffer.from([byte]));
@@ -106,8 +150,12 @@ describe("A client's frames", () => {
     for (const other of [frame(TEXT, 3, false), frame(PING, 3), frame(2, 3), frame(TEXT, 65_536)]) {
       expect(isOneMessage(encode(other))).to.equal(false);
     }
-    for (const short of [[], [0x81], [0x81, 0xfe], [0x81, 0x05]]) {
-      expect(isOneMessage(Buffer.from(short))).to.equal(false);
+    for (const short of [[], [0x81], [0x81, 0xfe], [0x81, 0xfe, 0, 0], [0x81, 0x05], [0x81, 0x7f, 0, 0, 0]]) {
+      expect(isOneMessage(Buffer.from(short)), String(short)).to.equal(false);
+    }
+    const large = encode(frame(TEXT, 65_536));
+    for (let length = 1; length < 20; length++) {
+      expect(isOneMessage(large.subarray(0, length)), String(length)).to.equal(false);
     }
   });
 });
@@ -152,6 +200,7 @@ describe("What strangers have not finished", () => {
     ["4321 with a reason", [0x10, 0xe1, 0x6f, 0x6b], 4321],
     ["none", [], undefined],
     ["half a one", [0x03], undefined],
+    ["0", [0, 0], 0],
   ] as const) {
     it(`tell by which code the client closes, however they are cut: ${name}`, () => {
       const mask = [0x12, 0x34, 0x56, 0x78];

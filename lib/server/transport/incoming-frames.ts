@@ -21,10 +21,11 @@ const PIECE_OVERHEAD = 256;
 
 /** Says whether a chunk is one text message in a frame of its own, as nearly all that clients send is. */
 export function isOneMessage(chunk: Buffer): boolean {
-  const second = chunk[1];
-  if (chunk[0] !== WHOLE_TEXT || second === undefined || second < MASKED) return false;
+  const [first, second = 0] = chunk;
+  if (first !== WHOLE_TEXT || second < MASKED) return false;
   const length = second - MASKED;
   if (length < IN_TWO_BYTES) return chunk.length === 2 + MASK + length;
+  // Stryker disable next-line EqualityOperator: with its mask it has eight bytes at least
   return length === IN_TWO_BYTES && chunk.length > 4 && chunk.length === 4 + MASK + chunk.readUInt16BE(2);
 }
 
@@ -33,7 +34,7 @@ export function isOneMessage(chunk: Buffer): boolean {
  * no message of their own, and how much of a message has come that is not whole yet.
  */
 export class IncomingFrames {
-  /** The bytes of a frame's head that have come. */
+  /** The bytes of a frame's head that have come; they are kept until the frame has. */
   readonly #head: number[] = [];
   /** The bytes of the frame that are still to come after its head. */
   #left = 0;
@@ -53,13 +54,11 @@ export class IncomingFrames {
     let offset = 0;
     while (offset < chunk.length) {
       if (this.#left === 0 && !this.#readHead(chunk[offset++] ?? 0)) continue;
-      if (this.#left > 0) {
-        const taken = Math.min(this.#left, chunk.length - offset);
-        if (this.#isClose) this.#readCode(chunk.subarray(offset, offset + taken));
-        this.#left -= taken;
-        this.#frame += taken;
-        offset += taken;
-      }
+      const taken = Math.min(this.#left, chunk.length - offset);
+      if (this.#isClose) this.#readCode(chunk.subarray(offset, offset + taken));
+      this.#left -= taken;
+      this.#frame += taken;
+      offset += taken;
       if (this.#left === 0 && this.#endFrame()) overhead++;
     }
     if (this.#frame > 0) this.#frame += PIECE_OVERHEAD;
@@ -73,13 +72,13 @@ export class IncomingFrames {
 
   /** Whether a frame or a message has begun and not ended. */
   get isUnderWay(): boolean {
-    return this.#isFragmented || this.#head.length > 0 || this.#left > 0;
+    return this.#isFragmented || this.#head.length > 0;
   }
 
   /** The code with which the client closes (RFC 6455, section 7.4); undefined where it has given none. */
   get closeCode(): number | undefined {
-    const [high, low] = this.#code;
-    return high === undefined || low === undefined ? undefined : high * 256 + low;
+    const [high = 0, low] = this.#code;
+    return low === undefined ? undefined : high * 256 + low;
   }
 
   get #isClose(): boolean {
@@ -89,6 +88,7 @@ export class IncomingFrames {
   #readCode(payload: Buffer): void {
     const mask = this.#head.slice(-MASK);
     for (const byte of payload) {
+      // Stryker disable next-line ConditionalExpression: what comes after the code is not looked at
       if (this.#code.length === CODE) return;
       this.#code.push(byte ^ (mask[this.#code.length] ?? 0));
     }
@@ -117,10 +117,10 @@ export class IncomingFrames {
 }
 
 /** The length of a frame's head, as far as its first bytes tell. */
-function headLength([, second]: readonly number[]): number {
-  if (second === undefined) return 2;
+function headLength([, second = 0]: readonly number[]): number {
   const length = second & ~MASKED;
   const extended = length === IN_EIGHT_BYTES ? 8 : length === IN_TWO_BYTES ? 2 : 0;
+  // Stryker disable next-line ConditionalExpression: the reader refuses what has none
   return 2 + extended + (second >= MASKED ? MASK : 0);
 }
 

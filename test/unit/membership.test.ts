@@ -60,6 +60,41 @@ describe("memberships of channels", () => {
     expect(usage.channels).to.equal(1);
   });
 
+  it("make room when they end, as reservations do, and never take any where the server has made them", () => {
+    const usage = { channels: 0, hasRoom: true };
+    const one = subscriber(usage);
+    // an identity whose usage nobody counts
+    const another = subscriber();
+    for (const member of [one, another]) {
+      for (let round = 0; round < 2; round++) {
+        for (const channel of ["a", "b", "c"]) memberships.add(member, channel, channel !== "c");
+        expect(memberships.reserve(member)).to.equal(false);
+        for (const channel of ["a", "b", "c"]) memberships.remove(member, channel);
+        for (let count = 0; count < CHANNELS_PER_SOCKET; count++) {
+          expect(memberships.reserve(member)).to.equal(true);
+        }
+        expect(memberships.reserve(member)).to.equal(false);
+        for (let count = 0; count < CHANNELS_PER_SOCKET; count++) memberships.release(member);
+        expect(usage.channels).to.equal(0);
+      }
+    }
+  });
+
+  it("begin at a time of their own, which ends with them", () => {
+    const one = subscriber();
+    memberships.add(one, "a", true);
+    memberships.setFrom(one, "a", undefined);
+    expect(one.membership?.from?.get("a")).to.equal(undefined);
+    for (const channel of ["a", "b"]) memberships.setFrom(one, channel, 5);
+    expect([...(one.membership?.from ?? [])]).to.deep.equal([
+      ["a", 5],
+      ["b", 5],
+    ]);
+    memberships.setFrom(one, "b", undefined);
+    memberships.remove(one, "a");
+    expect([...(one.membership?.from ?? [])]).to.deep.equal([]);
+  });
+
   it("have the guards decide again on the joins that are overruled, and on no others", () => {
     const [one, other] = [subscriber(), subscriber()];
     const joins = [one, other].map((member) => memberships.beginJoin(member, "a", true));
@@ -69,10 +104,13 @@ describe("memberships of channels", () => {
     expect(overruled()).to.deep.equal([false, true, false]);
     memberships.overrule("a");
     expect(overruled()).to.deep.equal([true, true, false]);
-    for (const join of joins) {
-      memberships.endJoin(join);
-      join.isOverruled = false;
-    }
+    for (const join of joins) join.isOverruled = false;
+    const [first, second] = joins;
+    if (first) memberships.endJoin(first);
+    memberships.overrule("a");
+    expect(overruled()).to.deep.equal([false, true, false]);
+    if (second) memberships.endJoin(second);
+    for (const join of joins) join.isOverruled = false;
     memberships.overrule("a");
     expect(overruled()).to.deep.equal([false, false, false]);
   });

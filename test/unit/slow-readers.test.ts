@@ -1,6 +1,10 @@
 import { expect } from "chai";
 import { ByChannel } from "../../lib/server/channels/by-channel.js";
-import { type SlowReaderPolicy, SlowReaders } from "../../lib/server/channels/slow-readers.js";
+import {
+  isSlowReaderPolicy,
+  type SlowReaderPolicy,
+  SlowReaders,
+} from "../../lib/server/channels/slow-readers.js";
 import { Reporter } from "../../lib/server/log/reporter.js";
 
 describe("the key of a message that a newer one may replace", () => {
@@ -22,5 +26,56 @@ describe("the key of a message that a newer one may replace", () => {
     const key = keyOf("latest");
     expect(key("a", 1)).to.equal(key("a", 2));
     expect(key("a", 1)).to.not.equal(key("b", 1));
+  });
+});
+
+describe("the policy for a slow reader's messages", () => {
+  const policies: Record<string, SlowReaderPolicy> = {
+    all: "close",
+    log: "dropOldest",
+    failing: {
+      latest: () => {
+        throw new Error("no key");
+      },
+    },
+    late: { latest: () => Promise.reject(new Error("nobody handles it")) },
+  };
+  const logger = { error() {}, warn() {}, info() {} };
+  let onError = (_error: Error, _context: string) => {};
+  const reporter = new Reporter(logger, false, (error, context) => {
+    onError(error, context);
+    return true;
+  });
+  const droppable = (channel: string) =>
+    new SlowReaders(new ByChannel(policies), reporter).droppable(channel, "1");
+
+  it("drops none where there is none, or where it is to close", () => {
+    expect([droppable("other"), droppable("all")]).to.deep.equal([undefined, undefined]);
+  });
+
+  it("drops the oldest, of which none replaces another", () => {
+    expect(droppable("log")).to.deep.equal({ key: undefined });
+  });
+
+  for (const [channel, text] of [
+    ["failing", "no key"],
+    ["late", "latest must be synchronous; it returned a promise"],
+  ] as const) {
+    it(`drops the oldest where a key is ${channel}, which is reported`, async () => {
+      const reported = new Promise<[message: string, context: string]>((resolve) => {
+        onError = ({ message }, context) => resolve([message, context]);
+      });
+      expect(droppable(channel)).to.deep.equal({ key: undefined });
+      expect(await reported).to.deep.equal([text, `the key of a message on "${channel}" could not be told`]);
+    });
+  }
+
+  it("is one of four", () => {
+    for (const policy of [...Object.values(policies), "latest"]) {
+      expect(isSlowReaderPolicy(policy)).to.equal(true);
+    }
+    for (const other of ["", "oldest", undefined, null, 1, () => 1, {}, { latest: "key" }, []]) {
+      expect(isSlowReaderPolicy(other), String(other)).to.equal(false);
+    }
   });
 });

@@ -156,16 +156,20 @@ describe("Messages of one turn", () => {
     await until(() => received.length === 4);
   });
 
-  it("are not taken for what a slow reader has not read", async () => {
-    await start({ options: { limits: { bufferedBytes: 4096 } } });
-    const { socket: client, received, until } = await listen("plain");
-    const socket = application.socket();
-    for (let number = 0; number < 40; number++) {
-      application.tokenServer.send(socket, "news", { number, text: "x".repeat(1000) });
-    }
-    await until(() => received.length === 40);
-    expect(client.readyState).to.equal(WebSocket.OPEN);
-  });
+  for (const policy of ["close", "dropOldest"] as const) {
+    it(`are not taken for what a slow reader has not read, with the policy "${policy}"`, async () => {
+      await start({ options: { limits: { bufferedBytes: 4096 }, slowReaders: { news: policy } } });
+      const { socket: client, received, until } = await listen("plain");
+      const socket = application.socket();
+      for (let number = 0; number < 40; number++) {
+        application.tokenServer.send(socket, "news", { number, text: "x".repeat(1000) });
+      }
+      application.tokenServer.send(socket, "end", 1);
+      await until(() => received.some((text) => text.includes('"end"')));
+      expect(received).to.have.length(41);
+      expect(client.readyState).to.equal(WebSocket.OPEN);
+    });
+  }
 
   it("keep their order with what the application writes by itself", async () => {
     await start();
@@ -237,10 +241,11 @@ describe("Messages of one turn", () => {
       const socket = application.socket();
       const tcp = Reflect.get(compressed.socket, "_socket") as TcpSocket;
       const before = tcp.bytesRead;
-      for (let number = 0; number < 10; number++) {
+      for (let number = 0; number < 5; number++) {
         application.tokenServer.send(socket, "news", "x".repeat(10_000));
+        socket.write("by hand".repeat(10_000));
       }
-      await compressed.until(() => compressed.received.join("").length > 100_000);
+      await compressed.until(() => compressed.received.join("").length > 400_000);
       expect(tcp.bytesRead - before).to.be.below(20_000);
       // a client that did not ask for it has it not
       const plain = await listen(framing);

@@ -82,6 +82,17 @@ describe("the frames of a WebSocket", () => {
     });
   }
 
+  it("are a text as long as two bytes say its length, and where what is more than ASCII is escaped", () => {
+    for (const [text, framing] of [
+      ["x".repeat(65_535), "plain"],
+      ["x".repeat(65_530), "sockjs"],
+      ["😀", "sockjs"],
+    ] as const) {
+      const latin = latinFrames([text], framing) ?? "";
+      expect(Buffer.from(latin, "latin1").equals(encodeFrames([text], framing))).to.equal(true);
+    }
+  });
+
   it("escape what SockJS escapes", async () => {
     const odd = ["\u200b\u200c\u2028\u2029\u2060\ufeff\ufff0\uffff", "😀", '\0"\\'];
     const [text = ""] = await read(encodeFrames(odd, "sockjs"), 1);

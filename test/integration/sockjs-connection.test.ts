@@ -1,7 +1,9 @@
 import { once } from "node:events";
 import { expect } from "chai";
-import type { Connection } from "sockjs";
+import type { SockJSConnection } from "../../lib/server/transport/socket.js";
 import { Application } from "../support/application.js";
+
+type Connection = SockJSConnection & NodeJS.EventEmitter & { destroy(): void };
 
 for (const transport of ["xhr-streaming", "xhr-polling"] as const) {
   describe(`SockJS's own connection, over ${transport}`, () => {
@@ -54,15 +56,14 @@ for (const transport of ["xhr-streaming", "xhr-polling"] as const) {
     it("tells of the application's own events as any emitter does", async () => {
       const { connection } = await connect();
       const heard: unknown[][] = [];
-      const emitter = connection as unknown as NodeJS.EventEmitter;
-      expect(emitter.emit("mine", 1)).to.equal(false);
-      emitter.once("mine", (...args) => heard.push(args));
-      expect([emitter.emit("mine", 1, 2), emitter.emit("mine", 3)]).to.deep.equal([true, false]);
+      expect(connection.emit("mine", 1)).to.equal(false);
+      connection.once("mine", (...args) => heard.push(args));
+      expect([connection.emit("mine", 1, 2), connection.emit("mine", 3)]).to.deep.equal([true, false]);
       expect(heard).to.deep.equal([[1, 2]]);
-      emitter.on("mine", () => {
+      connection.on("mine", () => {
         throw new Error("the application's own");
       });
-      expect(() => emitter.emit("mine")).to.throw("the application's own");
+      expect(() => connection.emit("mine")).to.throw("the application's own");
       expect(application.errors).to.deep.equal([]);
     });
 

@@ -123,6 +123,7 @@ describe("memberships of channels", () => {
     expect(memberships.membersToBe("a")).to.deep.equal([one, decided]);
     memberships.endJoin(join);
     expect(memberships.membersToBe("a")).to.deep.equal([one]);
+    expect(memberships.membersToBe("b")).to.deep.equal([]);
   });
 });
 

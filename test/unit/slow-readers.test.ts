@@ -6,6 +6,7 @@ import {
   SlowReaders,
 } from "../../lib/server/channels/slow-readers.js";
 import { Reporter } from "../../lib/server/log/reporter.js";
+import { reported } from "../support/condition.js";
 
 describe("the key of a message that a newer one may replace", () => {
   const logger = { error() {}, warn() {}, info() {} };
@@ -53,8 +54,10 @@ describe("the policy for a slow reader's messages", () => {
     expect([droppable("other"), droppable("all")]).to.deep.equal([undefined, undefined]);
   });
 
-  it("drops the oldest, of which none replaces another", () => {
+  it("drops the oldest, of which none replaces another", async () => {
+    onError = (error) => expect.fail(error.message);
     expect(droppable("log")).to.deep.equal({ key: undefined });
+    await reported();
   });
 
   for (const [channel, text] of [
@@ -62,11 +65,11 @@ describe("the policy for a slow reader's messages", () => {
     ["late", "latest must be synchronous; it returned a promise"],
   ] as const) {
     it(`drops the oldest where a key is ${channel}, which is reported`, async () => {
-      const reported = new Promise<[message: string, context: string]>((resolve) => {
+      const error = new Promise<[message: string, context: string]>((resolve) => {
         onError = ({ message }, context) => resolve([message, context]);
       });
       expect(droppable(channel)).to.deep.equal({ key: undefined });
-      expect(await reported).to.deep.equal([text, `the key of a message on "${channel}" could not be told`]);
+      expect(await error).to.deep.equal([text, `the key of a message on "${channel}" could not be told`]);
     });
   }
 

@@ -94,6 +94,8 @@ for (const framing of [PLAIN, SOCKJS]) {
         const { client, connection } = await open();
         const closed = once(connection, "close");
         end(connection);
+        // SockJS's own is closed at once
+        expect(connection.readyState).to.equal(framing === SOCKJS ? 3 : 2);
         if (message !== undefined) expect(await client.message()).to.equal(message);
         const frames = [await client.next()];
         if (framing === SOCKJS) frames.push(await client.next());

@@ -15,6 +15,7 @@ import { close, OPCODE, frame as toFrame } from "../support/raw-websocket.js";
 class Tcp extends EventEmitter {
   bytesWritten = 0;
   writableLength = 0;
+  writableNeedDrain = false;
 
   write(text: string | Buffer): boolean {
     this.bytesWritten += text.length;
@@ -28,10 +29,11 @@ class Tcp extends EventEmitter {
 }
 
 /** A transport on a TCP connection and a WebSocket that do what the test says. */
-function open(framing: Framing = "plain") {
+function open(framing: Framing = "plain", extensions = "") {
   const tcp = new Tcp();
   const webSocket = Object.assign(new EventEmitter(), {
-    extensions: "",
+    extensions,
+    send: sinon.spy(),
     readyState: WebSocket.OPEN as number,
     pause: sinon.spy(),
     resume: sinon.spy(),
@@ -100,6 +102,16 @@ describe("the WebSocket of a client", () => {
       tcp.emit("drain");
       expect([webSocket.pause.callCount, webSocket.resume.callCount]).to.deep.equal([time, time]);
     }
+  });
+
+  it("is not read while the client takes nothing that is compressed for it, either", () => {
+    const { tcp, webSocket, transport } = open("plain", "permessage-deflate");
+    transport.socket.write("a");
+    expect(webSocket.pause.callCount).to.equal(0);
+    tcp.writableNeedDrain = true;
+    transport.socket.write("b");
+    expect(webSocket.send.args).to.deep.equal([["a"], ["b"]]);
+    expect(webSocket.pause.callCount).to.equal(1);
   });
 
   it("is asked for life with a ping as long as it is open", () => {

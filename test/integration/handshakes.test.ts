@@ -224,6 +224,45 @@ describe("handshakes", () => {
       socket.destroy();
     });
 
+    it("says of a refusal what it is, and that nothing is to be kept of it", async () => {
+      const reason = "Für dich nicht";
+      const application = await start({ options: { verifyConnection: () => ({ status: 499, reason }) } });
+      const post = "POST /sockets/1/a/xhr HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+      for (const [request, status] of [
+        [post, "499 unknown"],
+        [upgrade("/sockets/websocket", V13), "499 Refused"],
+        [upgrade("/sockets/info", V13), "404 Not Found"],
+      ] as const) {
+        const [head = "", body = ""] = (await rest(await application.dial(request))).split("\r\n\r\n");
+        const [line, ...headers] = head.split("\r\n");
+        expect(line).to.equal(`HTTP/1.1 ${status}`);
+        expect(body).to.equal(status.startsWith("499") ? reason : "Not found");
+        expect(headers.filter((header) => !header.startsWith("Date: "))).to.have.members([
+          "Cache-Control: no-store",
+          "Connection: close",
+          `Content-Length: ${Buffer.byteLength(body)}`,
+          "Content-Type: text/plain; charset=utf-8",
+          "X-Content-Type-Options: nosniff",
+        ]);
+      }
+    });
+
+    it("says when to ask again where there is no room for now", async () => {
+      for (const [limits, status] of [
+        [{ connectionsPerIp: 1 }, 429],
+        [{ unauthenticatedConnections: 1 }, 503],
+      ] as const) {
+        const application = await start({ options: { limits } });
+        const poll = (name: string) => fetch(`${application.url}/sockets/1/${name}/xhr`, { method: "POST" });
+        await (await poll(`first${status}`)).text();
+        const refused = await poll(`second${status}`);
+        expect([refused.status, refused.headers.get("retry-after")]).to.deep.equal([status, "5"]);
+        expect(await rest(await application.dial(upgrade("/sockets/websocket", V13)))).to.match(
+          new RegExp(`^HTTP/1\\.1 ${status} .*\r\nRetry-After: 5\r\n`, "s"),
+        );
+      }
+    });
+
     it("refuses paths that can be read in two ways", async () => {
       const application = await start();
       for (const path of ["/sockets/1\\a\\xhr", "/sockets/1/a'b/xhr", "/sockets/1/a|b/xhr"]) {
@@ -374,6 +413,10 @@ describe("handshakes", () => {
         expect(attach(wrong)).to.throw(TypeError, /^sockjsOptions must be /);
       }
       expect(attach({ prefix: "/other" })).to.throw(TypeError, /^sockjsOptions\.prefix must be /);
+      expect(attach({ faye_server_options: {} })).to.throw(
+        TypeError,
+        /^sockjsOptions\.faye_server_options must be absent: .* see options\.webSocket$/,
+      );
       for (const good of [undefined, null, {}, { prefix: "/sockets", websocket: false }]) {
         expect(attach(good)).to.not.throw();
       }

@@ -18,6 +18,10 @@ describe("A request that offers HTTP/2", () => {
       sockjs: { disconnect_delay: 2000 },
       prepare: (app) => {
         app.get("/things", (req, res) => void setImmediate(() => res.send(`things of ${req.headers.host}`)));
+        app.get("/headers", (req, res) => {
+          // what is not ASCII is longer in bytes than in letters
+          res.send(encodeURIComponent(JSON.stringify([req.httpVersion, ...req.rawHeaders])));
+        });
         app.post(
           "/things",
           express.text({ type: () => true, limit: "1mb" }),
@@ -74,6 +78,23 @@ describe("A request that offers HTTP/2", () => {
     await new Promise((resolve) => setImmediate(resolve));
     socket.write("5\r\nhello\r\n0\r\n\r\n");
     expect(await next()).to.equal("hello");
+  });
+
+  it("is answered as if it had all of its headers but the offer", async () => {
+    const headersOf = async (...lines: string[]) => {
+      const { socket, next } = await client();
+      const closed = once(socket, "close");
+      socket.write(`${["GET /headers HTTP/1.1", ...lines].join("\r\n")}\r\n\r\n`, "latin1");
+      return { headers: JSON.parse(decodeURIComponent(await next())), closed };
+    };
+    const own = ["host: here", "X-Own: a", "X-Own: b, c", "X-Latin: \xe4", "X-None:"];
+    const seen = ["1.1", "host", "here", "X-Own", "a", "X-Own", "b, c", "X-Latin", "\xe4", "X-None", ""];
+    const offered = await headersOf(...own, ...OFFER);
+    expect(offered.headers).to.deep.equal([...seen, "Connection", "keep-alive"]);
+    const [, ...offer] = OFFER;
+    const closing = await headersOf(...own, "connection: X-Own,upgrade, close,HTTP2-SETTINGS", ...offer);
+    expect(closing.headers).to.deep.equal([...seen, "connection", "X-Own, close"]);
+    await closing.closed;
   });
 
   it("is answered again and again, on one connection, without a warning", async () => {

@@ -2,7 +2,8 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import { expect } from "chai";
 import { Application } from "../support/application.js";
-import { upgradeRequest } from "../support/raw-websocket.js";
+import { until } from "../support/condition.js";
+import { frame, OPCODE, upgradeRequest } from "../support/raw-websocket.js";
 
 describe("A request for a WebSocket", () => {
   let application: Application;
@@ -69,4 +70,65 @@ describe("A request for a WebSocket", () => {
       expect(received.join("")).to.match(/^HTTP\/1\.1 200 /);
     });
   }
+
+  describe("behind a request whose answer takes its time", () => {
+    /** Asks for that, and then for a WebSocket; gives both ends of the connection, and what the client receives. */
+    const queue = async (behind: Buffer = Buffer.alloc(0)) => {
+      const [[serverSide], socket] = await Promise.all([
+        once(application.http, "connection") as Promise<[Socket]>,
+        application.dial("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"),
+        once(application.http, "request"),
+      ]);
+      const received: string[] = [];
+      socket.setEncoding("latin1").on("data", (chunk) => received.push(String(chunk)));
+      const sent = { bytes: serverSide.bytesRead };
+      const send = async (bytes: Buffer) => {
+        sent.bytes += bytes.length;
+        socket.write(bytes);
+        await until(() => serverSide.bytesRead >= sent.bytes || serverSide.destroyed);
+      };
+      await send(Buffer.concat([Buffer.from(upgradeRequest("/sockets/websocket")), behind]));
+      return { serverSide, socket, send, text: () => received.join("") };
+    };
+
+    it("is answered with all that its client has sent by then", async () => {
+      const { socket, send, text } = await queue(frame(OPCODE.ping, "first"));
+      await send(frame(OPCODE.ping, "second").subarray(0, 3));
+      await send(frame(OPCODE.ping, "second").subarray(3));
+      expect(text()).to.equal("");
+      answer();
+      while (!text().includes("second")) await once(socket, "data");
+      expect(text()).to.match(
+        /^HTTP\/1\.1 200 .*answeredHTTP\/1\.1 101 .*\r\n\r\n\x8a\x05first\x8a\x06second$/s,
+      );
+      await send(frame(OPCODE.ping, "third"));
+      while (!text().includes("third")) await once(socket, "data");
+      expect(application.tokenServer.sockets()).to.have.length(1);
+    });
+
+    it("is cut where its client sends too much before it is its turn", async () => {
+      const most = 65_536;
+      const patient = await queue();
+      // a frame that is as long as what may wait
+      await patient.send(frame(OPCODE.text, "x".repeat(most - 8)));
+      expect(patient.serverSide.destroyed).to.equal(false);
+      const greedy = await queue();
+      const closed = once(greedy.socket, "close");
+      await greedy.send(frame(OPCODE.text, "x".repeat(most - 7)));
+      await closed;
+      expect(greedy.text()).to.equal("");
+    });
+
+    for (const end of ["end", "resetAndDestroy"] as const) {
+      it(`opens none where its client has gone meanwhile, by ${end}()`, async () => {
+        const { serverSide, socket } = await queue();
+        const gone = new Promise((resolve) => serverSide.on("close", resolve));
+        socket[end]();
+        await gone;
+        answer();
+        expect((await fetch(`${application.url}/sockets/info`)).status).to.equal(200);
+        expect(application.tokenServer.sockets()).to.deep.equal([]);
+      });
+    }
+  });
 });

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { expect } from "chai";
+import type { Request } from "express";
 import { WebSocket } from "ws";
 import type { TokenSocketServerOptions } from "../../lib/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
@@ -101,6 +102,62 @@ for (const version of [5, 4]) {
           expect(asked).to.deep.equal([`${method} 127.0.0.1 http sockets`]);
         });
       }
+
+      it("are asked about by a request that is one of Express's, without a body", async () => {
+        const seen: Record<string, unknown>[] = [];
+        const look = (req: Request) => {
+          const { app, baseUrl, complete, headers, httpVersion, httpVersionMajor, httpVersionMinor } = req;
+          const { method, originalUrl, rawHeaders, url } = req;
+          seen.push({
+            isOfApp: app === application.app,
+            baseUrl,
+            complete,
+            http: [httpVersion, httpVersionMajor, httpVersionMinor],
+            method,
+            urls: [url, originalUrl, req.path],
+            own: [headers["x-own"], req.get("X-Own"), rawHeaders.includes("X-Own")],
+            ip: req.ip,
+            port: typeof req.socket.remotePort,
+          });
+        };
+        const bodies: string[] = [];
+        await start({
+          verifyConnection: async (req) => {
+            look(req);
+            bodies.push(Buffer.concat(await req.toArray()).toString());
+            return true;
+          },
+          allowedOrigins: (_origin, req) => {
+            look(req);
+            return true;
+          },
+        });
+        const path = `/sockets/1/asked${version}/xhr?from=test`;
+        const headers = { "X-Own": "yes", Origin: "https://other.example" };
+        await (await fetch(application.url + path, { method: "POST", headers, body: "unused" })).text();
+        expect(bodies).to.deep.equal([""]);
+        const expected = {
+          isOfApp: true,
+          baseUrl: "",
+          complete: true,
+          http: ["1.1", 1, 1],
+          method: "POST",
+          urls: [path, path, path.split("?")[0]],
+          own: ["yes", "yes", true],
+          ip: "127.0.0.1",
+          port: "number",
+        };
+        expect(seen).to.deep.equal([expected, expected]);
+        await application.stop();
+        await start({
+          allowedOrigins: (_origin, req) => {
+            look(req);
+            return true;
+          },
+        });
+        await (await fetch(application.url + path, { method: "POST", headers })).text();
+        expect(seen.slice(2)).to.deep.equal([expected]);
+      });
 
       const answers: [string, unknown, [number, string?]][] = [
         ["true", true, [101]],

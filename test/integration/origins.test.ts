@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { expect } from "chai";
 import type { TokenSocketServerOptions } from "../../lib/index.js";
@@ -209,6 +210,21 @@ for (const version of [5, 4]) {
       await expectAt("refused", {}, asking);
       await expectAt("good", {}, reading);
       await expectAt("good", { origin: OWN });
+      expect(application.log).to.deep.equal([
+        "node-token-sockjs: a request that names no origin was refused, as options.allowMissingOrigin has it",
+      ]);
+    });
+
+    it("is refused where the request names no host", async () => {
+      await start();
+      const answerTo = async (...headers: string[]) => {
+        const socket = await application.dial(
+          ["GET /sockets/info HTTP/1.0", ...headers, "\r\n"].join("\r\n"),
+        );
+        return String((await once(socket, "data"))[0]).slice(0, 13);
+      };
+      expect(await answerTo(`Origin: ${OWN}`)).to.equal("HTTP/1.1 403 ");
+      expect(await answerTo()).to.equal("HTTP/1.1 200 ");
     });
 
     it("gets the CORS headers that credentials need from the token route, where it is allowed alone", async () => {
@@ -257,6 +273,21 @@ for (const version of [5, 4]) {
       for (let i = 100; i < 130; i++) await refuse(`https://${i}${"x".repeat(300)}.example`);
       expect(application.log).to.have.length(20);
       expect(application.log.join()).to.have.length.below(20 * 400);
+    });
+
+    it("is warned of by what a browser says of the site, where it names no origin", async () => {
+      await start();
+      const place = PLACES["the token route by GET"];
+      for (const host of [HOST, "other.example", `${"h".repeat(250)}.example`]) {
+        await ask(place, { host, "sec-fetch-site": "cross-site" });
+      }
+      expect(application.log).to.deep.equal([
+        `node-token-sockjs: a page of "another site" was refused: this server is "${HOST}" to it, and options.allowedOrigins does not allow others`,
+      ]);
+      await ask(place, { host: `${"h".repeat(250)}.example`, origin: `https://${"o".repeat(250)}.example` });
+      expect(application.log[1])
+        .to.include(`"https://${"o".repeat(192)}"`)
+        .and.include(`"${"h".repeat(200)}"`);
     });
 
     it("is reported at debug where it is refused, without what is secret", async () => {

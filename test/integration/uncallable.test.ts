@@ -73,6 +73,8 @@ describe("Values that clients cannot call", () => {
       await start({ [name]: Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`n${i}`, i])) });
       expect(warnings()).to.have.length(1);
       expect(warnings()[0]).to.include("n4 (a number), others:").and.not.include("n5");
+      application.tokenServer[name] = wrong({ a: 1, b: 1, c: 1, d: 1, e: 1 });
+      expect(warnings()[1]).to.include(".e (a number): options");
     });
 
     it(`are neither what may be called nor the data of instances in ${name}`, async () => {
@@ -102,7 +104,7 @@ describe("Values that clients cannot call", () => {
     });
 
     it(`are looked for in ${name} whatever its objects are like`, async () => {
-      await start({ [name]: { cycle, endless: endless(), bad: 5 } });
+      await start({ [name]: { bare: Object.create(null), cycle, endless: endless(), bad: 5 } });
       application.tokenServer[name] = wrong({ unreadable });
       application.tokenServer[name] = wrong(unreadable);
       expect(warnings()).to.deep.equal([

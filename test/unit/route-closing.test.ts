@@ -92,6 +92,22 @@ describeRoutes((prepare) => {
       }
     });
 
+    it("let nobody write, however much", async () => {
+      const call = start(
+        app,
+        (req, res) => {
+          req.on("close", () => {
+            expect(res.write("x".repeat(1001))).to.equal(false);
+            res.end("x".repeat(1001));
+          });
+        },
+        { maxResponseBytes: 1000 },
+      );
+      call.running.abort();
+      await new Promise(setImmediate);
+      expect([...call.outcomes, ...call.late]).to.deep.equal([]);
+    });
+
     it("after the answer change nothing", async () => {
       const call = start(app, (_req, res) => res.json("answer"));
       call.running.abort();

@@ -105,6 +105,7 @@ describeRoutes((prepare, express) => {
           throw nothing;
         });
         expect(thrown.message).to.equal(`A handler threw ${nothing}`);
+        expect(thrown).to.have.property("cause", nothing);
         expect((await failureOf(app, () => Promise.reject(nothing))).message).to.match(/^A handler threw/);
       }
     });
@@ -131,6 +132,14 @@ describeRoutes((prepare, express) => {
       const other = new Error("other");
       const replace = (_error: unknown, _req: Request, _res: Response, next: NextFunction) => next(other);
       expect(await outcomeOf(app, [fail, replace])).to.deep.equal({ status: "failure", error: other });
+      // the status of what was given on purpose is for the caller, and that of a throw is not
+      const conflict = Object.assign(new Error("no"), { status: 409 });
+      const failConflict = () => {
+        throw conflict;
+      };
+      for (const route of [[failConflict], [failConflict, passError]]) {
+        expect(await outcomeOf(app, route)).to.deep.equal({ status: "failure", error: conflict });
+      }
     });
 
     it("go on after an error handler that has mended things", async () => {
@@ -257,6 +266,41 @@ describeRoutes((prepare, express) => {
           expect(call.late).to.have.lengthOf(1);
         });
       }
+
+      it("a write after the end, however large it is, as nothing more than that", async () => {
+        const large = "x".repeat(1001);
+        const call = start(
+          app,
+          (_req, res) => {
+            res.end("text");
+            res.write(large);
+            res.end(large);
+          },
+          { maxResponseBytes: 1000 },
+        );
+        expect(await call.nextLate()).to.have.property("code", "ERR_STREAM_WRITE_AFTER_END");
+        await new Promise(setImmediate);
+        expect(call.late.map((error) => (error as { code?: unknown }).code)).to.not.include(
+          "E_RESPONSE_TOO_LARGE",
+        );
+        expect(call.outcomes).to.deep.equal([{ status: "result", value: "text" }]);
+      });
+
+      it("nothing where the headers go before the answer, and callbacks wait for each write", async () => {
+        const told: string[] = [];
+        const call = start(app, (_req, res) => {
+          res.flushHeaders();
+          res.write("a", () => told.push("a"));
+          res.write("b", "utf8", () => told.push("b"));
+          res.end("c", () => told.push("c"));
+          expect(told).to.deep.equal([]);
+          res.on("close", () => told.push("close"));
+        });
+        expect(await call.outcome).to.deep.equal({ status: "result", value: "abc" });
+        while (!told.includes("close")) await new Promise(setImmediate);
+        expect(told).to.deep.equal(["a", "b", "c", "close"]);
+        expect(call.late).to.deep.equal([]);
+      });
 
       it("a write after the end", async () => {
         const call = start(app, (_req, res) => {

@@ -38,6 +38,37 @@ describeRoutes((prepare) => {
         "ä",
       ],
       [
+        "text in its charset without blanks",
+        (res) => res.setHeader("Content-Type", "text/plain;charset=Latin1") && res.end("ä", "latin1"),
+        "ä",
+      ],
+      [
+        "text in its charset with blanks",
+        (res) => res.setHeader("Content-Type", "text/plain ;  charset = latin1") && res.end("ä", "latin1"),
+        "ä",
+      ],
+      [
+        "JSON as JSON whose type has blanks and capitals",
+        (res) => res.setHeader("Content-Type", "Application/JSON ; charset=utf-8") && res.end('["ä"]'),
+        ["ä"],
+      ],
+      [
+        "text with a byte order mark as it is",
+        (res) => res.setHeader("Content-Type", "text/plain; charset=utf-8") && res.end("\uFEFFä"),
+        "\uFEFFä",
+      ],
+      [
+        "text with a byte order mark as it is, in another charset",
+        (res) =>
+          res.setHeader("Content-Type", "text/plain; charset=utf-16le") && res.end("\uFEFFä", "utf16le"),
+        "\uFEFFä",
+      ],
+      [
+        "a body that is encoded as itself as what it is",
+        (res) => res.type("txt").set("Content-Encoding", "Identity").end("ä"),
+        "ä",
+      ],
+      [
         "a charset that nobody knows as bytes",
         (res) => res.setHeader("Content-Type", "text/plain; charset=klingon") && res.end("a"),
         "YQ==",
@@ -121,6 +152,20 @@ describeRoutes((prepare) => {
         expect(error).to.deep.include({ ...body, _code: 400 });
         expect(error).to.have.property("_headers");
       }
+    });
+
+    it("are results up to a status of 299, and errors from 300 on", async () => {
+      for (const [status, expected] of [
+        [299, "result"],
+        [300, "error"],
+      ] as const) {
+        expect((await outcomeOf(app, (_req, res) => res.status(status).json("a"))).status).to.equal(expected);
+      }
+    });
+
+    it("with a status of 304, whose body goes nowhere, give its text as the error", async () => {
+      const error = await errorOf(app, (_req, res) => res.status(304).end("text"));
+      expect(error).to.deep.equal({ message: "Not Modified", _code: 304 });
     });
 
     it("with a status that has no text give its number", async () => {

@@ -62,6 +62,48 @@ describeRoutes((prepare, express) => {
       ]);
     });
 
+    it("have the headers of the token request, and say of the body what it is", async () => {
+      const given = { "x-own": "yes", "set-cookie": ["a=1"], "x-none": undefined };
+      const headers = {
+        host: "api.eu.example.com:3000",
+        "user-agent": "test agent",
+        referer: "https://api.eu.example.com/page",
+        "accept-language": "de, en;q=0.5",
+        "x-own": "yes",
+        "content-type": "application/json",
+        "transfer-encoding": "chunked",
+      };
+      const look = (req: Request) => [req.headers, req.rawHeaders, req.is("json"), req.get("Host")];
+      expect(await inside(app, look, { socket: makeSocket(given as never) })).to.deep.equal([
+        headers,
+        Object.entries(headers).flat(),
+        "json",
+        headers.host,
+      ]);
+    });
+
+    it("are POST requests by HTTP/1.1 that have been read", async () => {
+      const look = async (req: Request) => [
+        [req.method, req.httpVersion, req.httpVersionMajor, req.httpVersionMinor],
+        [req.complete, req.readable, await req.toArray()],
+      ];
+      expect(await inside(app, look)).to.deep.equal([
+        ["POST", "1.1", 1, 1],
+        [true, false, []],
+      ]);
+    });
+
+    it("have a path of which nothing reads as a query", async () => {
+      for (const [path, url] of [
+        ["notes.list-all_1", "/notes/list-all_1"],
+        ["a?b=c#d.é", "/a%3Fb=c%23d/%C3%A9"],
+        ["a\ud800", "/a%EF%BF%BD"],
+      ] as const) {
+        const look = (req: Request) => [req.url, req.originalUrl, req.path];
+        expect(await inside(app, look, { path })).to.deep.equal([url, url, url]);
+      }
+    });
+
     it("keep a prototype that a field named __proto__ would change", async () => {
       const data: unknown = JSON.parse('{"__proto__":{"admin":true},"constructor":1,"page":"2"}');
       const seen = await inside(app, (req) => [req.body, req.query, req.params], { data });

@@ -35,6 +35,20 @@ describe("A server that is drained", () => {
     return drained;
   };
 
+  it("is told from one that is ready by its health, of which nothing is to be kept", async () => {
+    const ask = async () => {
+      const answer = await fetch(`${application.url}/health`);
+      expect(answer.headers.get("cache-control")).to.equal("no-store");
+      const health = await answer.json();
+      expect(health).to.have.all.keys(Object.keys(application.tokenServer.health()));
+      return [answer.status, health.ready, health.draining];
+    };
+    expect(await ask()).to.deep.equal([200, true, false]);
+    const drained = application.tokenServer.drain({ timeout: 5000 });
+    expect(await ask()).to.deep.equal([503, false, true]);
+    await drained;
+  });
+
   it("takes on no more clients, and says so", async () => {
     const client = await application.connect();
     const open = await application.open();

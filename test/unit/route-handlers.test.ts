@@ -95,6 +95,69 @@ describeRoutes((prepare, express) => {
       expect(outcome).to.deep.equal({ status: "failure", error });
     });
 
+    it("give a status by next that is one of an error, and no other", async () => {
+      const finished = async (given: object) => {
+        const ended = deferred<number>();
+        const call = start(app, (_req, res, next) => {
+          res.on("finish", () => ended.resolve(res.statusCode));
+          next(Object.assign(new Error("no"), given));
+        });
+        const { status, error } = (await call.outcome) as { status: string; error: { _code?: number } };
+        return [status, error._code, await ended.promise];
+      };
+      for (const status of [400, 404, 499]) {
+        expect(await finished({ status })).to.deep.equal(["error", status, status]);
+      }
+      expect(await finished({ status: 200, statusCode: 404 })).to.deep.equal(["error", 404, 404]);
+      for (const status of [500, 599]) {
+        expect(await finished({ status })).to.deep.equal(["failure", undefined, status]);
+      }
+      for (const status of [200, 399, 600, 404.5, "404", Number.NaN, null]) {
+        expect(await finished({ status }), String(status)).to.deep.equal(["failure", undefined, 500]);
+      }
+    });
+
+    it("fail by what can be read by nobody", async () => {
+      for (const name of ["status", "expose", "code"]) {
+        const error = Object.defineProperty(new Error("no"), name, {
+          get: () => {
+            throw boom;
+          },
+        });
+        expect(await outcomeOf(app, (_req, _res, next) => next(error))).to.deep.equal({
+          status: "failure",
+          error,
+        });
+      }
+    });
+
+    it("fail by an error whose response cannot be ended, which is reported", async () => {
+      const other = new Error("other");
+      const call = start(app, (_req, res, next) => {
+        res.end = () => {
+          throw other;
+        };
+        next(boom);
+      });
+      expect(call.outcomes).to.deep.equal([{ status: "failure", error: boom }]);
+      expect(call.late).to.deep.equal([other]);
+    });
+
+    it("are listed as the request's route", async () => {
+      const answer: Route = (req, res) => {
+        const { path, methods, stack } = req.route;
+        res.json([path, methods, stack.map(({ name, method }: Record<string, unknown>) => [name, method])]);
+      };
+      expect(await resultOf(app, [pass, answer])).to.deep.equal([
+        "/notes/list",
+        { post: true },
+        [
+          ["pass", "post"],
+          ["answer", "post"],
+        ],
+      ]);
+    });
+
     it("fail by a throw or a rejection", async () => {
       expect(await outcomeOf(app, fail)).to.deep.equal({ status: "failure", error: boom });
       expect(await outcomeOf(app, async () => fail())).to.deep.equal({ status: "failure", error: boom });
@@ -154,6 +217,8 @@ describeRoutes((prepare, express) => {
       const error = await failureOf(app, route);
       expect(error).to.be.instanceOf(TypeError);
       expect(error.message).to.equal('Route "notes.list": handler 2 is not a function');
+      const first = await failureOf(app, [5] as unknown as Route);
+      expect(first.message).to.equal('Route "notes.list": handler 1 is not a function');
     });
 
     it("that answer late, after an error has been given, learn that it is too late", async () => {
@@ -208,13 +273,14 @@ describeRoutes((prepare, express) => {
 
     it("that fail amid an answer close it", async () => {
       let closed: Promise<unknown> | undefined;
-      const error = await failureOf(app, async (_req, res) => {
+      const call = start(app, async (_req, res) => {
         closed = once(res, "close");
         res.write("to be ");
         fail();
       });
-      expect(error).to.equal(boom);
+      expect(await call.outcome).to.deep.equal({ status: "failure", error: boom });
       await closed;
+      expect(call.late).to.deep.equal([]);
     });
 
     describe("report as late", () => {

@@ -41,8 +41,8 @@ export class RouteConnection extends Writable {
   }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    // nobody has to listen to errors
-    if (event === "error" && this.listenerCount(event) === 0) return false;
+    // nobody has to listen, not even to errors
+    if (this.listenerCount(event) === 0) return false;
     return emitGuarded(this, super.emit, event, args, this.#observer);
   }
 

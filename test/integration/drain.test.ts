@@ -39,7 +39,7 @@ describe("A server that is drained", () => {
     const ask = async () => {
       const answer = await fetch(`${application.url}/health`);
       expect(answer.headers.get("cache-control")).to.equal("no-store");
-      const health = await answer.json();
+      const health = (await answer.json()) as Record<string, unknown>;
       expect(health).to.have.all.keys(Object.keys(application.tokenServer.health()));
       return [answer.status, health.ready, health.draining];
     };

@@ -169,7 +169,7 @@ function faultInList(rule: Rule): NonNullable<Rule["faultIn"]> {
   return (where, value) => {
     if (!Array.isArray(value)) return undefined;
     const wrong = value.findIndex((item) => !rule.accepts(item));
-    return wrong < 0 ? undefined : faultOf(`${where}[${wrong}]`, value[wrong], rule);
+    return faultOf(`${where}[${wrong}]`, value[wrong], rule);
   };
 }
 

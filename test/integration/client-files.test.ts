@@ -73,6 +73,10 @@ for (const [version, options] of [
       expect((await get("/live/sockjs.js")).status).to.equal(200);
       expect((await get("/socket/client.js")).status).to.equal(404);
       await application.stop();
+      const { clientUrl = "" } = await start({ options: { serveClient: "/live.js/it.js" } });
+      expect(clientUrl).to.match(/^\/live\.js\/it\.[0-9a-f]{16}\.js$/);
+      expect((await get(clientUrl)).headers.get("etag")).to.equal(`"${clientUrl.split(".").at(-2)}"`);
+      await application.stop();
       expect((await start({ options: { serveClient: false } })).clientUrl).to.equal(undefined);
       expect((await get("/socket/client.js")).status).to.equal(404);
     });

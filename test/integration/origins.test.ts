@@ -119,6 +119,7 @@ for (const version of [5, 4]) {
       await start();
       for (const origin of ALIKE) await expectAt("refused", { origin });
       await expectAt("refused", { "sec-fetch-site": "cross-site" });
+      expect(application.errors).to.deep.equal([]);
     });
 
     it("is refused where it is just like one of the list, or of a pattern", async () => {

@@ -50,6 +50,7 @@ export class Origins {
 
   /** Warns once of each origin, of so many that strangers cannot fill the log. */
   #refuse(req: Request, origin: string | undefined): "refused" {
+    // Stryker disable next-line StringLiteral: any text that is no origin tells those that name none from others
     const name = JSON.stringify(origin?.slice(0, LONGEST_ORIGIN)) ?? "";
     if (this.#warned.has(name) || this.#warned.size >= MOST_WARNED) return "refused";
     this.#warned.add(name);

@@ -9,6 +9,7 @@ import { Application, type ApplicationOptions } from "../support/application.js"
 import { until } from "../support/condition.js";
 import { express4 } from "../support/express4.js";
 import { overhear } from "../support/http-events.js";
+import { upgradeRequest } from "../support/raw-websocket.js";
 import { WIRE_TRANSPORTS } from "../support/wire-client.js";
 
 for (const version of [5, 4]) {
@@ -233,6 +234,42 @@ for (const version of [5, 4]) {
           verifyConnection: () => new Promise((resolve) => setTimeout(resolve, 20, true)),
         });
         expect(await knock()).to.deep.equal([101]);
+      });
+
+      it("give their place back at once where a WebSocket's client has gone meanwhile", async () => {
+        const decide: ((answer: boolean) => void)[] = [];
+        await start({
+          limits: { unauthenticatedConnections: 1 },
+          verifyConnection: () => new Promise<boolean>((resolve) => decide.push(resolve)),
+        });
+        const asking = once(overhear(application.http), "upgrade");
+        const leaving = await dial(upgradeRequest("/sockets/websocket"));
+        const [, serverSide] = await asking;
+        const gone = new Promise((resolve) => serverSide.on("close", resolve));
+        leaving.destroy();
+        await gone;
+        const second = knock();
+        await until(() => decide.length === 2);
+        for (const answer of decide) answer(true);
+        expect(await second).to.deep.equal([101]);
+        expect(application.tokenServer.sockets()).to.have.length(1);
+      });
+
+      it("are answered 500 where the choice of a protocol fails, now or later", async () => {
+        const handleProtocols = () => {
+          throw new Error("no choice");
+        };
+        for (const verifyConnection of [() => true, async () => true]) {
+          await start({ webSocket: { handleProtocols }, verifyConnection });
+          const socket = await dial(
+            upgradeRequest("/sockets/websocket", { "Sec-WebSocket-Protocol": "own" }),
+          );
+          const [answer] = await once(socket, "data");
+          expect(String(answer)).to.match(/^HTTP\/1\.1 500 .*\r\n\r\nInternal error$/s);
+          expect(application.errors.map(({ message }) => message)).to.deep.equal(["no choice"]);
+          await application.stop();
+        }
+        await start({});
       });
 
       it("are not opened where the client has gone, or the server has been shut down, meanwhile", async () => {

@@ -77,6 +77,14 @@ class Scene {
     this.list.change("", NAMES, batch, () => {});
   }
 
+  /** Lets a member leave whom another server has taken over, as if this one were dead. */
+  letLeave(id: string): void {
+    const dead = { server: "here", at: Date.now() };
+    const changes = [{ type: "dead", id, grace: 0 } as const, { type: "due", id } as const];
+    const batch = { server: "elsewhere", dead, channel: "room", limit: 9, isCount: false, changes };
+    this.list.change("", NAMES, batch, () => {});
+  }
+
   /** Adds identities with a socket each, and has them written. */
   async join(...ids: string[]): Promise<void> {
     for (const id of ids) this.entries.add(id, NOTHING);
@@ -255,14 +263,17 @@ describe("The members of a channel that a server writes", () => {
     scene.answer = new Promise((resolve) => {
       release = resolve;
     });
-    await scene.join(...ids);
-    await clock.tickAsync(1000);
-    expect(scene.batches).to.have.length(1);
+    for (const id of ids) scene.entries.add(id, NOTHING);
+    await clock.tickAsync(collect - 1);
+    const sizes = () => scene.batches.map(({ changes }) => changes.length);
+    expect(sizes()).to.deep.equal([100]);
     release();
     await clock.tickAsync(0);
-    expect(scene.batches.map(({ changes }) => changes.length)).to.deep.equal([100, 100]);
-    await clock.tickAsync(collect);
-    expect(scene.batches.map(({ changes }) => changes.length)).to.deep.equal([100, 100, 50]);
+    expect(sizes()).to.deep.equal([100, 100]);
+    await clock.tickAsync(collect - 1);
+    expect(sizes()).to.deep.equal([100, 100]);
+    await clock.tickAsync(1);
+    expect(sizes()).to.deep.equal([100, 100, 50]);
     expect(Object.keys(scene.members)).to.have.members(ids);
   });
 
@@ -356,14 +367,46 @@ describe("The members of a channel that a server writes", () => {
     expect(told.slice(2)).to.have.members(["left ann", "left bob"]);
   });
 
+  for (const isDue of [false, true]) {
+    const when = isDue ? "at the end of their grace" : "when they lose their line";
+    it(`may be on another server where Redis turns out to be empty ${when}, and have not left yet`, async () => {
+      const { entries, told } = scene;
+      await scene.join("ann");
+      if (isDue) {
+        entries.remove("ann", true);
+        await clock.tickAsync(GRACE - 1);
+        scene.list = new MemoryMembers();
+        await clock.tickAsync(1 + collect);
+      } else {
+        scene.list = new MemoryMembers();
+        entries.remove("ann", false);
+        await clock.tickAsync(collect);
+      }
+      await clock.tickAsync(collect);
+      expect(scene.members.ann?.sockets).to.equal(0);
+      await clock.tickAsync(settle - 3 * collect);
+      expect(told).to.deep.equal(["joined ann"]);
+      scene.leastGrace = 0;
+      await clock.tickAsync(4 * collect);
+      expect([told, scene.emptied]).to.deep.equal([["joined ann", "left ann"], 1]);
+    });
+  }
+
+  it("leave without a word of this server where another one has let them leave", async () => {
+    const { entries, told } = scene;
+    scene.elsewhere({ type: "put", id: "bob", sockets: 1, info: NOTHING });
+    await scene.join("ann");
+    scene.letLeave("ann");
+    entries.remove("ann", true);
+    await clock.tickAsync(collect);
+    expect([told, scene.gone]).to.deep.equal([["joined ann"], [true]]);
+  });
+
   it("have joined anew where another server has let them leave meanwhile", async () => {
     const { entries, told } = scene;
     await scene.join("ann");
     scene.elsewhere({ type: "put", id: "bob", sockets: 1, info: NOTHING });
-    const dead = { server: "here", at: Date.now() };
-    const changes = [{ type: "dead", id: "ann", grace: 0 } as const, { type: "due", id: "ann" } as const];
-    const batch = { server: "elsewhere", dead, channel: "room", limit: 9, isCount: false, changes };
-    scene.list.change("", NAMES, batch, () => {});
+    scene.letLeave("ann");
     expect(scene.members).to.have.all.keys("bob");
     entries.refill();
     await clock.tickAsync(collect);
@@ -412,6 +455,15 @@ describe("The members of a channel that a server writes", () => {
     entries.remove("cat", false);
     await clock.tickAsync(2 * full);
     expect([told.slice(2), scene.members.cat]).to.deep.equal([["full"], undefined]);
+  });
+
+  it("try again some at a time whether there is a place", async () => {
+    scene = new Scene({ limit: 1 });
+    await scene.join("ann", ...Array.from({ length: 120 }, (_, n) => `m${n}`));
+    const sizes = () => scene.batches.map(({ changes }) => changes.length);
+    expect(sizes()).to.deep.equal([100, 21]);
+    await clock.tickAsync(full);
+    expect(sizes()).to.deep.equal([100, 21, 100]);
   });
 
   it("are taken over from a server that is dead, and leave after their grace unless they are here", async () => {

@@ -75,6 +75,27 @@ describe("The history of a channel", () => {
     expect(rest.more).to.equal(undefined);
   });
 
+  it("is read in several parts where its messages are long", async () => {
+    const server = await start();
+    const positions: (string | undefined)[] = [];
+    // three fill an answer of Redis
+    for (let n = 1; n <= 8; n++) positions.push(await server.publish("room:1", `${n}${"x".repeat(400_000)}`));
+    const read = async (options: object) => {
+      const { messages, ...others } = await server.history("room:1", options);
+      return { numbers: messages.map(({ message }) => Number.parseInt(String(message), 10)), ...others };
+    };
+    const [newest, last] = [positions[7], positions[6]];
+    expect(await read({})).to.deep.equal({ numbers: [1, 2, 3, 4, 5, 6, 7, 8], at: newest });
+    expect(await read({ last: 7 })).to.deep.equal({ numbers: [2, 3, 4, 5, 6, 7, 8], at: newest, more: true });
+    expect(await read({ before: last })).to.deep.equal({ numbers: [1, 2, 3, 4, 5, 6], at: newest });
+    expect(await read({ since: positions[0] })).to.deep.equal({ numbers: [2, 3, 4, 5, 6, 7, 8], at: newest });
+    expect(await read({ since: positions[0], limit: 6 })).to.deep.equal({
+      numbers: [2, 3, 4, 5, 6, 7],
+      at: last,
+      more: true,
+    });
+  });
+
   it("says how many messages are lost to one who has been away for too long", async () => {
     const server = await start();
     const since = await server.publish("room:1", 0);

@@ -167,6 +167,63 @@ describe("A channel with history that sockets have joined", () => {
     expect(told).to.deep.equal([1, 2, 3]);
   });
 
+  it("reads nothing for a message that had come before its position was learned, and comes late", async () => {
+    scene = new Scene();
+    const late = scene.publish(2);
+    await scene.channel.open();
+    scene.receive(late.slice(1));
+    await settled();
+    expect([scene.told, scene.reads]).to.deep.equal([[], [{ count: 0, bytes: 0 }]]);
+    scene.deliver(1);
+    expect(scene.told).to.deep.equal([3]);
+  });
+
+  it("reads what has not come in several parts where it is much", async () => {
+    const bounds = { ...BOUNDS, size: 2000 };
+    const { told, reads } = await open({ recoverMessages: 2000, bounds });
+    scene.receive(scene.publish(1, bounds));
+    scene.publish(1100, bounds);
+    scene.receive(scene.publish(1, bounds));
+    await scene.until(() => told.length === 1102);
+    expect(told).to.deep.equal(Array.from({ length: 1102 }, (_, n) => n + 1));
+    expect(reads.slice(1).map(({ from }) => from)).to.deep.equal([1, 501, 1001]);
+  });
+
+  it("tells why a check could not look", async () => {
+    const { channel, errors } = await open();
+    scene.failure = new Error("away");
+    await channel.check();
+    expect(errors).to.deep.equal([scene.failure]);
+  });
+
+  it("looks no further than a read that is under way", async () => {
+    const { channel, told, reads } = await open();
+    scene.publish(1);
+    scene.deliver(1);
+    channel.repair();
+    await channel.check();
+    await scene.until(() => told.length === 2);
+    expect(reads).to.have.length(2);
+  });
+
+  for (const isAway of [false, true]) {
+    const how = isAway ? "where Redis cannot be read" : "by a read that is under way";
+    it(`neither delivers nor tells anything once it is closed, ${how}`, async () => {
+      const { channel, told, errors, reads } = await open();
+      scene.publish(1);
+      scene.deliver(1);
+      await settled();
+      if (isAway) scene.failure = new Error("away");
+      channel.close();
+      for (let i = 0; i < 5; i++) await settled();
+      const before = reads.length;
+      channel.repair();
+      await channel.check();
+      for (let i = 0; i < 5; i++) await settled();
+      expect([told, errors, reads.length]).to.deep.equal([[], [], before]);
+    });
+  }
+
   it("tells how many messages are lost that are kept no more", async () => {
     const bounds = { ...BOUNDS, size: 3 };
     const { told } = await open({ bounds });
@@ -341,6 +398,14 @@ describe("A channel with history that sockets have joined", () => {
     expect(reads.length).to.be.above(1);
   });
 
+  it("keeps no more in memory than a recovery may bring", async () => {
+    const { tails } = await open({ recoverMessages: 2 });
+    scene.deliver(2);
+    const { bytes } = tails;
+    scene.deliver(5);
+    expect(tails.bytes).to.equal(bytes);
+  });
+
   it("forgets what it has in memory when it is closed", async () => {
     const { channel, tails } = await open();
     scene.deliver(5);
@@ -360,6 +425,15 @@ describe("A channel with history that sockets have joined", () => {
     scene.receive(entries);
     await settled();
     expect(told).to.deep.equal([1, 2, 3]);
+  });
+
+  it("takes it for what it is where there is no room in memory, too", async () => {
+    const { told } = await open({ tailBytes: 0 });
+    const [, second] = scene.publish(3);
+    if (!second) throw new Error("there are three");
+    const { messages, result } = await recovered(second.position);
+    expect([messages, told]).to.deep.equal([[3], [1, 2, 3]]);
+    expect(result).to.not.have.property("lost");
   });
 
   it("takes a member that knows a newer history for what it is", async () => {

@@ -222,13 +222,18 @@ describe("A channel's members as clients observe them", () => {
     scene.publish({ updated: [ann] });
     await clock.tickAsync(collect);
     expect(frames).to.deep.equal([]);
+    scene.publish({ updated: [{ ...bob, state: "2" }] });
+    scene.publish({ updated: [{ ...bob, state: "3" }] });
+    await clock.tickAsync(collect);
+    const update = [{ ...shown(bob), state: 3 }];
+    expect(frames.splice(0)).to.deep.equal([{ presence: "room", v: 2, count: 2, update }]);
     scene.publish({ left: ["ann"] });
     scene.publish({ joined: [ann] });
     scene.publish({ updated: [{ ...ann, state: "2" }] });
     await clock.tickAsync(collect);
     const again = { ...shown(ann), state: 2 };
     expect(frames).to.deep.equal([
-      { presence: "room", v: 2, count: 2, join: [again], leave: [{ id: "ann" }] },
+      { presence: "room", v: 3, count: 2, join: [again], leave: [{ id: "ann" }] },
     ]);
     expect(scene.ids()).to.deep.equal(["bob", "ann"]);
   });
@@ -313,6 +318,8 @@ describe("A channel's members as clients observe them", () => {
     await check;
     await clock.tickAsync(collect);
     expect((frames[0] as { join: unknown }).join).to.deep.equal([shown(cat)]);
+    // the second look was for what the first may not have seen
+    expect(scene.reads).to.equal(3);
   });
 
   it("are read again where too much has changed while they were read", async () => {
@@ -341,15 +348,20 @@ describe("A channel's members as clients observe them", () => {
 
   it("have not left where Redis was emptied, before all servers have had the time to write them", async () => {
     const { frames, list } = await open();
-    [scene.at, scene.members] = [{ epoch: "other", version: 1 }, [bob]];
+    // one of the two has set its state since, of the other an older one is known
+    const newer = { ...bob, state: "2", stateAt: 6 };
+    const older = { ...ann, state: "0", stateAt: 4 };
+    [scene.at, scene.members] = [{ epoch: "other", version: 1 }, [newer, older]];
     await list.check();
     scene.publish({ refilled: [cat] });
-    scene.members = [bob, cat];
-    await clock.tickAsync(settle);
+    await clock.tickAsync(collect);
+    scene.publish({ refilled: [older] });
+    scene.members = [newer, cat];
+    await clock.tickAsync(settle - collect);
     expect(scene.ids()).to.deep.equal(["ann", "bob", "cat"]);
     await clock.tickAsync(1 + collect);
     expect(frames).to.deep.equal([
-      { presence: "room", v: 2, count: 3, join: [shown(cat)] },
+      { presence: "room", v: 2, count: 3, join: [shown(cat)], update: [shown(newer)] },
       { presence: "room", v: 3, count: 2, leave: [{ id: "ann" }] },
     ]);
   });
@@ -373,6 +385,16 @@ describe("A channel's members as clients observe them", () => {
     expect([scene.reads, scene.ids()]).to.deep.equal([1, ["ann"]]);
     scene.members = [bob];
     scene.publish({ at: { epoch: "other", version: 1 }, joined: [bob] });
+    await clock.tickAsync(collect);
+    expect([scene.reads, scene.ids()]).to.deep.equal([2, ["ann", "bob"]]);
+    scene.list.close();
+    scene = new Scene();
+    [scene.at, scene.members] = [{ epoch: "", version: 0 }, []];
+    await scene.list.check();
+    expect(scene.reads).to.equal(0);
+    await scene.list.open();
+    scene.members = [ann, bob];
+    scene.publish({ at: { epoch: "e", version: 2 }, joined: [bob] });
     await clock.tickAsync(collect);
     expect([scene.reads, scene.ids()]).to.deep.equal([2, ["ann", "bob"]]);
   });

@@ -257,25 +257,27 @@ export class LiveMembers {
 
   /** Makes the changes that wait; gives those who have joined, those who have left, and those who are different. */
   #settle(): readonly [joined: string[], left: string[], updated: string[]] {
-    const [joined, left, updated]: string[][] = [[], [], []];
+    const joined: string[] = [];
+    const left: string[] = [];
+    const updated: string[] = [];
     for (const [id, { record, hasLeft }] of this.#pending) {
       const listed = this.#told.get(id);
       if (listed && (hasLeft || !record)) {
         this.#told.delete(id);
-        left?.push(`{"id":${JSON.stringify(id)}}`);
+        left.push(`{"id":${JSON.stringify(id)}}`);
       }
       if (!record) continue;
       if (!listed || hasLeft) {
         this.#told.set(id, { number: ++this.#numbers, record });
-        joined?.push(encodeMember(record));
+        joined.push(encodeMember(record));
       } else {
-        if (isOther(listed.record, record)) updated?.push(encodeMember(record));
+        if (isOther(listed.record, record)) updated.push(encodeMember(record));
         listed.record = record;
       }
     }
     this.#pending.clear();
-    if (joined?.length || left?.length) this.#inOrder = undefined;
-    return [joined ?? [], left ?? [], updated ?? []];
+    if (joined.length > 0 || left.length > 0) this.#inOrder = undefined;
+    return [joined, left, updated];
   }
 
   #send(fields: string): void {

@@ -361,6 +361,21 @@ describe("A channel with history that sockets have joined", () => {
     expect(reads).to.have.length(1);
   });
 
+  it("brings a member there once, where it begins anew or is gone meanwhile", async () => {
+    await open();
+    const [first] = scene.publish(3);
+    if (!first) throw new Error("there are three");
+    const member = { closed: false, whenDrained: () => undefined };
+    const messages: string[] = [];
+    const frames = { send: ({ json }: Entry) => messages.push(json) > 0, lose: () => {}, done: () => {} };
+    const start = { since: first.position };
+    const bring = () => recover(scene.channel, member, start, new TurnScheduler(PAGES), 50, frames);
+    expect(await Promise.all([bring(), bring()])).to.deep.equal([false, true]);
+    expect(messages).to.deep.equal(["2", "3"]);
+    member.closed = true;
+    expect([await bring(), messages.length, scene.channel.behind.size]).to.deep.equal([false, 2, 0]);
+  });
+
   it("leaves others their turns while many recover what is in memory", async () => {
     await open();
     const entries = scene.publish(100);

@@ -94,7 +94,6 @@ export class LeftBehind {
     const key = entriesKey(channelPrefix, partition, dead.server);
     while (!this.#isClosed) {
       const { entries } = await redis.readEntries(key, dead.at, MOST_ENTRIES);
-      if (entries.length === 0) return;
       const byChannel = new Map<string, string[]>();
       for (const { channel, id } of entries.flatMap((entry) => parseEntry(entry) ?? [])) {
         byChannel.set(channel, [...(byChannel.get(channel) ?? []), id]);

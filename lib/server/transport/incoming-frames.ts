@@ -21,8 +21,8 @@ const PIECE_OVERHEAD = 256;
 
 /** Says whether a chunk is one text message in a frame of its own, as nearly all that clients send is. */
 export function isOneMessage(chunk: Buffer): boolean {
-  const [first, second = 0] = chunk;
-  if (first !== WHOLE_TEXT || second < MASKED) return false;
+  const second = chunk[1] ?? 0;
+  if (chunk[0] !== WHOLE_TEXT || second < MASKED) return false;
   const length = second - MASKED;
   if (length < IN_TWO_BYTES) return chunk.length === 2 + MASK + length;
   // Stryker disable next-line EqualityOperator: with its mask it has eight bytes at least

@@ -7,13 +7,13 @@ export interface Found {
 }
 
 /**
- * Looks a dotted path up in nested objects, step by step and by own properties only, so that `constructor`
+ * Looks the names of a path up in nested objects, step by step and by own properties only, so that `constructor`
  * or `__proto__` lead nowhere; neither do steps through functions and arrays. Throws what a getter throws.
  */
-export function lookUp(root: unknown, path: string): Found | undefined {
+export function lookUp(root: unknown, path: readonly string[]): Found | undefined {
   let value = root;
   let parent: object | undefined;
-  for (const name of path.split(".")) {
+  for (const name of path) {
     if (!isObject(value) || !Object.hasOwn(value, name)) return undefined;
     parent = value;
     value = value[name];

@@ -13,7 +13,7 @@ function askWith(fn: unknown, options: Partial<Invocation> = {}): Asked {
   const settled: Outcome[] = [];
   const late: Outcome[] = [];
   invoke(
-    { fn: fn as Handler, self: undefined, args: [1, 2, 3], position: 2, ...options },
+    { fn: fn as Handler, self: undefined, args: [1, 2, undefined, 3], position: 2, ...options },
     (outcome) => settled.push(outcome),
     (outcome) => late.push(outcome),
   );

@@ -37,29 +37,32 @@ const root = {
   },
 };
 
+/** Looks up what a dotted path names. */
+const find = (root: unknown, path: string) => lookUp(root, path.split("."));
+
 describe("lookUp", () => {
   it("finds a value by its path, and the object that holds it", () => {
-    expect(lookUp(root, "echo")).to.deep.equal({ value: echo, parent: root });
-    expect(lookUp(root, "nested.one.two.three")).to.deep.equal({ value: echo, parent: root.nested.one.two });
-    expect(lookUp(root, "bare.echo")?.parent).to.equal(root.bare);
-    expect(lookUp(root, "service.own")?.parent).to.equal(root.service);
-    expect(lookUp(root, "open.echo")?.value).to.equal(echo);
-    expect(lookUp(root, ".")?.value).to.equal(echo);
+    expect(find(root, "echo")).to.deep.equal({ value: echo, parent: root });
+    expect(find(root, "nested.one.two.three")).to.deep.equal({ value: echo, parent: root.nested.one.two });
+    expect(find(root, "bare.echo")?.parent).to.equal(root.bare);
+    expect(find(root, "service.own")?.parent).to.equal(root.service);
+    expect(find(root, "open.echo")?.value).to.equal(echo);
+    expect(find(root, ".")?.value).to.equal(echo);
   });
 
   it("finds what is no function as well, since it is for the caller to judge", () => {
-    expect(lookUp(root, "nested")?.value).to.equal(root.nested);
-    expect(lookUp(root, "list")?.value).to.equal(list);
-    expect(lookUp(root, "text")?.value).to.equal("text");
-    expect(lookUp(root, "unset")).to.deep.equal({ value: undefined, parent: root });
+    expect(find(root, "nested")?.value).to.equal(root.nested);
+    expect(find(root, "list")?.value).to.equal(list);
+    expect(find(root, "text")?.value).to.equal("text");
+    expect(find(root, "unset")).to.deep.equal({ value: undefined, parent: root });
   });
 
   it("finds names that objects inherit where they are an object's own", () => {
-    expect(lookUp(root, "named.constructor")?.value).to.equal(echo);
-    expect(lookUp(root, "named.toString")?.value).to.equal(echo);
-    expect(lookUp(root, "named.hasOwnProperty")?.value).to.equal(echo);
+    expect(find(root, "named.constructor")?.value).to.equal(echo);
+    expect(find(root, "named.toString")?.value).to.equal(echo);
+    expect(find(root, "named.hasOwnProperty")?.value).to.equal(echo);
     const own = JSON.parse('{"__proto__":{"echo":1}}') as object;
-    expect(lookUp(own, "__proto__.echo")?.value).to.equal(1);
+    expect(find(own, "__proto__.echo")?.value).to.equal(1);
   });
 
   for (const path of [
@@ -106,26 +109,26 @@ describe("lookUp", () => {
     "unset.echo",
   ]) {
     it(`finds nothing at ${JSON.stringify(path)}`, () => {
-      expect(lookUp(root, path)).to.equal(undefined);
+      expect(find(root, path)).to.equal(undefined);
     });
   }
 
   it("finds nothing at an empty path, unless a name is empty", () => {
-    expect(lookUp({ echo }, "")).to.equal(undefined);
-    expect(lookUp({ "": echo }, "")?.value).to.equal(echo);
+    expect(find({ echo }, "")).to.equal(undefined);
+    expect(find({ "": echo }, "")?.value).to.equal(echo);
   });
 
   it("finds nothing in what is no object", () => {
     for (const value of [undefined, null, 5, "text", true, [], list, echo, Symbol("s")]) {
-      expect(lookUp(value, "echo")).to.equal(undefined);
-      expect(lookUp(value, "0")).to.equal(undefined);
-      expect(lookUp(value, "length")).to.equal(undefined);
+      expect(find(value, "echo")).to.equal(undefined);
+      expect(find(value, "0")).to.equal(undefined);
+      expect(find(value, "length")).to.equal(undefined);
     }
   });
 
   it("throws what a getter on the way throws", () => {
-    expect(() => lookUp(root, "broken")).to.throw("broken");
-    expect(() => lookUp(root, "broken.echo")).to.throw("broken");
+    expect(() => find(root, "broken")).to.throw("broken");
+    expect(() => find(root, "broken.echo")).to.throw("broken");
   });
 
   it("finds in nested objects just what was put there", () => {
@@ -140,9 +143,9 @@ describe("lookUp", () => {
         (path, other) => {
           const leaf = {};
           const tree = path.reduceRight<unknown>((value, key) => Object.fromEntries([[key, value]]), leaf);
-          expect(lookUp(tree, path.join("."))?.value).to.equal(leaf);
+          expect(find(tree, path.join("."))?.value).to.equal(leaf);
           const isPart = other.length <= path.length && other.every((key, index) => key === path[index]);
-          expect(lookUp(tree, other.join(".")) !== undefined).to.equal(isPart);
+          expect(find(tree, other.join(".")) !== undefined).to.equal(isPart);
         },
       ),
     );

@@ -21,7 +21,7 @@ function askEither(fn: Handler): Asked {
   const asked: Asked = { settled: [], late: [], silences: 0 };
   const either = answeringByEither(fn, () => void asked.silences++);
   invoke(
-    { fn: either, declared: 0, self: undefined, args: [1, 2, 3], position: 2 },
+    { fn: either, declared: 0, self: undefined, args: [1, 2, undefined, 3], position: 2 },
     (outcome) => asked.settled.push(outcome),
     (outcome) => asked.late.push(outcome),
   );

@@ -57,7 +57,7 @@ export class ActionTable {
       else answer(undefined, error);
     };
     try {
-      const found = lookUp(this.#actions, path);
+      const found = lookUp(this.#actions, path.split("."));
       if (typeof found?.value !== "function") return answer(undefined, NOT_FOUND);
       const action = found.value as Action;
       const returned = Reflect.apply(action, found.parent, [args, callback]);

@@ -157,7 +157,7 @@ export class Guards {
           fn: declaresCallback ? ending : guard,
           declared,
           self: this.#emitter,
-          args,
+          args: [...args],
           position: POSITION,
           nothingAnswers: nothingAllows,
         },

@@ -70,7 +70,7 @@ export class Dispatcher<Auth> {
       } else {
         const { fn, self } = found;
         const running = new RunningFunction(this.#server, late);
-        const args = [call.auth, call.data, call.socket, running];
+        const args = [call.auth, call.data, undefined, call.socket, running];
         const { length } = fn;
         const byEither = length === 0 || length > 2;
         const asked = byEither ? this.#answeringByEither(path, fn, running) : fn;
@@ -104,10 +104,12 @@ export class Dispatcher<Auth> {
 
   #find(path: string): Target | undefined {
     if (path.length > this.#pathLength) return undefined;
-    const found = lookUp(this.#functions.socketController, path);
+    // most have one name, and to split a text takes several times as long as to look whether it has to be
+    const names = path.includes(".") ? path.split(".") : [path];
+    const found = lookUp(this.#functions.socketController, names);
     if (typeof found?.value === "function") return { fn: found.value as Handler, self: found.parent };
     if (found?.value instanceof Procedure) return { procedure: found.value };
-    const route = lookUp(this.#functions.routes, path)?.value;
+    const route = lookUp(this.#functions.routes, names)?.value;
     return isRoute(route) ? { route } : undefined;
   }
 }

@@ -51,12 +51,9 @@ export function encodeFrames(messages: readonly Message[], framing: Framing): Bu
  * a text costs less to write than bytes that are made for one write.
  */
 export function latinFrames(messages: readonly Message[], framing: Framing): string | undefined {
-  for (const message of messages) {
-    if (!isAscii(framing === "plain" ? message.text : message.quoted)) return undefined;
-  }
   let frames = "";
   for (const text of frameTexts(messages, framing)) {
-    if (text.length > MIDDLE) return undefined;
+    if (text.length > MIDDLE || !isAscii(text)) return undefined;
     frames += latinHead(text.length) + text;
   }
   return frames;

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { expect } from "chai";
 import type { Request } from "express";
@@ -9,7 +10,7 @@ import { Application, type ApplicationOptions } from "../support/application.js"
 import { until } from "../support/condition.js";
 import { express4 } from "../support/express4.js";
 import { overhear } from "../support/http-events.js";
-import { upgradeRequest } from "../support/raw-websocket.js";
+import { frame, OPCODE, upgradeRequest } from "../support/raw-websocket.js";
 import { WIRE_TRANSPORTS } from "../support/wire-client.js";
 
 for (const version of [5, 4]) {
@@ -236,23 +237,69 @@ for (const version of [5, 4]) {
         expect(await knock()).to.deep.equal([101]);
       });
 
-      it("give their place back at once where a WebSocket's client has gone meanwhile", async () => {
+      /** Asks for a WebSocket on whose connection the application decides when the test says so. */
+      const askSlowly = async () => {
         const decide: ((answer: boolean) => void)[] = [];
         await start({
+          // nobody is to be let go of since that is over
+          authTimeout: 600_000,
           limits: { unauthenticatedConnections: 1 },
           verifyConnection: () => new Promise<boolean>((resolve) => decide.push(resolve)),
         });
-        const asking = once(overhear(application.http), "upgrade");
-        const leaving = await dial(upgradeRequest("/sockets/websocket"));
+        const asking = once(overhear(application.http), "upgrade") as Promise<[IncomingMessage, Socket]>;
+        const client = await dial(upgradeRequest("/sockets/websocket"));
         const [, serverSide] = await asking;
-        const gone = new Promise((resolve) => serverSide.on("close", resolve));
-        leaving.destroy();
+        return { decide, client, serverSide };
+      };
+
+      for (const end of ["destroy", "end", "resetAndDestroy"] as const) {
+        it(`give their place back at once where a WebSocket's client has gone meanwhile, by ${end}()`, async () => {
+          const { decide, client, serverSide } = await askSlowly();
+          const gone = new Promise((resolve) => serverSide.on("close", resolve));
+          client[end]();
+          await gone;
+          const second = knock();
+          await until(() => decide.length === 2);
+          for (const answer of decide) answer(true);
+          expect(await second).to.deep.equal([101]);
+          expect(application.tokenServer.sockets()).to.have.length(1);
+        });
+      }
+
+      it("are answered what a WebSocket's client has sent meanwhile, in order", async () => {
+        const { decide, client, serverSide } = await askSlowly();
+        const before = serverSide.bytesRead;
+        const early = Buffer.concat([frame(OPCODE.ping, "first"), frame(OPCODE.ping, "second")]);
+        client.write(early.subarray(0, 3));
+        await until(() => serverSide.bytesRead === before + 3);
+        client.write(early.subarray(3));
+        await until(() => serverSide.bytesRead === before + early.length);
+        let text = "";
+        client.setEncoding("latin1").on("data", (chunk) => {
+          text += chunk;
+        });
+        decide[0]?.(true);
+        await until(() => text.includes("second"));
+        client.write(frame(OPCODE.ping, "third"));
+        await until(() => text.includes("third"));
+        expect(text).to.match(/^HTTP\/1\.1 101 /);
+        expect(text.split("\r\n\r\n")[1]).to.equal("\x8a\x05first\x8a\x06second\x8a\x05third");
+      });
+
+      it("are cut where a WebSocket's client sends too much meanwhile", async () => {
+        const { decide, client, serverSide } = await askSlowly();
+        const before = serverSide.bytesRead;
+        client.write(Buffer.alloc(16_384));
+        await until(() => serverSide.bytesRead === before + 16_384);
+        expect(serverSide.destroyed).to.equal(false);
+        const gone = once(client.resume(), "close");
+        client.write("x");
         await gone;
+        decide[0]?.(true);
         const second = knock();
         await until(() => decide.length === 2);
-        for (const answer of decide) answer(true);
+        decide[1]?.(true);
         expect(await second).to.deep.equal([101]);
-        expect(application.tokenServer.sockets()).to.have.length(1);
       });
 
       it("are answered 500 where the choice of a protocol fails, now or later", async () => {

@@ -12,6 +12,7 @@ import type { SockJSConnection, SockJSOptions, SockJSServer } from "../transport
 import { type WebSocketOptions, WebSockets } from "../transport/websockets.js";
 import type { WriteBatcher } from "../transport/write-batcher.js";
 import { readBody } from "./body.js";
+import { watchClient } from "./client-watch.js";
 import { expressRequest } from "./handshake-request.js";
 import { checkHttpServer, type HttpServer, intercept } from "./interception.js";
 import type { Origins } from "./origins.js";
@@ -48,6 +49,8 @@ interface HandshakeRequest {
   serve(place?: PendingConnection): void;
   /** Calls back when it has been answered, or the client has gone. */
   onEnd(listener: () => void): void;
+  /** Has an end of the client noticed while it waits; gives the function by which it goes on, unless the client has gone. */
+  watch(): (goOn: () => void) => void;
   refuse(refusal: HttpRefusal): void;
 }
 
@@ -179,6 +182,8 @@ export class Handshakes {
         this.#passBody(target, req, res, () => handlers.serve(req, res));
       },
       onEnd: (listener) => this.#onEnd(req.socket, res, listener),
+      // Node.js does
+      watch: () => (goOn) => goOn(),
       refuse: (refusal) => refuseRequest(res, refusal),
     });
   }
@@ -204,6 +209,7 @@ export class Handshakes {
         end = listener;
         socket.on("close", end);
       },
+      watch: () => watchClient(socket),
       refuse,
     });
   }
@@ -277,8 +283,9 @@ export class Handshakes {
       );
     };
     const verdict = this.#verify(request.req);
-    if (verdict instanceof Promise) void verdict.then(enter);
-    else enter(verdict);
+    if (!(verdict instanceof Promise)) return enter(verdict);
+    const goOn = request.watch();
+    void verdict.then((decided) => goOn(() => enter(decided)));
   }
 
   /** Keeps nothing else of the request: that of a WebSocket ends with it. */

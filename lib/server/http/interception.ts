@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Server as SecureServer } from "node:https";
 import type { Duplex } from "node:stream";
 import * as arrivals from "./arrivals.js";
+import { watchClient } from "./client-watch.js";
 import { refuseRequest, refuseUpgrade } from "./refusal.js";
 
 /** An HTTP server of Node.js, with TLS or without. */
@@ -96,34 +97,15 @@ export function intercept(server: HttpServer, interceptor: Interceptor): boolean
   return false;
 }
 
-/** Bytes that a client may send behind an upgrade that waits for its turn. */
-const MOST_EARLY_BYTES = 65_536;
-
 /**
  * Serves an upgrade when the requests before it on its TCP connection have been answered, as HTTP has it (RFC 9112, section
- * 9.3.2). Node.js tells of it at once, and reads no more, so that the end of the connection has to be seen here.
+ * 9.3.2), though Node.js tells of it at once.
  */
 function inTurn(socket: Duplex, serve: () => void): void {
   const before = responses.get(socket);
   if (!before || before.closed) return serve();
-  const early: Buffer[] = [];
-  let length = 0;
-  const onData = (chunk: Buffer) => {
-    early.push(chunk);
-    length += chunk.length;
-    if (length > MOST_EARLY_BYTES) socket.destroy();
-  };
-  const onEnd = () => socket.destroy();
-  socket.on("data", onData).on("end", onEnd).on("error", ignore);
-  before.once("close", () => {
-    socket.off("data", onData).off("end", onEnd);
-    // its error may be told yet
-    if (socket.destroyed) return;
-    socket.pause();
-    if (length > 0) socket.unshift(Buffer.concat(early));
-    serve();
-    socket.off("error", ignore).resume();
-  });
+  const goOn = watchClient(socket);
+  before.once("close", () => goOn(serve));
 }
 
 /** Says whether a request asks for a WebSocket. An offer by HTTP/1.0 is to be ignored (RFC 9110, section 7.8). */

@@ -56,4 +56,34 @@ describe("outstanding tokens", () => {
     expect(issue("a", "10.0.0.1", "6")).to.equal(undefined);
     expect(tokens.redeem("1")).to.equal(undefined);
   });
+
+  it("count until the moment in which they expire, and no longer", () => {
+    issue("a", "10.0.0.1", "1");
+    clock.tick(500);
+    issue("a", "10.0.0.1", "2");
+    clock.tick(499);
+    expect(issue("a", "10.0.0.1", "3")).to.equal(undefined);
+    clock.tick(1);
+    expect(issue("a", "10.0.0.1", "4")).to.not.equal(undefined);
+    clock.tick(499);
+    expect(issue("a", "10.0.0.1", "5")).to.equal(undefined);
+    clock.tick(1);
+    expect(issue("a", "10.0.0.1", "6")).to.not.equal(undefined);
+  });
+
+  it("of nobody's session are not counted as one's", () => {
+    for (const token of ["1", "2", "3"]) expect(issue(undefined, "10.0.0.1", token)).to.not.equal(undefined);
+    for (const token of ["1", "2", "3"]) tokens.redeem(token);
+    expect(issue("undefined", "10.0.0.1", "4")).to.not.equal(undefined);
+    expect(issue("undefined", "10.0.0.1", "5")).to.not.equal(undefined);
+    expect(issue("undefined", "10.0.0.1", "6")).to.equal(undefined);
+  });
+
+  it("take no place in either count where the other one is full", () => {
+    for (const token of ["1", "2"]) issue("a", "10.0.0.1", token);
+    for (let i = 0; i < 5; i++) expect(issue("a", "10.0.0.1", "more")).to.equal(undefined);
+    expect(issue("b", "10.0.0.1", "3")).to.not.equal(undefined);
+    for (let i = 0; i < 5; i++) expect(issue("c", "10.0.0.1", "more")).to.equal(undefined);
+    for (const token of ["4", "5"]) expect(issue("c", "10.0.0.2", token)).to.not.equal(undefined);
+  });
 });

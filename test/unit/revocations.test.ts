@@ -1,12 +1,15 @@
 import { expect } from "chai";
+import sinon from "sinon";
 import {
   MOST_HOLDING,
   MOST_REVOCATIONS,
   REVOCATION_LIFE,
+  Refreshes,
   Revocations,
 } from "../../lib/server/auth/revocations.js";
 import type { Selection } from "../../lib/server/auth/selectors.js";
 import type { VerifiedIdentity } from "../../lib/server/auth/token-verifier.js";
+import { steadyNow } from "../../lib/server/limits/clock.js";
 
 const TOKEN_TTL = 30_000;
 
@@ -129,5 +132,45 @@ describe("revocations", () => {
     revocations.add(revocation("again", "s", at + 1, "sessionId"));
     expect(revocations.find(verified({ sessionId: "s", issuedAt }))).to.include({ id: "ended" });
     expect(revocations.find(verified({ sessionId: "t", issuedAt }))).to.equal(undefined);
+  });
+
+  it("hold for a token that was asked for in their very moment, and for none of a moment later", () => {
+    const revocations = new Revocations(TOKEN_TTL);
+    const at = steadyNow();
+    revocations.add(revocation("1", "alice", at));
+    expect(revocations.find(verified({ key: "alice", issuedAt: at }))).to.include({ id: "1" });
+    expect(revocations.find(verified({ key: "alice", issuedAt: at + 1 }))).to.equal(undefined);
+  });
+
+  it("are new until they have their full age", () => {
+    const clock = sinon.useFakeTimers({ toFake: ["Date", "performance"], now: Date.now() });
+    try {
+      const revocations = new Revocations(TOKEN_TTL);
+      const oldest = steadyNow() - REVOCATION_LIFE;
+      expect(revocations.add(revocation("1", "alice", oldest))).to.equal(false);
+      expect(revocations.add(revocation("2", "alice", oldest + 1))).to.equal(true);
+    } finally {
+      clock.restore();
+    }
+  });
+
+  it("of one moment are replaced by the one that comes last", () => {
+    const revocations = new Revocations(TOKEN_TTL);
+    const at = steadyNow();
+    revocations.add(revocation("1", "alice", at));
+    expect(revocations.add(revocation("2", "alice", at))).to.equal(true);
+    expect(revocations.of({ by: "identity", value: "alice" })).to.include({ id: "2" });
+  });
+});
+
+describe("refreshes", () => {
+  it("concern whose token was asked for before them, and nobody else", () => {
+    const refreshes = new Refreshes(TOKEN_TTL);
+    const at = steadyNow();
+    refreshes.add({ id: "1", selection: { by: "identity", value: "alice" }, at });
+    const issued = { key: "alice", sessionId: undefined, issuedAt: at };
+    expect(refreshes.concern(issued)).to.equal(true);
+    expect(refreshes.concern({ ...issued, issuedAt: at + 1 })).to.equal(false);
+    expect(refreshes.concern({ ...issued, key: "bob" })).to.equal(false);
   });
 });

@@ -1,0 +1,372 @@
+import { expect } from "chai";
+import { LiveChannel } from "../../lib/server/history/live-channel.js";
+import { LogReader } from "../../lib/server/history/log-reader.js";
+import type { Loss } from "../../lib/server/history/loss.js";
+import { Tail, Tails } from "../../lib/server/history/tail.js";
+import type { Entry, LogPage, LogQuery } from "../../lib/server/redis/history-log.js";
+import type { Position } from "../../lib/shared/position.js";
+
+/** Lets everything go on that waits for nothing but its turn. */
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+const positionOf = (offset: number, epoch = "e"): Position => ({ epoch, offset, tag: `${offset}` });
+
+const entryOf = (offset: number, epoch = "e"): Entry => ({
+  position: positionOf(offset, epoch),
+  before: `${offset - 1}`,
+  time: Date.now(),
+  json: String(offset),
+});
+
+const rangeOf = (first: number, last: number, epoch = "e") =>
+  Array.from({ length: last - first + 1 }, (_, index) => entryOf(first + index, epoch));
+
+const numbersIn = (entries: readonly Entry[]) => entries.map(({ position }) => position.offset);
+
+const POSITION = { count: 0, bytes: 0 };
+const BOUNDS = { count: 2000, bytes: 1_000_000, most: 2000 };
+
+/** A channel whose history is what the test says, at each moment. */
+class Scene {
+  log: Entry[];
+  /** The newest position, where it is another one than that of the last message. */
+  at: Position | undefined;
+  failure: Error | undefined;
+  /** What Redis waits for before it answers; the answer is what there was when it was asked. */
+  answer: Promise<void> | undefined;
+  /** Called at each read. */
+  onRead: (query: LogQuery) => void = () => {};
+  queries: LogQuery[] = [];
+  told: unknown[] = [];
+  readonly errors: unknown[] = [];
+  readonly tails: Tails;
+  readonly channel: LiveChannel;
+
+  constructor({ log = [] as Entry[], size = 2000, recoverMessages = 2000, tailBytes = Infinity } = {}) {
+    this.log = log;
+    this.tails = new Tails(tailBytes);
+    this.channel = new LiveChannel({
+      reader: new LogReader({ size, ttl: 60_000, positionTtl: 600_000 }, async (query) => {
+        this.queries.push(query);
+        this.onRead(query);
+        const page = this.#page(query);
+        await (this.answer ?? settled());
+        if (this.failure) throw this.failure;
+        return page;
+      }),
+      tails: this.tails,
+      recoverMessages,
+      patience: 10_000,
+      deliver: ({ position }) => this.told.push(position.offset),
+      lose: (loss: Loss, at: Position) => this.told.push({ ...loss, at: at.offset }),
+      onError: (error) => this.errors.push(error),
+    });
+  }
+
+  receive(...entries: Entry[]): void {
+    for (const entry of entries) this.channel.receive(entry);
+  }
+
+  /** Reads what came after an offset; says how often Redis was asked for that. */
+  async after(offset: number, bounds: Partial<typeof BOUNDS> = {}) {
+    this.queries = [];
+    const { entries, lost, at } = await this.channel.after(positionOf(offset), { ...BOUNDS, ...bounds });
+    return { numbers: numbersIn(entries), lost, at: at.offset, reads: this.queries.length };
+  }
+
+  async until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) await settled();
+  }
+
+  #page({ from, to, count, bytes }: LogQuery): LogPage {
+    const found = this.log.filter(
+      ({ position: { offset } }) => offset >= (from ?? 0) && offset <= (to ?? Infinity),
+    );
+    const entries: Entry[] = [];
+    let length = 0;
+    const wanted =
+      from === undefined ? found.slice(count > 0 ? -count : found.length) : found.slice(0, count);
+    for (const entry of wanted) {
+      entries.push(entry);
+      length += entry.json.length;
+      if (length >= bytes) break;
+    }
+    const at = this.at ?? this.log.at(-1)?.position ?? positionOf(0);
+    return { at, now: Date.now(), length: this.log.length, entries };
+  }
+}
+
+describe("A channel with history and what it reads", () => {
+  let scene: Scene;
+
+  const open = async (options?: ConstructorParameters<typeof Scene>[0]) => {
+    scene = new Scene(options);
+    await scene.channel.open();
+    scene.queries = [];
+    return scene;
+  };
+  /** Has the channel hear of all that is new in its history. */
+  const publish = (...entries: Entry[]) => {
+    scene.log.push(...entries);
+    scene.receive(...entries);
+  };
+  afterEach(() => scene.channel.close());
+
+  it("keeps in memory what a history of its size has, and no more", async () => {
+    await open({ size: 3 });
+    publish(...rangeOf(1, 9));
+    const three = new Tails(Infinity);
+    const tail = new Tail(three, 9);
+    for (const entry of rangeOf(7, 9)) tail.add(entry);
+    expect(scene.tails.bytes).to.equal(three.bytes);
+  });
+
+  it("reads and tells nothing once it is closed", async () => {
+    const { channel } = await open();
+    publish(entryOf(1));
+    channel.close();
+    scene.log.push(entryOf(2));
+    await channel.check();
+    channel.repair();
+    await settled();
+    expect([scene.queries, scene.told, scene.tails.bytes]).to.deep.equal([[], [1], 0]);
+  });
+
+  it("looks no further while it reads already, and reads once", async () => {
+    const { channel } = await open();
+    scene.log.push(...rangeOf(1, 3));
+    channel.repair();
+    channel.repair();
+    await scene.until(() => scene.queries.length > 0);
+    await channel.check();
+    await scene.until(() => scene.told.length === 3);
+    expect(scene.queries).to.have.length(1);
+  });
+
+  it("asks for the position alone when it looks whether something is missing", async () => {
+    await open({ log: rangeOf(1, 3) });
+    await scene.channel.check();
+    expect(scene.queries).to.deep.equal([POSITION]);
+    scene.failure = new Error("away");
+    await scene.channel.check();
+    expect(scene.errors).to.deep.equal([scene.failure]);
+  });
+
+  it("has all wait that comes while it reads, and delivers it in order", async () => {
+    await open();
+    scene.log.push(...rangeOf(1, 3));
+    scene.receive(entryOf(3), entryOf(1), entryOf(2));
+    expect(scene.told).to.deep.equal([]);
+    await scene.until(() => scene.told.length >= 3);
+    await settled();
+    expect([scene.told, scene.queries.length]).to.deep.equal([[1, 2, 3], 1]);
+  });
+
+  it("reads again where something has come meanwhile that is not next either", async () => {
+    await open({ log: [entryOf(1)] });
+    let answer = () => {};
+    scene.answer = new Promise((resolve) => {
+      answer = resolve;
+    });
+    scene.log.push(...rangeOf(2, 3));
+    scene.receive(entryOf(3));
+    await scene.until(() => scene.queries.length === 1);
+    scene.log.push(...rangeOf(4, 6));
+    scene.receive(entryOf(6));
+    scene.answer = undefined;
+    answer();
+    await scene.until(() => scene.told.length === 5);
+    expect([scene.told, scene.queries.length]).to.deep.equal([[2, 3, 4, 5, 6], 2]);
+    publish(entryOf(7));
+    expect(scene.told).to.deep.equal([2, 3, 4, 5, 6, 7]);
+  });
+
+  it("delivers once what has come meanwhile and is next by then", async () => {
+    await open({ log: [entryOf(1)] });
+    scene.log.push(...rangeOf(2, 3));
+    scene.receive(entryOf(3));
+    await scene.until(() => scene.queries.length === 1);
+    publish(entryOf(4), entryOf(5), entryOf(5), entryOf(2));
+    await scene.until(() => scene.told.length >= 4);
+    await settled();
+    expect([scene.told, scene.queries.length]).to.deep.equal([[2, 3, 4, 5], 1]);
+  });
+
+  it("goes on with what it knows where too much waits, and says how much is missing each time", async () => {
+    await open({ log: rangeOf(1, 3) });
+    scene.answer = new Promise(() => {});
+    // one is old, and two gaps are in between
+    scene.receive(...rangeOf(5, 700), entryOf(2), ...rangeOf(703, 1005));
+    expect(scene.told).to.deep.equal([]);
+    scene.receive(entryOf(1006));
+    expect(scene.told).to.deep.equal([
+      { messages: 1, reason: "limit", at: 4 },
+      ...numbersIn(rangeOf(5, 700)),
+      { messages: 2, reason: "limit", at: 702 },
+      ...numbersIn(rangeOf(703, 1006)),
+    ]);
+  });
+
+  it("does not know how much is missing where what waits is of another history", async () => {
+    await open({ log: rangeOf(1, 3) });
+    scene.answer = new Promise(() => {});
+    scene.receive(...rangeOf(2, 1002, "f"));
+    expect(scene.told.slice(0, 2)).to.deep.equal([{ messages: null, reason: "limit", at: 1 }, 2]);
+    expect(scene.told).to.have.length(1002);
+  });
+
+  it("goes on at once where the position is not known and what waits is in order", async () => {
+    scene = new Scene();
+    scene.failure = new Error("away");
+    await scene.channel.open();
+    scene.receive(...rangeOf(5, 7));
+    expect(scene.told).to.deep.equal([5, 6, 7]);
+  });
+
+  it("reads from Redis what is before its memory, once for all who come later", async () => {
+    await open({ log: rangeOf(1, 10) });
+    publish(entryOf(11));
+    expect(await scene.after(8)).to.deep.include({ numbers: [9, 10, 11], lost: undefined, at: 11 });
+    expect(await scene.after(8)).to.deep.include({ numbers: [9, 10, 11], reads: 0 });
+    // what is further back is not in memory yet
+    const more = await scene.after(3);
+    expect(more).to.deep.include({ numbers: numbersIn(rangeOf(4, 11)), lost: undefined });
+    expect(more.reads).to.equal(1);
+    publish(entryOf(12));
+    expect(await scene.after(4)).to.deep.include({ numbers: numbersIn(rangeOf(5, 12)), reads: 0 });
+  });
+
+  it("knows that there is nothing before its memory, and says what is lost", async () => {
+    await open({ log: rangeOf(6, 10), size: 5 });
+    const trimmed = (messages: number) => ({ messages, reason: "trimmed" });
+    const all = { numbers: numbersIn(rangeOf(6, 10)), at: 10 };
+    expect(await scene.after(2)).to.deep.equal({ ...all, lost: trimmed(3), reads: 1 });
+    expect(await scene.after(1)).to.deep.equal({ ...all, lost: trimmed(4), reads: 0 });
+  });
+
+  it("knows that its memory is whole where it goes back to the first message", async () => {
+    await open({ log: rangeOf(1, 4) });
+    expect(await scene.after(1)).to.deep.include({ numbers: [2, 3, 4], reads: 1 });
+    expect(await scene.after(0)).to.deep.include({ numbers: [1, 2, 3, 4], lost: undefined, reads: 0 });
+  });
+
+  it("reads very many messages in as few parts as there have to be", async () => {
+    await open({ log: rangeOf(1, 1200) });
+    const { numbers } = await scene.after(1);
+    expect(numbers).to.deep.equal(numbersIn(rangeOf(2, 1200)));
+    expect(scene.queries.map(({ from, count }) => [from, count])).to.deep.equal([
+      [1, 500],
+      [501, 500],
+      [1001, 500],
+    ]);
+    expect(await scene.after(1)).to.deep.include({ reads: 0 });
+  });
+
+  it("keeps nothing in memory that has a gap", async () => {
+    await open({ log: [...rangeOf(1, 4), ...rangeOf(6, 10)] });
+    expect((await scene.after(3)).numbers).to.deep.equal([4, ...numbersIn(rangeOf(6, 10))]);
+    expect((await scene.after(7)).numbers).to.deep.equal([8, 9, 10]);
+    expect((await scene.after(8)).numbers).to.deep.equal([9, 10]);
+  });
+
+  it("reads from Redis alone what is further back than a recovery may bring", async () => {
+    await open({ log: rangeOf(1, 10), recoverMessages: 3 });
+    const far = await scene.after(2, { most: 2000 });
+    expect(far.numbers).to.deep.equal(numbersIn(rangeOf(3, 10)));
+    expect(scene.tails.bytes).to.equal(0);
+    await scene.after(7);
+    expect(scene.tails.bytes).to.be.above(0);
+  });
+
+  it("reads the newest messages as they are in Redis, and further back from a place on", async () => {
+    await open({ log: rangeOf(1, 10) });
+    const bounds = { count: 2, bytes: 1000 };
+    expect(numbersIn((await scene.channel.before(undefined, bounds)).entries)).to.deep.equal([9, 10]);
+    expect(numbersIn((await scene.channel.before(positionOf(9), bounds)).entries)).to.deep.equal([7, 8]);
+    expect(scene.queries).to.deep.equal([bounds, { ...bounds, to: 8 }]);
+  });
+
+  it("has those who ask the same at once share one answer, and no later ones", async () => {
+    await open({ log: rangeOf(1, 10) });
+    const look = () => scene.channel.before(undefined, { count: 2, bytes: 1000 });
+    await Promise.all([look(), look()]);
+    expect(scene.queries).to.have.length(1);
+    await look();
+    expect(scene.queries).to.have.length(2);
+    scene.failure = new Error("away");
+    const outcomes = await Promise.allSettled([look(), look()]);
+    expect(outcomes.map(({ status }) => status)).to.deep.equal(["rejected", "rejected"]);
+    expect(scene.queries).to.have.length(3);
+    scene.failure = undefined;
+    expect(numbersIn((await look()).entries)).to.deep.equal([9, 10]);
+  });
+
+  describe("for a member that is ahead of this server", () => {
+    it("reads first what has not come here, and gives what is behind the member", async () => {
+      await open({ log: [entryOf(1)] });
+      scene.log.push(...rangeOf(2, 5));
+      expect(await scene.after(4)).to.deep.include({ numbers: [5], lost: undefined, at: 5 });
+      expect(scene.told).to.deep.equal([2, 3, 4, 5]);
+      expect(scene.queries[0]).to.deep.equal(POSITION);
+    });
+
+    it("has no more to read where the member is at the end by then", async () => {
+      await open({ log: [entryOf(1)] });
+      scene.log.push(...rangeOf(2, 3));
+      expect(await scene.after(3)).to.deep.equal({ numbers: [], lost: undefined, at: 3, reads: 2 });
+    });
+
+    it("tells that Redis has gone back where it knows no more than this server", async () => {
+      await open({ log: rangeOf(1, 3) });
+      const { numbers, lost } = await scene.after(7);
+      expect(lost).to.deep.equal({ messages: null, reason: "diverged" });
+      expect(numbers).to.deep.equal([1, 2, 3]);
+      expect(scene.queries.filter(({ count }) => count === 0)).to.have.length(1);
+    });
+
+    it("goes on though Redis goes on as well, and there is no room for it in memory", async () => {
+      await open({ log: [entryOf(1)], tailBytes: 0 });
+      scene.log.push(...rangeOf(2, 4));
+      let next = 5;
+      scene.onRead = ({ count }) => {
+        if (count > 0 && next < 50) scene.log.push(entryOf(next++));
+      };
+      const { numbers, lost } = await scene.after(4);
+      expect([numbers[0], lost]).to.deep.equal([5, undefined]);
+      expect(scene.errors).to.deep.equal([]);
+    });
+
+    it("says that the history cannot be read up to its end where Redis does not give it", async () => {
+      await open({ log: rangeOf(1, 3) });
+      // the position is one that no read comes up to
+      scene.onRead = ({ count }) => {
+        scene.at = count === 0 ? positionOf(9) : undefined;
+      };
+      const [outcome] = await Promise.allSettled([scene.after(9)]);
+      expect(outcome).to.have.nested.property(
+        "reason.message",
+        "The history could not be read up to its end",
+      );
+      expect(scene.queries.filter(({ count }) => count === 0)).to.have.length(3);
+    });
+
+    it("waits for what is read already, and looks once more where that has begun before", async () => {
+      await open({ log: [entryOf(1)] });
+      let answer = () => {};
+      scene.answer = new Promise((resolve) => {
+        answer = resolve;
+      });
+      scene.log.push(entryOf(2));
+      scene.channel.repair();
+      await scene.until(() => scene.queries.length === 1);
+      scene.answer = undefined;
+      scene.log.push(...rangeOf(3, 4));
+      const reading = scene.channel.after(positionOf(3), BOUNDS);
+      await settled();
+      await settled();
+      answer();
+      const { entries, lost } = await reading;
+      expect([numbersIn(entries), lost, scene.told]).to.deep.equal([[4], undefined, [2, 3, 4]]);
+    });
+  });
+});

@@ -88,9 +88,9 @@ describe("Messages that are kept together", () => {
   it("do not cut short a batch that was begun after theirs was sent", async () => {
     const first = add("1");
     batch.flush();
-    const second = Promise.resolve().then(() => add("2"));
-    // that of the first batch has had its turn by now
+    // its turn comes between those of the two batches
     const third = Promise.resolve().then(() => add("3"));
+    const second = add("2");
     await Promise.all([first, second, third]);
     expect(sent).to.deep.equal([
       ["room", "1"],

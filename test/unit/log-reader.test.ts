@@ -163,6 +163,26 @@ describe("The messages of channels in memory", () => {
     expect([lengths(), quiet.isWhole, quiet.first]).to.deep.equal([[3, 0, 3], false, 2]);
   });
 
+  it("make room for a long one, as many as it takes of the quiet channels", () => {
+    const tails = new Tails(3000);
+    const [quiet, busy] = [new Tail(tails, 10), new Tail(tails, 10)];
+    for (const entry of rangeOf(1, 3)) quiet.add(entry);
+    for (const entry of rangeOf(1, 3)) busy.add(entry);
+    busy.add({ ...entryOf(4), json: "x".repeat(1000) });
+    expect([quiet.length, busy.length]).to.deep.equal([0, 4]);
+    expect([quiet.shift(), busy.shift(), busy.first]).to.deep.equal([false, true, 2]);
+  });
+
+  it("are the newest of each channel, also where older ones are read", () => {
+    const tail = new Tail(new Tails(Infinity), 3);
+    tail.add(entryOf(5));
+    tail.prepend(rangeOf(1, 4), true);
+    expect([offsets(tail.from(0, 9, 1000)), tail.isWhole]).to.deep.equal([[3, 4, 5], false]);
+    tail.clear();
+    tail.prepend(rangeOf(1, 3), true);
+    expect([offsets(tail.from(0, 9, 1000)), tail.isWhole]).to.deep.equal([[1, 2, 3], true]);
+  });
+
   it("are found by their position alone", () => {
     const tail = new Tail(new Tails(Infinity), 3);
     expect(tail.has(entryOf(1))).to.equal(false);

@@ -238,6 +238,13 @@ describe("The presence of a server's channels", () => {
     scene.presence.renew({ ...ann, usage: undefined });
     await pass(collect);
     expect(scene.told.slice(1)).to.deep.equal([["updated", "room", "ann", { name: "Anna" }, null]]);
+    // it is about to join one, and the other has no presence any more
+    scene.options = { lobby: OPTION };
+    ann.channels.lobby = true;
+    ann.socket.auth = { name: "Annie" };
+    scene.presence.renew(ann);
+    await pass(collect);
+    expect(scene.told).to.have.length(2);
   });
 
   it("sets the state of a member, and of nobody else", async () => {
@@ -407,6 +414,7 @@ describe("The presence of a server's channels", () => {
       "broken",
     ],
     ["gives a text", () => "Ann", "It must give an object, at once"],
+    ["gives a number", () => 1n, "It must give an object, at once"],
     ["gives a list", () => [], "It must give an object, at once"],
     ["gives a promise", async () => ({}), "It must give an object, at once"],
     ["gives what has no JSON", () => ({ toJSON: () => undefined }), "It must give an object, at once"],
@@ -571,11 +579,40 @@ describe("The presence of a server's channels", () => {
     expect(other.outages).to.deep.equal([]);
   });
 
+  it("says that it cannot stop to follow a channel, but not when it closes", async () => {
+    const failure = new Error("away");
+    const unsubscribe = sinon.stub(scene.redis, "unsubscribe").rejects(failure);
+    await scene.observe(ann);
+    scene.presence.unobserve(ann, "room");
+    await pass(0);
+    const outage = ["the members of a channel could not be read", failure];
+    expect(scene.outages).to.deep.equal([outage]);
+    await scene.observe(ann);
+    await scene.presence.close();
+    await pass(0);
+    expect(scene.outages).to.deep.equal([outage]);
+    unsubscribe.restore();
+  });
+
+  it("has the option as it is when the first one joins a channel that was empty", async () => {
+    scene.options.room = { ...OPTION, limit: 1 };
+    await scene.join(ann);
+    scene.options.room = { ...OPTION, limit: 2 };
+    await scene.join(bob);
+    expect(await scene.members()).to.deep.equal(["ann"]);
+    for (const client of [ann, bob]) scene.presence.leave(client, "room", false);
+    await pass(collect);
+    for (const client of [ann, bob]) await scene.join(client);
+    expect(await scene.members()).to.deep.equal(["ann", "bob"]);
+  });
+
   it("gives no page to who would observe a server that is closing", async () => {
     const answer = sinon.stub().returns(true);
+    const unsubscribe = sinon.spy(scene.redis, "unsubscribe");
     const observing = scene.presence.observe(ann, "room", answer);
     await scene.presence.close();
     await observing;
+    expect(unsubscribe.callCount).to.equal(1);
     expect([answer.callCount, scene.listeners()]).to.deep.equal([0, 0]);
   });
 });

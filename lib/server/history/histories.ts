@@ -169,7 +169,7 @@ async function backwards(
     const part = await reader.before(first, { count: count - (all?.entries.length ?? 0), bytes: READ_BYTES });
     // the newest position is that of the first look
     all = all ? { ...all, entries: [...part.entries, ...all.entries], hasMore: part.hasMore } : part;
-    if (!part.hasMore || part.entries.length === 0 || all.entries.length >= count) return all;
+    if (!part.hasMore || all.entries.length >= count) return all;
   }
 }
 

@@ -66,10 +66,9 @@ export async function recover(
     lost = addLoss(lost, gap);
     gap = undefined;
   };
+  const last = typeof start === "object" && "last" in start ? start.last : 0;
   const next = (cursor: Position | undefined): Promise<HistoryPart> =>
-    !cursor && typeof start === "object" && "last" in start
-      ? channel.newest(start.last, PAGE)
-      : channel.after(cursor as Position, { ...PAGE, most });
+    cursor ? channel.after(cursor, { ...PAGE, most }) : channel.newest(last, PAGE);
   try {
     let cursor = start === "now" ? await channel.position() : "since" in start ? start.since : undefined;
     for (;;) {

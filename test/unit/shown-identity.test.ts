@@ -20,4 +20,51 @@ describe("What a client is told of its identity", () => {
     expect(hash(undefined, "client")).to.equal(undefined);
     expect(hash("7", true)).to.equal(undefined);
   });
+
+  describe("is what `showIdentity` gives", () => {
+    const told: [message: string, context: string][] = [];
+    const telling = new Reporter(console, false, ({ message }, context) => told.push([message, context]) > 0);
+    const show = (showIdentity: (auth: unknown) => unknown) =>
+      shownIdentity({ showIdentity, identityBytes: 10, reporter: telling }, { id: 7 }, undefined, true)
+        .identity;
+    /** Errors are told in a turn of their own. */
+    const reports = async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return told.splice(0);
+    };
+
+    it("as JSON, as long as it may be", async () => {
+      expect(show((auth) => auth)).to.equal('{"id":7}');
+      expect(show(() => "12345678")).to.equal('"12345678"');
+      expect(show(() => null)).to.equal("null");
+      expect(show(() => undefined)).to.equal(undefined);
+      expect(await reports()).to.deep.equal([]);
+    });
+
+    it("and nothing of what is too long, counted in bytes, which is reported", async () => {
+      expect(show(() => "ääää1")).to.equal(undefined);
+      expect(await reports()).to.deep.equal([
+        [
+          "showIdentity has given 11 bytes, and limits.identityBytes is 10",
+          "a client is not shown its identity",
+        ],
+      ]);
+    });
+
+    it("and no promise, also none that rejects, which is reported", async () => {
+      expect(show(() => Promise.reject(new Error("no")))).to.equal(undefined);
+      expect(await reports()).to.deep.equal([
+        ["showIdentity must give JSON, and no promise of it", "a client is not shown its identity"],
+      ]);
+    });
+
+    it("and nothing where it throws, which is reported", async () => {
+      expect(
+        show(() => {
+          throw new Error("no");
+        }),
+      ).to.equal(undefined);
+      expect(await reports()).to.deep.equal([["no", "a client is not shown its identity"]]);
+    });
+  });
 });

@@ -121,6 +121,14 @@ describe("the end of an identity", () => {
     for (const session of [...without, ...wrong]) expect(expiryOfSession(session)).to.equal(undefined);
   });
 
+  it("is as far away as the session's cookie lasts where each response begins that anew, and else as it says", () => {
+    const cookie = { expires: new Date(5000), originalMaxAge: 500 };
+    const touch = () => {};
+    expect(expiryOfSession({ cookie, touch })).to.equal(1500);
+    expect(expiryOfSession({ cookie })).to.equal(5000);
+    expect(expiryOfSession({ cookie: { ...cookie, originalMaxAge: null }, touch })).to.equal(5000);
+  });
+
   it("is told in whole milliseconds that a timer can wait for", () => {
     expect([timeLeft(1000.5), timeLeft(500), timeLeft(1000 + 100 * DAY)]).to.deep.equal([1, 0, 2 ** 31 - 1]);
   });

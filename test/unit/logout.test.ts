@@ -110,8 +110,9 @@ describe("The session that a logout ends", () => {
   });
 
   it("is ended after an older passport's logout, which takes no callback", async () => {
-    request.logout = function (this: unknown) {
+    request.logout = function (this: unknown, ...given: unknown[]) {
       expect(this).to.equal(request);
+      expect(given).to.deep.equal([]);
       done.push("logout");
     };
     await endSession(requestOf(request), false);

@@ -24,7 +24,7 @@ describe("What a client is told of its identity", () => {
   describe("is what `showIdentity` gives", () => {
     const told: [message: string, context: string][] = [];
     const telling = new Reporter(console, false, ({ message }, context) => told.push([message, context]) > 0);
-    const show = (showIdentity: (auth: unknown) => unknown) =>
+    const show = (showIdentity: ((auth: unknown) => unknown) | undefined) =>
       shownIdentity({ showIdentity, identityBytes: 10, reporter: telling }, { id: 7 }, undefined, true)
         .identity;
     /** Errors are told in a turn of their own. */
@@ -38,6 +38,7 @@ describe("What a client is told of its identity", () => {
       expect(show(() => "12345678")).to.equal('"12345678"');
       expect(show(() => null)).to.equal("null");
       expect(show(() => undefined)).to.equal(undefined);
+      expect(show(undefined)).to.equal(undefined);
       expect(await reports()).to.deep.equal([]);
     });
 

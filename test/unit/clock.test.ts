@@ -53,6 +53,16 @@ describe("the steady clock", () => {
     expect(toSteady(Number.MAX_VALUE)).to.be.at.most(steadyNow() + 1);
   });
 
+  it("believes another clock to the last millisecond of that difference", () => {
+    const steady = sinon.stub(performance, "now").returns(0);
+    const began = steadyNow();
+    const wall = sinon.stub(Date, "now").returns(began);
+    expect(toSteady(began + CLOCK_SKEW)).to.equal(began + CLOCK_SKEW);
+    expect(toSteady(began + CLOCK_SKEW + 1)).to.equal(began);
+    wall.restore();
+    steady.restore();
+  });
+
   it("tells when a request has arrived, by its first note", () => {
     const req = {} as never;
     expect(arrivals.of(req)).to.equal(undefined);

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { Deadlines } from "../../lib/server/limits/deadlines.js";
+import { checkTime, Deadlines } from "../../lib/server/limits/deadlines.js";
 
 describe("a time limit", () => {
   /** Runs a test in one turn, so that its clock counts no timer of anybody else. */
@@ -129,4 +129,45 @@ describe("a time limit", () => {
       expect(one.expire.callCount).to.equal(1);
     }),
   );
+
+  it(
+    "that is lifted by whoever hears of an end lets all others be",
+    onClock((clock) => {
+      const unauthenticated = new Deadlines(1000);
+      const [one, other] = [{ expire: sinon.spy(() => unauthenticated.limit(undefined)) }, candidate()];
+      unauthenticated.add(one);
+      unauthenticated.add(other);
+      clock.tick(5000);
+      expect([one.expire.callCount, other.expire.callCount]).to.deep.equal([1, 0]);
+    }),
+  );
+
+  it("for a promise gives what comes in time, and rejects with what comes too late", async () => {
+    const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      const calls = new Deadlines(1000);
+      const late = sinon.stub().returns(new Error("too late"));
+      const messageOf = (promise: Promise<unknown>) => promise.catch((error: Error) => error.message);
+      expect(await calls.within(Promise.resolve("result"), late)).to.equal("result");
+      const error = new Error("refused");
+      expect(await messageOf(calls.within(Promise.reject(error), late))).to.equal("refused");
+      sinon.assert.notCalled(late);
+      const waiting = messageOf(calls.within(new Promise(() => {}), late));
+      clock.tick(1000);
+      expect(await waiting).to.equal("too late");
+      // whoever had an answer is not waited for any more
+      sinon.assert.calledOnce(late);
+    } finally {
+      clock.restore();
+    }
+  });
+
+  it("is a positive number of milliseconds", () => {
+    for (const time of [0.5, 1, 1e12]) checkTime("ms", time);
+    for (const time of [0, -1, Number.NaN, Infinity, "1", [1], 1n, undefined, null]) {
+      expect(() => checkTime("ms", time), String(time))
+        .to.throw(TypeError)
+        .with.property("message", "ms must be a positive number of milliseconds");
+    }
+  });
 });

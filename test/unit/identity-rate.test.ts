@@ -52,6 +52,11 @@ describe("the rate of an identity", () => {
     });
   }
 
+  it("leaves to other servers what one does not use", async () => {
+    const [, busy] = open(100, 2);
+    expect(await countFrames(busy ? [busy] : [])).to.equal(95);
+  });
+
   describe("with grants of ten", () => {
     /** Answers each question when told to. */
     const ask = sinon.stub();
@@ -94,6 +99,13 @@ describe("the rate of an identity", () => {
       expect(taken()).to.equal(0);
       await answer(10);
       expect(taken()).to.equal(7);
+    });
+
+    it("asks for more when half of the last one is charged, and has one more while one is left", () => {
+      rate.charge(5);
+      expect(ask.callCount).to.equal(2);
+      rate.charge(4);
+      expect([rate.hasMore, rate.take(1), rate.hasMore]).to.deep.equal([true, true, false]);
     });
 
     it("lets what is given back be taken again", () => {

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import type { IdentityRates } from "../../lib/server/limits/identity-rate.js";
-import { IdentityUsage } from "../../lib/server/limits/identity-usage.js";
+import { IdentityUsage, IdentityUsages } from "../../lib/server/limits/identity-usage.js";
+import { DEFAULT_LIMITS } from "../../lib/server/limits/limits.js";
 
 describe("what an identity may send", () => {
   /** A rate that never fills again. */
@@ -85,6 +86,44 @@ describe("what an identity may send", () => {
     usage.charge(1);
     usage.onRefill(() => expect.fail("nothing is short"))();
     usage.close();
+  });
+
+  it("waits for bytes alone where frames have no limit", () => {
+    const bytes = new Rate(10);
+    const usage = new IdentityUsage("alice", 1, {
+      frames: undefined,
+      bytes: { of: () => bytes } as unknown as IdentityRates,
+    });
+    expect([usage.take(20), usage.take(1)]).to.deep.equal([true, false]);
+    usage.onRefill(() => {});
+    expect(bytes.waiting).to.have.length(1);
+  });
+
+  it("is the same for all of its connections, of which there are as many as may be", () => {
+    const rates: Rate[] = [];
+    const of = () => {
+      const rate = new Rate(1);
+      rates.push(rate);
+      return rate;
+    };
+    const usages = new IdentityUsages(
+      { ...DEFAULT_LIMITS, connectionsPerIdentity: 2, channelsPerIdentity: 1 },
+      { frames: { of } as unknown as IdentityRates, bytes: undefined },
+    );
+    const alice = usages.enter("alice");
+    expect(alice?.hasRoom).to.equal(true);
+    if (alice) alice.channels++;
+    expect(alice?.hasRoom).to.equal(false);
+    expect(usages.enter("alice")).to.equal(alice);
+    expect(usages.enter("alice")).to.equal(undefined);
+    expect(usages.enter("bob")).to.not.equal(alice);
+    if (alice) usages.leave(alice);
+    expect(rates[0]?.isClosed).to.equal(false);
+    expect(usages.enter("alice")).to.equal(alice);
+    if (alice) for (let connection = 0; connection < 2; connection++) usages.leave(alice);
+    expect(rates.map(({ isClosed }) => isClosed)).to.deep.equal([true, false]);
+    const next = usages.enter("alice");
+    expect([next === alice, next?.hasRoom]).to.deep.equal([false, true]);
   });
 
   it("has room for channels below its limit, and counts no more when it is closed", () => {

@@ -95,6 +95,20 @@ describe("memberships of channels", () => {
     expect([...(one.membership?.from ?? [])]).to.deep.equal([]);
   });
 
+  it("of one connection and channel change one after another, and others meanwhile", async () => {
+    const [one, other] = [subscriber(), subscriber()];
+    const done: string[] = [];
+    let end = () => {};
+    const first = memberships.run(one, "a", () => new Promise<void>((resolve) => (end = resolve)));
+    const second = memberships.run(one, "a", () => done.push("second"));
+    expect(memberships.run(one, "b", () => "at once")).to.equal("at once");
+    expect(memberships.run(other, "a", () => "at once")).to.equal("at once");
+    end();
+    await first;
+    await second;
+    expect(done).to.deep.equal(["second"]);
+  });
+
   it("have the guards decide again on the joins that are overruled, and on no others", () => {
     const [one, other] = [subscriber(), subscriber()];
     const joins = [one, other].map((member) => memberships.beginJoin(member, "a", true));

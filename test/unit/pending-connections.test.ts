@@ -80,6 +80,16 @@ describe("the places of connections", () => {
     }
   }
 
+  it("are shared by no address where connections have none", () => {
+    const places = new PendingConnections({ ...LIMITS, unauthenticatedConnectionsPerIp: 1 });
+    for (let i = 0; i < 3; i++) expect(places.open("")).to.be.instanceOf(PendingConnection);
+    expect(places.open("10.0.0.1")).to.be.instanceOf(PendingConnection);
+    expect(places.open("10.0.0.1")).to.equal("address full");
+    const all = new PendingConnections({ ...LIMITS, connectionsPerIp: 1 });
+    expect(all.open("")).to.be.instanceOf(PendingConnection);
+    expect(all.open("")).to.equal("address full");
+  });
+
   it("are free for another stranger as soon as one has authenticated, and the address keeps its own", () => {
     const strangers = new PendingConnections({ ...LIMITS, unauthenticatedConnections: 1 });
     open(strangers).authenticated();

@@ -25,6 +25,18 @@ describe("the turns that streams share", () => {
     }
   });
 
+  it("have no more items than that, with those that have waited", async () => {
+    const scheduler = new TurnScheduler(8);
+    for (let turn = 0; turn < 3; turn++) {
+      const { waiting } = takeAll(scheduler);
+      void scheduler.take();
+      await waiting;
+      // the one above, too
+      expect(takeAll(scheduler).taken).to.equal(8 - 2);
+      await nextTurn();
+    }
+  });
+
   it("come to a stream that waits beside one that never does", async () => {
     const scheduler = new TurnScheduler(8);
     const { waiting } = takeAll(scheduler);

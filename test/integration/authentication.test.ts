@@ -443,8 +443,9 @@ describe("authentication", () => {
     });
 
     it("is not asked for after the cleanup was disabled, also of connections that are open", async () => {
-      const server = await start({ options: { authTimeout: 50 } });
+      const server = await start();
       const client = await application.open();
+      server.enableCleanup(50);
       server.disableCleanup();
       const other = await Application.start({ options: { authTimeout: 100 } });
       try {
@@ -473,8 +474,9 @@ describe("authentication", () => {
     });
 
     it("is not asked for again once a client is in", async () => {
-      const server = await start({ options: { authTimeout: 40 } });
+      const server = await start();
       const client = await application.connect();
+      server.enableCleanup(40);
       const late = await application.open();
       await late.closed;
       expect(await client.request({ rpc: "nope" })).to.include({ error: "Function not found" });
@@ -490,8 +492,9 @@ describe("authentication", () => {
     });
 
     it("is asked for a second time, too, whatever the guards do", async () => {
-      const server = await start({ options: { authTimeout: 60 } });
+      const server = await start();
       const client = await application.connect();
+      server.enableCleanup(60);
       server.on("authentication", (_s, _a, _callback) => {});
       client.send({ rpc: "auth", token: await application.token() });
       expect((await client.closed).code).to.equal(4408);

@@ -81,6 +81,7 @@ describe("Redis adapters", () => {
       const setTimer = sandbox.spy(globalThis, "setTimeout");
       try {
         const store = new MemoryStore();
+        store.acquire();
         store.set("short", "value", 500);
         const [sweep] = setTimer.firstCall.args;
         store.set("long", "value", 60_000);
@@ -107,8 +108,53 @@ describe("Redis adapters", () => {
       }
       const countTimers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
       const before = countTimers();
-      new MemoryStore().set("key", "value", 60_000);
+      const store = new MemoryStore();
+      store.acquire();
+      store.set("key", "value", 60_000);
       expect(countTimers()).to.equal(before);
+      store.release();
+    });
+
+    it("have no timer while nobody uses them, and are cleared as soon as somebody does", () => {
+      const clock = sinon.useFakeTimers();
+      try {
+        const store = new MemoryStore();
+        store.acquire();
+        store.acquire();
+        const others = clock.countTimers();
+        store.set("key", "value", 500);
+        expect(clock.countTimers()).to.equal(others + 1);
+        store.release();
+        expect(clock.countTimers()).to.equal(others + 1);
+        store.release();
+        expect(clock.countTimers()).to.equal(others);
+        store.set("late", "value", 500);
+        expect(clock.countTimers()).to.equal(others);
+        clock.tick(60_000);
+        expect(store.size).to.equal(2);
+        store.acquire();
+        clock.tick(1000);
+        expect(store.size).to.equal(0);
+        expect(clock.countTimers()).to.equal(others);
+        store.release();
+        store.acquire();
+        expect(clock.countTimers()).to.equal(others);
+        store.release();
+      } finally {
+        clock.restore();
+      }
+    });
+
+    it("are given back once, however often that is said", () => {
+      const release = sinon.spy(MemoryStore.prototype, "release");
+      try {
+        const adapter = adaptRedis(memoryRedis(), "redisClient");
+        adapter.release();
+        adapter.release();
+        expect(release.callCount).to.equal(1);
+      } finally {
+        release.restore();
+      }
     });
   });
 });

@@ -36,7 +36,22 @@ export class MemoryStore {
   readonly servers = new MemoryServers();
   readonly #members = new MemoryMembers();
   #queue: (() => void)[] = [];
+  #users = 0;
   #sweeper: NodeJS.Timeout | undefined;
+
+  /** Counts one more who uses it; as long as there are any, what has expired is cleared away. */
+  acquire(): void {
+    this.#users++;
+    if (!this.#isEmpty) this.#scheduleSweep();
+  }
+
+  /** Counts one less. A store that nobody uses has no timer, so that it goes with all that it holds once nobody has it. */
+  release(): void {
+    this.#users--;
+    if (this.#users > 0) return;
+    clearTimeout(this.#sweeper);
+    this.#sweeper = undefined;
+  }
 
   /** The number of keys, including those that have expired since the last sweep. */
   get size(): number {
@@ -151,7 +166,7 @@ export class MemoryStore {
   };
 
   #scheduleSweep(): void {
-    this.#sweeper ??= setTimeout(this.#sweep, SWEEP_INTERVAL).unref();
+    if (this.#users > 0) this.#sweeper ??= setTimeout(this.#sweep, SWEEP_INTERVAL).unref();
   }
 
   readonly #sweep = (): void => {
@@ -164,7 +179,10 @@ export class MemoryStore {
     }
     this.#logs.sweep();
     this.#members.sweep();
-    if (this.#entries.size + this.#lists.size + this.#logs.size + this.#members.size > 0)
-      this.#scheduleSweep();
+    if (!this.#isEmpty) this.#scheduleSweep();
   };
+
+  get #isEmpty(): boolean {
+    return this.#entries.size + this.#lists.size + this.#logs.size + this.#members.size === 0;
+  }
 }

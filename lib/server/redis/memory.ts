@@ -47,6 +47,7 @@ class MemoryAdapter implements Redis {
 
   constructor(store: MemoryStore) {
     this.#store = store;
+    store.acquire();
   }
 
   get isReady(): boolean {
@@ -179,7 +180,9 @@ class MemoryAdapter implements Redis {
   }
 
   release(): void {
+    if (this.#released) return;
     this.#released = true;
+    this.#store.release();
     for (const [channel, listeners] of this.#subscribers) {
       for (const listener of listeners.keys()) void this.unsubscribe(channel, listener);
     }

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
 import { addGuards, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
-import { printSeed, SETTINGS } from "../support/fuzz/seed.js";
+import { checkAll, printSeed } from "../support/fuzz/seed.js";
 import { pay, type Visit, visits } from "../support/fuzz/visits.js";
 import { Witness } from "../support/fuzz/witness.js";
 
@@ -50,20 +50,17 @@ describe("arbitrary requests, upgrades and bytes", () => {
 
   it("are answered or closed, and harm nobody", async () => {
     // some at a time, which meet in the same sessions
-    await fc.assert(
-      fc.asyncProperty(fc.array(visits, { minLength: 8, maxLength: 24 }), async (crowd: Visit[]) => {
-        const used = await application.token();
-        const good = await Promise.all([1, 2, 3].map(() => application.token()));
-        await Promise.all(
-          crowd.map((visit, index) => pay(ports[index % ports.length] ?? 0, visit, { good, used })),
-        );
-        await witness.check();
-        // Node.js reads no more of a connection whose upgrade was pipelined behind an unread body: that its client is gone
-        // shows when the time for a farewell is over
-        await until(async () => (await count(second)) === 0);
-      }),
-      SETTINGS,
-    );
+    await checkAll(fc.array(visits, { minLength: 8, maxLength: 24 }), async (crowd: Visit[]) => {
+      const used = await application.token();
+      const good = await Promise.all([1, 2, 3].map(() => application.token()));
+      await Promise.all(
+        crowd.map((visit, index) => pay(ports[index % ports.length] ?? 0, visit, { good, used })),
+      );
+      await witness.check();
+      // Node.js reads no more of a connection whose upgrade was pipelined behind an unread body: that its client is gone
+      // shows when the time for a farewell is over
+      await until(async () => (await count(second)) === 0);
+    });
   });
 
   it("leave no place taken", async () => {

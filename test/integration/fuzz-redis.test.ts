@@ -4,7 +4,7 @@ import { Application } from "../support/application.js";
 import { addGuards, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
 import { Fuzzer } from "../support/fuzz/fuzzer.js";
 import { act, forgeToken, type Names, redisActs, tokenRecords } from "../support/fuzz/payloads.js";
-import { printSeed, SETTINGS } from "../support/fuzz/seed.js";
+import { checkAll, printSeed } from "../support/fuzz/seed.js";
 import { Witness } from "../support/fuzz/witness.js";
 import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
@@ -62,39 +62,33 @@ describe("arbitrary text and bytes in Redis", () => {
   };
 
   it("published on channels, and where servers talk to each other, harm nobody", async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(redisActs, { minLength: 1, maxLength: 30 }), async (acts) => {
-        const fuzzer = await join();
-        await Promise.all(acts.map((given) => act(clients[0], names, given)));
-        // another server, which reads on its start what it has missed
-        const other = await start();
-        await other.tokenServer.ready();
-        await other.token();
-        await other.stop();
-        await fuzzer.fence();
-        await fuzzer.end();
-        await witness.check();
-      }),
-      SETTINGS,
-    );
+    await checkAll(fc.array(redisActs, { minLength: 1, maxLength: 30 }), async (acts) => {
+      const fuzzer = await join();
+      await Promise.all(acts.map((given) => act(clients[0], names, given)));
+      // another server, which reads on its start what it has missed
+      const other = await start();
+      await other.tokenServer.ready();
+      await other.token();
+      await other.stop();
+      await fuzzer.fence();
+      await fuzzer.end();
+      await witness.check();
+    });
   });
 
   it("under tokens let a socket in or close it, and harm nobody", async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(tokenRecords, { minLength: 1, maxLength: 10 }), async (records) => {
-        await Promise.all(
-          records.map(async (record) => {
-            const fuzzer = await Fuzzer.open(application.url);
-            const token = await forgeToken(clients[0], names, record);
-            fuzzer.send(JSON.stringify([JSON.stringify({ rpc: "auth", uuid: "auth", token, protocol: 4 })]));
-            await fuzzer.until(() => fuzzer.replies("auth") > 0);
-            await fuzzer.fence();
-            await fuzzer.end();
-          }),
-        );
-        await witness.check();
-      }),
-      SETTINGS,
-    );
+    await checkAll(fc.array(tokenRecords, { minLength: 1, maxLength: 10 }), async (records) => {
+      await Promise.all(
+        records.map(async (record) => {
+          const fuzzer = await Fuzzer.open(application.url);
+          const token = await forgeToken(clients[0], names, record);
+          fuzzer.send(JSON.stringify([JSON.stringify({ rpc: "auth", uuid: "auth", token, protocol: 4 })]));
+          await fuzzer.until(() => fuzzer.replies("auth") > 0);
+          await fuzzer.fence();
+          await fuzzer.end();
+        }),
+      );
+      await witness.check();
+    });
   });
 });

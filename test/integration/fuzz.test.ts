@@ -4,7 +4,7 @@ import { babble, converse } from "../support/fuzz/conversation.js";
 import { crowds, letIn, type ServerDoing } from "../support/fuzz/crowd.js";
 import { anything, harmless, messagesOf } from "../support/fuzz/frames.js";
 import { addGuards, fuzzedOptions } from "../support/fuzz/fuzzed-server.js";
-import { printSeed, SETTINGS } from "../support/fuzz/seed.js";
+import { checkAll, printSeed } from "../support/fuzz/seed.js";
 import { Witness } from "../support/fuzz/witness.js";
 
 describe("arbitrary frames in arbitrary order", () => {
@@ -31,26 +31,20 @@ describe("arbitrary frames in arbitrary order", () => {
 
   for (const protocol of [3, 4] as const) {
     it(`get each call one reply, and harm nobody, with protocol ${protocol}`, async () => {
-      await fc.assert(
-        fc.asyncProperty(messagesOf(harmless), async (messages) => {
-          const calls: Promise<unknown>[] = [];
-          await converse(place(), protocol, messages, () => calls.push(call("one"), call("two")));
-          await Promise.all(calls);
-          await witness.check();
-        }),
-        SETTINGS,
-      );
+      await checkAll(messagesOf(harmless), async (messages) => {
+        const calls: Promise<unknown>[] = [];
+        await converse(place(), protocol, messages, () => calls.push(call("one"), call("two")));
+        await Promise.all(calls);
+        await witness.check();
+      });
     });
   }
 
   it("get no request more than one reply, and harm nobody, with and without authentication", async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.boolean(), messagesOf(anything), async (authenticated, messages) => {
-        await babble(place(), authenticated, messages);
-        await witness.check();
-      }),
-      SETTINGS,
-    );
+    await checkAll(fc.tuple(fc.boolean(), messagesOf(anything)), async ([authenticated, messages]) => {
+      await babble(place(), authenticated, messages);
+      await witness.check();
+    });
   });
 
   it("of several sockets side by side harm nobody, whatever the server does to them meanwhile", async () => {
@@ -64,19 +58,16 @@ describe("arbitrary frames in arbitrary order", () => {
       unsubscribeAll: () => tokenServer.unsubscribeAll("a"),
       disconnect: () => tokenServer.disconnect({ sid: tokenServer.sockets().at(-1)?.sid ?? "none" }),
     };
-    await fc.assert(
-      fc.asyncProperty(crowds, async (steps) => {
-        await letIn(steps, {
-          ...place(),
-          serverDoes: (what) => {
-            // the first socket is the witness's
-            if (tokenServer.sockets().length > 1) doing.push(does[what]());
-          },
-        });
-        await witness.check();
-        await Promise.all(doing.splice(0));
-      }),
-      SETTINGS,
-    );
+    await checkAll(crowds, async (steps) => {
+      await letIn(steps, {
+        ...place(),
+        serverDoes: (what) => {
+          // the first socket is the witness's
+          if (tokenServer.sockets().length > 1) doing.push(does[what]());
+        },
+      });
+      await witness.check();
+      await Promise.all(doing.splice(0));
+    });
   });
 });

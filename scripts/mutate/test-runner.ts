@@ -1,4 +1,5 @@
 /** A process that runs files of tests as it is told, in the copy of the repository whose `lib` has all mutants in it. */
+import { Worker } from "node:worker_threads";
 import Mocha from "mocha";
 import { mochaHooks } from "../../test/support/hooks.js";
 import type { Order, Result, TestRun } from "./messages.js";
@@ -18,6 +19,13 @@ const VARIABLE = "__STRYKER_ACTIVE_MUTANT__";
 const BETWEEN = "between tests";
 /** How long what failed tests have opened gets to go away, in milliseconds. */
 const PATIENCE = 1_000;
+
+/** Ends this process once the one that started it is gone, also where a mutant has it go round in circles. */
+const WATCHDOG = `
+  const parent = process.ppid;
+  setInterval(() => process.ppid === parent || process.kill(process.pid, "SIGKILL"), 1000);
+`;
+new Worker(WATCHDOG, { eval: true, execArgv: [] }).unref();
 
 const suites = new Map<string, Mocha>();
 let limits: Readonly<Record<string, number>> = {};

@@ -131,18 +131,16 @@ describe("The histories of an embedded store", () => {
     keep("1", { id: "a" });
     keep("2", {}, { ...BOUNDS, positionTtl: 400_000 }, HALL);
     expect(logs.size).to.equal(3);
-    clock.tick(299_999);
-    logs.sweep();
-    expect(logs.size).to.equal(3);
-    clock.tick(1);
-    logs.sweep();
-    expect(logs.size).to.equal(2);
-    clock.tick(100_000);
-    logs.sweep();
-    expect(logs.size).to.equal(1);
-    clock.tick(200_000);
-    logs.sweep();
-    expect(logs.size).to.equal(0);
+    for (const [time, left] of [
+      [299_999, 3],
+      [1, 2],
+      [100_000, 1],
+      [200_000, 0],
+    ] as const) {
+      clock.tick(time);
+      logs.sweep();
+      expect(logs.size).to.equal(left);
+    }
   });
 
   it("hold text that Redis could hold, too", () => {

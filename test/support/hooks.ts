@@ -25,7 +25,8 @@ export const mochaHooks: RootHookObject = {
     let left: string[] = [];
     const end = Date.now() + PATIENCE;
     while (Date.now() < end) {
-      await new Promise((resolve) => setImmediate(resolve));
+      // a timer that keeps nothing running is not among those that are left
+      await new Promise((resolve) => setTimeout(resolve, 10).unref());
       left = process.getActiveResourcesInfo().filter((resource) => !EXPECTED.has(resource));
       // a runner's own time limit for this very hook
       const timeouts = left.filter((resource) => resource === "Timeout").length;

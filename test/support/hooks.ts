@@ -1,5 +1,6 @@
 import { relative } from "node:path";
 import type { RootHookObject, Suite } from "mocha";
+import { sharedName } from "./shared-folder.js";
 
 /** What may still be there when the tests of a file have run: the standard streams, and the line to mocha's main process. */
 const EXPECTED = new Set(["TTYWrap", "PipeWrap"]);
@@ -13,6 +14,11 @@ let listenersBefore = "";
 const failOn = (reason: unknown) => {
   throw reason;
 };
+
+/** Before there are any processes that run files side by side: what they share goes with this one. */
+export function mochaGlobalSetup(): void {
+  sharedName();
+}
 
 /** Whatever the tests of a file leave behind (a timer, a socket, a server, a process, a listener of the process) fails the run. */
 export const mochaHooks: RootHookObject = {

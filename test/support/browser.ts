@@ -1,4 +1,4 @@
-import { type Browser, type BrowserContext, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { findChromium } from "../../scripts/test-requirements.mjs";
 
 const ARGUMENTS = [
@@ -30,4 +30,10 @@ export async function sharingContext(browser: Browser): Promise<BrowserContext> 
   await kept.route("**", (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));
   await kept.goto("http://127.0.0.1/");
   return context;
+}
+
+/** Opens a page of a context in which there are no cookies any more. */
+export async function freshPage(context: BrowserContext): Promise<Page> {
+  await context.clearCookies();
+  return context.newPage();
 }

@@ -5,6 +5,7 @@ import type { Express } from "express";
 import type { BrowserContext, Page } from "playwright-core";
 import type { Lab } from "../react/page/browser.js";
 import type { Part } from "../react/page/parts.js";
+import { freshPage } from "./browser.js";
 
 /** How long the page gets to show what is waited for, in milliseconds: less than a test gets. */
 const TIMEOUT = 15_000;
@@ -70,8 +71,7 @@ export class ReactPage {
 
   /** Opens the page without any cookies. */
   static async open(context: BrowserContext, url: string): Promise<ReactPage> {
-    await context.clearCookies();
-    const react = new ReactPage(await context.newPage());
+    const react = new ReactPage(await freshPage(context));
     react.page.setDefaultTimeout(TIMEOUT);
     await react.page.goto(`${url}/page`);
     return react;

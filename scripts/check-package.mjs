@@ -1,5 +1,8 @@
 /** Checks the package as it would be published, by publint and by "Are the types wrong?". */
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
@@ -15,15 +18,34 @@ const MEANT = new Set([
   "USE_EXPORTS_OR_IMPORTS_BROWSER",
 ]);
 
-const { messages, pkg } = await publint({ pkgDir: root, strict: true });
+// what is in dist: to pack with the scripts of the package would build it again
+const folder = mkdtempSync(join(tmpdir(), "node-token-sockjs-"));
+process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+const packing = ["pack", "--ignore-scripts", "--json", "--loglevel=error", "--pack-destination", folder];
+const packed = spawnSync("npm", packing, {
+  cwd: root,
+  encoding: "utf8",
+  stdio: ["ignore", "pipe", "inherit"],
+});
+const [{ filename }] = JSON.parse(packed.stdout);
+const tarball = join(folder, filename);
+
+const { messages, pkg } = await publint({
+  strict: true,
+  pack: { tarball: toArrayBuffer(readFileSync(tarball)) },
+});
 const complaints = messages.filter(({ code }) => !MEANT.has(code));
 for (const message of complaints) console.error(formatMessage(message, pkg));
 const { status } = spawnSync(
   "npx",
-  ["attw", "--pack", ".", "--profile", "esm-only", "--ignore-rules", "false-esm"],
+  ["attw", tarball, "--profile", "esm-only", "--ignore-rules", "false-esm"],
   {
     cwd: root,
     stdio: "inherit",
   },
 );
 if (complaints.length > 0 || status !== 0) process.exitCode = 1;
+
+function toArrayBuffer({ buffer, byteOffset, byteLength }) {
+  return buffer.slice(byteOffset, byteOffset + byteLength);
+}

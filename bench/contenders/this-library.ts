@@ -1,6 +1,5 @@
 import { createServer } from "node:http";
 import express, { type Request, type Response } from "express";
-import { createClient } from "redis";
 import sockjs from "sockjs";
 import { CLIENT_FUNCTION, functionNames, serve, setup } from "./serve.js";
 
@@ -13,6 +12,8 @@ const { memoryRedis } = (await import(
 )) as typeof import("../../lib/memory.js");
 
 async function connect() {
+  // only where it is used: it takes a third of the time until a server is there
+  const { createClient } = await import("redis");
   const client = createClient({ socket: { host: "127.0.0.1", port: Number(setup.redis) } });
   const pubsubClient = client.duplicate();
   for (const each of [client, pubsubClient]) each.on("error", () => {});

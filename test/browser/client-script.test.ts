@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import { Application } from "../support/application.js";
-import { launchBrowser } from "../support/browser.js";
+import { freshPage, launchBrowser, sharingContext } from "../support/browser.js";
 
 /** What the page's scripts see; it is evaluated there. */
 interface ClientPage {
@@ -16,6 +16,7 @@ interface ClientPage {
 
 describe("the client's script in Chromium", () => {
   let browser: Browser;
+  let context: BrowserContext;
   let application: Application;
   let page: Page;
   const problems: string[] = [];
@@ -23,6 +24,7 @@ describe("the client's script in Chromium", () => {
 
   before(async () => {
     browser = await launchBrowser();
+    context = await sharingContext(browser);
   });
   after(() => browser.close());
 
@@ -43,7 +45,7 @@ describe("the client's script in Chromium", () => {
         },
       },
     });
-    page = await browser.newPage();
+    page = await freshPage(context);
     page.on("pageerror", (error) => problems.push(error.message));
     page.on("request", (request) => requested.push(new URL(request.url()).pathname));
     await page.goto(`${application.url}/page`);

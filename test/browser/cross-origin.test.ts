@@ -6,7 +6,7 @@ import type { Express, Response } from "express";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import type { TokenSocketOptions } from "../../lib/client/index.js";
 import { Application } from "../support/application.js";
-import { launchBrowser } from "../support/browser.js";
+import { freshPage, launchBrowser, sharingContext } from "../support/browser.js";
 
 /** What is evaluated in the page sees its client, and can use what a page has. */
 interface ClientPage {
@@ -59,6 +59,7 @@ describe("In Chromium a page of another origin", () => {
 
   before(async () => {
     browser = await launchBrowser();
+    context = await sharingContext(browser);
     pages = createServer((_req, res) => {
       res.setHeader("Content-Type", "text/html");
       res.end(
@@ -88,13 +89,12 @@ describe("In Chromium a page of another origin", () => {
         socketController: { me: async (auth) => auth, echo: async (_auth, data) => data },
       },
     });
-    context = await browser.newContext();
-    page = await context.newPage();
+    page = await freshPage(context);
     page.on("console", (message) => said.push(message.text()));
     page.on("pageerror", (error) => said.push(String(error.stack)));
   });
   afterEach(async () => {
-    await context.close();
+    await page.close();
     await application.stop();
   });
 

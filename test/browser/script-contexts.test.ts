@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import type { Express } from "express";
-import type { Browser } from "playwright-core";
+import type { Browser, BrowserContext } from "playwright-core";
 import { Application } from "../support/application.js";
-import { launchBrowser } from "../support/browser.js";
+import { freshPage, launchBrowser, sharingContext } from "../support/browser.js";
 
 const SCRIPT = readFileSync(new URL("../../dist/browser/client.js", import.meta.url), "utf8");
 
@@ -76,11 +76,13 @@ const SCRIPTS: Record<string, string> = {
 
 describe("The client's script in Chromium", () => {
   let browser: Browser;
+  let context: BrowserContext;
   let application: Application;
   const problems: string[] = [];
 
   before(async () => {
     browser = await launchBrowser();
+    context = await sharingContext(browser);
   });
   after(() => browser.close());
 
@@ -131,7 +133,7 @@ describe("The client's script in Chromium", () => {
 
   /** Opens a page, and gives what its conversations came to. */
   async function visit(path: string): Promise<unknown> {
-    const page = await browser.newPage();
+    const page = await freshPage(context);
     page.on("pageerror", (error) => problems.push(error.message));
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
     await page.goto(`${application.url}${path}`, { waitUntil: "load" });

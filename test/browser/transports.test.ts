@@ -1,8 +1,8 @@
 import { expect } from "chai";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import type { TokenSocketOptions } from "../../lib/client/index.js";
 import { Application } from "../support/application.js";
-import { launchBrowser } from "../support/browser.js";
+import { freshPage, launchBrowser, sharingContext } from "../support/browser.js";
 import { RefusingProxy, type RefusingProxyOptions } from "../support/refusing-proxy.js";
 
 /** The page, as an application without a bundler has it. */
@@ -32,6 +32,7 @@ interface ClientPage {
 
 describe("In Chromium the client's script", () => {
   let browser: Browser;
+  let context: BrowserContext;
   let application: Application;
   let proxy: RefusingProxy | undefined;
   let page: Page;
@@ -51,6 +52,7 @@ describe("In Chromium the client's script", () => {
 
   before(async () => {
     browser = await launchBrowser();
+    context = await sharingContext(browser);
   });
   after(() => browser.close());
 
@@ -58,7 +60,7 @@ describe("In Chromium the client's script", () => {
     requested.length = 0;
     webSockets.length = 0;
     await serve(2000);
-    page = await browser.newPage();
+    page = await freshPage(context);
     page.on("request", (request) => {
       const path = new URL(request.url()).pathname;
       requested.push(/^\/sockets\/\d+\/[^/]+\/(\w+)$/.exec(path)?.[1] ?? path);

@@ -1,9 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type IncomingMessage, type RequestOptions, request } from "node:http";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { pathToFileURL } from "node:url";
 import { expect } from "chai";
 import { TokenSocket, type TokenSocketOptions } from "../../lib/client/index.js";
 import { happened, QUICK } from "../client/support.js";
@@ -11,13 +9,11 @@ import { ROOT } from "../package/installed-package.js";
 import { blocksOf } from "../package/markdown.js";
 import { HAPROXY, NGINX, type ProxyKind, ProxyProcess } from "../support/proxy.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
+import { bundledFile } from "../support/script-bundle.js";
 import { ServerProcess } from "../support/server-process.js";
 import { WireClient } from "../support/wire-client.js";
 
 const DOCUMENT = readFileSync(join(ROOT, "docs/deployment.md"), "utf8");
-
-/** Lets a process of Node.js run TypeScript. */
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 
 /** Starting processes may take a while on a busy machine. */
 const STARTING = 60_000;
@@ -78,12 +74,8 @@ class Site {
   ): Promise<Site> {
     const [configuration, another] = blocksOf(DOCUMENT).filter(({ language }) => language === kind.language);
     if (!configuration || another) throw new Error(`The document needs one configuration for ${kind.name}`);
-    const environment = {
-      REDIS_URL: url,
-      ...more,
-      NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ""} --import=${TSX}`,
-    };
-    const script = join(import.meta.dirname, "server.ts");
+    const environment = { REDIS_URL: url, ...more };
+    const script = await bundledFile(join(import.meta.dirname, "server.ts"));
     const start = (port: number) => ServerProcess.start(script, { ...environment, PORT: String(port) });
     const servers = await Promise.all([start(0), start(0)]);
     const ports = servers.map(({ port }) => port);

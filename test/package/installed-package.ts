@@ -1,19 +1,11 @@
 import { execFile } from "node:child_process";
-import { rmSync } from "node:fs";
-import {
-  cp,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { cp, mkdir, readdir, readFile, realpath, rename, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
+import { sharedName } from "../support/shared-folder.js";
 
 const run = promisify(execFile);
 
@@ -24,14 +16,51 @@ const LEFT_OUT = new Set(["node_modules", "dist", "coverage", ".git"]);
 
 let installing: Promise<string> | undefined;
 
+/** How it has gone for the process that has installed the package. */
+type Outcome = { readonly project: string } | { readonly failure: string };
+
 /**
  * Builds and packs the package apart from the working tree, and installs it in a folder as a user's project has
  * it: the packed files in `node_modules`, with the other packages beside them. Gives the project's folder, which
- * goes with the process.
+ * the processes of a run of tests share; it goes with the run.
  */
 export function installPackage(): Promise<string> {
-  installing ??= install();
+  installing ??= share();
   return installing;
+}
+
+/** Installs it, or waits for another process that does. */
+async function share(): Promise<string> {
+  const folder = join(await realpath(tmpdir()), sharedName());
+  const file = join(folder, "outcome.json");
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    const outcome: Outcome = JSON.parse(await contentOf(file));
+    if ("failure" in outcome) throw new Error(outcome.failure);
+    return outcome.project;
+  }
+  try {
+    const project = await install(folder);
+    await tell(file, { project });
+    return project;
+  } catch (error) {
+    await tell(file, { failure: String(error) });
+    throw error;
+  }
+}
+
+async function tell(file: string, outcome: Outcome): Promise<void> {
+  // at once with all that is in it
+  await writeFile(`${file}.new`, JSON.stringify(outcome));
+  await rename(`${file}.new`, file);
+}
+
+/** What is in a file, once it is there. */
+async function contentOf(file: string): Promise<string> {
+  while (!existsSync(file)) await delay(50);
+  return readFile(file, "utf8");
 }
 
 /** Runs the TypeScript compiler in a folder; gives what it says, which is nothing where all is well. */
@@ -46,9 +75,7 @@ export async function compile(folder: string, args: readonly string[]): Promise<
   }
 }
 
-async function install(): Promise<string> {
-  const folder = await realpath(await mkdtemp(join(tmpdir(), "node-token-sockjs-")));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+async function install(folder: string): Promise<string> {
   const source = join(folder, "source");
   await cp(ROOT, source, {
     recursive: true,

@@ -1,5 +1,6 @@
 import { relative } from "node:path";
 import type { RootHookObject, Suite } from "mocha";
+import { sharedName } from "./shared-folder.js";
 
 /** What may still be there when the tests of a file have run: the standard streams, and the line to mocha's main process. */
 const EXPECTED = new Set(["TTYWrap", "PipeWrap"]);
@@ -14,6 +15,11 @@ const failOn = (reason: unknown) => {
   throw reason;
 };
 
+/** Before there are any processes that run files side by side: what they share goes with this one. */
+export function mochaGlobalSetup(): void {
+  sharedName();
+}
+
 /** Whatever the tests of a file leave behind (a timer, a socket, a server, a process, a listener of the process) fails the run. */
 export const mochaHooks: RootHookObject = {
   beforeAll() {
@@ -25,7 +31,8 @@ export const mochaHooks: RootHookObject = {
     let left: string[] = [];
     const end = Date.now() + PATIENCE;
     while (Date.now() < end) {
-      await new Promise((resolve) => setImmediate(resolve));
+      // a timer that keeps nothing running is not among those that are left
+      await new Promise((resolve) => setTimeout(resolve, 10).unref());
       left = process.getActiveResourcesInfo().filter((resource) => !EXPECTED.has(resource));
       // a runner's own time limit for this very hook
       const timeouts = left.filter((resource) => resource === "Timeout").length;

@@ -2,9 +2,10 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type BuildOptions, build } from "esbuild";
 import type { Express } from "express";
-import type { Browser, Page } from "playwright-core";
+import type { BrowserContext, Page } from "playwright-core";
 import type { Lab } from "../react/page/browser.js";
 import type { Part } from "../react/page/parts.js";
+import { freshPage } from "./browser.js";
 
 /** How long the page gets to show what is waited for, in milliseconds: less than a test gets. */
 const TIMEOUT = 15_000;
@@ -68,8 +69,9 @@ export class ReactPage {
   /** What the page has complained about. */
   readonly problems: string[] = [];
 
-  static async open(browser: Browser, url: string): Promise<ReactPage> {
-    const react = new ReactPage(await browser.newPage());
+  /** Opens the page without any cookies. */
+  static async open(context: BrowserContext, url: string): Promise<ReactPage> {
+    const react = new ReactPage(await freshPage(context));
     react.page.setDefaultTimeout(TIMEOUT);
     await react.page.goto(`${url}/page`);
     return react;

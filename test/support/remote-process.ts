@@ -1,14 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { build } from "esbuild";
 import { type Ending, end } from "./ending.js";
 import type { Host } from "./network.js";
+import { bundleOf } from "./script-bundle.js";
 import type { Answer, Call, Functions } from "./served-functions.js";
-
-/** What packages that are no modules need in one. */
-const BANNER = `import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);`;
-
-/** Scripts with all that they import: a process that has to compile each module by itself takes four times as long. */
-const bundles = new Map<string, Promise<string>>();
 
 interface Waiting {
   resolve(value: unknown): void;
@@ -97,27 +91,4 @@ export class RemoteProcess<F extends Functions> {
     const { exitCode, signalCode } = this.#child;
     return new Error(`the process has ended with ${signalCode ?? exitCode}:\n${this.#output}`);
   }
-}
-
-function bundleOf(script: string): Promise<string> {
-  const known = bundles.get(script);
-  if (known) return known;
-  const bundle = bundleScript(script);
-  bundles.set(script, bundle);
-  return bundle;
-}
-
-async function bundleScript(script: string): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [script],
-    bundle: true,
-    write: false,
-    platform: "node",
-    format: "esm",
-    banner: { js: BANNER },
-    logLevel: "error",
-    // package.json says what of dist has to stay though nobody imports anything of it; this is lib
-    ignoreAnnotations: true,
-  });
-  return outputFiles[0]?.text ?? "";
 }

@@ -252,9 +252,8 @@ export class Cluster<Auth> {
     if (this.#closed) return;
     const { publisher } = this.#parts;
     const revoked = Promise.all(KINDS.map((by) => publisher.list(this.#keyOf(by))));
-    const others = [this.#refreshesKey, this.#evictionsKey].map((key) => publisher.list(key));
-    Promise.all([revoked, ...others]).then(
-      ([lists, refreshes = [], evictions = []]) => {
+    Promise.all([revoked, publisher.list(this.#refreshesKey), publisher.list(this.#evictionsKey)]).then(
+      ([lists, refreshes, evictions]) => {
         if (this.#closed) return;
         for (const json of lists.flat()) this.#closeMissed(parse(json));
         for (const json of refreshes) this.#refreshHeard(parse(json));
@@ -340,9 +339,9 @@ export class Cluster<Auth> {
     return this.#each(selection, (connection) => {
       // without an identity it is known by its `sid` alone, which is never new
       const knownSince = connection.identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
-      if (!isFinal && knownSince > at + skew) return false;
-      connection.close({ code, reason, reconnect: true });
-      return true;
+      const isMeant = isFinal || knownSince <= at + skew;
+      if (isMeant) connection.close({ code, reason, reconnect: true });
+      return isMeant;
     });
   }
 

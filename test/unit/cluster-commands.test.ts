@@ -101,9 +101,16 @@ describe("A server of a cluster", () => {
       expect(scene.answers).to.deep.equal([["1"], []]);
     });
 
-    it("goes by its time for tokens that are on their way", () => {
-      scene.hear("refresh", { ...ofAnn, at: Date.now() - 1000 });
-      expect([isAsked("ann", 1000), isAsked("ann", 999)]).to.deep.equal([true, false]);
+    it("believes the other's clock by a minute, and by no more", () => {
+      scene.hear("refresh", { ...ofAnn, at: Date.now() - 60_000 });
+      expect([isAsked("ann", 60_000), isAsked("ann", 59_999)]).to.deep.equal([true, false]);
+      for (const age of [60_001, 2 * HOUR]) {
+        const key = String(age);
+        const connection = scene.add(key, key);
+        scene.hear("refresh", { by: "identity", value: key, at: Date.now() - age }, { id: key });
+        sinon.assert.calledOnce(connection.refresh);
+        expect([isAsked(key, 0), isAsked(key, -1)]).to.deep.equal([true, false]);
+      }
     });
 
     it("takes one without a time, and one of the future, for one of now", () => {

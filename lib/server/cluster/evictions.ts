@@ -60,7 +60,7 @@ export class Evictions {
     const echoed = new Promise<void>((resolve) => {
       this.#echoes.set(id, resolve);
       stopTimer = startTimer(ECHO_PATIENCE, () => {
-        if (this.#echoes.has(id)) void this.#carryOut({ channel, id, at: steadyNow() });
+        if (!this.#heard.has(id)) void this.#carryOut({ channel, id, at: steadyNow() });
       });
     });
     try {

@@ -156,12 +156,15 @@ describe("Commands that empty a channel", () => {
       commandOf("missed", "2"),
       commandOf("old", "3", before),
       commandOf("first", "4", before + 1),
-      commandOf("nameless", undefined),
+      commandOf("nameless", null),
       commandOf("timeless", "5", "now"),
     ]);
     expect(emptied).to.deep.equal(["heard", "missed", "first", "nameless", "timeless"]);
     evictions.catchUp([commandOf("missed", "2")]);
     expect(emptied).to.have.length(5);
+    // one without an id is not known again, and no other is taken for it
+    evictions.catchUp([commandOf("nameless", null)]);
+    expect(emptied).to.have.length(6);
   });
 
   it("are known by the thousand, the newest of them", () => {

@@ -335,6 +335,9 @@ describe("disconnect() and refresh()", () => {
       const service = await connectNodeRedis(redis.url);
       cleanups.push(() => service.close());
       const at = Date.now() + ahead;
+      const refresh = { command: "refresh", data: { by: "identity", value: "alice", at }, id: "0" };
+      await service.publish(`${prefix}___sync___`, JSON.stringify(refresh));
+      expect(await client.take()).to.deep.equal({ internal: true, command: "refresh", data: {} });
       const data = { by: "identity", value: "alice", code: 4100, reason: "", at };
       await service.publish(`${prefix}___sync___`, JSON.stringify({ command: "disconnect", data, id: "1" }));
       expect((await client.closed).code).to.equal(4100);

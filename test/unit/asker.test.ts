@@ -20,6 +20,7 @@ class Scene {
   readonly debugged: string[] = [];
   readonly published: [channel: string, payload: unknown][] = [];
   readonly listeners = new Map<string, PayloadListener>();
+  readonly unsubscribed: string[] = [];
   readonly asker: Asker;
 
   constructor({ hasPubSub = true } = {}) {
@@ -29,6 +30,7 @@ class Scene {
         this.listeners.set(channel, listener);
       },
       unsubscribe: async (channel, listener) => {
+        this.unsubscribed.push(channel);
         if (this.listeners.get(channel) === listener) this.listeners.delete(channel);
         if (this.failure) throw this.failure;
       },
@@ -118,9 +120,10 @@ describe("A question to other servers", () => {
   });
 
   it("gets its answers by a channel of this server's own, from when it hears there until it ends", async () => {
-    const { asker, listeners } = new Scene();
+    const { asker, listeners, unsubscribed } = new Scene();
     expect([asker.id, asker.answerTo]).to.deep.equal(["here", undefined]);
     await asker.end();
+    expect(unsubscribed).to.deep.equal([]);
     await asker.start();
     await asker.started;
     expect([asker.answerTo, [...listeners.keys()]]).to.deep.equal(["here", ["shop:___server:here___"]]);
@@ -129,6 +132,7 @@ describe("A question to other servers", () => {
     const off = new Scene({ hasPubSub: false });
     await off.asker.start();
     expect(off.asker.answerTo).to.equal(undefined);
+    await off.asker.end();
     // that Redis is away is no reason not to end
     scene.failure = new Error("away");
     await scene.asker.end();
@@ -288,7 +292,7 @@ describe("A question to other servers", () => {
     scene.listed = [serverOf("here"), serverOf("there")];
     const asked = scene.ask(9);
     await clock.tickAsync(250);
-    scene.hear("there", { isProbed: true }, undefined);
+    scene.hear("there", {}, undefined);
     await clock.tickAsync(0);
     expect(asked.outcome).to.deep.include({ missing: [], answers: [] });
   });
@@ -356,6 +360,41 @@ describe("A question to other servers", () => {
     }
   });
 
+  it("looks as late as ever where who was silent is gone, or is there again", async () => {
+    const fresh = { age: 0, at: 6 };
+    for (const [more, isEarly] of [
+      [[], false],
+      [[serverOf("silent", { age: 600_000 })], false],
+      [[serverOf("silent", { age: 599_999 })], true],
+    ] as const) {
+      scene.listed = [serverOf("here"), serverOf("silent")];
+      scene.ask(9);
+      await clock.tickAsync(1000);
+      // it looks, and then all connections answer, so that nobody is said to be missing
+      scene.listed = [serverOf("here", fresh), serverOf("there", fresh), ...more];
+      const again = scene.ask(1);
+      await clock.tickAsync(20);
+      scene.hear("there", {});
+      await clock.tickAsync(0);
+      expect(again.outcome?.missing).to.deep.equal([]);
+      const { lists } = scene;
+      scene.ask(9);
+      await clock.tickAsync(20);
+      expect(scene.lists - lists).to.equal(isEarly ? 1 : 0);
+      await clock.tickAsync(980);
+    }
+  });
+
+  it("takes what has no id for no sign of life", async () => {
+    scene.listed = [serverOf("here"), serverOf("silent")];
+    scene.ask(9);
+    await clock.tickAsync(1000);
+    for (const id of [undefined, null, 5]) scene.receive(JSON.stringify({ id, server: "silent" }));
+    const again = scene.ask(9);
+    await clock.tickAsync(20);
+    expect(again.outcome?.missing).to.deep.equal(["silent"]);
+  });
+
   it("names who is overdue where all connections have answered, or the servers cannot be listed", async () => {
     scene.overdue.push("here", "heard", "late");
     const asked = scene.ask(1);
@@ -380,6 +419,31 @@ describe("A question to other servers", () => {
     expect(asked.outcome?.missing).to.deep.equal(["late"]);
   });
 
+  it("leaves nothing to be done when it has ended, however it has", async () => {
+    const { signal } = new AbortController();
+    scene.listed = [serverOf("here"), serverOf("silent")];
+    const asked = scene.ask(9, {}, { signal });
+    const failed = scene.ask(9, {}, { id: "failed", send: () => Promise.reject(new Error("away")) });
+    await clock.tickAsync(1000);
+    expect(asked.outcome?.missing).to.deep.equal(["silent"]);
+    expect(failed.error).to.have.property("message", "away");
+    expect(clock.countTimers()).to.equal(0);
+  });
+
+  it("goes to all by itself where there is nobody to be asked for a sign of life", async () => {
+    scene.listed = [serverOf("here"), serverOf("silent")];
+    const asked = scene.ask(9, {}, { probe: undefined });
+    await clock.tickAsync(1000);
+    expect([asked.outcome?.missing, scene.probes]).to.deep.equal([["silent"], 0]);
+    expect(scene.debugged).to.deep.equal([]);
+  });
+
+  it("never misses this server itself", async () => {
+    scene.overdue.push("here");
+    const asking = scene.asker.ask({ id: ID, send: async () => 0, timeout: 1000 }, () => {});
+    expect((await asking).missing).to.deep.equal([]);
+  });
+
   it("waits for nobody any more once the server is shut down", async () => {
     const asked = scene.ask(9, { answers: [answer("a")] });
     await clock.tickAsync(0);
@@ -401,8 +465,9 @@ describe("A question to other servers", () => {
     expect(asked.outcome).to.equal(undefined);
     scene.hear("there", {});
     await clock.tickAsync(0);
-    scene.hear("there", { answers: [answer("late")] });
-    expect(asked.outcome?.answers).to.deep.equal([]);
+    const found = [{ sid: "late", identity: undefined, channels: [], since: 1, address: "::1" }];
+    scene.hear("there", { answers: [answer("late")], found });
+    expect(asked.outcome).to.deep.include({ answers: [], found: [] });
   });
 
   it("is answered by the channel of the server that asks", async () => {
@@ -415,7 +480,7 @@ describe("A question to other servers", () => {
     expect(scene.published).to.deep.equal([
       [channel, { ...head, sharing: 3, count: 2, answers: [{ sid: "a", value: 1 }] }],
       [channel, { ...head, answers: [{ sid: "b", value: 2 }] }],
-      [channel, { ...head, isProbed: true }],
+      [channel, head],
     ]);
     scene.failure = new Error("away");
     asker.answer("there", ID, {});

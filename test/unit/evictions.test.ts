@@ -10,6 +10,8 @@ describe("Commands that empty a channel", () => {
   let sent: JsonObject[];
   let emptied: string[];
   let failure: Error | undefined;
+  /** What Redis takes to confirm that it keeps one. */
+  let confirmed: Promise<void>;
   let evictions: Evictions;
 
   beforeEach(() => {
@@ -17,10 +19,11 @@ describe("Commands that empty a channel", () => {
       now: 1_000_000,
       toFake: ["setTimeout", "clearTimeout", "performance", "Date"],
     });
-    [appended, sent, emptied, failure] = [[], [], [], undefined];
+    [appended, sent, emptied, failure, confirmed] = [[], [], [], undefined, Promise.resolve()];
     const publisher: Partial<Redis> = {
       append: async (key, json, count, ttl) => {
         appended.push([key, JSON.parse(json), count, ttl]);
+        await confirmed;
         if (failure) throw failure;
       },
     };
@@ -90,6 +93,21 @@ describe("Commands that empty a channel", () => {
     expect(emptied).to.deep.equal(["room"]);
   });
 
+  it("are not carried out a second time where they have come back, but Redis is slow to confirm", async () => {
+    let confirm = () => {};
+    confirmed = new Promise((resolve) => {
+      confirm = resolve;
+    });
+    const seen = evict("room");
+    await clock.tickAsync(0);
+    evictions.receive(sent[0] ?? {});
+    await clock.tickAsync(10_000);
+    expect([seen.state, emptied]).to.deep.equal(["pending", ["room"]]);
+    confirm();
+    await clock.tickAsync(0);
+    expect(seen.state).to.equal("done");
+  });
+
   it("fail where Redis does not take them, and are then carried out nowhere", async () => {
     failure = new Error("away");
     const seen = evict("room");
@@ -138,12 +156,15 @@ describe("Commands that empty a channel", () => {
       commandOf("missed", "2"),
       commandOf("old", "3", before),
       commandOf("first", "4", before + 1),
-      commandOf("nameless", undefined),
+      commandOf("nameless", null),
       commandOf("timeless", "5", "now"),
     ]);
     expect(emptied).to.deep.equal(["heard", "missed", "first", "nameless", "timeless"]);
     evictions.catchUp([commandOf("missed", "2")]);
     expect(emptied).to.have.length(5);
+    // one without an id is not known again, and no other is taken for it
+    evictions.catchUp([commandOf("nameless", null)]);
+    expect(emptied).to.have.length(6);
   });
 
   it("are known by the thousand, the newest of them", () => {

@@ -46,7 +46,7 @@ describe("What sockets of a server are asked to do", () => {
     const index = new ConnectionIndex<Connection<Auth>>();
     for (const connection of all) index.add(connection);
     // one that has closed is no connection any more
-    const members = [ann1, { socket: {} }, bob];
+    const members = [bob, { socket: {} }, ann1];
     const parts = {
       index,
       pubsub: { ...pubsub, members: (channel: string) => (channel === "room" ? members : []) },
@@ -65,7 +65,7 @@ describe("What sockets of a server are asked to do", () => {
     expect(sidsOf(ofAnn)).to.deep.equal(["1", "2"]);
     expect(sidsOf({ by: "sid", value: "3" })).to.deep.equal(["3"]);
     expect(sidsOf({ by: "sid", value: "4" })).to.deep.equal([]);
-    expect(sidsOf(inRoom)).to.deep.equal(["1", "3"]);
+    expect(sidsOf(inRoom)).to.deep.equal(["3", "1"]);
     expect(sidsOf({ by: "channel", value: "hall" })).to.deep.equal([]);
   });
 
@@ -94,6 +94,8 @@ describe("What sockets of a server are asked to do", () => {
   it("is found in the order of code units", () => {
     const sids = ["b", "a", "B", "é", "a"].map((sid) => ({ sid })).sort(bySid);
     expect(sids.map(({ sid }) => sid)).to.deep.equal(["B", "a", "a", "b", "é"]);
+    const [a, b] = [{ sid: "a" }, { sid: "b" }];
+    expect([bySid(a, b), bySid(b, a), bySid(a, { ...a })]).to.deep.equal([-1, 1, 0]);
   });
 
   it("is to take a message, and who is not in the channel does not", () => {

@@ -229,7 +229,10 @@ export class Cluster<Auth> {
   #carryOut(message: JsonObject, id: string, data: JsonObject, answerTo: string | undefined): void {
     const { asker, pubsub, reporter } = this.#parts;
     if (!parseSelection(data)) return;
-    const sids = message.command === "refresh" ? this.#refreshHeard(message) : this.#closeHeard(message);
+    const sids =
+      message.command === "refresh"
+        ? this.#refreshOnce(justTold(parseRefresh(message)))
+        : this.#closeHeard(justTold(parseRevocation(message)));
     const { sharing } = pubsub;
     if (answerTo !== undefined) return asker.answer(answerTo, id, { answers: sids.map(done) }, sharing);
     pubsub
@@ -252,12 +255,11 @@ export class Cluster<Auth> {
     if (this.#closed) return;
     const { publisher } = this.#parts;
     const revoked = Promise.all(KINDS.map((by) => publisher.list(this.#keyOf(by))));
-    const others = [this.#refreshesKey, this.#evictionsKey].map((key) => publisher.list(key));
-    Promise.all([revoked, ...others]).then(
-      ([lists, refreshes = [], evictions = []]) => {
+    Promise.all([revoked, publisher.list(this.#refreshesKey), publisher.list(this.#evictionsKey)]).then(
+      ([lists, refreshes, evictions]) => {
         if (this.#closed) return;
         for (const json of lists.flat()) this.#closeMissed(parse(json));
-        for (const json of refreshes) this.#refreshHeard(parse(json));
+        for (const json of refreshes) this.#refreshOnce(parseRefresh(parse(json)));
         this.#evictions.catchUp(evictions.map(parse));
       },
       (error: unknown) => {
@@ -309,20 +311,13 @@ export class Cluster<Auth> {
   }
 
   /** Carries a refresh out that another server has told, unless that has been done. */
-  #refreshHeard(message: JsonObject): string[] {
-    const refresh = parseRefresh(message);
+  #refreshOnce(refresh: SelectionCommand | undefined): string[] {
     return refresh && this.#parts.refreshes.add(refresh) ? this.#refresh(refresh.selection) : [];
   }
 
   /** Carries a revocation out that another server has just told, unless that has been done. */
-  #closeHeard(message: JsonObject): string[] {
-    const revocation = parseRevocation(message);
-    if (!revocation) return [];
-    const now = steadyNow();
-    // one that seems to be old is of a server whose clock is wrong
-    const at = now - revocation.at > ON_ITS_WAY ? now : revocation.at;
-    const heard = { ...revocation, at };
-    return this.#parts.revocations.add(heard) ? this.#close(heard, Infinity) : [];
+  #closeHeard(revocation: Revocation | undefined): string[] {
+    return revocation && this.#parts.revocations.add(revocation) ? this.#close(revocation, Infinity) : [];
   }
 
   /** Carries a revocation out that this server has not heard of, on sockets whose identity was not known by then. */
@@ -340,9 +335,9 @@ export class Cluster<Auth> {
     return this.#each(selection, (connection) => {
       // without an identity it is known by its `sid` alone, which is never new
       const knownSince = connection.identity?.issuedAt ?? Number.NEGATIVE_INFINITY;
-      if (!isFinal && knownSince > at + skew) return false;
-      connection.close({ code, reason, reconnect: true });
-      return true;
+      const isMeant = isFinal || knownSince <= at + skew;
+      if (isMeant) connection.close({ code, reason, reconnect: true });
+      return isMeant;
     });
   }
 
@@ -358,6 +353,12 @@ export class Cluster<Auth> {
 /** The answer of a socket that has done what was asked. */
 function done(sid: string): { readonly sid: string; readonly value: true } {
   return { sid, value: true };
+}
+
+/** Gives a command that has just come: one that seems to be old is of a server whose clock is wrong, and of now. */
+function justTold<Command extends SelectionCommand>(command: Command | undefined): Command | undefined {
+  const now = steadyNow();
+  return command && now - command.at > ON_ITS_WAY ? { ...command, at: now } : command;
 }
 
 /** One without a time is of version 4.0.0, and of just now. */

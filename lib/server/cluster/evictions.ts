@@ -43,7 +43,7 @@ export class Evictions {
   readonly #parts: EvictionsParts;
   readonly #began = steadyNow();
   /** The ids of those that were carried out here, the oldest first. */
-  readonly #heard = new Set<string>();
+  readonly #heard = new Set<string | undefined>();
   /** Callbacks for when a command of this server has come back and has been carried out. */
   readonly #echoes = new Map<string, () => void>();
 
@@ -60,7 +60,7 @@ export class Evictions {
     const echoed = new Promise<void>((resolve) => {
       this.#echoes.set(id, resolve);
       stopTimer = startTimer(ECHO_PATIENCE, () => {
-        if (this.#echoes.has(id)) void this.#carryOut({ channel, id, at: steadyNow() });
+        if (!this.#heard.has(id)) void this.#carryOut({ channel, id, at: steadyNow() });
       });
     });
     try {
@@ -84,7 +84,7 @@ export class Evictions {
   catchUp(messages: readonly JsonObject[]): void {
     for (const message of messages) {
       const eviction = this.#parse(message);
-      if (eviction && eviction.at >= this.#began && !this.#heard.has(eviction.id ?? "")) {
+      if (eviction && eviction.at >= this.#began && !this.#heard.has(eviction.id)) {
         void this.#carryOut(eviction);
       }
     }
@@ -96,9 +96,10 @@ export class Evictions {
   }
 
   async #carryOut({ channel, id }: Eviction): Promise<void> {
-    if (id !== undefined) this.#note(id);
+    if (id === undefined) return this.#parts.emptyHere(channel);
+    this.#note(id);
     await this.#parts.emptyHere(channel);
-    if (id !== undefined) this.#echoes.get(id)?.();
+    this.#echoes.get(id)?.();
   }
 
   #note(id: string): void {

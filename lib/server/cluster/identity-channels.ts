@@ -55,6 +55,7 @@ export class IdentityChannels {
     if (!identity || --identity.users > 0) return;
     this.#identities.delete(key);
     if (!identity.isSubscribed) return;
+    // Stryker disable next-line OptionalChaining: nobody enters where there is no subscriber
     this.#parts.subscriber
       ?.unsubscribe(this.#channelOf(key), this.#listener)
       .catch((error: unknown) =>
@@ -77,6 +78,7 @@ export class IdentityChannels {
     const keys = [...this.#identities.keys()];
     this.#identities.clear();
     await Promise.allSettled(
+      // Stryker disable next-line OptionalChaining: as before
       keys.map((key) => this.#parts.subscriber?.unsubscribe(this.#channelOf(key), this.#listener)),
     );
   }

@@ -36,6 +36,8 @@ export class Inquiry {
   #required: ReadonlySet<string> | undefined;
   /** Whether no receipt is waited for any more. */
   #isClosed = false;
+  /** Whether nobody is waited for any more. */
+  #isStopped = false;
   readonly #onChange: () => void;
 
   /** `onChange` is called whenever something has come. */
@@ -45,16 +47,17 @@ export class Inquiry {
 
   /** Whether as many servers have got the question as have sent a receipt. */
   get isComplete(): boolean {
+    // Stryker disable next-line EqualityOperator: no sum is off by exactly so much
     return this.#receipts >= this.#expected - ALMOST;
   }
 
-  get isReceived(): boolean {
-    if (this.#isClosed || this.isComplete) return true;
-    return this.#required !== undefined && [...this.#required].every((id) => this.#heard.has(id));
+  get isAnswered(): boolean {
+    return this.#isStopped || (this.#isReceived && this.#waiting.size === 0);
   }
 
-  get isAnswered(): boolean {
-    return this.isReceived && this.#waiting.size === 0;
+  get #isReceived(): boolean {
+    if (this.#isClosed || this.isComplete) return true;
+    return this.#required !== undefined && [...this.#required].every((id) => this.#heard.has(id));
   }
 
   hasHeard(server: string): boolean {
@@ -77,19 +80,19 @@ export class Inquiry {
     this.#onChange();
   }
 
+  /** Waits for nobody any more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#onChange();
+  }
+
   /** Counts the receipt of a server that shares its connection with as many. */
   receive(sharing: number): void {
     this.#receipts += 1 / Math.max(1, sharing);
     this.#onChange();
   }
 
-  /** Takes a sign of life of a server that may have nothing to do with the question. */
-  hear(server: string): void {
-    this.#heard.add(server);
-    this.#onChange();
-  }
-
-  /** Takes a part of a server's answer. */
+  /** Takes a part of a server's answer; an empty one may be of a server that has nothing to do with the question. */
   add(server: string, { waits = [], answers = [], count = 0, found = [], isMore = false }: AnswerPart): void {
     this.#heard.add(server);
     for (const sid of waits) this.#waiting.set(sid, server);

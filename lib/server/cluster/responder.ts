@@ -123,5 +123,6 @@ export function bySid(a: { readonly sid: string }, b: { readonly sid: string }):
 
 function infoOf<Auth>({ sid, identity, channels, socket }: Connection<Auth>): Omit<SocketInfo, "server"> {
   const { created: since, ip: address } = socket;
+  // Stryker disable next-line OptionalChaining: all that are selected have an identity
   return { sid, identity: identity?.key, channels: Object.keys(channels), since, address };
 }

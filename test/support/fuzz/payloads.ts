@@ -25,17 +25,51 @@ const oddJson = fc.constantFrom(
 
 const now = Date.now();
 
+/** What sockets are to do, right or wrong. */
+const action = fc.record(
+  {
+    type: fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.constantFrom(
+          "send",
+          "rpc",
+          "subscribe",
+          "unsubscribe",
+          "refresh",
+          "count",
+          "disconnect",
+          "find",
+          "newer",
+        ),
+      },
+      { weight: 1, arbitrary: anyJson },
+    ),
+    channel: fc.oneof(fc.constantFrom("a", "b", "___sync___", "", "__proto__"), anyJson),
+    message: anyJson,
+    command: fc.oneof(fc.constantFrom("f", "", "__proto__.f"), anyJson),
+    args: anyJson,
+    timeout: fc.oneof(fc.constantFrom(1, 0, -1, 1e300), anyJson),
+    code: fc.oneof(fc.constantFrom(1000, 4999, 1006), anyJson),
+    reason: fc.oneof(fc.constantFrom("gone", "\ud800"), anyJson),
+    limit: fc.oneof(fc.constantFrom(1, 1000, 0, 1e300), anyJson),
+    after: fc.oneof(fc.constantFrom("", "x", "\ud800"), anyJson),
+  },
+  { requiredKeys: ["type"] },
+);
+
 /** Most of a command's fields, right or wrong. No command is for the witness, whose name and channel are not in here. */
 const commandData = fc.record(
   {
     channel: fc.oneof(fc.constantFrom("a", "b", "___all___", "", "__proto__"), anyJson),
-    by: fc.oneof(fc.constantFrom("identity", "sid", "sessionId", "constructor"), anyJson),
-    value: fc.oneof(fc.constantFrom("fuzzer", "", "__proto__"), anyJson),
+    by: fc.oneof(fc.constantFrom("identity", "sid", "sessionId", "channel", "constructor"), anyJson),
+    value: fc.oneof(fc.constantFrom("fuzzer", "a", "", "__proto__"), anyJson),
     code: fc.oneof(fc.constantFrom(1000, 4001, 4999, 999, 1006, 3000, -1), anyJson),
     reason: fc.oneof(fc.constantFrom("gone", "é".repeat(100), "\ud800"), anyJson),
     at: fc.oneof(fc.constantFrom(now, 0, now + 1e9, -1e300, 1e300), anyJson),
     sockets: fc.oneof(fc.constantFrom(1, -1, 2 ** 53 - 1, 1e300), anyJson),
     sharing: fc.oneof(fc.constantFrom(1, 0, -5, 1e-300), anyJson),
+    action: fc.oneof({ weight: 4, arbitrary: action }, { weight: 1, arbitrary: anyJson }),
   },
   { requiredKeys: [] },
 );
@@ -52,6 +86,8 @@ const commands = fc
             "disconnect",
             "refresh",
             "answer",
+            "to",
+            "who",
             "newer",
             "__proto__",
           ),
@@ -61,6 +97,7 @@ const commands = fc
       data: fc.oneof({ weight: 6, arbitrary: commandData }, { weight: 1, arbitrary: anyJson }),
       id: fc.oneof(fc.uuid(), fc.constantFrom("1", "__proto__"), anyJson),
       origin: fc.oneof(fc.uuid(), anyJson),
+      answerTo: fc.oneof(fc.uuid(), anyJson),
     },
     { requiredKeys: [] },
   )

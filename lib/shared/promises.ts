@@ -12,6 +12,7 @@ function ownPromise(thenable: unknown): Promise<unknown> {
  */
 export function watchPromise(returned: unknown, failed: (error: unknown) => void): void {
   try {
+    // Stryker disable next-line ConditionalExpression: it is only quicker
     if (isThenable(returned)) ownPromise(returned).catch(failed);
   } catch (error) {
     failed(error);
@@ -44,13 +45,14 @@ export function answerBy(
 
 /** Hands an outcome on; where its value is a promise, since a callback was given one, then what becomes of that. */
 export function whenSettled(outcome: Outcome, settle: (outcome: Outcome) => void): void {
-  let isPromise = false;
+  if (outcome.status !== "result") return settle(outcome);
+  let isPromise: boolean;
   try {
-    isPromise = outcome.status === "result" && isThenable(outcome.value);
+    isPromise = isThenable(outcome.value);
   } catch (error) {
     return settle({ status: "failure", error });
   }
-  if (outcome.status !== "result" || !isPromise) return settle(outcome);
+  if (!isPromise) return settle(outcome);
   ownPromise(outcome.value).then(
     (value) => settle({ status: "result", value }),
     (error: unknown) => settle({ status: "failure", error }),

@@ -51,6 +51,31 @@ for (const version of [5, 4]) {
     const ask = (query?: string, headers?: Record<string, string>) =>
       askForToken(application.url, query, headers);
 
+    for (const [exposeErrors, told] of [
+      [false, "Internal error"],
+      [true, "An identity must be an object as JSON, too"],
+    ] as const) {
+      it(`says "${told}" of an identity that is no JSON, which is reported, with exposeErrors ${exposeErrors}`, async () => {
+        const authentication = () => Promise.resolve(new Date(0));
+        await start({ options: { authentication, exposeErrors } });
+        const contexts: unknown[] = [];
+        application.tokenServer.on("error", (_error, context) => contexts.push(context));
+        const response = await fetch(`${application.url}/socket/token`);
+        expect([response.status, await response.json()]).to.deep.equal([500, { error: told }]);
+        await reported();
+        expect(contexts).to.deep.equal(["an identity is no JSON, or its expiry no time"]);
+      });
+    }
+
+    it("says what it is given for an error where that has no message, and that broken JSON is no request", async () => {
+      await start({ options: { authentication: (_req, callback) => callback({ code: 7 }) } });
+      const refused = await fetch(`${application.url}/socket/token`);
+      expect([refused.status, await refused.json()]).to.deep.equal([500, { error: '{"code":7}' }]);
+      const headers = { "content-type": "application/json" };
+      const broken = await fetch(`${application.url}/socket/token`, { method: "POST", headers, body: "{" });
+      expect([broken.status, await broken.json()]).to.deep.equal([400, { error: "Invalid request" }]);
+    });
+
     /** The `auth` that a connection gets by the options. */
     const authFor = async (options: ApplicationOptions, query = "") => {
       await start(options);

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { expect } from "chai";
 import type { Connection } from "sockjs";
+import { WebSocket } from "ws";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
 import { close, OPCODE, PLAIN, RawWebSocket, SOCKJS, frame as toFrame } from "../support/raw-websocket.js";
@@ -82,6 +83,37 @@ for (const framing of [PLAIN, SOCKJS]) {
       expect(connection.close()).to.equal(false);
       await until(() => connection.address === undefined);
       expect((await client.rest()).filter((one) => !one.startsWith("close"))).to.deep.equal([]);
+    });
+
+    it("is closed where a listener for it throws, which is reported, and the next one is served", async () => {
+      const application = await Application.start();
+      applications.push(application);
+      const error = new Error("listener");
+      const told = once(application.tokenServer, "error");
+      application.sockjs.once("connection", () => {
+        throw error;
+      });
+      const client = await RawWebSocket.open(await application.dial(""), framing);
+      const closing = framing === SOCKJS ? ['text c[1000,"Normal closure"]'] : [];
+      for (const one of [...closing, "close 1000 Normal closure"]) expect(await client.next()).to.equal(one);
+      client.write(close(1000));
+      await client.rest();
+      expect(await told).to.deep.equal([error, 'a listener for "connection" of the SockJS server failed']);
+      const next = await RawWebSocket.open(await application.dial(""), framing);
+      await next.logIn(await application.token());
+      next.write(close(1000));
+      await next.rest();
+    });
+
+    it("has the subprotocol that the application chooses of those that its client offers", async () => {
+      const handleProtocols = (offered: Set<string>) => [...offered][1] ?? false;
+      const application = await Application.start({ options: { webSocket: { handleProtocols } } });
+      applications.push(application);
+      const client = new WebSocket(application.url.replace("http", "ws") + framing.path, ["a", "b"]);
+      await once(client, "open");
+      expect(client.protocol).to.equal("b");
+      client.close();
+      await once(client, "close");
     });
 
     for (const [name, end, message] of [

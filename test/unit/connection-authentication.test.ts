@@ -118,6 +118,34 @@ describe("The authentication of a connection", () => {
     expect(late.connection.expire.callCount).to.equal(1);
   });
 
+  it("is to be done in time since the connection has come, however late its token does", async () => {
+    find = () => new Promise(() => {});
+    const { connection, present } = connect();
+    clock.tick(900);
+    void present();
+    clock.tick(100);
+    expect(connection.expire.callCount).to.equal(1);
+  });
+
+  it("waits for no request of a client that has no identity yet", async () => {
+    decided = () => new Promise(() => {});
+    expect(await connect().present()).to.equal(undefined);
+  });
+
+  it("needs no identify: then nobody shares a limit, and nobody is reached by an identity", async () => {
+    for (const sid of ["1", "2"]) {
+      const { connection, present } = connect(PROTOCOL, sid);
+      expect(await present()).to.equal(undefined);
+      expect(connection.identity).to.include({ key: undefined, usage: undefined });
+    }
+    expect(reached).to.deep.equal([]);
+    find = () => ({ key: "7" });
+    const { authentication, present } = connect(PROTOCOL, "3");
+    Object.assign(parts, { identityChannels: undefined });
+    expect(await present()).to.equal(undefined);
+    authentication.end();
+  });
+
   it("gives the socket its identity and address, and lets it be found by these, before the guards are asked", async () => {
     let socket: unknown;
     const { connection, present } = connect();

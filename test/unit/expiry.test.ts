@@ -2,6 +2,8 @@ import { expect } from "chai";
 import sinon from "sinon";
 import {
   compareClocks,
+  Expiring,
+  expiring,
   expiryOfRequest,
   expiryOfSession,
   onExpired,
@@ -64,6 +66,67 @@ describe("the end of an identity", () => {
     expect([later.callCount, clock.countTimers()]).to.deep.equal([0, 0]);
   });
 
+  describe("with clocks that are compared", () => {
+    let act: sinon.SinonSpy;
+    let setTimer: sinon.SinonSpy;
+    const cancels: (() => void)[] = [];
+
+    beforeEach(() => {
+      clock.restore();
+      clock = sinon.useFakeTimers({
+        now: DAY,
+        toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date", "performance"],
+      });
+      clock.tick(60_000);
+      act = sinon.spy();
+      cancels.push(
+        onExpired(Date.now() + DAY, 0, act),
+        onExpired(Date.now() + 9 * DAY, 0, () => {}),
+      );
+      setTimer = sinon.spy(globalThis, "setTimeout");
+    });
+    afterEach(() => {
+      for (const cancel of cancels.splice(0)) cancel();
+      expect(clock.countTimers()).to.equal(0);
+      sinon.restore();
+    });
+
+    it("comes within a second of the machine's waking up", () => {
+      // the other one is taken back
+      cancels.pop()?.();
+      clock.setSystemTime(Date.now() + DAY);
+      clock.tick(1000);
+      expect(act.callCount).to.equal(1);
+    });
+
+    it("is not looked at as long as they go on together, and else once", () => {
+      compareClocks();
+      clock.tick(5000);
+      compareClocks();
+      clock.setSystemTime(Date.now() + 249);
+      compareClocks();
+      expect(setTimer.callCount).to.equal(0);
+      clock.setSystemTime(Date.now() + 1);
+      compareClocks();
+      compareClocks();
+      // one timer for each end
+      expect(setTimer.callCount).to.equal(2);
+      expect(act.callCount).to.equal(0);
+    });
+
+    it("is not looked at by later ones for a step that came before there was any", () => {
+      for (const cancel of cancels.splice(0)) cancel();
+      clock.setSystemTime(Date.now() + DAY);
+      cancels.push(onExpired(Date.now() + DAY, 0, act));
+      setTimer.resetHistory();
+      clock.tick(1000);
+      expect(setTimer.callCount).to.equal(0);
+      clock.setSystemTime(Date.now() + DAY);
+      clock.tick(1000);
+      expect(act.callCount).to.equal(1);
+    });
+  });
+
   it("comes in time where the wall clock is set back", () => {
     clock.restore();
     clock = sinon.useFakeTimers({ now: DAY, toFake: ["setTimeout", "clearTimeout", "Date", "performance"] });
@@ -77,6 +140,14 @@ describe("the end of an identity", () => {
     clock.tick(2);
     expect(act.callCount).to.equal(1);
     expect(clock.countTimers()).to.equal(0);
+  });
+
+  it("goes with the identity that it is given for", () => {
+    const identity = { name: "alice" };
+    const given = expiring(identity, 5);
+    expect(given).to.deep.include({ auth: identity, expiresAt: 5 });
+    expect(given).to.be.instanceOf(Expiring);
+    expect({ auth: identity, expiresAt: 5 }).not.to.be.instanceOf(Expiring);
   });
 
   it("is a number or a date", () => {

@@ -3,9 +3,18 @@ import fc from "fast-check";
 import {
   encodeAccepted,
   encodeCall,
+  encodeEnd,
   encodeErrorReply,
+  encodeItem,
+  encodeJsonReply,
+  encodeKept,
+  encodeLost,
   encodeMessage,
+  encodePresenceEnd,
+  encodeRecovered,
   encodeReply,
+  encodeStreamError,
+  encodeStreamReply,
   encodeSubscribed,
   encodeUnsubscribed,
   INVALID_MESSAGE_REPLY,
@@ -438,7 +447,8 @@ describe("the encoders", () => {
 
   it("encodeReply gives null for a value without a JSON form, and throws for a cycle or a BigInt", () => {
     const head = { rpc: "a", uuid: "u" };
-    for (const value of [undefined, () => {}, Symbol("s"), Number.NaN]) {
+    const hidden = { toJSON: () => undefined };
+    for (const value of [undefined, () => {}, Symbol("s"), Number.NaN, null, hidden]) {
       expect(JSON.parse(encodeReply(head, value))).to.deep.equal({ ...head, resp: null });
     }
     const cycle: { self?: unknown } = {};
@@ -547,6 +557,65 @@ describe("the encoders", () => {
         });
       }),
     );
+  });
+
+  it("encodeUnsubscribed tells why to whoever asked for protocol 4", () => {
+    const frame = { internal: true, command: "unsubscribe" };
+    const refusal = { code: "forbidden", message: "Forbidden" };
+    for (const error of [FORBIDDEN, null, { code: 7 }]) {
+      expect(JSON.parse(encodeUnsubscribed("c", PROTOCOL, error))).to.deep.equal({
+        ...frame,
+        data: { channel: "c", error: error === FORBIDDEN ? refusal : error },
+      });
+      expect(encodeUnsubscribed("c", 3, error)).to.equal(encodeUnsubscribed("c"));
+    }
+    expect(encodeUnsubscribed("c", PROTOCOL)).to.equal(encodeUnsubscribed("c"));
+  });
+
+  it("encodeCall leaves the arguments out where there are none", () => {
+    expect(encodeCall("f", "a", undefined)).to.equal(
+      '{"internal":true,"command":"rpc","data":{"fid":"f","command":"a"}}',
+    );
+  });
+
+  it("the encoders of streams give the stream, and null for an item without a JSON form", () => {
+    const head = { rpc: "a", uuid: "u" };
+    expect(JSON.parse(encodeStreamReply(head))).to.deep.equal({ ...head, stream: true });
+    for (const stream of ["s", 7]) {
+      expect(JSON.parse(encodeItem(stream, { a: 1 }))).to.deep.equal({ stream, item: { a: 1 } });
+      expect(JSON.parse(encodeItem(stream, undefined))).to.deep.equal({ stream, item: null });
+      expect(JSON.parse(encodeEnd(stream))).to.deep.equal({ stream, end: true });
+      const error = { code: "forbidden", message: "Forbidden" };
+      expect(JSON.parse(encodeStreamError(stream, FORBIDDEN))).to.deep.equal({ stream, error });
+    }
+  });
+
+  it("the encoders of a channel's history give positions beside the message", () => {
+    const [channel, at, time] = ["c", "1-2", 5];
+    expect(JSON.parse(encodeKept(channel, '{"a":1}', at, time))).to.deep.equal({
+      channel,
+      message: { a: 1 },
+      at,
+      time,
+    });
+    expect(JSON.parse(encodeLost(channel, true, at))).to.deep.equal({ channel, lost: true, at });
+    expect(JSON.parse(encodeRecovered(channel, { recovered: true, at }))).to.deep.equal({
+      channel,
+      recovered: true,
+      at,
+    });
+  });
+
+  it("encodePresenceEnd gives the channel and why its members are observed no more", () => {
+    expect(JSON.parse(encodePresenceEnd("c", FORBIDDEN))).to.deep.equal({
+      presence: "c",
+      end: true,
+      error: { code: "forbidden", message: "Forbidden" },
+    });
+  });
+
+  it("encodeJsonReply takes JSON as it is", () => {
+    expect(encodeJsonReply({ rpc: "a", uuid: 1 }, "[1]")).to.equal('{"rpc":"a","uuid":1,"resp":[1]}');
   });
 
   it("encodeMessage gives the channel and the message, whatever they are", () => {

@@ -19,6 +19,14 @@ describe("an error without a token", () => {
   it("is the same error where that repeats nothing", () => {
     const error = new Error("no user");
     expect(withoutSecret(error, "secret")).to.equal(error);
+    expect(withoutSecret(error, "undefined")).to.equal(error);
+  });
+
+  it("may be its own cause", () => {
+    const error = new Error("no user");
+    error.cause = new Error("no database", { cause: error });
+    expect(withoutSecret(error, "secret")).to.equal(error);
+    expect(messageOf(error, "database")).to.equal("Error: no user");
   });
 
   it("stays readable where the token is so short that it is in any text", () => {
@@ -26,7 +34,8 @@ describe("an error without a token", () => {
     expect(withoutSecret(error, "say")).to.equal(error);
     expect(messageOf(error, "says")).to.equal("Error: an error that <token> why");
     // nor is a short part of one a secret
-    expect(withoutSecret(error, "secrets.why")).to.equal(error);
+    for (const secret of ["secrets.why", "secrets.says"])
+      expect(withoutSecret(error, secret)).to.equal(error);
   });
 
   it("has no cause that repeats it", () => {

@@ -135,6 +135,7 @@ export class Authentication<Auth> {
       if (connection.closed) return undefined;
       const revoked = this.#checkRevoked(identity);
       if (revoked) return revoked;
+      // Stryker disable next-line OptionalChaining: it is not the first one
       this.#adopt(identity, connection.identity?.usage);
     }
     authenticationDeadlines.delete(connection);

@@ -213,6 +213,7 @@ export class Connection<Auth>
       if (this.#state === "connecting") return this.#begin(frame, bytes);
       const isAnswer = frame.type === "answer";
       // the application may be waiting for just this answer before it accepts the client
+      // Stryker disable next-line BooleanLiteral: what need not wait is served from the queue as well
       const mayPass = isAnswer || (this.isOpen && (this.#frames?.isEmpty ?? true));
       if (mayPass && mayHandle(this, bytes)) return this.handle(frame, bytes);
       this.#frames ??= new FrameQueue(this, this.#parts);
@@ -302,6 +303,7 @@ export class Connection<Auth>
 
   #open(frame: AuthFrame, { expiresIn, isOutdated: isConcerned }: Authentication<Auth>): void {
     this.#transport.authenticated();
+    // Stryker disable next-line OptionalChaining: who is let in has one
     const identity = { auth: this.socket.auth, key: this.identity?.key, expiresIn };
     this.send(this.#agreement.accept(frame, identity, this.#parts));
     const isOutdated = this.#isOutdated || isConcerned;

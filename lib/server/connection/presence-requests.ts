@@ -81,10 +81,9 @@ export class PresenceRequests<Auth> {
   /** Asks the guards again about the channels that the client observes, and ends what they refuse. */
   review(): void {
     const { guards, presence } = this.#parts;
-    const observed = presence.observedBy(this.#client);
-    if (observed.length === 0 || !guards.has("presence")) return;
+    if (!guards.has("presence")) return;
     this.#review ??= new Review((channel) => this.#reviewOne(channel));
-    this.#review.add(observed);
+    this.#review.add(presence.observedBy(this.#client));
   }
 
   /** Forgets what the client observes, and the reviews that wait. */
@@ -132,7 +131,7 @@ export class PresenceRequests<Auth> {
       this.#waiting--;
     }
     // its right may have been lost while Redis was asked
-    if (!client.closed && client.rights !== rights) this.review();
+    if (client.rights !== rights) this.review();
   }
 
   async #onSet(head: RequestHead, channel: string, state: unknown): Promise<void> {

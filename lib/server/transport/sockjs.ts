@@ -38,7 +38,6 @@ export class SockJSTransport implements Transport, Beating {
   readonly #write: SockJSConnection["write"];
   readonly #close: SockJSConnection["close"];
   readonly #emit: EventEmitter["emit"];
-  readonly #isWrapped: boolean;
   /** Messages that have come and have not been handed over yet. */
   #coming: unknown[] | undefined;
   /** The messages that are sent at the end of this turn of the event loop. */
@@ -50,7 +49,6 @@ export class SockJSTransport implements Transport, Beating {
     this.#connection = connection;
     this.#pending = pending;
     this.#parts = parts;
-    this.#isWrapped = Object.hasOwn(connection, "write");
     this.#write = connection.write;
     this.#close = connection.close;
     this.#emit = (connection as unknown as EventEmitter).emit;
@@ -78,13 +76,14 @@ export class SockJSTransport implements Transport, Beating {
   /** Takes what has come. SockJS fails when a connection is closed while its message holds further frames. */
   receive(message: unknown): void {
     // one task for all of them: the smallest come by the hundred thousand
+    // Stryker disable next-line ConditionalExpression,BlockStatement: it is only quicker
     if (this.#coming) {
       this.#coming.push(message);
       return;
     }
-    this.#coming = [message];
+    const messages = [message];
+    this.#coming = messages;
     queueMicrotask(() => {
-      const messages = this.#coming ?? [];
       this.#coming = undefined;
       for (const one of messages) this.#listener?.receive(one);
     });
@@ -140,7 +139,8 @@ export class SockJSTransport implements Transport, Beating {
     const batch = this.#batch;
     if (!batch) return false;
     this.#batch = undefined;
-    const isWrapped = this.#isWrapped || this.#connection.write !== write;
+    // an application may have put something around it, through which each message goes
+    const isWrapped = this.#connection.write !== write;
     for (const message of batch.messages) {
       try {
         if (isWrapped) this.#connection.write(message);
@@ -155,7 +155,7 @@ export class SockJSTransport implements Transport, Beating {
   }
 
   get backlog(): number {
-    if (this.#unsent > 0 && !keepsMessages(this.#connection)) this.#unsent = 0;
+    if (!keepsMessages(this.#connection)) this.#unsent = 0;
     const written = responseSocketOf(this.#connection)?.writableLength ?? 0;
     return (this.#batch?.length ?? 0) + this.#unsent + written;
   }

@@ -151,6 +151,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
 
   /** Whether frames may be written. The client may have closed although nobody has been told yet. */
   get #isOpen(): boolean {
+    // Stryker disable next-line OptionalChaining: it is there until its end has been told
     return this.#state === READY_STATE.open && this.#webSocket?.readyState === WebSocket.OPEN;
   }
 
@@ -159,12 +160,15 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
    * for each byte.
    */
   #writeBytes(bytes: Buffer | string): void {
+    // Stryker disable next-line OptionalChaining: what is open has its TCP connection
     if (this.#isOpen && this.#tcp?.write(bytes, "latin1") === false) this.#pause();
   }
 
   #sendTexts(texts: readonly string[]): void {
     if (!this.#isOpen) return;
+    // Stryker disable next-line OptionalChaining: what is open has its WebSocket
     for (const text of texts) this.#webSocket?.send(text);
+    // Stryker disable next-line OptionalChaining: and its TCP connection
     if (this.#tcp?.writableNeedDrain) this.#pause();
   }
 
@@ -178,12 +182,13 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #pause(): void {
     if (this.#isPaused) return;
     this.#isPaused = true;
+    // Stryker disable next-line OptionalChaining: what is written to is open
     this.#webSocket?.pause();
+    // Stryker disable next-line OptionalChaining: what is written to is open
     this.#tcp?.once("drain", WebSocketTransport.#onDrain);
   }
 
   #resume(): void {
-    if (!this.#isPaused) return;
     this.#isPaused = false;
     this.#webSocket?.resume();
   }
@@ -207,6 +212,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   askForLife(): boolean {
     if (!this.#isOpen) return false;
     if (this.#parts.framing === "sockjs") this.#say("h", HEARTBEAT_FRAME);
+    // Stryker disable next-line OptionalChaining: what is open has its WebSocket
     this.#webSocket?.ping();
     return true;
   }
@@ -230,9 +236,11 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
     if (this.#state !== READY_STATE.open) return false;
     this.flush();
     const webSocket = this.#webSocket;
+    // Stryker disable next-line OptionalChaining: what has not ended has its WebSocket
     if (this.#parts.framing === "plain") webSocket?.close(code, reason);
     else {
       this.#sendTexts([closeFrame(code, reason)]);
+      // Stryker disable next-line OptionalChaining: as before
       webSocket?.close(NORMAL_CODE, NORMAL_REASON);
     }
     // its answer is to be read
@@ -253,6 +261,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
     // bytes are no frame of SockJS, and no message either
     const messages = isBinary ? [data] : parseFrame(data.toString());
     if (!messages) {
+      // Stryker disable next-line OptionalChaining: what is open has its WebSocket
       this.#webSocket?.close(BROKEN_FRAMING.code, BROKEN_FRAMING.reason);
       return this.#leave();
     }
@@ -276,13 +285,16 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #follow(chunk: Buffer): void {
     this.#hasSpoken = true;
     if (!this.#isOpen) return this.#followLate(chunk.length);
+    // Stryker disable next-line ConditionalExpression: it is only quicker, for nearly all that comes
     if (!this.#frames && isOneMessage(chunk)) return;
     this.#frames ??= new IncomingFrames();
     const frames = this.#frames;
     const overhead = frames.read(chunk);
     this.#hold(frames.unfinished);
+    // Stryker disable next-line ConditionalExpression: between two messages they are as new, and only take memory
     if (!frames.isUnderWay) this.#frames = undefined;
     // once its reader has seen it, too
+    // Stryker disable next-line ConditionalExpression: what has ended otherwise has been told so
     if (frames.closes) process.nextTick(WebSocketTransport.#leaveIfClosed, this, frames.closeCode);
     if (overhead > 0) this.#listener?.countFrames(overhead);
   }
@@ -297,16 +309,16 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #hold(bytes: number): void {
     const before = this.#unfinished;
     const after = this.#isStranger ? bytes : 0;
-    if (before === after) return;
     this.#unfinished = after;
     if (!this.#parts.unfinishedBytes.change(before, after)) return;
     this.close(CLOSE.messageTooLarge);
     // the bytes go with the TCP connection
+    // Stryker disable next-line OptionalChaining: what is open has its TCP connection
     (this.#tcp as Partial<Socket> | undefined)?.destroySoon?.();
   }
 
   static #leaveIfClosed(transport: WebSocketTransport, code: number | undefined): void {
-    if (transport.#state !== READY_STATE.open || transport.#isOpen) return;
+    if (transport.#isOpen) return;
     // sockjs-client gives what code it likes, also when it comes back
     transport.#leave(code === NORMAL_CODE && transport.#parts.framing === "plain");
   }
@@ -336,6 +348,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
 
   /** Tells the application of the end, once. */
   #tellEnd(): void {
+    // Stryker disable next-line OptionalChaining: it is let go of here
     if (this.#webSocket?.readyState === WebSocket.CLOSED) this.#letGo();
     if (this.#state === READY_STATE.closed) return;
     this.#state = READY_STATE.closed;
@@ -348,7 +361,6 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
     this.#webSocket = undefined;
     this.#tcp = undefined;
     this.#frames = undefined;
-    this.#isStranger = false;
     this.#hold(0);
     this.#pending.leave();
   }

@@ -124,6 +124,16 @@ describe("Loops and histories of a client", () => {
       });
     }
 
+    it("asks the server for nothing where the channel is joined already, and the loop wants no older messages", async () => {
+      await scene.client.subscribe("room");
+      const loop = scene.client.channel("room");
+      const first = loop.next();
+      await scene.echo();
+      scene.server.publish("room", "a");
+      expect((await first).value).to.equal("a");
+      expect(scene.server.requests("_subscribe")).to.have.length(1);
+    });
+
     it("goes on after a reconnect with what it has missed", async () => {
       const loop = scene.client.channel("room");
       const first = loop.next();

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { stub } from "sinon";
 import type { WebSocket } from "ws";
 import { until } from "../support/condition.js";
 import { HistoryScene } from "./history-scene.js";
@@ -142,6 +143,32 @@ describe("A client of a server that keeps histories", () => {
       const asked = { channel: "room", since: "e1.1.t1" };
       expect(scene.server.requests("_subscribe").slice(1)).to.deep.equal([asked, asked, asked]);
     });
+
+    for (const [retryAfter, chance, least] of [
+      [40, 0.5, 60],
+      [undefined, 0, 1000],
+    ] as const) {
+      const time = retryAfter ? "as long as the server asks it to, or longer" : "for a second at least";
+      it(`waits ${time}, before it asks once more for a channel`, async () => {
+        await scene.client.subscribe("room");
+        await scene.lose();
+        const random = stub(Math, "random").returns(chance);
+        const asked: number[] = [];
+        scene.server.intercept = ({ rpc, uuid }, socket) => {
+          if (rpc !== "_subscribe" || asked.push(performance.now()) > 1) return false;
+          scene.server.send(socket, { rpc, uuid, error: { message: "Busy", code: "busy", retryAfter } });
+          return true;
+        };
+        try {
+          await happened(scene.client, "reconnect");
+        } finally {
+          random.restore();
+        }
+        expect(asked).to.have.length(2);
+        const [first = 0, second = 0] = asked;
+        expect(second - first).to.be.at.least(least - 2);
+      });
+    }
 
     it("gets new messages that have the numbers of lost ones, after a failover that has lost its newest", async () => {
       await scene.client.subscribe("room");

@@ -55,6 +55,11 @@ describe("The client's options", () => {
     ];
     for (const [given, url] of cases) expect(baseUrl(given, page), JSON.stringify(given)).to.equal(url);
     expect(baseUrl({ host: "localhost:3000" }, undefined)).to.equal("http://localhost:3000");
+    // the scheme of an app says nothing of TLS
+    for (const protocol of ["app-https:", "https-app:", "file:", "views:"]) {
+      const url = baseUrl({ host: "other.example" }, { protocol, host: "" });
+      expect(url, protocol).to.equal("http://other.example");
+    }
     expect(() => baseUrl({}, undefined)).to.throw(TypeError, "host");
   });
 
@@ -92,6 +97,16 @@ describe("The client's options", () => {
         Object.keys(
           "backoff" in options || "queue" in options ? Object(Object.values(options)[0]) : options,
         )[0] ?? "",
+      );
+    }
+    const plain: [string, object][] = [
+      ["authentication", { authentication: ["a"] }],
+      ["headers", { headers: new Headers({ a: "b" }) }],
+    ];
+    for (const [name, options] of plain) {
+      expect(() => resolveOptions({ host: "x", ...options })).to.throw(
+        TypeError,
+        `${name} must be: plain object`,
       );
     }
     expect(() => resolveOptions({ host: "x", headers: { "a b": "c" } })).to.throw(TypeError, "a b");

@@ -19,7 +19,9 @@ class World {
   readonly sockets: Line[] = [];
   /** The transports that were tried. */
   readonly tried: string[] = [];
-  /** What the token route answers with. */
+  /** What the token route answers with first. */
+  readonly answers: World["token"][] = [];
+  /** What it answers with then. */
   token: { status: number; body: unknown; headers?: Record<string, string> } = {
     status: 200,
     body: { token: "t" },
@@ -47,7 +49,7 @@ class World {
       host: "server.example",
       fetch: async (url) => {
         this.requests.push(url);
-        const { status, body, headers } = this.token;
+        const { status, body, headers } = this.answers.shift() ?? this.token;
         return { status, headers: new Headers(headers), json: async () => body };
       },
       WebSocket: through("websocket"),
@@ -422,6 +424,61 @@ describe("The connection of a client", () => {
       expect(world.errors).to.deep.equal([["Cannot connect", error]]);
       await clock.tickAsync(1e6);
       expect(world.requests).to.have.length(1);
+    });
+  });
+
+  describe("that is to have another identity", () => {
+    it("stays as it is where the user before was refused, and only then the next one let in", async () => {
+      const client = await open();
+      world.answers.push({ status: 403, body: { error: "Logged out" } });
+      world.token = { status: 200, body: { token: "another" } };
+      const before = failure(client.reauthenticate());
+      const after = client.reauthenticate();
+      expect(await before).to.have.property("message", "Logged out");
+      await after;
+      expect(world.sent("auth").map(({ token }) => token)).to.deep.equal(["t", "another"]);
+      expect([world.states, world.sockets.length]).to.deep.equal([[["open", undefined]], 1]);
+    });
+
+    it("is closed where it is refused, and opened again by the next login alone", async () => {
+      const client = await open({ authentication: () => ({ name: "alice" }) });
+      world.token = { status: 401, body: {} };
+      const error = await failure(client.reauthenticate());
+      expect(error).to.include({ message: "No token: 401", status: 401 });
+      expect(client.reason).to.equal(error);
+      // what was refused is asked for once more, since now the application says so
+      world.token = { status: 200, body: { token: "t" } };
+      await client.reauthenticate();
+      expect(client.state).to.equal("open");
+    });
+
+    it("stays as it is where a token cannot be had, and is lost where the server does not answer", async () => {
+      const client = await open();
+      world.token = { status: 500, body: { error: "Broken" } };
+      expect(await failure(client.reauthenticate())).to.have.property("message", "Broken");
+      expect(client.state).to.equal("open");
+      world.token = { status: 200, body: { token: "t" } };
+      world.intercept = ({ rpc }) => rpc === "auth";
+      const again = client.reauthenticate();
+      await clock.tickAsync(9999);
+      expect(client.state).to.equal("open");
+      await clock.tickAsync(1);
+      expect(client.reason).to.have.property("code", "timeout");
+      world.intercept = () => false;
+      await clock.tickAsync(1000);
+      await again;
+      expect(world.sent("auth")).to.have.length(3);
+    });
+
+    it("is opened at once where it waits for its next attempt", async () => {
+      const client = await open();
+      const { length } = world.requests;
+      world.line.cut();
+      expect(client.state).to.equal("waiting");
+      await client.reauthenticate();
+      expect(client.state).to.equal("open");
+      await clock.tickAsync(1e6);
+      expect(world.requests).to.have.length(length + 1);
     });
   });
 

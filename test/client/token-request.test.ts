@@ -158,6 +158,27 @@ describe("The client's token request", () => {
     }
   });
 
+  it("follows a redirect in a page only where it stays with the page's own origin", async () => {
+    Object.assign(globalThis, { location: { origin: "http://server.example" } });
+    try {
+      // read when the module is loaded
+      const module = "../../lib/client/connection/token-request.js?page";
+      const inPage = (await import(module)) as { requestToken: typeof requestToken };
+      for (const [host, redirects] of [
+        ["http://server.example", { mode: "same-origin" }],
+        ["http://server.example:81", { redirect: "error" }],
+        ["http://server.example.org", { redirect: "error" }],
+        ["https://server.example", { redirect: "error" }],
+      ] as const) {
+        await inPage.requestToken(options({ host }), null, signal);
+        const { mode, redirect } = asked.at(-1)?.[1] ?? expect.fail();
+        expect({ ...(mode && { mode }), ...(redirect && { redirect }) }, host).to.deep.equal(redirects);
+      }
+    } finally {
+      Reflect.deleteProperty(globalThis, "location");
+    }
+  });
+
   it("tells by the like of it whether the server serves connections", async () => {
     for (const [status, isUnservedThere] of [
       [404, true],

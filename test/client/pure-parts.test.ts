@@ -208,6 +208,9 @@ describe("The client's emitter", () => {
     fire(value: number) {
       this.emit("a", value);
     }
+    fireOther() {
+      this.emit("b");
+    }
   }
 
   it("calls listeners in order, once where asked to, and lets them be removed", () => {
@@ -230,10 +233,27 @@ describe("The client's emitter", () => {
     expect(heard).to.deep.equal(["on 1", "once 1", "on 2", "on 4"]);
   });
 
+  it("lets each listener of each event be removed by itself, the one added last first", () => {
+    const emitter = new Sample(console);
+    const heard: string[] = [];
+    const [first, second] = [() => heard.push("first"), () => heard.push("second")];
+    emitter.on("b", first).on("a", first).on("a", second).on("b", second).on("a", first);
+    emitter.off("a", first);
+    emitter.fire(1);
+    expect(heard.splice(0)).to.deep.equal(["first", "second"]);
+    emitter.off("a", first);
+    emitter.fire(2);
+    expect(heard.splice(0)).to.deep.equal(["second"]);
+    // one that is not there is none
+    emitter.off("a", first);
+    emitter.fireOther();
+    expect(heard).to.deep.equal(["first", "second"]);
+  });
+
   it("takes functions alone", () => {
     const emitter = new Sample(console);
     for (const listener of [undefined, null, {}, "f"]) {
-      expect(() => emitter.on("a", listener as never)).to.throw(TypeError, "listener");
+      expect(() => emitter.on("a", listener as never)).to.throw(TypeError, "listener must be: function");
     }
     emitter.fire(1);
   });

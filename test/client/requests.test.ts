@@ -106,6 +106,9 @@ describe("The requests of a client", () => {
     };
     for await (const _ of client.rpc("echo", 1)) expect.fail("There is none");
     expect(await granted.promise).to.deep.equal({ uuid: "2", items: 128 });
+    // what the server has ended needs no end
+    await client.subscribe("hall");
+    expect(server.requests("_cancel")).to.deep.equal([]);
   });
 
   it("may be answered with what they have joined or left, and with their id", async () => {

@@ -345,6 +345,10 @@ describe("The client's parser", () => {
         { type: "reply", id: "1", value: undefined, error: remoteError(false), isStream: false },
       ],
       [
+        { rpc: "f", uuid: "1", error: null, resp: 5 },
+        { type: "reply", id: "1", value: 5, error: undefined, isStream: false },
+      ],
+      [
         { rpc: "auth", uuid: "1", resp: "success" },
         { type: "reply", id: "1", value: undefined, error: undefined, isStream: false },
       ],
@@ -424,9 +428,14 @@ describe("The client's parser", () => {
     const commands = [
       '{"internal":true,"command":"rpc","data":{}}',
       '{"internal":true,"command":"subscribe","data":{"channel":5}}',
+      '{"internal":true,"command":"rpc","data":{"fid":1,"command":"f"}}',
+      '{"internal":true,"command":"rpc","data":{"fid":"1","command":5}}',
       '{"internal":true,"command":"dance","data":{}}',
+      '{"internal":true,"command":"dance","data":{"fid":"1","command":"f","channel":"c"}}',
+      '{"internal":true,"command":"refresh"}',
     ];
-    for (const text of [...texts, ...commands, undefined, new ArrayBuffer(1)]) {
+    const binary = Buffer.from('{"channel":"c","message":1}');
+    for (const text of [...texts, ...commands, undefined, new ArrayBuffer(1), binary]) {
       expect(parseServerFrame(text), String(text)).to.equal(undefined);
     }
   });

@@ -48,7 +48,8 @@ describe("Loops and histories of a client", () => {
       scene.server.server = { protocol: 4 };
       await scene.lose();
       await happened(scene.client, "reconnect");
-      expect(await failure(scene.client.history("room"))).to.have.property("code", "no_history");
+      const error = await failure(scene.client.history("room"));
+      expect(error).to.include({ code: "no_history", message: "No history" });
       expect(scene.server.requests("_history")).to.have.length(1);
     });
   });

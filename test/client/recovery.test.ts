@@ -170,6 +170,31 @@ describe("A client of a server that keeps histories", () => {
       });
     }
 
+    it("waits for its other channels where the server takes one back and refuses it", async () => {
+      for (const channel of ["room", "hall"]) await scene.client.subscribe(channel);
+      await scene.lose();
+      let state: string | undefined;
+      scene.server.intercept = (frame, socket) => {
+        const { rpc, uuid, req } = frame;
+        if (rpc !== "_subscribe") return false;
+        if (req.channel === "room") {
+          scene.server.send(socket, { internal: true, command: "unsubscribe", data: req });
+          scene.server.send(socket, { rpc, uuid, error: { message: "Forbidden", code: "forbidden" } });
+        } else {
+          // when it has heard of the other one
+          socket.ping();
+          socket.once("pong", () => {
+            state = scene.client.state;
+            scene.server.answer(frame, socket);
+          });
+        }
+        return true;
+      };
+      await happened(scene.client, "reconnect");
+      expect(state).to.equal("connecting");
+      expect(scene.client.channels()).to.deep.equal(["hall"]);
+    });
+
     it("gets new messages that have the numbers of lost ones, after a failover that has lost its newest", async () => {
       await scene.client.subscribe("room");
       for (const message of ["a", "b", "c"]) scene.server.publish("room", message);

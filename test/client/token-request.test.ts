@@ -1,8 +1,13 @@
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
+import { transformSync } from "esbuild";
 import { type SinonFakeTimers, useFakeTimers } from "sinon";
+import { randomText } from "../../lib/client/calls/random-text.js";
+import { encodeQuery } from "../../lib/client/connection/query.js";
 import { isUnserved, requestToken } from "../../lib/client/connection/token-request.js";
 import { ConnectionError, type TokenSocketOptions } from "../../lib/client/index.js";
-import { type Fetch, resolveOptions } from "../../lib/client/options.js";
+import { type Fetch, headersOf, resolveOptions } from "../../lib/client/options.js";
+import { within } from "../../lib/client/time-limit.js";
 import { failure } from "./support.js";
 
 describe("The client's token request", () => {
@@ -161,16 +166,19 @@ describe("The client's token request", () => {
   it("follows a redirect in a page only where it stays with the page's own origin", async () => {
     Object.assign(globalThis, { location: { origin: "http://server.example" } });
     try {
-      // read when the module is loaded
-      const module = "../../lib/client/connection/token-request.js?page";
-      const inPage = (await import(module)) as { requestToken: typeof requestToken };
+      // which is read when the module is loaded
+      const path = new URL("../../lib/client/connection/token-request.ts", import.meta.url);
+      const { code } = transformSync(readFileSync(path, "utf8"), { loader: "ts", format: "cjs" });
+      const others = { randomText, ConnectionError, encodeQuery, headersOf, within };
+      const inPage = { exports: {} as { requestToken: typeof requestToken } };
+      new Function("require", "module", code)(() => others, inPage);
       for (const [host, redirects] of [
         ["http://server.example", { mode: "same-origin" }],
         ["http://server.example:81", { redirect: "error" }],
         ["http://server.example.org", { redirect: "error" }],
         ["https://server.example", { redirect: "error" }],
       ] as const) {
-        await inPage.requestToken(options({ host }), null, signal);
+        await inPage.exports.requestToken(options({ host }), null, signal);
         const { mode, redirect } = asked.at(-1)?.[1] ?? expect.fail();
         expect({ ...(mode && { mode }), ...(redirect && { redirect }) }, host).to.deep.equal(redirects);
       }

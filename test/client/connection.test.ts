@@ -260,13 +260,16 @@ describe("The connection of a client", () => {
     });
 
     it("does nothing where the server does not say when, or its connection is lost", async () => {
-      await open({ ping: false });
-      await clock.tickAsync(1e6);
+      for (const expiresIn of [undefined, 0, "soon", -1]) {
+        world.server = { protocol: 4, expiresIn };
+        await open({ ping: false });
+        await clock.tickAsync(1e6);
+      }
       world.server = { protocol: 4, expiresIn: 100_000 };
       await open({ ping: false, reconnect: false });
       world.line.cut();
       await clock.tickAsync(1e6);
-      expect(world.requests).to.have.length(2);
+      expect(world.requests).to.have.length(5);
     });
   });
 

@@ -138,9 +138,9 @@ describe("The requests of a client", () => {
         client.subscribe(channel).then(() => answered.push(`${channel} ${index}`)),
       );
       await client.rpc("echo", 1);
-      const say = async (data: object) => {
+      const say = async (data: object, command = "subscribe") => {
         for (const socket of old.connections) {
-          socket.send(JSON.stringify({ internal: true, command: "subscribe", data }));
+          socket.send(JSON.stringify({ internal: true, command, data }));
         }
         await client.rpc("echo", 1);
         return answered;
@@ -154,6 +154,13 @@ describe("The requests of a client", () => {
       expect(await say({ channel: "room", uuid: uuid(1) })).to.deep.equal(["room 1"]);
       expect(await say({ channel: "hall", uuid: uuid(2) })).to.deep.equal(["room 1", "hall 2"]);
       await say({ channel: "room", uuid: uuid(0) });
+      await Promise.all(joins);
+    });
+
+    it("are not answered by its word that the channel was left", async () => {
+      const { joins, say } = await join();
+      expect(await say({ channel: "hall" }, "unsubscribe")).to.deep.equal([]);
+      for (const channel of ["room", "room", "hall"]) await say({ channel });
       await Promise.all(joins);
     });
 

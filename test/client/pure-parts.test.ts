@@ -50,6 +50,7 @@ describe("The client's options", () => {
       [{ host: "http://other.example", port: "8080" }, "http://other.example:8080"],
       [{ host: "wss://other.example/below/" }, "https://other.example/below"],
       [{ host: "ws://other.example" }, "http://other.example"],
+      [{ host: "other.example/below//" }, "https://other.example/below"],
       [{ host: "[::1]:3000" }, "https://[::1]:3000"],
       [{ port: 3000 }, "https://page.example:3000"],
     ];
@@ -99,6 +100,7 @@ describe("The client's options", () => {
         )[0] ?? "",
       );
     }
+    expect(() => resolveOptions({ host: "x", port: true as never })).to.throw("port must be: number string");
     const plain: [string, object][] = [
       ["authentication", { authentication: ["a"] }],
       ["headers", { headers: new Headers({ a: "b" }) }],

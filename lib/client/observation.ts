@@ -92,6 +92,7 @@ export class Observation {
   async #read(): Promise<void> {
     this.#stop();
     // what has come by now is in the list
+    // Stryker disable next-line ArrayDeclaration: what has no version is passed over
     this.#frames = [];
     let isStopped = false;
     this.#stop = () => {
@@ -156,6 +157,7 @@ export class Observation {
         }
       }
     }
+    // Stryker disable next-line ArrayDeclaration: what has no version is passed over
     this.#frames = [];
     this.view = { members: [...members.values()], count, me, isSynced };
     for (const [id, member] of members) {

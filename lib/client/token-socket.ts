@@ -433,7 +433,7 @@ export class TokenSocket<
       const [state, , reason] = next;
       if (state === "closed") this.#channels.close(reason instanceof DisconnectedError ? undefined : reason);
       // whoever it was, it is nobody now
-      if (state === "closed" && reason instanceof UnauthorizedError) this.#identify({}, true);
+      if (reason instanceof UnauthorizedError) this.#identify({}, true);
       for (const observation of this.#observations.values()) observation.connect();
       this.emit("state", ...next);
       // a listener may have ended it

@@ -319,6 +319,21 @@ describe("A client's channels", () => {
       await left;
     });
 
+    it("are left with the last of them, also where that has begun after they were joined", async () => {
+      const first = client.channel("room");
+      const read = first.next();
+      await happened(client, "subscribed");
+      const second = client.channel("room");
+      const other = second.next();
+      await publish(1);
+      expect((await Promise.all([read, other])).map(({ value }) => value)).to.deep.equal([1, 1]);
+      const left = happened(client, "unsubscribed");
+      await first.return?.();
+      await second.return?.();
+      await left;
+      expect(members("room")).to.equal(0);
+    });
+
     it("stay joined where the application has joined them itself", async () => {
       await client.subscribe("room");
       const stream = client.channel("room");

@@ -65,11 +65,11 @@ describe("A client whose identity ends", () => {
     let asked = 0;
     const place = await stage.application({
       options: {
-        limits: { expiryGrace: 50 },
+        limits: { expiryGrace: 200 },
         authentication: (_req, callback) => {
           if (isBroken) asked++;
           if (isBroken) return callback(new Error("Not now"));
-          callback(null, { name: "alice" }, { expiresAt: Date.now() + 50 });
+          callback(null, { name: "alice" }, { expiresAt: Date.now() + 300 });
         },
       },
     });

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { stub } from "sinon";
 import {
   AbortedError,
   DisconnectedError,
@@ -7,6 +8,7 @@ import {
   type TokenSocket,
   UnauthorizedError,
 } from "../../lib/client/index.js";
+import { until } from "../support/condition.js";
 import { member, PresenceServer } from "./presence-server.js";
 import { deferred, failure, happened, inState, type Place, Stage } from "./support.js";
 
@@ -201,6 +203,31 @@ describe("A client that observes the members of a channel", () => {
     expect(order).to.deep.equal(["auth", "_subscribe", "_presence"]);
   });
 
+  it("says once that it has lost sight of them, and once that it is back", async () => {
+    const room = await observe("7");
+    const changes: boolean[] = [];
+    room.on("change", () => changes.push(room.isSynced));
+    await away(() => {}, room);
+    await echo();
+    expect(changes).to.deep.equal([false, true]);
+  });
+
+  it("asks again at a random time, so that not all clients do so at once", async () => {
+    const room = await observe("7");
+    const random = stub(Math, "random").returns(0.1);
+    try {
+      const again = synced(room);
+      const begin = performance.now();
+      server.change({ join: [member("8")] }, false);
+      server.change({ join: [member("9")] });
+      await again;
+      // half a second on average
+      expect(performance.now() - begin).to.be.at.least(100 - 2);
+    } finally {
+      random.restore();
+    }
+  });
+
   it("is another member after a reconnect as another user", async () => {
     const room = await observe("7");
     await away(() => {
@@ -372,6 +399,46 @@ describe("A client that observes the members of a channel", () => {
       expect(await failure(first.set("of the first"))).to.be.instanceOf(AbortedError);
       await set;
       expect(server.states).to.deep.equal(["of the second"]);
+    });
+
+    it("asks for nothing more where a listener ends the last while a change is told", async () => {
+      const random = stub(Math, "random").returns(0);
+      try {
+        const room = await observe("7");
+        const joined = new Promise<void>((resolve) => room.once("join", () => resolve()));
+        room.on("join", () => room.end());
+        const gate = deferred();
+        server.gate = gate.promise;
+        const again = { presence: "room", resync: true };
+        server.sendAll(again);
+        await until(() => asked().length === 2);
+        // what comes while the list is read is told after it
+        server.change({ join: [member("8")] });
+        server.list.delete("8");
+        server.version--;
+        server.sendAll(again);
+        await echo();
+        gate.resolve();
+        await joined;
+        // a timer of no time fires before this
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        await echo();
+        expect(heard).to.deep.equal(["sync", "join 8"]);
+        expect(asked().slice(2)).to.deep.equal([{ channel: "room", end: true }]);
+      } finally {
+        random.restore();
+      }
+    });
+
+    it("tells the server nothing where the last is ended without a connection", async () => {
+      const room = await observe("7");
+      const waits = inState(client, "waiting");
+      server.cut();
+      await waits;
+      room.end();
+      await happened(client, "reconnect");
+      await echo();
+      expect(asked()).to.deep.equal([{ channel: "room" }]);
     });
 
     it("begins anew after the last was ended", async () => {

@@ -50,11 +50,17 @@ describe("The client's options", () => {
       [{ host: "http://other.example", port: "8080" }, "http://other.example:8080"],
       [{ host: "wss://other.example/below/" }, "https://other.example/below"],
       [{ host: "ws://other.example" }, "http://other.example"],
+      [{ host: "other.example/below//" }, "https://other.example/below"],
       [{ host: "[::1]:3000" }, "https://[::1]:3000"],
       [{ port: 3000 }, "https://page.example:3000"],
     ];
     for (const [given, url] of cases) expect(baseUrl(given, page), JSON.stringify(given)).to.equal(url);
     expect(baseUrl({ host: "localhost:3000" }, undefined)).to.equal("http://localhost:3000");
+    // the scheme of an app says nothing of TLS
+    for (const protocol of ["app-https:", "https-app:", "file:", "views:"]) {
+      const url = baseUrl({ host: "other.example" }, { protocol, host: "" });
+      expect(url, protocol).to.equal("http://other.example");
+    }
     expect(() => baseUrl({}, undefined)).to.throw(TypeError, "host");
   });
 
@@ -92,6 +98,17 @@ describe("The client's options", () => {
         Object.keys(
           "backoff" in options || "queue" in options ? Object(Object.values(options)[0]) : options,
         )[0] ?? "",
+      );
+    }
+    expect(() => resolveOptions({ host: "x", port: true as never })).to.throw("port must be: number string");
+    const plain: [string, object][] = [
+      ["authentication", { authentication: ["a"] }],
+      ["headers", { headers: new Headers({ a: "b" }) }],
+    ];
+    for (const [name, options] of plain) {
+      expect(() => resolveOptions({ host: "x", ...options })).to.throw(
+        TypeError,
+        `${name} must be: plain object`,
       );
     }
     expect(() => resolveOptions({ host: "x", headers: { "a b": "c" } })).to.throw(TypeError, "a b");
@@ -193,6 +210,9 @@ describe("The client's emitter", () => {
     fire(value: number) {
       this.emit("a", value);
     }
+    fireOther() {
+      this.emit("b");
+    }
   }
 
   it("calls listeners in order, once where asked to, and lets them be removed", () => {
@@ -215,10 +235,27 @@ describe("The client's emitter", () => {
     expect(heard).to.deep.equal(["on 1", "once 1", "on 2", "on 4"]);
   });
 
+  it("lets each listener of each event be removed by itself, the one added last first", () => {
+    const emitter = new Sample(console);
+    const heard: string[] = [];
+    const [first, second] = [() => heard.push("first"), () => heard.push("second")];
+    emitter.on("b", first).on("a", first).on("a", second).on("b", second).on("a", first);
+    emitter.off("a", first);
+    emitter.fire(1);
+    expect(heard.splice(0)).to.deep.equal(["first", "second"]);
+    emitter.off("a", first);
+    emitter.fire(2);
+    expect(heard.splice(0)).to.deep.equal(["second"]);
+    // one that is not there is none
+    emitter.off("a", first);
+    emitter.fireOther();
+    expect(heard).to.deep.equal(["first", "second"]);
+  });
+
   it("takes functions alone", () => {
     const emitter = new Sample(console);
     for (const listener of [undefined, null, {}, "f"]) {
-      expect(() => emitter.on("a", listener as never)).to.throw(TypeError, "listener");
+      expect(() => emitter.on("a", listener as never)).to.throw(TypeError, "listener must be: function");
     }
     emitter.fire(1);
   });
@@ -310,6 +347,10 @@ describe("The client's parser", () => {
         { type: "reply", id: "1", value: undefined, error: remoteError(false), isStream: false },
       ],
       [
+        { rpc: "f", uuid: "1", error: null, resp: 5 },
+        { type: "reply", id: "1", value: 5, error: undefined, isStream: false },
+      ],
+      [
         { rpc: "auth", uuid: "1", resp: "success" },
         { type: "reply", id: "1", value: undefined, error: undefined, isStream: false },
       ],
@@ -389,9 +430,14 @@ describe("The client's parser", () => {
     const commands = [
       '{"internal":true,"command":"rpc","data":{}}',
       '{"internal":true,"command":"subscribe","data":{"channel":5}}',
+      '{"internal":true,"command":"rpc","data":{"fid":1,"command":"f"}}',
+      '{"internal":true,"command":"rpc","data":{"fid":"1","command":5}}',
       '{"internal":true,"command":"dance","data":{}}',
+      '{"internal":true,"command":"dance","data":{"fid":"1","command":"f","channel":"c"}}',
+      '{"internal":true,"command":"refresh"}',
     ];
-    for (const text of [...texts, ...commands, undefined, new ArrayBuffer(1)]) {
+    const binary = Buffer.from('{"channel":"c","message":1}');
+    for (const text of [...texts, ...commands, undefined, new ArrayBuffer(1), binary]) {
       expect(parseServerFrame(text), String(text)).to.equal(undefined);
     }
   });

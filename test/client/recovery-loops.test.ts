@@ -48,7 +48,8 @@ describe("Loops and histories of a client", () => {
       scene.server.server = { protocol: 4 };
       await scene.lose();
       await happened(scene.client, "reconnect");
-      expect(await failure(scene.client.history("room"))).to.have.property("code", "no_history");
+      const error = await failure(scene.client.history("room"));
+      expect(error).to.include({ code: "no_history", message: "No history" });
       expect(scene.server.requests("_history")).to.have.length(1);
     });
   });
@@ -123,6 +124,16 @@ describe("Loops and histories of a client", () => {
         expect(scene.plain()).to.deep.equal(["missed 1", "missed 2", "end"]);
       });
     }
+
+    it("asks the server for nothing where the channel is joined already, and the loop wants no older messages", async () => {
+      await scene.client.subscribe("room");
+      const loop = scene.client.channel("room");
+      const first = loop.next();
+      await scene.echo();
+      scene.server.publish("room", "a");
+      expect((await first).value).to.equal("a");
+      expect(scene.server.requests("_subscribe")).to.have.length(1);
+    });
 
     it("goes on after a reconnect with what it has missed", async () => {
       const loop = scene.client.channel("room");

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { stub } from "sinon";
 import type { WebSocket } from "ws";
 import { until } from "../support/condition.js";
 import { HistoryScene } from "./history-scene.js";
@@ -141,6 +142,57 @@ describe("A client of a server that keeps histories", () => {
       expect(scene.client.position("room")).to.equal(scene.server.newest("room"));
       const asked = { channel: "room", since: "e1.1.t1" };
       expect(scene.server.requests("_subscribe").slice(1)).to.deep.equal([asked, asked, asked]);
+    });
+
+    for (const [retryAfter, chance, least] of [
+      [40, 0.5, 60],
+      [undefined, 0, 1000],
+    ] as const) {
+      const time = retryAfter ? "as long as the server asks it to, or longer" : "for a second at least";
+      it(`waits ${time}, before it asks once more for a channel`, async () => {
+        await scene.client.subscribe("room");
+        await scene.lose();
+        const random = stub(Math, "random").returns(chance);
+        const asked: number[] = [];
+        scene.server.intercept = ({ rpc, uuid }, socket) => {
+          if (rpc !== "_subscribe" || asked.push(performance.now()) > 1) return false;
+          scene.server.send(socket, { rpc, uuid, error: { message: "Busy", code: "busy", retryAfter } });
+          return true;
+        };
+        try {
+          await happened(scene.client, "reconnect");
+        } finally {
+          random.restore();
+        }
+        expect(asked).to.have.length(2);
+        const [first = 0, second = 0] = asked;
+        expect(second - first).to.be.at.least(least - 2);
+      });
+    }
+
+    it("waits for its other channels where the server takes one back and refuses it", async () => {
+      for (const channel of ["room", "hall"]) await scene.client.subscribe(channel);
+      await scene.lose();
+      let state: string | undefined;
+      scene.server.intercept = (frame, socket) => {
+        const { rpc, uuid, req } = frame;
+        if (rpc !== "_subscribe") return false;
+        if (req.channel === "room") {
+          scene.server.send(socket, { internal: true, command: "unsubscribe", data: req });
+          scene.server.send(socket, { rpc, uuid, error: { message: "Forbidden", code: "forbidden" } });
+        } else {
+          // when it has heard of the other one
+          socket.ping();
+          socket.once("pong", () => {
+            state = scene.client.state;
+            scene.server.answer(frame, socket);
+          });
+        }
+        return true;
+      };
+      await happened(scene.client, "reconnect");
+      expect(state).to.equal("connecting");
+      expect(scene.client.channels()).to.deep.equal(["hall"]);
     });
 
     it("gets new messages that have the numbers of lost ones, after a failover that has lost its newest", async () => {

@@ -38,6 +38,7 @@ export class IncomingStreams {
       },
     });
     this.#streams.set(id, stream);
+    // Stryker disable next-line OptionalChaining: it is called where there is a signal
     forget = onAbort(signal, () => stream.end(new AbortedError(signal?.reason)));
     return stream;
   }

@@ -65,6 +65,7 @@ export class Connection {
   #stopPing = () => {};
   #stopWaking = () => {};
   /** Whether anything has come since the last ping was sent. */
+  // Stryker disable next-line BooleanLiteral: each ping sets it before it is read
   #isHeard = false;
   /** The authentication data that the token route has refused. */
   #refused: string | undefined;
@@ -183,6 +184,7 @@ export class Connection {
       ? await within(connectTimeout, "authentication", signal, async () => authentication())
       : authentication;
     checkAuthentication(data);
+    // Stryker disable next-line StringLiteral: any text that is no JSON tells it from all others
     const json = JSON.stringify(data) ?? "";
     if (isAsked && json === this.#refused) throw new UnauthorizedError("Forbidden");
     try {
@@ -298,7 +300,7 @@ export class Connection {
 
   /** Ends an attempt or a connection; one that has ended already changes nothing. */
   #fail(life: AbortController, error: unknown): void {
-    if (life.signal.aborted || life !== this.#life) return;
+    if (life.signal.aborted) return;
     const reason = error instanceof Error ? error : new ConnectionError("No connection", undefined, error);
     const { reconnect, backoff: waits, logger } = this.#options;
     if (this.#asked > this.#made && isRefusal(reason)) {

@@ -81,9 +81,10 @@ export class PresenceRequests<Auth> {
   /** Asks the guards again about the channels that the client observes, and ends what they refuse. */
   review(): void {
     const { guards, presence } = this.#parts;
-    if (!guards.has("presence")) return;
+    const observed = presence.observedBy(this.#client);
+    if (observed.length === 0 || !guards.has("presence")) return;
     this.#review ??= new Review((channel) => this.#reviewOne(channel));
-    this.#review.add(presence.observedBy(this.#client));
+    this.#review.add(observed);
   }
 
   /** Forgets what the client observes, and the reviews that wait. */

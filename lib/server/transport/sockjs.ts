@@ -155,7 +155,7 @@ export class SockJSTransport implements Transport, Beating {
   }
 
   get backlog(): number {
-    if (!keepsMessages(this.#connection)) this.#unsent = 0;
+    if (this.#unsent > 0 && !keepsMessages(this.#connection)) this.#unsent = 0;
     const written = responseSocketOf(this.#connection)?.writableLength ?? 0;
     return (this.#batch?.length ?? 0) + this.#unsent + written;
   }

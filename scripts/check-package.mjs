@@ -1,4 +1,4 @@
-/** Checks the package as it would be published, by publint and by "Are the types wrong?". */
+/** Checks the package as it was built last, packed as it would be published, by publint and by "Are the types wrong?". */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,12 +27,13 @@ const packed = spawnSync("npm", packing, {
   encoding: "utf8",
   stdio: ["ignore", "pipe", "inherit"],
 });
+if (packed.status !== 0) throw new Error("npm could not pack the package; it says why above");
 const [{ filename }] = JSON.parse(packed.stdout);
 const tarball = join(folder, filename);
 
 const { messages, pkg } = await publint({
   strict: true,
-  pack: { tarball: toArrayBuffer(readFileSync(tarball)) },
+  pack: { tarball: new Uint8Array(readFileSync(tarball)).buffer },
 });
 const complaints = messages.filter(({ code }) => !MEANT.has(code));
 for (const message of complaints) console.error(formatMessage(message, pkg));
@@ -45,7 +46,3 @@ const { status } = spawnSync(
   },
 );
 if (complaints.length > 0 || status !== 0) process.exitCode = 1;
-
-function toArrayBuffer({ buffer, byteOffset, byteLength }) {
-  return buffer.slice(byteOffset, byteOffset + byteLength);
-}

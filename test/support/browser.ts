@@ -24,7 +24,7 @@ export async function launchBrowser(): Promise<Browser> {
  * costs. They have their cookies in common.
  */
 export async function sharingContext(browser: Browser): Promise<BrowserContext> {
-  const context = await browser.newContext({ viewport: { width: 200, height: 150 } });
+  const context = await browser.newContext();
   // the process ends with the last of its pages
   const kept = await context.newPage();
   await kept.route("**", (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));

@@ -11,6 +11,7 @@ import {
   ofSession,
   revoked,
   settled,
+  stopClock,
 } from "../support/cluster-scene.js";
 
 const HOUR = 3_600_000;
@@ -20,10 +21,7 @@ describe("A server of a cluster", () => {
   let scene: ClusterScene;
 
   beforeEach(() => {
-    clock = sinon.useFakeTimers({
-      now: 1_000_000,
-      toFake: ["setTimeout", "clearTimeout", "performance", "Date"],
-    });
+    clock = stopClock();
     scene = new ClusterScene();
   });
   afterEach(() => {

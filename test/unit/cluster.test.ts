@@ -12,6 +12,7 @@ import {
   ofSession,
   revoked,
   settled,
+  stopClock,
 } from "../support/cluster-scene.js";
 
 describe("A server of a cluster", () => {
@@ -19,10 +20,7 @@ describe("A server of a cluster", () => {
   let scene: ClusterScene;
 
   beforeEach(() => {
-    clock = sinon.useFakeTimers({
-      now: 1_000_000,
-      toFake: ["setTimeout", "clearTimeout", "performance", "Date"],
-    });
+    clock = stopClock();
     scene = new ClusterScene();
   });
   afterEach(() => {

@@ -92,7 +92,8 @@ describe("A client", () => {
     expect(other.onreconnect(() => heard.push("back"))).to.equal(other);
     await other.ready();
     server.cut();
-    await happened(other, "reconnect");
+    // to be refused, both have to be there
+    await Promise.all([happened(client, "reconnect"), happened(other, "reconnect")]);
     const closed = inState(other, "closed");
     await refuse();
     await closed;

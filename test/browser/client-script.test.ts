@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { Application } from "../support/application.js";
-import { freshPage, launchBrowser, sharingContext } from "../support/browser.js";
+import { launchBrowser, Tabs } from "../support/browser.js";
 
 /** What the page's scripts see; it is evaluated there. */
 interface ClientPage {
@@ -16,7 +16,7 @@ interface ClientPage {
 
 describe("the client's script in Chromium", () => {
   let browser: Browser;
-  let context: BrowserContext;
+  let tabs: Tabs;
   let application: Application;
   let page: Page;
   const problems: string[] = [];
@@ -24,7 +24,7 @@ describe("the client's script in Chromium", () => {
 
   before(async () => {
     browser = await launchBrowser();
-    context = await sharingContext(browser);
+    tabs = await Tabs.of(browser);
   });
   after(() => browser.close());
 
@@ -45,14 +45,14 @@ describe("the client's script in Chromium", () => {
         },
       },
     });
-    page = await freshPage(context);
+    page = await tabs.open();
     page.on("pageerror", (error) => problems.push(error.message));
     page.on("request", (request) => requested.push(new URL(request.url()).pathname));
     await page.goto(`${application.url}/page`);
   };
 
   afterEach(async () => {
-    await page.close();
+    await tabs.leave(page);
     await application.stop();
   });
 

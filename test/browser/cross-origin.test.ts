@@ -3,10 +3,10 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import type { Express, Response } from "express";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import type { TokenSocketOptions } from "../../lib/client/index.js";
 import { Application } from "../support/application.js";
-import { freshPage, launchBrowser, sharingContext } from "../support/browser.js";
+import { launchBrowser, Tabs } from "../support/browser.js";
 
 /** What is evaluated in the page sees its client, and can use what a page has. */
 interface ClientPage {
@@ -37,7 +37,7 @@ const OTHER_SITES: Cookie = { sameSite: "none", secure: true, partitioned: true 
 
 describe("In Chromium a page of another origin", () => {
   let browser: Browser;
-  let context: BrowserContext;
+  let tabs: Tabs;
   let application: Application;
   /** Serves the pages; it has no part in the application. */
   let pages: Server;
@@ -59,7 +59,7 @@ describe("In Chromium a page of another origin", () => {
 
   before(async () => {
     browser = await launchBrowser();
-    context = await sharingContext(browser);
+    tabs = await Tabs.of(browser);
     pages = createServer((_req, res) => {
       res.setHeader("Content-Type", "text/html");
       res.end(
@@ -89,12 +89,12 @@ describe("In Chromium a page of another origin", () => {
         socketController: { me: async (auth) => auth, echo: async (_auth, data) => data },
       },
     });
-    page = await freshPage(context);
+    page = await tabs.open();
     page.on("console", (message) => said.push(message.text()));
     page.on("pageerror", (error) => said.push(String(error.stack)));
   });
   afterEach(async () => {
-    await page.close();
+    await tabs.leave(page);
     await application.stop();
   });
 

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import type { Express } from "express";
-import type { Browser, BrowserContext } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { Application } from "../support/application.js";
-import { freshPage, launchBrowser, sharingContext } from "../support/browser.js";
+import { launchBrowser, Tabs } from "../support/browser.js";
 
 const SCRIPT = readFileSync(new URL("../../dist/browser/client.js", import.meta.url), "utf8");
 
@@ -76,13 +76,13 @@ const SCRIPTS: Record<string, string> = {
 
 describe("The client's script in Chromium", () => {
   let browser: Browser;
-  let context: BrowserContext;
+  let tabs: Tabs;
   let application: Application;
   const problems: string[] = [];
 
   before(async () => {
     browser = await launchBrowser();
-    context = await sharingContext(browser);
+    tabs = await Tabs.of(browser);
   });
   after(() => browser.close());
 
@@ -133,12 +133,12 @@ describe("The client's script in Chromium", () => {
 
   /** Opens a page, and gives what its conversations came to. */
   async function visit(path: string): Promise<unknown> {
-    const page = await freshPage(context);
+    const page = await tabs.open();
     page.on("pageerror", (error) => problems.push(error.message));
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
     await page.goto(`${application.url}${path}`, { waitUntil: "load" });
     const said = await page.evaluate(() => (globalThis as { said?: unknown }).said);
-    await page.close();
+    await tabs.leave(page);
     return said;
   }
 

@@ -1,8 +1,8 @@
 import { expect } from "chai";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import type { TokenSocketOptions } from "../../lib/client/index.js";
 import { Application } from "../support/application.js";
-import { freshPage, launchBrowser, sharingContext } from "../support/browser.js";
+import { launchBrowser, Tabs } from "../support/browser.js";
 import { RefusingProxy, type RefusingProxyOptions } from "../support/refusing-proxy.js";
 
 /** The page, as an application without a bundler has it. */
@@ -32,7 +32,7 @@ interface ClientPage {
 
 describe("In Chromium the client's script", () => {
   let browser: Browser;
-  let context: BrowserContext;
+  let tabs: Tabs;
   let application: Application;
   let proxy: RefusingProxy | undefined;
   let page: Page;
@@ -52,7 +52,7 @@ describe("In Chromium the client's script", () => {
 
   before(async () => {
     browser = await launchBrowser();
-    context = await sharingContext(browser);
+    tabs = await Tabs.of(browser);
   });
   after(() => browser.close());
 
@@ -60,7 +60,7 @@ describe("In Chromium the client's script", () => {
     requested.length = 0;
     webSockets.length = 0;
     await serve(2000);
-    page = await freshPage(context);
+    page = await tabs.open();
     page.on("request", (request) => {
       const path = new URL(request.url()).pathname;
       requested.push(/^\/sockets\/\d+\/[^/]+\/(\w+)$/.exec(path)?.[1] ?? path);
@@ -69,7 +69,7 @@ describe("In Chromium the client's script", () => {
   });
 
   afterEach(async () => {
-    await page.close();
+    await tabs.leave(page);
     await proxy?.stop();
     proxy = undefined;
     await application.stop();

@@ -1,8 +1,8 @@
 import { expect } from "chai";
-import type { Browser, BrowserContext } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { memoryRedis } from "../../lib/memory.js";
 import { deferred, type Place, Stage } from "../client/support.js";
-import { launchBrowser, sharingContext } from "../support/browser.js";
+import { launchBrowser, Tabs } from "../support/browser.js";
 import { bundlePage, REACT_VERSIONS, ReactPage, servePage } from "../support/react-page.js";
 import type { Part } from "./page/parts.js";
 
@@ -11,7 +11,7 @@ const JOINED = '{"isJoined":true}';
 for (const version of REACT_VERSIONS) {
   describe(`The hooks on a channel with a history, with React ${version}`, () => {
     let browser: Browser;
-    let context: BrowserContext;
+    let tabs: Tabs;
     let script: string;
     let stage: Stage;
     let place: Place;
@@ -22,7 +22,7 @@ for (const version of REACT_VERSIONS) {
 
     before(async () => {
       browser = await launchBrowser();
-      context = await sharingContext(browser);
+      tabs = await Tabs.of(browser);
       script = await bundlePage(version);
     });
     after(() => browser.close());
@@ -48,7 +48,7 @@ for (const version of REACT_VERSIONS) {
           history: { room: { size: 8, ttl: 60_000 } },
         },
       });
-      page = await ReactPage.open(context, place.url);
+      page = await ReactPage.open(tabs, place.url);
       await page.connect();
     });
     afterEach(async () => {

@@ -1,15 +1,15 @@
 import { EventEmitter, once } from "node:events";
 import { expect } from "chai";
-import type { Browser, BrowserContext } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { type Procedure, procedure, RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
 import { type Place, Stage } from "../client/support.js";
-import { launchBrowser, sharingContext } from "../support/browser.js";
+import { launchBrowser, Tabs } from "../support/browser.js";
 import { bundlePage, ReactPage, type ReactVersion, servePage } from "../support/react-page.js";
 
 /** A page whose components use the hooks of one version of React, and the server that it talks to. */
 export class HooksScene {
   browser!: Browser;
-  context!: BrowserContext;
+  tabs!: Tabs;
   script!: string;
   stage!: Stage;
   place!: Place;
@@ -45,7 +45,7 @@ export class HooksScene {
   }
 
   async open(): Promise<void> {
-    this.page = await ReactPage.open(this.context, this.place.url);
+    this.page = await ReactPage.open(this.tabs, this.place.url);
     await this.page.connect();
   }
 
@@ -64,7 +64,7 @@ export function hooksScene(version: ReactVersion): HooksScene {
 
   before(async () => {
     scene.browser = await launchBrowser();
-    scene.context = await sharingContext(scene.browser);
+    scene.tabs = await Tabs.of(scene.browser);
     scene.script = await bundlePage(version);
   });
   after(() => scene.browser.close());

@@ -18,7 +18,7 @@ for (const version of REACT_VERSIONS) {
 
     describe("useConnectionState", () => {
       it("shows each state of the connection, with its reason", async () => {
-        scene.page = await ReactPage.open(scene.context, scene.place.url);
+        scene.page = await ReactPage.open(scene.tabs, scene.place.url);
         // shown before it can be open
         await scene.page.run((lab) => {
           lab.connect();
@@ -578,7 +578,7 @@ for (const version of REACT_VERSIONS) {
       });
 
       it("wait for the client where the page has none yet", async () => {
-        scene.page = await ReactPage.open(scene.context, scene.place.url);
+        scene.page = await ReactPage.open(scene.tabs, scene.place.url);
         await scene.page.render(...parts);
         await scene.page.shows("state", '{"state":"connecting"}');
         await scene.page.shows("channel", NOT_JOINED);

@@ -1,10 +1,10 @@
 import type { RequestListener } from "node:http";
 import { expect } from "chai";
 import express from "express";
-import type { Browser, BrowserContext } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { member, PresenceServer } from "../client/presence-server.js";
 import { Stage } from "../client/support.js";
-import { launchBrowser, sharingContext } from "../support/browser.js";
+import { launchBrowser, Tabs } from "../support/browser.js";
 import { bundlePage, bundleServer, REACT_VERSIONS, ReactPage, servePage } from "../support/react-page.js";
 import type { Part } from "./page/parts.js";
 
@@ -13,7 +13,7 @@ const NOBODY = '{"ids":"","count":0,"isSynced":false}';
 for (const version of REACT_VERSIONS) {
   describe(`usePresence, with React ${version}`, () => {
     let browser: Browser;
-    let context: BrowserContext;
+    let tabs: Tabs;
     let script: string;
     let stage: Stage;
     let server: PresenceServer;
@@ -21,7 +21,7 @@ for (const version of REACT_VERSIONS) {
 
     before(async () => {
       browser = await launchBrowser();
-      context = await sharingContext(browser);
+      tabs = await Tabs.of(browser);
       script = await bundlePage(version);
     });
     after(() => browser.close());
@@ -35,7 +35,7 @@ for (const version of REACT_VERSIONS) {
       server.http.removeAllListeners("request").on("request", app.use(tokens));
       const place = await stage.server(server.http);
       for (const id of ["7", "8"]) server.list.set(id, member(id));
-      page = await ReactPage.open(context, place.url);
+      page = await ReactPage.open(tabs, place.url);
       await page.connect();
     });
     afterEach(async () => {

@@ -86,7 +86,7 @@ for (const version of REACT_VERSIONS) {
 
       it("keep what they show when the client learns who it is, and when that stays so", async () => {
         await scene.start({ identify, showIdentity });
-        scene.page = await ReactPage.open(scene.context, scene.place.url);
+        scene.page = await ReactPage.open(scene.tabs, scene.place.url);
         await scene.page.run((lab) => lab.connect());
         await scene.page.render({ id: "c", type: "call", path: "note", atOnce: 1 }, WHO);
         await scene.page.shows("c", '{"data":1,"isPending":false}');

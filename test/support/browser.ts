@@ -1,6 +1,29 @@
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { findChromium } from "../../scripts/test-requirements.mjs";
 
+/**
+ * What Chromium is to do without: the list of Omnibox's suggestions, a page of its own in each window, which costs as
+ * much as what is tested in it; and what Playwright does without, since a browser obeys the last list only.
+ */
+const FEATURES = [
+  "WebUIOmniboxPopup",
+  "WebUIOmniboxAimPopup",
+  "WebUIOmniboxFullPopup",
+  "AimEnabled",
+  "AvoidCorsURLLoaderRestartOnRedirect",
+  "AvoidUnnecessaryBeforeUnloadCheckSync",
+  "DestroyProfileOnBrowserClose",
+  "HttpsFirstBalancedModeAutoEnable",
+  "HttpsUpgrades",
+  "LensOverlay",
+  "MediaRouter",
+  "NetworkTimeServiceQuerying",
+  "OptimizationHints",
+  "PaintHolding",
+  "PreconnectToSearch",
+  "ThirdPartyStoragePartitioning",
+];
+
 const ARGUMENTS = [
   "--headless",
   "--no-sandbox",
@@ -10,6 +33,7 @@ const ARGUMENTS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  `--disable-features=${FEATURES.join(",")}`,
 ];
 
 /** Starts Chromium with a fresh profile, which goes away with it. */
@@ -19,21 +43,30 @@ export async function launchBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath, args: ARGUMENTS });
 }
 
-/**
- * A context of a browser whose pages at 127.0.0.1 are in one process: to start one for each page is most of what a page
- * costs. They have their cookies in common.
- */
-export async function sharingContext(browser: Browser): Promise<BrowserContext> {
-  const context = await browser.newContext();
-  // the process ends with the last of its pages
-  const kept = await context.newPage();
-  await kept.route("**", (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));
-  await kept.goto("http://127.0.0.1/");
-  return context;
-}
+/** Tabs that are used one after the other: to start a process for each page is most of what a page costs. */
+export class Tabs {
+  readonly #context: BrowserContext;
+  readonly #free: Page[] = [];
 
-/** Opens a page of a context in which there are no cookies any more. */
-export async function freshPage(context: BrowserContext): Promise<Page> {
-  await context.clearCookies();
-  return context.newPage();
+  /** Tabs of a browser that have their cookies in common. */
+  static async of(browser: Browser): Promise<Tabs> {
+    return new Tabs(await browser.newContext());
+  }
+
+  private constructor(context: BrowserContext) {
+    this.#context = context;
+  }
+
+  /** A tab with an empty page, when there are no cookies any more. */
+  async open(): Promise<Page> {
+    await this.#context.clearCookies();
+    return this.#free.pop() ?? (await this.#context.newPage());
+  }
+
+  /** Ends the page of a tab, of which nothing is told any more, and keeps the tab for another page. */
+  async leave(tab: Page): Promise<void> {
+    for (const event of ["console", "pageerror", "request", "websocket"]) tab.removeAllListeners(event);
+    await tab.goto("about:blank");
+    this.#free.push(tab);
+  }
 }

@@ -2,10 +2,10 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type BuildOptions, build } from "esbuild";
 import type { Express } from "express";
-import type { BrowserContext, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import type { Lab } from "../react/page/browser.js";
 import type { Part } from "../react/page/parts.js";
-import { freshPage } from "./browser.js";
+import type { Tabs } from "./browser.js";
 
 /** How long the page gets to show what is waited for, in milliseconds: less than a test gets. */
 const TIMEOUT = 15_000;
@@ -68,16 +68,18 @@ export class ReactPage {
   readonly page: Page;
   /** What the page has complained about. */
   readonly problems: string[] = [];
+  readonly #tabs: Tabs;
 
   /** Opens the page without any cookies. */
-  static async open(context: BrowserContext, url: string): Promise<ReactPage> {
-    const react = new ReactPage(await freshPage(context));
+  static async open(tabs: Tabs, url: string): Promise<ReactPage> {
+    const react = new ReactPage(tabs, await tabs.open());
     react.page.setDefaultTimeout(TIMEOUT);
     await react.page.goto(`${url}/page`);
     return react;
   }
 
-  private constructor(page: Page) {
+  private constructor(tabs: Tabs, page: Page) {
+    this.#tabs = tabs;
     this.page = page;
     page.on("pageerror", (error) => this.problems.push(error.message));
     page.on("console", (message) => {
@@ -143,6 +145,6 @@ export class ReactPage {
 
   async close(): Promise<void> {
     await this.run((lab) => lab.end());
-    await this.page.close();
+    await this.#tabs.leave(this.page);
   }
 }

@@ -11,17 +11,24 @@ import { run, takesPart } from "../../bench/run.js";
 import { QUICK, SCALES, SCENARIOS } from "../../bench/scenarios.js";
 import { NOTHING_MEASURED } from "../support/benchmark-results.js";
 
-/** What these are made of, the framing and the store, is in two other contenders as well: a few scenarios are enough. */
-const COMBINATIONS: readonly string[] = ["sockjs-redis", "ws-memory"];
+/**
+ * What these are made of, the framing and the store, is in other contenders as well: a few scenarios are enough, and for the
+ * embedded store those that ask for figures of Redis where there is one.
+ */
+const COMBINATIONS: Record<string, readonly string[]> = {
+  "sockjs-redis": QUICK,
+  "ws-memory": QUICK,
+  "sockjs-memory": [...QUICK, "presence", "history"],
+};
 
 describe("the benchmark", () => {
   const all = new Map<string, CaseResult>();
 
   for (const contender of CONTENDERS) {
-    const isCombination = COMBINATIONS.includes(contender.name);
-    it(`measures ${contender.title} in ${isCombination ? "the quick" : "each of its"} scenarios`, async function () {
+    const names = COMBINATIONS[contender.name];
+    it(`measures ${contender.title} in ${names ? names.join(", ") : "each of its scenarios"}`, async function () {
       this.timeout(180_000);
-      const scenarios = SCENARIOS.filter(({ name }) => !isCombination || QUICK.includes(name));
+      const scenarios = SCENARIOS.filter(({ name }) => names?.includes(name) ?? true);
       const { cases, failures } = await run({
         contenders: [contender],
         scenarios,

@@ -5,6 +5,7 @@ import { PRESENCE_TIMES } from "../../lib/server/presence/presence-times.js";
 import {
   type MemberBatch,
   type MemberChange,
+  type MemberOutcomes,
   type MemberRecord,
   memberNames,
 } from "../../lib/server/redis/member-list.js";
@@ -23,6 +24,8 @@ class Scene {
   failure: Error | undefined;
   /** What Redis waits for before it answers. */
   answer: Promise<void> | undefined;
+  /** The answer of Redis, where it is another one than that of the list. */
+  answered = (outcomes: MemberOutcomes) => outcomes;
   leastGrace = 0;
   readonly batches: MemberBatch[] = [];
   readonly told: string[] = [];
@@ -45,7 +48,7 @@ class Scene {
         this.batches.push(batch);
         await this.answer;
         if (this.failure) throw this.failure;
-        return this.list.change("", NAMES, batch, () => {});
+        return this.answered(this.list.change("", NAMES, batch, () => {}));
       },
       notify: (event, member) => this.told.push(`${event} ${member.id}`),
       leastGrace: () => this.leastGrace,
@@ -69,6 +72,18 @@ class Scene {
   /** The changes that were sent, by batches. */
   get sent(): string[][] {
     return this.batches.map(({ changes }) => changes.map(({ type, id }) => `${type} ${id}`));
+  }
+
+  /** Has Redis wait; gives what ends that. */
+  stall(): () => Promise<void> {
+    let release = () => {};
+    this.answer = new Promise((resolve) => {
+      release = resolve;
+    });
+    return async () => {
+      release();
+      await clock.tickAsync(0);
+    };
   }
 
   /** Makes changes as another server. */
@@ -392,6 +407,118 @@ describe("The members of a channel that a server writes", () => {
     });
   }
 
+  it("are written again where Redis was emptied while they were written for the first time", async () => {
+    const { entries } = scene;
+    const release = scene.stall();
+    await scene.join("ann");
+    entries.refill();
+    await release();
+    await clock.tickAsync(collect);
+    expect(scene.sent).to.deep.equal([["put ann"], ["put ann"]]);
+  });
+
+  it("are written again where Redis has gone back to what it was before", async () => {
+    await scene.join("ann");
+    await scene.join("bob");
+    expect(scene.emptied).to.equal(0);
+    scene.answered = (outcomes) => {
+      scene.answered = (next) => next;
+      return { ...outcomes, before: { ...outcomes.before, version: 1 } };
+    };
+    await scene.join("cat");
+    await clock.tickAsync(collect);
+    expect(scene.emptied).to.equal(1);
+    expect(scene.sent.slice(2)).to.deep.equal([["put cat"], ["refill ann", "refill bob", "put cat"]]);
+  });
+
+  it("are written again with their newest state and info, where these change at the same time", async () => {
+    const { entries, told } = scene;
+    await scene.join("ann", "bob", "cat");
+    void entries.set("ann", "1");
+    entries.renew("bob", '{"n":1}');
+    entries.refill();
+    await clock.tickAsync(2 * collect);
+    const all = ["put ann", "put bob", "put cat"];
+    expect(scene.sent).to.deep.equal([
+      all,
+      ["refill ann", "refill bob", "refill cat"],
+      ["put ann", "put bob"],
+    ]);
+    expect([scene.members.ann?.state, scene.members.bob?.info]).to.deep.equal(["1", '{"n":1}']);
+    expect(told.slice(3)).to.deep.equal(["updated ann", "updated bob"]);
+  });
+
+  it("are written again with the state that another server has set meanwhile", async () => {
+    const { entries } = scene;
+    await scene.join("ann");
+    await clock.tickAsync(1);
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING, state: "9" });
+    entries.refill();
+    await clock.tickAsync(collect);
+    scene.list = new MemoryMembers();
+    entries.refill();
+    await clock.tickAsync(collect);
+    expect(scene.members.ann).to.include({ state: "9", sockets: 1 });
+  });
+
+  it("are written again for the rest of their grace, or none where they have a socket", async () => {
+    const { entries } = scene;
+    await scene.join("ann", "bob");
+    entries.remove("ann", true);
+    await clock.tickAsync(1000);
+    entries.refill();
+    await clock.tickAsync(0);
+    const [ann, bob] = scene.batches.at(-1)?.changes ?? [];
+    expect(ann).to.include({ type: "refill", sockets: 0, grace: GRACE - 1000 });
+    expect(bob).to.include({ type: "refill", sockets: 1, grace: 0 });
+  });
+
+  it("leave at once where they want to while they are written again", async () => {
+    const { entries, told } = scene;
+    await scene.join("ann");
+    const release = scene.stall();
+    entries.refill();
+    await clock.tickAsync(collect);
+    entries.remove("ann", false);
+    await release();
+    await clock.tickAsync(collect);
+    expect([told, scene.members]).to.deep.equal([["joined ann", "left ann"], {}]);
+  });
+
+  it("leave at once where they want to after they have come back while Redis was told that they are waited for", async () => {
+    const { entries, told } = scene;
+    await scene.join("ann");
+    const release = scene.stall();
+    entries.remove("ann", true);
+    await clock.tickAsync(collect);
+    entries.add("ann", NOTHING);
+    await release();
+    await clock.tickAsync(collect);
+    expect(scene.members.ann?.sockets).to.equal(1);
+    entries.remove("ann", false);
+    await clock.tickAsync(2 * collect);
+    expect([told, scene.members]).to.deep.equal([["joined ann", "left ann"], {}]);
+  });
+
+  it("need not be written where Redis has forgotten them when their time is over, and they come and go", async () => {
+    const { entries } = scene;
+    await scene.join("ann");
+    entries.remove("ann", true);
+    await clock.tickAsync(collect);
+    const release = scene.stall();
+    await clock.tickAsync(GRACE - collect);
+    scene.list = new MemoryMembers();
+    entries.refill();
+    await release();
+    await clock.tickAsync(2 * collect);
+    const { length } = scene.batches;
+    entries.add("ann", NOTHING);
+    entries.remove("ann", false);
+    await clock.tickAsync(2 * settle);
+    expect(scene.batches.length).to.equal(length);
+    expect(scene.gone.at(-1)).to.equal(true);
+  });
+
   it("leave without a word of this server where another one has let them leave", async () => {
     const { entries, told } = scene;
     scene.elsewhere({ type: "put", id: "bob", sockets: 1, info: NOTHING });
@@ -462,7 +589,7 @@ describe("The members of a channel that a server writes", () => {
     await scene.join("ann", ...Array.from({ length: 120 }, (_, n) => `m${n}`));
     const sizes = () => scene.batches.map(({ changes }) => changes.length);
     expect(sizes()).to.deep.equal([100, 21]);
-    await clock.tickAsync(full);
+    await clock.tickAsync(2 * full - collect - 1);
     expect(sizes()).to.deep.equal([100, 21, 100]);
   });
 

@@ -339,6 +339,16 @@ describe("A channel's members as clients observe them", () => {
     expect([scene.reads, frames.length, scene.ids()]).to.deep.equal([3, 1, ["ann"]]);
   });
 
+  it("are not known where Redis has failed at first, whatever is published", async () => {
+    scene = new Scene();
+    scene.failure = new Error("away");
+    const [opened] = await Promise.allSettled([scene.list.open()]);
+    expect(opened).to.have.property("reason", scene.failure);
+    scene.publish({ joined: [cat] });
+    await clock.tickAsync(2 * retry);
+    expect([scene.frames, scene.reads]).to.deep.equal([[], 1]);
+  });
+
   it("have not left where Redis was emptied, before all servers have had the time to write them", async () => {
     const { frames, list } = await open();
     // one of the two has set its state since, of the other an older one is known

@@ -253,10 +253,7 @@ describe("The members of a channel that a server writes", () => {
     await entries.flushed();
     await scene.join("ann");
     expect(await entries.written("ann")).to.deep.equal({ at: scene.list.read(NAMES).at, isMember: true });
-    let release = () => {};
-    scene.answer = new Promise((resolve) => {
-      release = resolve;
-    });
+    const release = scene.stall();
     entries.add("bob", NOTHING);
     const done: string[] = [];
     const all = [
@@ -267,29 +264,31 @@ describe("The members of a channel that a server writes", () => {
     // it is on its way
     all.push(entries.written("bob")?.then(() => done.push("written")));
     expect([done, scene.batches.length]).to.deep.equal([[], 2]);
-    release();
+    void release();
     await Promise.all(all);
     expect(scene.members).to.have.all.keys("ann", "bob");
   });
 
   it("are written one batch after the other, as soon as Redis has answered where there are many", async () => {
     const ids = Array.from({ length: 250 }, (_, n) => `m${n}`);
-    let release = () => {};
-    scene.answer = new Promise((resolve) => {
-      release = resolve;
-    });
+    const release = scene.stall();
     for (const id of ids) scene.entries.add(id, NOTHING);
     await clock.tickAsync(collect - 1);
     const sizes = () => scene.batches.map(({ changes }) => changes.length);
     expect(sizes()).to.deep.equal([100]);
-    release();
-    await clock.tickAsync(0);
+    await release();
     expect(sizes()).to.deep.equal([100, 100]);
     await clock.tickAsync(collect - 1);
     expect(sizes()).to.deep.equal([100, 100]);
     await clock.tickAsync(1);
     expect(sizes()).to.deep.equal([100, 100, 50]);
     expect(Object.keys(scene.members)).to.have.members(ids);
+  });
+
+  it("are written at once, too, where just as many are left as one batch takes", async () => {
+    for (let n = 0; n < 200; n++) scene.entries.add(`m${n}`, NOTHING);
+    await clock.tickAsync(collect - 1);
+    expect(scene.batches).to.have.length(2);
   });
 
   it("are written in batches of about 64 KiB", async () => {
@@ -446,6 +445,22 @@ describe("The members of a channel that a server writes", () => {
     ]);
     expect([scene.members.ann?.state, scene.members.bob?.info]).to.deep.equal(["1", '{"n":1}']);
     expect(told.slice(3)).to.deep.equal(["updated ann", "updated bob"]);
+  });
+
+  it("are written again by no more than that where nothing has changed, as they were shown last", async () => {
+    const { entries } = scene;
+    await scene.join("ann", "bob");
+    entries.remove("bob", true);
+    await clock.tickAsync(collect);
+    entries.add("ann", NOTHING);
+    entries.renew("bob", '{"n":1}');
+    entries.refill();
+    await clock.tickAsync(2 * collect);
+    expect(scene.sent.slice(2)).to.deep.equal([["refill ann", "refill bob"]]);
+    scene.list = new MemoryMembers();
+    entries.refill();
+    await clock.tickAsync(collect);
+    expect(scene.members.bob?.info).to.equal(NOTHING);
   });
 
   it("are written again with the state that another server has set meanwhile", async () => {
@@ -610,6 +625,25 @@ describe("The members of a channel that a server writes", () => {
     expect([scene.members.bob?.sockets, scene.members.cat?.sockets]).to.deep.equal([1, 1]);
   });
 
+  it("leave though they have come here and gone while they were taken over", async () => {
+    const { entries } = scene;
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
+    await scene.join("bob");
+    entries.add("ann", NOTHING);
+    await entries.takeOver({ server: "elsewhere", at: Date.now() }, ["ann"]);
+    entries.remove("ann", false);
+    await clock.tickAsync(GRACE + 2 * collect);
+    expect(scene.members).to.have.all.keys("bob");
+  });
+
+  it("have left, too, where they were taken over here and another server has let them leave", async () => {
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
+    await scene.entries.takeOver({ server: "elsewhere", at: Date.now() }, ["ann"]);
+    scene.letLeave("ann");
+    await clock.tickAsync(GRACE + collect);
+    expect([scene.entries.isEmpty, scene.sent]).to.deep.equal([true, [["dead ann"], ["due ann"]]]);
+  });
+
   it("are waited for no less than all may be after Redis was emptied, also those that are taken over", async () => {
     const { entries, told } = scene;
     scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
@@ -649,14 +683,15 @@ describe("The members of a channel that a server writes", () => {
     expect(scene.sent).to.deep.equal([["put ann"]]);
   });
 
-  it("are told that the server was shut down where Redis takes nothing then", async () => {
-    const { entries, errors } = scene;
-    await scene.join("ann");
+  it("are told what Redis has failed with then, or that the server was shut down where it was not their turn", async () => {
+    const ids = Array.from({ length: 101 }, (_, n) => `m${n}`);
+    await scene.join(...ids);
     const before = scene.batches.length;
     scene.failure = new Error("away");
-    const set = entries.set("ann", "1")?.catch((error: unknown) => error);
-    await entries.close();
-    expect([await set, errors]).to.deep.equal([scene.failure, [scene.failure]]);
-    expect(scene.batches.length).to.equal(before + 1);
+    const sets = ids.map((id) => scene.entries.set(id, "1")?.catch((error: Error) => error.message));
+    await scene.entries.close();
+    const told = await Promise.all(sets);
+    expect([told[0], told[100]]).to.deep.equal(["away", "The server was shut down"]);
+    expect([scene.errors, scene.batches.length]).to.deep.equal([[scene.failure], before + 1]);
   });
 });

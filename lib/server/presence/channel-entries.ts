@@ -138,11 +138,10 @@ export class ChannelEntries {
     const changes = ids.map((id) => ({ type: "dead", id, grace: least }) as const);
     const { outcomes } = await this.#send(changes, dead);
     for (const [index, outcome] of outcomes.entries()) {
-      const id = ids[index];
-      if (id === undefined || outcome.type !== "grace" || this.#isClosed) continue;
-      const entry = this.#of(id, outcome.member.info);
-      if (entry.sockets > 0) continue;
-      entry.written = 0;
+      if (outcome.type !== "grace" || this.#isClosed) continue;
+      const entry = this.#of(ids[index] as string, outcome.member.info);
+      // one that has come here meanwhile may go before it is written
+      entry.written ??= 0;
       this.#wait(entry, outcome);
     }
     if (this.#entries.size === 0) this.#parts.onGone();

@@ -25,26 +25,41 @@ describe("Redis adapters", () => {
   });
 
   describe("of what is no client", () => {
-    const wrong: readonly [string, unknown][] = [
-      ["undefined", undefined],
-      ["null", null],
-      ["a string", "redis://localhost"],
-      ["a number", 6379],
-      ["a function", () => {}],
-      ["an empty object", {}],
-      ["an emitter", process],
+    const methods = (...names: string[]) =>
+      Object.fromEntries(
+        [...names, "set", "publish", "subscribe", "unsubscribe", "on", "off"].map((name) => [name, () => {}]),
+      );
+    const ofNodeRedis = methods("getDel", "eventNames", "listenerCount");
+    const wrong: readonly [what: string, value: unknown, named: string][] = [
+      ["undefined", undefined, "of type undefined"],
+      ["null", null, "null"],
+      ["a string", "redis://localhost", "of type string"],
+      ["a number", 6379, "of type number"],
+      ["a function", () => {}, "of type function"],
+      ["an empty object", {}, "another object"],
+      ["an emitter", process, "another object"],
       [
         "a client with callbacks, as node-redis 3 has it",
         { connected: true, get() {}, set() {}, publish() {} },
+        "another object",
       ],
-      ["half a client of node-redis", { isOpen: true, isReady: true, getDel() {} }],
-      ["half a client of ioredis", { status: "ready", getdel() {} }],
+      ["half a client of node-redis", { isOpen: true, isReady: true, getDel() {} }, "another object"],
+      [
+        "a cluster of node-redis, which does not say whether it is ready",
+        { ...ofNodeRedis, isOpen: true },
+        "another object",
+      ],
+      ["what does not say whether it is open", { ...ofNodeRedis, isReady: true }, "another object"],
+      ["half a client of ioredis", { status: "ready", getdel() {} }, "another object"],
+      ["what has no status", methods("getdel"), "another object"],
     ];
-    for (const [what, value] of wrong) {
-      it(`refuse ${what} with a TypeError that names the argument`, () => {
+    for (const [what, value, named] of wrong) {
+      it(`refuse ${what} with a TypeError that names the argument and says what it is`, () => {
         expect(() => adaptRedis(value, "redisClient")).to.throw(
           TypeError,
-          /^redisClient must be a client of node-redis .*, a client of ioredis .*, or memoryRedis\(\); it is /,
+          new RegExp(
+            `^redisClient must be a client of node-redis .*, a client of ioredis .*, or memoryRedis\\(\\); it is ${named}$`,
+          ),
         );
       });
     }

@@ -243,6 +243,12 @@ describe("a client's subscriptions", () => {
     ]);
   });
 
+  it("has just a thousand channels in one command", async () => {
+    for (let n = 0; n < 1000; n++) void table.subscribe(`room ${n}`, listener, owner);
+    await settled();
+    expect(redis.inFlight.map(({ channels }) => channels.length)).to.deep.equal([1000]);
+  });
+
   it("rejects a channel that Redis refuses, and asks again for the others of its turn", async () => {
     const error = new Error("NOPERM this user has no permissions to access one of the channels");
     const joining = ["room", "secret", "hall"].map((name) => watch(table.subscribe(name, listener, owner)));

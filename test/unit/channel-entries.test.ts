@@ -1,121 +1,21 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { ChannelEntries } from "../../lib/server/presence/channel-entries.js";
 import { PRESENCE_TIMES } from "../../lib/server/presence/presence-times.js";
-import {
-  type MemberBatch,
-  type MemberChange,
-  type MemberOutcomes,
-  type MemberRecord,
-  memberNames,
-} from "../../lib/server/redis/member-list.js";
-import { MemoryMembers } from "../../lib/server/redis/memory-members.js";
+import { EntriesScene, GRACE, NOTHING } from "../support/entries-scene.js";
 
-const NAMES = memberNames("", "room");
-const { collect, settle, retry, full } = PRESENCE_TIMES;
-const GRACE = 15_000;
-const NOTHING = "null";
+const { collect, retry, full } = PRESENCE_TIMES;
 
 let clock: sinon.SinonFakeTimers;
 
-/** The entries of a server in one channel, on a list of members that other servers may change as well. */
-class Scene {
-  list = new MemoryMembers();
-  failure: Error | undefined;
-  /** What Redis waits for before it answers. */
-  answer: Promise<void> | undefined;
-  /** The answer of Redis, where it is another one than that of the list. */
-  answered = (outcomes: MemberOutcomes) => outcomes;
-  leastGrace = 0;
-  readonly batches: MemberBatch[] = [];
-  readonly told: string[] = [];
-  readonly errors: unknown[] = [];
-  /** Whether the entries were empty each time they were said to be gone. */
-  readonly gone: boolean[] = [];
-  emptied = 0;
-  readonly limit: number;
-  readonly entries: ChannelEntries;
-
-  constructor({ limit = 1000 } = {}) {
-    this.limit = limit;
-    const entries = new ChannelEntries({
-      channel: "room",
-      names: NAMES,
-      option: { info: undefined, state: undefined, grace: GRACE, limit, isCount: false },
-      server: "here",
-      times: PRESENCE_TIMES,
-      change: async (_names, batch) => {
-        this.batches.push(batch);
-        await this.answer;
-        if (this.failure) throw this.failure;
-        return this.answered(this.list.change("", NAMES, batch, () => {}));
-      },
-      notify: (event, member) => this.told.push(`${event} ${member.id}`),
-      leastGrace: () => this.leastGrace,
-      onEmptied: () => {
-        this.emptied++;
-        this.leastGrace = settle;
-        entries.refill();
-      },
-      onFull: () => this.told.push("full"),
-      onError: (error) => this.errors.push(error),
-      onGone: () => this.gone.push(entries.isEmpty),
-    });
-    this.entries = entries;
-  }
-
-  /** The members that all servers have, by their ids. */
-  get members(): Record<string, MemberRecord> {
-    return Object.fromEntries(this.list.read(NAMES).members.map((member) => [member.id, member]));
-  }
-
-  /** The changes that were sent, by batches. */
-  get sent(): string[][] {
-    return this.batches.map(({ changes }) => changes.map(({ type, id }) => `${type} ${id}`));
-  }
-
-  /** Has Redis wait; gives what ends that. */
-  stall(): () => Promise<void> {
-    let release = () => {};
-    this.answer = new Promise((resolve) => {
-      release = resolve;
-    });
-    return async () => {
-      release();
-      await clock.tickAsync(0);
-    };
-  }
-
-  /** Makes changes as another server. */
-  elsewhere(...changes: MemberChange[]): void {
-    const batch = { server: "elsewhere", channel: "room", limit: this.limit, isCount: false, changes };
-    this.list.change("", NAMES, batch, () => {});
-  }
-
-  /** Lets a member leave whom another server has taken over, as if this one were dead. */
-  letLeave(id: string): void {
-    const dead = { server: "here", at: Date.now() };
-    const changes = [{ type: "dead", id, grace: 0 } as const, { type: "due", id } as const];
-    const batch = { server: "elsewhere", dead, channel: "room", limit: 9, isCount: false, changes };
-    this.list.change("", NAMES, batch, () => {});
-  }
-
-  /** Adds identities with a socket each, and has them written. */
-  async join(...ids: string[]): Promise<void> {
-    for (const id of ids) this.entries.add(id, NOTHING);
-    await clock.tickAsync(collect);
-  }
-}
-
 describe("The members of a channel that a server writes", () => {
-  let scene: Scene;
+  let scene: EntriesScene;
 
   beforeEach(() => {
     clock = sinon.useFakeTimers({
       now: 1_000_000,
       toFake: ["setTimeout", "clearTimeout", "performance", "Date"],
     });
-    scene = new Scene();
+    scene = new EntriesScene(clock);
   });
 
   afterEach(async () => {
@@ -230,7 +130,7 @@ describe("The members of a channel that a server writes", () => {
     await scene.join("ann");
     const set = entries.set("ann", "1");
     await clock.tickAsync(collect);
-    expect(await set).to.deep.equal({ at: scene.list.read(NAMES).at, isMember: true });
+    expect(await set).to.deep.equal({ at: scene.at, isMember: true });
     expect([scene.members.ann?.state, told.at(-1)]).to.deep.equal(["1", "updated ann"]);
     void entries.set("ann", "2");
     entries.remove("ann", true);
@@ -252,7 +152,7 @@ describe("The members of a channel that a server writes", () => {
     const { entries } = scene;
     await entries.flushed();
     await scene.join("ann");
-    expect(await entries.written("ann")).to.deep.equal({ at: scene.list.read(NAMES).at, isMember: true });
+    expect(await entries.written("ann")).to.deep.equal({ at: scene.at, isMember: true });
     const release = scene.stall();
     entries.add("bob", NOTHING);
     const done: string[] = [];
@@ -292,12 +192,21 @@ describe("The members of a channel that a server writes", () => {
   });
 
   it("are written in batches of about 64 KiB", async () => {
-    const info = JSON.stringify({ text: "x".repeat(30_000) });
+    // with its id each has half of that
+    const info = JSON.stringify({ text: "x".repeat(32_756) });
     for (const id of ["a", "b", "c", "d"]) scene.entries.add(id, info);
     await clock.tickAsync(0);
-    expect(scene.sent).to.deep.equal([["put a", "put b", "put c"]]);
+    expect(scene.sent).to.deep.equal([["put a", "put b"]]);
     await clock.tickAsync(collect);
-    expect(scene.sent).to.deep.equal([["put a", "put b", "put c"], ["put d"]]);
+    const state = scene.entries.set("c", JSON.stringify("x".repeat(65_536)));
+    scene.entries.renew("d", "{}");
+    await clock.tickAsync(collect);
+    await state;
+    scene.entries.renew("c", "{}");
+    scene.entries.renew("d", info);
+    await clock.tickAsync(2 * collect);
+    // the state that is known counts as well
+    expect(scene.sent.slice(1)).to.deep.equal([["put c", "put d"], ["put c", "put d"], ["put c"], ["put d"]]);
   });
 
   it("are written at once after a while without a change, and collected after one", async () => {
@@ -345,161 +254,6 @@ describe("The members of a channel that a server writes", () => {
     expect([told, scene.members]).to.deep.equal([["joined ann", "left ann"], {}]);
   });
 
-  it("are there again with all they had where Redis was emptied, and have not joined", async () => {
-    const { entries, told } = scene;
-    await scene.join("ann", "bob");
-    const set = entries.set("ann", "1");
-    await clock.tickAsync(collect);
-    await set;
-    const { ann, bob } = scene.members;
-    scene.list = new MemoryMembers();
-    await clock.tickAsync(1000);
-    entries.add("bob", NOTHING);
-    await clock.tickAsync(2 * collect);
-    expect(scene.emptied).to.equal(1);
-    expect(scene.members).to.deep.equal({ ann, bob: { ...bob, sockets: 2 } });
-    expect(told).to.deep.equal(["joined ann", "joined bob", "updated ann"]);
-    await scene.join("cat");
-    expect(told.at(-1)).to.equal("joined cat");
-  });
-
-  it("stay for their grace in a Redis that was emptied, and as long as other servers may need", async () => {
-    const { entries, told } = scene;
-    await scene.join("ann", "bob");
-    entries.remove("ann", true);
-    await clock.tickAsync(collect);
-    scene.list = new MemoryMembers();
-    entries.refill();
-    await clock.tickAsync(2 * collect);
-    expect(scene.members).to.have.all.keys("ann", "bob");
-    expect(scene.members.ann?.sockets).to.equal(0);
-    entries.remove("bob", false);
-    await clock.tickAsync(settle - 2 * collect - 1);
-    expect(told).to.deep.equal(["joined ann", "joined bob"]);
-    scene.leastGrace = 0;
-    await clock.tickAsync(4 * collect);
-    expect(told.slice(2)).to.have.members(["left ann", "left bob"]);
-  });
-
-  for (const isDue of [false, true]) {
-    const when = isDue ? "at the end of their grace" : "when they lose their line";
-    it(`may be on another server where Redis turns out to be empty ${when}, and have not left yet`, async () => {
-      const { entries, told } = scene;
-      await scene.join("ann");
-      if (isDue) {
-        entries.remove("ann", true);
-        await clock.tickAsync(GRACE - 1);
-        scene.list = new MemoryMembers();
-        await clock.tickAsync(1 + collect);
-      } else {
-        scene.list = new MemoryMembers();
-        entries.remove("ann", false);
-        await clock.tickAsync(collect);
-      }
-      await clock.tickAsync(collect);
-      expect(scene.members.ann?.sockets).to.equal(0);
-      await clock.tickAsync(settle - 3 * collect);
-      expect(told).to.deep.equal(["joined ann"]);
-      scene.leastGrace = 0;
-      await clock.tickAsync(4 * collect);
-      expect([told, scene.emptied]).to.deep.equal([["joined ann", "left ann"], 1]);
-    });
-  }
-
-  it("are written again where Redis was emptied while they were written for the first time", async () => {
-    const { entries } = scene;
-    const release = scene.stall();
-    await scene.join("ann");
-    entries.refill();
-    await release();
-    await clock.tickAsync(collect);
-    expect(scene.sent).to.deep.equal([["put ann"], ["put ann"]]);
-  });
-
-  it("are written again where Redis has gone back to what it was before", async () => {
-    await scene.join("ann");
-    await scene.join("bob");
-    expect(scene.emptied).to.equal(0);
-    scene.answered = (outcomes) => {
-      scene.answered = (next) => next;
-      return { ...outcomes, before: { ...outcomes.before, version: 1 } };
-    };
-    await scene.join("cat");
-    await clock.tickAsync(collect);
-    expect(scene.emptied).to.equal(1);
-    expect(scene.sent.slice(2)).to.deep.equal([["put cat"], ["refill ann", "refill bob", "put cat"]]);
-  });
-
-  it("are written again with their newest state and info, where these change at the same time", async () => {
-    const { entries, told } = scene;
-    await scene.join("ann", "bob", "cat");
-    void entries.set("ann", "1");
-    entries.renew("bob", '{"n":1}');
-    entries.refill();
-    await clock.tickAsync(2 * collect);
-    const all = ["put ann", "put bob", "put cat"];
-    expect(scene.sent).to.deep.equal([
-      all,
-      ["refill ann", "refill bob", "refill cat"],
-      ["put ann", "put bob"],
-    ]);
-    expect([scene.members.ann?.state, scene.members.bob?.info]).to.deep.equal(["1", '{"n":1}']);
-    expect(told.slice(3)).to.deep.equal(["updated ann", "updated bob"]);
-  });
-
-  it("are written again by no more than that where nothing has changed, as they were shown last", async () => {
-    const { entries } = scene;
-    await scene.join("ann", "bob");
-    entries.remove("bob", true);
-    await clock.tickAsync(collect);
-    entries.add("ann", NOTHING);
-    entries.renew("bob", '{"n":1}');
-    entries.refill();
-    await clock.tickAsync(2 * collect);
-    expect(scene.sent.slice(2)).to.deep.equal([["refill ann", "refill bob"]]);
-    scene.list = new MemoryMembers();
-    entries.refill();
-    await clock.tickAsync(collect);
-    expect(scene.members.bob?.info).to.equal(NOTHING);
-  });
-
-  it("are written again with the state that another server has set meanwhile", async () => {
-    const { entries } = scene;
-    await scene.join("ann");
-    await clock.tickAsync(1);
-    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING, state: "9" });
-    entries.refill();
-    await clock.tickAsync(collect);
-    scene.list = new MemoryMembers();
-    entries.refill();
-    await clock.tickAsync(collect);
-    expect(scene.members.ann).to.include({ state: "9", sockets: 1 });
-  });
-
-  it("are written again for the rest of their grace, or none where they have a socket", async () => {
-    const { entries } = scene;
-    await scene.join("ann", "bob");
-    entries.remove("ann", true);
-    await clock.tickAsync(1000);
-    entries.refill();
-    await clock.tickAsync(0);
-    const [ann, bob] = scene.batches.at(-1)?.changes ?? [];
-    expect(ann).to.include({ type: "refill", sockets: 0, grace: GRACE - 1000 });
-    expect(bob).to.include({ type: "refill", sockets: 1, grace: 0 });
-  });
-
-  it("leave at once where they want to while they are written again", async () => {
-    const { entries, told } = scene;
-    await scene.join("ann");
-    const release = scene.stall();
-    entries.refill();
-    await clock.tickAsync(collect);
-    entries.remove("ann", false);
-    await release();
-    await clock.tickAsync(collect);
-    expect([told, scene.members]).to.deep.equal([["joined ann", "left ann"], {}]);
-  });
-
   it("leave at once where they want to after they have come back while Redis was told that they are waited for", async () => {
     const { entries, told } = scene;
     await scene.join("ann");
@@ -515,25 +269,6 @@ describe("The members of a channel that a server writes", () => {
     expect([told, scene.members]).to.deep.equal([["joined ann", "left ann"], {}]);
   });
 
-  it("need not be written where Redis has forgotten them when their time is over, and they come and go", async () => {
-    const { entries } = scene;
-    await scene.join("ann");
-    entries.remove("ann", true);
-    await clock.tickAsync(collect);
-    const release = scene.stall();
-    await clock.tickAsync(GRACE - collect);
-    scene.list = new MemoryMembers();
-    entries.refill();
-    await release();
-    await clock.tickAsync(2 * collect);
-    const { length } = scene.batches;
-    entries.add("ann", NOTHING);
-    entries.remove("ann", false);
-    await clock.tickAsync(2 * settle);
-    expect(scene.batches.length).to.equal(length);
-    expect(scene.gone.at(-1)).to.equal(true);
-  });
-
   it("leave without a word of this server where another one has let them leave", async () => {
     const { entries, told } = scene;
     scene.elsewhere({ type: "put", id: "bob", sockets: 1, info: NOTHING });
@@ -544,28 +279,8 @@ describe("The members of a channel that a server writes", () => {
     expect([told, scene.gone]).to.deep.equal([["joined ann"], [true]]);
   });
 
-  it("have joined anew where another server has let them leave meanwhile", async () => {
-    const { entries, told } = scene;
-    await scene.join("ann");
-    scene.elsewhere({ type: "put", id: "bob", sockets: 1, info: NOTHING });
-    scene.letLeave("ann");
-    expect(scene.members).to.have.all.keys("bob");
-    entries.refill();
-    await clock.tickAsync(collect);
-    expect([told, scene.emptied]).to.deep.equal([["joined ann", "joined ann"], 0]);
-    expect(scene.members).to.have.all.keys("ann", "bob");
-  });
-
-  it("are not asked for again where there was no place for them, when those who have one are", async () => {
-    scene = new Scene({ limit: 1 });
-    await scene.join("ann", "bob");
-    scene.entries.refill();
-    await clock.tickAsync(collect);
-    expect(scene.sent).to.deep.equal([["put ann", "put bob"], ["refill ann"]]);
-  });
-
   it("have no place beyond the limit, until another one leaves", async () => {
-    scene = new Scene({ limit: 1 });
+    scene = new EntriesScene(clock, { limit: 1 });
     const { entries, told } = scene;
     await scene.join("ann");
     entries.add("bob", NOTHING);
@@ -583,8 +298,19 @@ describe("The members of a channel that a server writes", () => {
     expect(scene.batches.length).to.equal(before);
   });
 
+  it("are forgotten where they go while there turns out to be no place for them", async () => {
+    scene = new EntriesScene(clock, { limit: 1 });
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
+    const release = scene.stall();
+    await scene.join("bob");
+    scene.entries.remove("bob", false);
+    await release();
+    await clock.tickAsync(collect);
+    expect([scene.entries.isEmpty, scene.gone.at(-1), scene.batches.length]).to.deep.equal([true, true, 1]);
+  });
+
   it("try again after 5 s whether there is a place, as long as they are there", async () => {
-    scene = new Scene({ limit: 1 });
+    scene = new EntriesScene(clock, { limit: 1 });
     const { entries, told } = scene;
     scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
     await scene.join("bob");
@@ -600,7 +326,7 @@ describe("The members of a channel that a server writes", () => {
   });
 
   it("try again some at a time whether there is a place", async () => {
-    scene = new Scene({ limit: 1 });
+    scene = new EntriesScene(clock, { limit: 1 });
     await scene.join("ann", ...Array.from({ length: 120 }, (_, n) => `m${n}`));
     const sizes = () => scene.batches.map(({ changes }) => changes.length);
     expect(sizes()).to.deep.equal([100, 21]);
@@ -644,21 +370,22 @@ describe("The members of a channel that a server writes", () => {
     expect([scene.entries.isEmpty, scene.sent]).to.deep.equal([true, [["dead ann"], ["due ann"]]]);
   });
 
-  it("are waited for no less than all may be after Redis was emptied, also those that are taken over", async () => {
-    const { entries, told } = scene;
-    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
-    scene.leastGrace = 2 * GRACE;
-    await entries.takeOver({ server: "elsewhere", at: Date.now() }, ["ann"]);
-    await clock.tickAsync(2 * GRACE - 1);
-    expect(told).to.deep.equal([]);
-    scene.leastGrace = 0;
-    await clock.tickAsync(1 + collect);
-    expect(told).to.deep.equal(["left ann"]);
-  });
-
   it("are nothing to wait for where a dead server has left none", async () => {
     await scene.entries.takeOver({ server: "elsewhere", at: Date.now() }, ["ann"]);
     expect([scene.gone, scene.entries.isEmpty]).to.deep.equal([[true], true]);
+  });
+
+  it("are written in the end where Redis has failed when their time was over", async () => {
+    const { entries } = scene;
+    await scene.join("ann");
+    entries.remove("ann", true);
+    await clock.tickAsync(GRACE - 1);
+    scene.failure = new Error("away");
+    await clock.tickAsync(1 + collect);
+    const written = entries.written("ann");
+    scene.failure = undefined;
+    await clock.tickAsync(retry);
+    expect(await written).to.include({ isMember: false });
   });
 
   it("are written a last time when the server ends, and then no more", async () => {

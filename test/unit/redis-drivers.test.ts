@@ -404,6 +404,8 @@ describe("A client of ioredis", () => {
   it("is not asked to connect where it does so already, where it cannot, or where nobody listens any more", async () => {
     client.status = "connecting";
     await clock.tickAsync(OWNERS_TIME);
+    expect(names()).to.deep.equal([]);
+    driver.detach();
     client = new FakeClient(["subscribe"]);
     client.status = "wait";
     drive();

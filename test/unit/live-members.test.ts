@@ -201,6 +201,22 @@ describe("A channel's members as clients observe them", () => {
     ]);
   });
 
+  it("are given one by one where each is as long as a page may be", async () => {
+    const { list } = await open();
+    const [first = ""] = list.page().members ?? [];
+    list.close();
+    await open({ frameBytes: first.length });
+    expect(scene.ids()).to.deep.equal(["ann"]);
+  });
+
+  it("are not read where nobody observes them any more when that is heard of", async () => {
+    scene = new Scene();
+    const opening = scene.list.open();
+    scene.list.close();
+    await opening;
+    expect(scene.reads).to.equal(0);
+  });
+
   it("are told of in one frame for all that changes at about the same time", async () => {
     const { frames, list } = await open();
     scene.publish({ joined: [cat] });
@@ -414,6 +430,14 @@ describe("A channel's members as clients observe them", () => {
     scene.at = { epoch: "other", version: 1 };
     await list.caughtUp({ epoch: "other", version: 1 });
     expect(scene.reads).to.equal(2);
+  });
+
+  it("are waited for, too, before they have been read", async () => {
+    scene = new Scene();
+    const waiting = scene.list.caughtUp(scene.at);
+    await scene.list.open();
+    await waiting;
+    expect(scene.ids()).to.deep.equal(["ann", "bob"]);
   });
 
   it("are waited for no more when nobody observes them", async () => {

@@ -143,7 +143,7 @@ export class LiveMembers {
       v: this.#v,
       count: this.#told.size,
       members,
-      ...(isMore && { next: String(listed[i - 1]?.number) }),
+      ...(isMore && { next: String((listed[i - 1] as Listed).number) }),
     };
   }
 

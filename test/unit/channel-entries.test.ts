@@ -169,6 +169,22 @@ describe("The members of a channel that a server writes", () => {
     expect(scene.members).to.have.all.keys("ann", "bob");
   });
 
+  it("are written when what has changed meanwhile is written, too", async () => {
+    const { entries, batches } = scene;
+    const release = scene.stall();
+    await scene.join("ann");
+    const set = entries.set("ann", "1")?.then(() => batches.length);
+    await release();
+    await clock.tickAsync(collect);
+    expect(await set).to.equal(2);
+  });
+
+  it("need no timer while they stay", async () => {
+    const before = clock.countTimers();
+    await scene.join("ann");
+    expect(clock.countTimers()).to.equal(before);
+  });
+
   it("are written one batch after the other, as soon as Redis has answered where there are many", async () => {
     const ids = Array.from({ length: 250 }, (_, n) => `m${n}`);
     const release = scene.stall();
@@ -368,6 +384,13 @@ describe("The members of a channel that a server writes", () => {
     scene.letLeave("ann");
     await clock.tickAsync(GRACE + collect);
     expect([scene.entries.isEmpty, scene.sent]).to.deep.equal([true, [["dead ann"], ["due ann"]]]);
+  });
+
+  it("are no sign of an emptied Redis where the list began after nobody was taken over", async () => {
+    await scene.entries.takeOver({ server: "elsewhere", at: Date.now() }, ["nobody"]);
+    scene.elsewhere({ type: "put", id: "bob", sockets: 1, info: NOTHING });
+    await scene.join("ann");
+    expect(scene.emptied).to.equal(0);
   });
 
   it("are nothing to wait for where a dead server has left none", async () => {

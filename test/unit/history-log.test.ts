@@ -30,7 +30,7 @@ const entryOf = (offset: number, json: string, more: Partial<Entry> = {}): Entry
 describe("The history of a channel in Redis", () => {
   it("has names in the partition of its channel, and one for each publisher's id", () => {
     const key = (kind: string) => `token-sockjs:shop:{${partitionOf("room")}}${kind}:room`;
-    const { idOf, ...names } = NAMES;
+    const { idOf, ...names } = historyNames("shop:", "room");
     expect(names).to.deep.equal({ channel: "shop:room", log: key("log"), position: key("position") });
     expect(idOf("a:b")).to.equal(key("id:a%3Ab"));
   });
@@ -88,9 +88,10 @@ describe("The history of a channel in Redis", () => {
 
   it("tells of each message where it is, and whether it was known", () => {
     expect(parseKept([], 0)).to.deep.equal([]);
-    expect(parseKept(["e.1.5", "0", "e.1.5", "1"], 2)).to.deep.equal([
-      { at: "e.1.5", isRepeated: false },
+    expect(parseKept(["e.1.5", "1", "e.2.6", "0", "e.2.6", "1"], 3)).to.deep.equal([
       { at: "e.1.5", isRepeated: true },
+      { at: "e.2.6", isRepeated: false },
+      { at: "e.2.6", isRepeated: true },
     ]);
     for (const answer of [["e.1.5"], ["e.1.5", "0", "e.2.6"], []]) {
       expect(() => parseKept(answer, 1)).to.throw(MALFORMED);

@@ -292,6 +292,18 @@ describe("A channel's members as clients observe them", () => {
     expect(frames[1]).to.deep.equal({ presence: "room", v: 3, resync: true });
   });
 
+  it("are told of in a frame that is just as long as one may be", async () => {
+    const { frames } = await open();
+    scene.publish({ joined: [cat] });
+    await clock.tickAsync(collect);
+    const [{ join }] = frames as [{ join: unknown }];
+    scene.list.close();
+    await open({ frameBytes: `"join":${JSON.stringify(join)}`.length });
+    scene.publish({ joined: [cat] });
+    await clock.tickAsync(collect);
+    expect(scene.frames).to.deep.equal([{ presence: "room", v: 2, count: 3, join }]);
+  });
+
   it("are read where a change is missing, and what is different is told", async () => {
     const { frames } = await open();
     scene.members = [{ ...ann, state: "2" }, cat];
@@ -418,6 +430,17 @@ describe("A channel's members as clients observe them", () => {
     expect([scene.reads, scene.ids()]).to.deep.equal([2, ["ann", "bob"]]);
   });
 
+  it("are read, too, where another list begins while a change of each member waits", async () => {
+    scene = new Scene();
+    scene.members = [ann];
+    await scene.list.open();
+    scene.publish({ updated: [{ ...ann, state: "2" }] });
+    scene.members = [bob];
+    scene.publish({ at: { epoch: "other", version: 1 }, joined: [bob] });
+    await clock.tickAsync(collect);
+    expect(scene.reads).to.equal(2);
+  });
+
   it("are those of a version once observers have been told of it", async () => {
     const { list, frames } = await open();
     expect(list.caughtUp({ epoch: "e", version: 5 })).to.equal(undefined);
@@ -429,6 +452,12 @@ describe("A channel's members as clients observe them", () => {
     expect(await told).to.equal(2);
     scene.at = { epoch: "other", version: 1 };
     await list.caughtUp({ epoch: "other", version: 1 });
+    expect(scene.reads).to.equal(2);
+  });
+
+  it("are those of a version, too, once they have been read since, where its list is gone", async () => {
+    const { list } = await open();
+    await list.caughtUp({ epoch: "gone", version: 9 });
     expect(scene.reads).to.equal(2);
   });
 

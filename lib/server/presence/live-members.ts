@@ -234,7 +234,6 @@ export class LiveMembers {
   /** Tells observers what is different from what they have been told. */
   #tell(): void {
     this.#timer = undefined;
-    if (this.#isClosed) return;
     if (this.#parts.isCount) {
       if (this.#count !== this.#toldCount) {
         this.#toldCount = this.#count;

@@ -225,7 +225,7 @@ export function readArguments(names: HistoryNames, { positionTtl }: HistoryBound
 export function parseKept(answer: readonly string[], count: number): Kept[] {
   if (answer.length !== 2 * count) throw malformed();
   return Array.from({ length: count }, (_, index) => ({
-    at: answer[2 * index] ?? "",
+    at: answer[2 * index] as string,
     isRepeated: answer[2 * index + 1] === "1",
   }));
 }
@@ -238,6 +238,7 @@ export function parsePage(
   const at = parsePosition(position);
   if (!at) throw malformed();
   const entries: Entry[] = [];
+  // Stryker disable next-line EqualityOperator,ArithmeticOperator: what has no text is no message
   for (let i = 0; i + 1 < rest.length; i += 2) {
     const [offset, tag] = (rest[i] ?? "").split("-");
     const entry = parseEntry(`${at.epoch}.${offset}.${tag}`, rest[i + 1] ?? "");

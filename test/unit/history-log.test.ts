@@ -16,7 +16,7 @@ import {
 
 const BOUNDS = { size: 10, ttl: 60_000, positionTtl: 600_000 };
 const NAMES = historyNames("shop:", "room");
-const MALFORMED = /^Redis holds something else where a channel's history should be$/;
+const MALFORMED = "Redis holds something else where a channel's history should be";
 
 /** A message as Redis has it. */
 const entryOf = (offset: number, json: string, more: Partial<Entry> = {}): Entry => ({
@@ -26,6 +26,16 @@ const entryOf = (offset: number, json: string, more: Partial<Entry> = {}): Entry
   json,
   ...more,
 });
+
+/** The message of the error that a function throws. */
+function thrownBy(act: () => unknown): string | undefined {
+  try {
+    act();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return undefined;
+}
 
 describe("The history of a channel in Redis", () => {
   it("has names in the partition of its channel, and one for each publisher's id", () => {
@@ -94,7 +104,7 @@ describe("The history of a channel in Redis", () => {
       { at: "e.2.6", isRepeated: true },
     ]);
     for (const answer of [["e.1.5"], ["e.1.5", "0", "e.2.6"], []]) {
-      expect(() => parseKept(answer, 1)).to.throw(MALFORMED);
+      expect(thrownBy(() => parseKept(answer, 1))).to.equal(MALFORMED);
     }
   });
 
@@ -113,7 +123,7 @@ describe("The history of a channel in Redis", () => {
     const { entries } = parsePage(["e.4.14", "900", "7", ...rest], false);
     expect(entries).to.deep.equal([entryOf(3, "three")]);
     for (const answer of [[], ["", "900", "0"], ["something", "900", "0"]]) {
-      expect(() => parsePage(answer, false)).to.throw(MALFORMED);
+      expect(thrownBy(() => parsePage(answer, false))).to.equal(MALFORMED);
     }
   });
 
@@ -134,7 +144,7 @@ describe("The history of a channel in Redis", () => {
     const payloads = [
       ...["", '{"a":1}', "e.2.12 11 500 1", "@", "@e.2.12", "@ 11 500 1", "@e.2.12 11 500", "@e.2.12 11 x 1"],
       ...["@e.2.12 11 5,00", `@e.2.12 ${"1".repeat(21)} 500 1`, `@e.2.12 11 ${"1".repeat(17)} 1`],
-      ...["@e.2.12  11 500 1", "@e.2.12 x11 500 1", "@e.2 11 500 1"],
+      ...["@e.2.12  11 500 1", "@e.2.12 x11 500 1", "xe.2.12 11 500 1", "@e.2 11 500 1"],
     ];
     for (const payload of payloads) expect(parseEnvelope(payload), payload).to.equal(undefined);
     expect(parseEnvelope(`@e.2.12 ${"1".repeat(20)} ${"1".repeat(16)} 1`)?.json).to.equal("1");

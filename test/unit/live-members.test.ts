@@ -480,6 +480,36 @@ describe("A channel's members as clients observe them", () => {
     expect([frames, scene.reads]).to.deep.equal([[], 1]);
   });
 
+  for (const isFailing of [false, true]) {
+    const what = isFailing ? "that failed" : "with others";
+    it(`are not told of any more where they were read when nobody observed them by then: ${what}`, async () => {
+      const { list, frames } = await open();
+      const before = clock.countTimers();
+      const release = stall();
+      const check = list.check();
+      scene.members = [cat];
+      if (isFailing) scene.failure = new Error("away");
+      list.close();
+      release();
+      await check;
+      expect(clock.countTimers()).to.equal(before);
+      await clock.tickAsync(retry + collect);
+      expect([frames, scene.reads]).to.deep.equal([[], 2]);
+    });
+  }
+
+  it("are read once more for all changes that came while they were read, where some were missed", async () => {
+    const { list } = await open();
+    const release = stall();
+    const check = list.check();
+    for (const version of [8, 10]) scene.publish({ at: { epoch: "e", version }, joined: [cat] });
+    scene.at = { epoch: "e", version: 5 };
+    release();
+    await check;
+    await clock.tickAsync(collect);
+    expect(scene.reads).to.equal(3);
+  });
+
   it("are a number where no more is told", async () => {
     const { list, frames } = await open({ isCount: true });
     scene.publish({ count: 3, joined: [cat] });

@@ -295,7 +295,6 @@ export class LiveMembers {
   }
 
   #resolveWaiters(): void {
-    if (this.#waiters.length === 0) return;
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) {

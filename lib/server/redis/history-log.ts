@@ -238,10 +238,9 @@ export function parsePage(
   const at = parsePosition(position);
   if (!at) throw malformed();
   const entries: Entry[] = [];
-  // Stryker disable next-line EqualityOperator,ArithmeticOperator: what has no text is no message
   for (let i = 0; i + 1 < rest.length; i += 2) {
-    const [offset, tag] = (rest[i] ?? "").split("-");
-    const entry = parseEntry(`${at.epoch}.${offset}.${tag}`, rest[i + 1] ?? "");
+    const [offset, tag] = (rest[i] as string).split("-");
+    const entry = parseEntry(`${at.epoch}.${offset}.${tag}`, rest[i + 1] as string);
     if (entry) entries.push(entry);
   }
   if (isBackwards) entries.reverse();
@@ -274,8 +273,9 @@ const EXTRA = ",except=";
 
 function parseEntry(at: string, text: string): Entry | undefined {
   const position = parsePosition(at);
-  const [head, before, time, extra] = ENTRY.exec(text) ?? [];
-  if (!position || head === undefined || before === undefined) return undefined;
+  const match = ENTRY.exec(text);
+  if (!position || !match) return undefined;
+  const [head, before, time, extra] = match as unknown as [string, string, string, string?];
   const entry = { position, before, time: Number(time), json: text.slice(head.length) };
   return extra?.startsWith(EXTRA) ? { ...entry, except: extra.slice(EXTRA.length) } : entry;
 }

@@ -41,7 +41,7 @@ export class MemoryLogs {
   ): Kept {
     const now = Date.now();
     const key = id === undefined ? undefined : names.idOf(id);
-    const first = key === undefined ? undefined : this.#ids.get(key);
+    const first = key && this.#ids.get(key);
     if (first && first.expires > now) return { at: first.at, isRepeated: true };
     const log = this.#of(names, now, positionTtl);
     const { epoch, offset, tag: before } = log.at;

@@ -100,7 +100,7 @@ describe("The members of a channel that a server writes", () => {
     entries.add("ann", NOTHING);
     const written = entries.written("ann");
     entries.remove("ann", false);
-    expect(await written).to.include({ isMember: false });
+    expect(await written).to.deep.equal({ at: { epoch: "", version: 0 }, isMember: false });
     await clock.tickAsync(GRACE);
     expect([scene.batches, entries.isEmpty, scene.gone[0]]).to.deep.equal([[], true, true]);
     // of nobody
@@ -325,6 +325,36 @@ describe("The members of a channel that a server writes", () => {
     expect([scene.entries.isEmpty, scene.gone.at(-1), scene.batches.length]).to.deep.equal([true, true, 1]);
   });
 
+  it("need no place any more when they have gone, while others wait for one", async () => {
+    scene = new EntriesScene(clock, { limit: 1 });
+    const { entries, gone, told } = scene;
+    const before = clock.countTimers();
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
+    await scene.join("bob", "cat");
+    const written = entries.written("bob");
+    entries.remove("bob", false);
+    expect([await written, gone]).to.deep.equal([{ at: scene.at, isMember: false }, []]);
+    await clock.tickAsync(full);
+    entries.remove("cat", false);
+    expect([gone, entries.isEmpty, clock.countTimers()]).to.deep.equal([[true], true, before]);
+    expect([scene.sent, told]).to.deep.equal([
+      [["put bob", "put cat"], ["put cat"]],
+      ["full", "full", "full"],
+    ]);
+  });
+
+  it("leave their place to those alone who have none, and to nobody when the server ends", async () => {
+    scene = new EntriesScene(clock, { limit: 2 });
+    const { entries } = scene;
+    await scene.join("ann", "bob", "cat", "dan");
+    entries.remove("ann", false);
+    await clock.tickAsync(2 * collect);
+    expect(scene.sent.slice(1)).to.deep.equal([["drop ann"], ["put cat", "put dan"]]);
+    entries.remove("bob", false);
+    await entries.close();
+    expect(scene.members).to.have.all.keys("cat");
+  });
+
   it("try again after 5 s whether there is a place, as long as they are there", async () => {
     scene = new EntriesScene(clock, { limit: 1 });
     const { entries, told } = scene;
@@ -412,11 +442,13 @@ describe("The members of a channel that a server writes", () => {
   });
 
   it("are written a last time when the server ends, and then no more", async () => {
+    const timers = clock.countTimers();
     const { entries, errors } = scene;
     await scene.join("ann", "bob");
     entries.remove("ann", false);
     entries.remove("bob", true);
     await entries.close();
+    expect(clock.countTimers()).to.equal(timers);
     expect(Object.values(scene.members).map(({ id, sockets }) => [id, sockets])).to.deep.equal([["bob", 0]]);
     const before = scene.batches.length;
     entries.add("cat", NOTHING);

@@ -103,6 +103,7 @@ describe("The members of a channel that a server writes again", () => {
     await scene.join("ann");
     await scene.join("bob");
     expect(scene.emptied).to.equal(0);
+    scene.entries.renew("ann", '{"n":1}');
     scene.answered = (outcomes) => {
       scene.answered = (next) => next;
       return { ...outcomes, before: { ...outcomes.before, version: 1 } };
@@ -110,7 +111,11 @@ describe("The members of a channel that a server writes again", () => {
     await scene.join("cat");
     await clock.tickAsync(collect);
     expect(scene.emptied).to.equal(1);
-    expect(scene.sent.slice(2)).to.deep.equal([["put cat"], ["refill ann", "refill bob", "put cat"]]);
+    expect(scene.sent.slice(2)).to.deep.equal([
+      ["put ann", "put cat"],
+      ["put ann", "refill bob", "put cat"],
+    ]);
+    expect(scene.told.slice(2)).to.deep.equal(["updated ann", "joined cat"]);
   });
 
   it("are written again with their newest state and info, where these change at the same time", async () => {
@@ -252,6 +257,46 @@ describe("The members of a channel that a server writes again", () => {
     await clock.tickAsync(collect);
     expect(scene.emptied).to.equal(1);
     expect(scene.members).to.have.all.keys("ann", "bob", "cat", "dan");
+  });
+
+  it("have neither left nor joined where they come back while Redis was emptied, and leave when they want to then", async () => {
+    const { entries, told } = scene;
+    await scene.join("ann");
+    const release = scene.stall();
+    entries.remove("ann", true);
+    await clock.tickAsync(collect);
+    scene.list = new MemoryMembers();
+    entries.add("ann", NOTHING);
+    await release();
+    await clock.tickAsync(collect);
+    expect([told, scene.members.ann?.sockets]).to.deep.equal([["joined ann"], 1]);
+    scene.leastGrace = 0;
+    entries.remove("ann", false);
+    await clock.tickAsync(2 * collect);
+    expect([told, scene.members]).to.deep.equal([["joined ann", "left ann"], {}]);
+  });
+
+  it("are waited for, all of them, where many have lost their lines when Redis was emptied", async () => {
+    const ids = Array.from({ length: 101 }, (_, n) => `m${n}`);
+    await scene.join(...ids);
+    scene.list = new MemoryMembers();
+    for (const id of ids) scene.entries.remove(id, true);
+    await clock.tickAsync(4 * collect);
+    expect(Object.values(scene.members).map(({ id, sockets }) => [id, sockets])).to.have.deep.members(
+      ids.map((id) => [id, 0]),
+    );
+    scene.leastGrace = 0;
+    await clock.tickAsync(settle + 2 * collect);
+    expect([scene.members, scene.entries.isEmpty]).to.deep.equal([{}, true]);
+  });
+
+  it("are waited for, too, where they were taken over before", async () => {
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
+    await scene.entries.takeOver({ server: "elsewhere", at: Date.now() }, ["ann"]);
+    scene.list = new MemoryMembers();
+    scene.entries.refill();
+    await clock.tickAsync(collect);
+    expect(scene.members.ann?.sockets).to.equal(0);
   });
 
   it("have joined anew, too, where they are the last of many who are written again", async () => {

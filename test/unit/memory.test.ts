@@ -88,9 +88,10 @@ describe("The embedded store", () => {
     expect(await other.publish("room", "2")).to.equal(2);
     // taken back before it has come there
     const joining = redis.subscribe("attic", listener);
+    const publishing = other.publish("attic", "3");
     await redis.unsubscribe("attic", listener);
     await joining;
-    expect([await other.publish("attic", "3"), redis.listeners("attic")]).to.deep.equal([0, 0]);
+    expect([await publishing, redis.listeners("attic")]).to.deep.equal([0, 0]);
     redis.release();
     expect([await other.publish("room", "4"), redis.listeners("room")]).to.deep.equal([1, 0]);
   });
@@ -214,6 +215,24 @@ describe("The embedded store", () => {
         expect([clock.countTimers(), store.size]).to.deep.equal([before, 0]);
       });
     }
+
+    it("looks after what it has of one kind, however much it has of another", () => {
+      const kinds = [
+        () => store.set("key", "value", 5000),
+        () => store.append("list", "a", 5, 5000),
+        () => store.read(LOG, { ...BOUNDS, positionTtl: 5000 }, { count: 1, bytes: 1 }),
+        () => store.changeMembers("", ROOM, JOINING),
+      ];
+      const [first, ...others] = kinds as [() => void, ...(() => void)[]];
+      for (const second of others) {
+        first();
+        second();
+        const busy = clock.countTimers();
+        clock.tick(2000);
+        expect(clock.countTimers()).to.equal(busy);
+        clock.tick(5000);
+      }
+    });
 
     it("looks after members as long as their version is known", () => {
       const before = clock.countTimers();

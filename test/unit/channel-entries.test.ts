@@ -411,9 +411,14 @@ describe("The members of a channel that a server writes", () => {
   it("have left, too, where they were taken over here and another server has let them leave", async () => {
     scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
     await scene.entries.takeOver({ server: "elsewhere", at: Date.now() }, ["ann"]);
-    scene.letLeave("ann");
+    // they were there meanwhile, and left on purpose
+    scene.elsewhere(
+      { type: "put", id: "ann", sockets: 1, info: NOTHING },
+      { type: "drop", id: "ann", grace: 0 },
+    );
     await clock.tickAsync(GRACE + collect);
     expect([scene.entries.isEmpty, scene.sent]).to.deep.equal([true, [["dead ann"], ["due ann"]]]);
+    expect(scene.told).to.deep.equal([]);
   });
 
   it("are no sign of an emptied Redis where the list began after nobody was taken over", async () => {

@@ -270,7 +270,7 @@ describe("a client's subscriptions", () => {
   });
 
   it("rejects all channels of a command that the client could not carry out", async () => {
-    const error = new Error("Command timed out");
+    const error = new Error("Command timed out, perhaps by LOADING a dataset");
     const joining = ["room", "hall"].map((name) => watch(table.subscribe(name, listener, owner)));
     await (await redis.next()).fail(error);
     const rejected = { state: "rejected", error };

@@ -256,6 +256,14 @@ describe("A channel's members as clients observe them", () => {
     expect(scene.ids()).to.deep.equal(["bob", "ann"]);
   });
 
+  it("are told of, too, where something else is shown of them", async () => {
+    const { frames } = await open();
+    scene.publish({ updated: [{ ...ann, info: '{"name":"Ann"}' }] });
+    await clock.tickAsync(collect);
+    const update = [{ ...shown(ann), info: { name: "Ann" } }];
+    expect(frames).to.deep.equal([{ presence: "room", v: 2, count: 2, update }]);
+  });
+
   it("are shown with their sockets in the next page, of which nobody is told", async () => {
     const { frames, list } = await open();
     scene.publish({

@@ -51,12 +51,15 @@ describe("The embedded store", () => {
     expect(await other.list("list")).to.deep.equal(["b", "b"]);
     await redis.remove("list", "b");
     expect(await other.list("list")).to.deep.equal(["b"]);
+    const heard: string[] = [];
+    for (const { channel } of [LOG, ROOM]) await other.subscribe(channel, (_, name) => heard.push(name));
     const { at } = await redis.keep(LOG, BOUNDS, { json: "1" });
     const page = await other.read(LOG, BOUNDS, { count: 5, bytes: 100 });
     expect([page.entries.map(({ json }) => json), at.startsWith(page.at.epoch)]).to.deep.equal([["1"], true]);
     const { after } = await redis.changeMembers("", ROOM, JOINING);
     const { at: read, members } = await other.readMembers(ROOM, "0");
     expect([read, members.map(({ id }) => id)]).to.deep.equal([after, ["ann"]]);
+    expect(heard).to.deep.equal([LOG.channel, ROOM.channel]);
     expect((await other.readEntries(ENTRIES, Date.now(), 9)).entries).to.deep.equal(["ann:room"]);
     expect(await redis.beat(SERVERS, TIMES, "here", "{}")).to.include({ wasAlive: false, alive: 1 });
     expect((await other.servers(SERVERS)).map(({ id, json }) => [id, json])).to.deep.equal([["here", "{}"]]);

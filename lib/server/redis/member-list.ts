@@ -166,7 +166,6 @@ export function parseEntry(entry: string): { readonly id: string; readonly chann
   if (colon < 0) return undefined;
   try {
     return { id: decodeURIComponent(entry.slice(0, colon)), channel: entry.slice(colon + 1) };
-    // Stryker disable next-line BlockStatement: the end of a function gives undefined, too
   } catch {
     return undefined;
   }
@@ -272,7 +271,6 @@ export function parsePublishedChange(payload: string): PublishedChange | undefin
       left: l.map(String),
       sockets: s,
     };
-    // Stryker disable next-line BlockStatement: the end of a function gives undefined, too
   } catch {
     return undefined;
   }

@@ -423,6 +423,19 @@ describe("a client's subscriptions", () => {
     expect(restoring.state).to.equal("resolved");
   });
 
+  it("asks for nothing more where all that was yet to be got back was left meanwhile", async () => {
+    const names = Array.from({ length: 1001 }, (_, i) => `room ${i}`);
+    const joining = names.map((name) => table.subscribe(name, listener, owner));
+    for (let times = 0; times < 2; times++) await (await redis.next()).confirm();
+    await Promise.all(joining);
+    const restoring = watch(table.restore());
+    const first = await redis.next();
+    watch(table.unsubscribe("room 1000", listener));
+    await first.confirm();
+    expect(restoring.state).to.equal("resolved");
+    expect(redis.inFlight.map(({ name }) => name)).to.deep.equal(["UNSUBSCRIBE"]);
+  });
+
   it("sends nothing before the client is connected, and then what is wanted by then", async () => {
     table.pause();
     const given = watch(table.subscribe("room", listener, owner));

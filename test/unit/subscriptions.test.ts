@@ -356,6 +356,36 @@ describe("a client's subscriptions", () => {
     expect(table.size).to.equal(0);
   });
 
+  it("subscribes, where somebody listens again by then, instead of trying that UNSUBSCRIBE again", async () => {
+    await join();
+    watch(table.unsubscribe("room", listener));
+    await (await redis.next()).fail(new Error("away"));
+    table.pause();
+    watch(table.subscribe("room", other, owner));
+    table.resume();
+    expect((await redis.next()).name).to.equal("SUBSCRIBE");
+  });
+
+  it("tries again, too, where somebody could not listen again meanwhile", async () => {
+    await join();
+    watch(table.unsubscribe("room", listener));
+    await (await redis.next()).fail(new Error("away"));
+    watch(table.subscribe("room", other, owner));
+    for (let times = 0; times < 2; times++) await (await redis.next()).fail(new Error("away"));
+    expect(redis.inFlight).to.deep.equal([]);
+    table.resume();
+    await (await redis.next()).confirm();
+    expect([redis.sent.at(-1), table.size]).to.deep.equal(["UNSUBSCRIBE room", 0]);
+  });
+
+  it("has nothing to wait for who leaves a channel that others wait for", async () => {
+    for (const each of [listener, other]) watch(table.subscribe("room", each, owner));
+    await redis.next();
+    const leaving = watch(table.unsubscribe("room", other));
+    await settled();
+    expect([leaving.state, redis.inFlight.length]).to.deep.equal(["resolved", 1]);
+  });
+
   it("subscribes on a new connection to what was in force on the last one, and to nothing else", async () => {
     await join();
     await join("hall");

@@ -176,6 +176,15 @@ describe("The members of a channel that a server writes again", () => {
     expect(bob).to.include({ type: "refill", sockets: 1, grace: 0 });
   });
 
+  it("are no more those who have left before they could be", async () => {
+    const { entries, told } = scene;
+    await scene.join("ann");
+    entries.remove("ann", false);
+    entries.refill();
+    await clock.tickAsync(2 * collect);
+    expect([scene.sent.slice(1), told]).to.deep.equal([[["drop ann"]], ["joined ann", "left ann"]]);
+  });
+
   it("leave at once where they want to while they are written again", async () => {
     const { entries, told } = scene;
     await scene.join("ann");

@@ -1,106 +1,21 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { ChannelEntries } from "../../lib/server/presence/channel-entries.js";
 import { PRESENCE_TIMES } from "../../lib/server/presence/presence-times.js";
-import {
-  type MemberBatch,
-  type MemberChange,
-  type MemberRecord,
-  memberNames,
-} from "../../lib/server/redis/member-list.js";
-import { MemoryMembers } from "../../lib/server/redis/memory-members.js";
+import { EntriesScene, GRACE, NOTHING } from "../support/entries-scene.js";
 
-const NAMES = memberNames("", "room");
-const { collect, settle, retry, full } = PRESENCE_TIMES;
-const GRACE = 15_000;
-const NOTHING = "null";
+const { collect, retry, full } = PRESENCE_TIMES;
 
 let clock: sinon.SinonFakeTimers;
 
-/** The entries of a server in one channel, on a list of members that other servers may change as well. */
-class Scene {
-  list = new MemoryMembers();
-  failure: Error | undefined;
-  /** What Redis waits for before it answers. */
-  answer: Promise<void> | undefined;
-  leastGrace = 0;
-  readonly batches: MemberBatch[] = [];
-  readonly told: string[] = [];
-  readonly errors: unknown[] = [];
-  /** Whether the entries were empty each time they were said to be gone. */
-  readonly gone: boolean[] = [];
-  emptied = 0;
-  readonly limit: number;
-  readonly entries: ChannelEntries;
-
-  constructor({ limit = 1000 } = {}) {
-    this.limit = limit;
-    const entries = new ChannelEntries({
-      channel: "room",
-      names: NAMES,
-      option: { info: undefined, state: undefined, grace: GRACE, limit, isCount: false },
-      server: "here",
-      times: PRESENCE_TIMES,
-      change: async (_names, batch) => {
-        this.batches.push(batch);
-        await this.answer;
-        if (this.failure) throw this.failure;
-        return this.list.change("", NAMES, batch, () => {});
-      },
-      notify: (event, member) => this.told.push(`${event} ${member.id}`),
-      leastGrace: () => this.leastGrace,
-      onEmptied: () => {
-        this.emptied++;
-        this.leastGrace = settle;
-        entries.refill();
-      },
-      onFull: () => this.told.push("full"),
-      onError: (error) => this.errors.push(error),
-      onGone: () => this.gone.push(entries.isEmpty),
-    });
-    this.entries = entries;
-  }
-
-  /** The members that all servers have, by their ids. */
-  get members(): Record<string, MemberRecord> {
-    return Object.fromEntries(this.list.read(NAMES).members.map((member) => [member.id, member]));
-  }
-
-  /** The changes that were sent, by batches. */
-  get sent(): string[][] {
-    return this.batches.map(({ changes }) => changes.map(({ type, id }) => `${type} ${id}`));
-  }
-
-  /** Makes changes as another server. */
-  elsewhere(...changes: MemberChange[]): void {
-    const batch = { server: "elsewhere", channel: "room", limit: this.limit, isCount: false, changes };
-    this.list.change("", NAMES, batch, () => {});
-  }
-
-  /** Lets a member leave whom another server has taken over, as if this one were dead. */
-  letLeave(id: string): void {
-    const dead = { server: "here", at: Date.now() };
-    const changes = [{ type: "dead", id, grace: 0 } as const, { type: "due", id } as const];
-    const batch = { server: "elsewhere", dead, channel: "room", limit: 9, isCount: false, changes };
-    this.list.change("", NAMES, batch, () => {});
-  }
-
-  /** Adds identities with a socket each, and has them written. */
-  async join(...ids: string[]): Promise<void> {
-    for (const id of ids) this.entries.add(id, NOTHING);
-    await clock.tickAsync(collect);
-  }
-}
-
 describe("The members of a channel that a server writes", () => {
-  let scene: Scene;
+  let scene: EntriesScene;
 
   beforeEach(() => {
     clock = sinon.useFakeTimers({
       now: 1_000_000,
       toFake: ["setTimeout", "clearTimeout", "performance", "Date"],
     });
-    scene = new Scene();
+    scene = new EntriesScene(clock);
   });
 
   afterEach(async () => {
@@ -185,7 +100,7 @@ describe("The members of a channel that a server writes", () => {
     entries.add("ann", NOTHING);
     const written = entries.written("ann");
     entries.remove("ann", false);
-    expect(await written).to.include({ isMember: false });
+    expect(await written).to.deep.equal({ at: { epoch: "", version: 0 }, isMember: false });
     await clock.tickAsync(GRACE);
     expect([scene.batches, entries.isEmpty, scene.gone[0]]).to.deep.equal([[], true, true]);
     // of nobody
@@ -215,7 +130,7 @@ describe("The members of a channel that a server writes", () => {
     await scene.join("ann");
     const set = entries.set("ann", "1");
     await clock.tickAsync(collect);
-    expect(await set).to.deep.equal({ at: scene.list.read(NAMES).at, isMember: true });
+    expect(await set).to.deep.equal({ at: scene.at, isMember: true });
     expect([scene.members.ann?.state, told.at(-1)]).to.deep.equal(["1", "updated ann"]);
     void entries.set("ann", "2");
     entries.remove("ann", true);
@@ -237,11 +152,8 @@ describe("The members of a channel that a server writes", () => {
     const { entries } = scene;
     await entries.flushed();
     await scene.join("ann");
-    expect(await entries.written("ann")).to.deep.equal({ at: scene.list.read(NAMES).at, isMember: true });
-    let release = () => {};
-    scene.answer = new Promise((resolve) => {
-      release = resolve;
-    });
+    expect(await entries.written("ann")).to.deep.equal({ at: scene.at, isMember: true });
+    const release = scene.stall();
     entries.add("bob", NOTHING);
     const done: string[] = [];
     const all = [
@@ -252,23 +164,35 @@ describe("The members of a channel that a server writes", () => {
     // it is on its way
     all.push(entries.written("bob")?.then(() => done.push("written")));
     expect([done, scene.batches.length]).to.deep.equal([[], 2]);
-    release();
+    void release();
     await Promise.all(all);
     expect(scene.members).to.have.all.keys("ann", "bob");
   });
 
+  it("are written when what has changed meanwhile is written, too", async () => {
+    const { entries, batches } = scene;
+    const release = scene.stall();
+    await scene.join("ann");
+    const set = entries.set("ann", "1")?.then(() => batches.length);
+    await release();
+    await clock.tickAsync(collect);
+    expect(await set).to.equal(2);
+  });
+
+  it("need no timer while they stay", async () => {
+    const before = clock.countTimers();
+    await scene.join("ann");
+    expect(clock.countTimers()).to.equal(before);
+  });
+
   it("are written one batch after the other, as soon as Redis has answered where there are many", async () => {
     const ids = Array.from({ length: 250 }, (_, n) => `m${n}`);
-    let release = () => {};
-    scene.answer = new Promise((resolve) => {
-      release = resolve;
-    });
+    const release = scene.stall();
     for (const id of ids) scene.entries.add(id, NOTHING);
     await clock.tickAsync(collect - 1);
     const sizes = () => scene.batches.map(({ changes }) => changes.length);
     expect(sizes()).to.deep.equal([100]);
-    release();
-    await clock.tickAsync(0);
+    await release();
     expect(sizes()).to.deep.equal([100, 100]);
     await clock.tickAsync(collect - 1);
     expect(sizes()).to.deep.equal([100, 100]);
@@ -277,13 +201,28 @@ describe("The members of a channel that a server writes", () => {
     expect(Object.keys(scene.members)).to.have.members(ids);
   });
 
+  it("are written at once, too, where just as many are left as one batch takes", async () => {
+    for (let n = 0; n < 200; n++) scene.entries.add(`m${n}`, NOTHING);
+    await clock.tickAsync(collect - 1);
+    expect(scene.batches).to.have.length(2);
+  });
+
   it("are written in batches of about 64 KiB", async () => {
-    const info = JSON.stringify({ text: "x".repeat(30_000) });
+    // with its id each has half of that
+    const info = JSON.stringify({ text: "x".repeat(32_756) });
     for (const id of ["a", "b", "c", "d"]) scene.entries.add(id, info);
     await clock.tickAsync(0);
-    expect(scene.sent).to.deep.equal([["put a", "put b", "put c"]]);
+    expect(scene.sent).to.deep.equal([["put a", "put b"]]);
     await clock.tickAsync(collect);
-    expect(scene.sent).to.deep.equal([["put a", "put b", "put c"], ["put d"]]);
+    const state = scene.entries.set("c", JSON.stringify("x".repeat(65_536)));
+    scene.entries.renew("d", "{}");
+    await clock.tickAsync(collect);
+    await state;
+    scene.entries.renew("c", "{}");
+    scene.entries.renew("d", info);
+    await clock.tickAsync(2 * collect);
+    // the state that is known counts as well
+    expect(scene.sent.slice(1)).to.deep.equal([["put c", "put d"], ["put c", "put d"], ["put c"], ["put d"]]);
   });
 
   it("are written at once after a while without a change, and collected after one", async () => {
@@ -331,66 +270,20 @@ describe("The members of a channel that a server writes", () => {
     expect([told, scene.members]).to.deep.equal([["joined ann", "left ann"], {}]);
   });
 
-  it("are there again with all they had where Redis was emptied, and have not joined", async () => {
+  it("leave at once where they want to after they have come back while Redis was told that they are waited for", async () => {
     const { entries, told } = scene;
-    await scene.join("ann", "bob");
-    const set = entries.set("ann", "1");
-    await clock.tickAsync(collect);
-    await set;
-    const { ann, bob } = scene.members;
-    scene.list = new MemoryMembers();
-    await clock.tickAsync(1000);
-    entries.add("bob", NOTHING);
-    await clock.tickAsync(2 * collect);
-    expect(scene.emptied).to.equal(1);
-    expect(scene.members).to.deep.equal({ ann, bob: { ...bob, sockets: 2 } });
-    expect(told).to.deep.equal(["joined ann", "joined bob", "updated ann"]);
-    await scene.join("cat");
-    expect(told.at(-1)).to.equal("joined cat");
-  });
-
-  it("stay for their grace in a Redis that was emptied, and as long as other servers may need", async () => {
-    const { entries, told } = scene;
-    await scene.join("ann", "bob");
+    await scene.join("ann");
+    const release = scene.stall();
     entries.remove("ann", true);
     await clock.tickAsync(collect);
-    scene.list = new MemoryMembers();
-    entries.refill();
+    entries.add("ann", NOTHING);
+    await release();
+    await clock.tickAsync(collect);
+    expect(scene.members.ann?.sockets).to.equal(1);
+    entries.remove("ann", false);
     await clock.tickAsync(2 * collect);
-    expect(scene.members).to.have.all.keys("ann", "bob");
-    expect(scene.members.ann?.sockets).to.equal(0);
-    entries.remove("bob", false);
-    await clock.tickAsync(settle - 2 * collect - 1);
-    expect(told).to.deep.equal(["joined ann", "joined bob"]);
-    scene.leastGrace = 0;
-    await clock.tickAsync(4 * collect);
-    expect(told.slice(2)).to.have.members(["left ann", "left bob"]);
+    expect([told, scene.members]).to.deep.equal([["joined ann", "left ann"], {}]);
   });
-
-  for (const isDue of [false, true]) {
-    const when = isDue ? "at the end of their grace" : "when they lose their line";
-    it(`may be on another server where Redis turns out to be empty ${when}, and have not left yet`, async () => {
-      const { entries, told } = scene;
-      await scene.join("ann");
-      if (isDue) {
-        entries.remove("ann", true);
-        await clock.tickAsync(GRACE - 1);
-        scene.list = new MemoryMembers();
-        await clock.tickAsync(1 + collect);
-      } else {
-        scene.list = new MemoryMembers();
-        entries.remove("ann", false);
-        await clock.tickAsync(collect);
-      }
-      await clock.tickAsync(collect);
-      expect(scene.members.ann?.sockets).to.equal(0);
-      await clock.tickAsync(settle - 3 * collect);
-      expect(told).to.deep.equal(["joined ann"]);
-      scene.leastGrace = 0;
-      await clock.tickAsync(4 * collect);
-      expect([told, scene.emptied]).to.deep.equal([["joined ann", "left ann"], 1]);
-    });
-  }
 
   it("leave without a word of this server where another one has let them leave", async () => {
     const { entries, told } = scene;
@@ -402,28 +295,8 @@ describe("The members of a channel that a server writes", () => {
     expect([told, scene.gone]).to.deep.equal([["joined ann"], [true]]);
   });
 
-  it("have joined anew where another server has let them leave meanwhile", async () => {
-    const { entries, told } = scene;
-    await scene.join("ann");
-    scene.elsewhere({ type: "put", id: "bob", sockets: 1, info: NOTHING });
-    scene.letLeave("ann");
-    expect(scene.members).to.have.all.keys("bob");
-    entries.refill();
-    await clock.tickAsync(collect);
-    expect([told, scene.emptied]).to.deep.equal([["joined ann", "joined ann"], 0]);
-    expect(scene.members).to.have.all.keys("ann", "bob");
-  });
-
-  it("are not asked for again where there was no place for them, when those who have one are", async () => {
-    scene = new Scene({ limit: 1 });
-    await scene.join("ann", "bob");
-    scene.entries.refill();
-    await clock.tickAsync(collect);
-    expect(scene.sent).to.deep.equal([["put ann", "put bob"], ["refill ann"]]);
-  });
-
   it("have no place beyond the limit, until another one leaves", async () => {
-    scene = new Scene({ limit: 1 });
+    scene = new EntriesScene(clock, { limit: 1 });
     const { entries, told } = scene;
     await scene.join("ann");
     entries.add("bob", NOTHING);
@@ -441,8 +314,49 @@ describe("The members of a channel that a server writes", () => {
     expect(scene.batches.length).to.equal(before);
   });
 
+  it("are forgotten where they go while there turns out to be no place for them", async () => {
+    scene = new EntriesScene(clock, { limit: 1 });
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
+    const release = scene.stall();
+    await scene.join("bob");
+    scene.entries.remove("bob", false);
+    await release();
+    await clock.tickAsync(collect);
+    expect([scene.entries.isEmpty, scene.gone.at(-1), scene.batches.length]).to.deep.equal([true, true, 1]);
+  });
+
+  it("need no place any more when they have gone, while others wait for one", async () => {
+    scene = new EntriesScene(clock, { limit: 1 });
+    const { entries, gone, told } = scene;
+    const before = clock.countTimers();
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
+    await scene.join("bob", "cat");
+    const written = entries.written("bob");
+    entries.remove("bob", false);
+    expect([await written, gone]).to.deep.equal([{ at: scene.at, isMember: false }, []]);
+    await clock.tickAsync(full);
+    entries.remove("cat", false);
+    expect([gone, entries.isEmpty, clock.countTimers()]).to.deep.equal([[true], true, before]);
+    expect([scene.sent, told]).to.deep.equal([
+      [["put bob", "put cat"], ["put cat"]],
+      ["full", "full", "full"],
+    ]);
+  });
+
+  it("leave their place to those alone who have none, and to nobody when the server ends", async () => {
+    scene = new EntriesScene(clock, { limit: 2 });
+    const { entries } = scene;
+    await scene.join("ann", "bob", "cat", "dan");
+    entries.remove("ann", false);
+    await clock.tickAsync(2 * collect);
+    expect(scene.sent.slice(1)).to.deep.equal([["drop ann"], ["put cat", "put dan"]]);
+    entries.remove("bob", false);
+    await entries.close();
+    expect(scene.members).to.have.all.keys("cat");
+  });
+
   it("try again after 5 s whether there is a place, as long as they are there", async () => {
-    scene = new Scene({ limit: 1 });
+    scene = new EntriesScene(clock, { limit: 1 });
     const { entries, told } = scene;
     scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
     await scene.join("bob");
@@ -458,11 +372,11 @@ describe("The members of a channel that a server writes", () => {
   });
 
   it("try again some at a time whether there is a place", async () => {
-    scene = new Scene({ limit: 1 });
+    scene = new EntriesScene(clock, { limit: 1 });
     await scene.join("ann", ...Array.from({ length: 120 }, (_, n) => `m${n}`));
     const sizes = () => scene.batches.map(({ changes }) => changes.length);
     expect(sizes()).to.deep.equal([100, 21]);
-    await clock.tickAsync(full);
+    await clock.tickAsync(2 * full - collect - 1);
     expect(sizes()).to.deep.equal([100, 21, 100]);
   });
 
@@ -483,16 +397,35 @@ describe("The members of a channel that a server writes", () => {
     expect([scene.members.bob?.sockets, scene.members.cat?.sockets]).to.deep.equal([1, 1]);
   });
 
-  it("are waited for no less than all may be after Redis was emptied, also those that are taken over", async () => {
-    const { entries, told } = scene;
+  it("leave though they have come here and gone while they were taken over", async () => {
+    const { entries } = scene;
     scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
-    scene.leastGrace = 2 * GRACE;
+    await scene.join("bob");
+    entries.add("ann", NOTHING);
     await entries.takeOver({ server: "elsewhere", at: Date.now() }, ["ann"]);
-    await clock.tickAsync(2 * GRACE - 1);
-    expect(told).to.deep.equal([]);
-    scene.leastGrace = 0;
-    await clock.tickAsync(1 + collect);
-    expect(told).to.deep.equal(["left ann"]);
+    entries.remove("ann", false);
+    await clock.tickAsync(GRACE + 2 * collect);
+    expect(scene.members).to.have.all.keys("bob");
+  });
+
+  it("have left, too, where they were taken over here and another server has let them leave", async () => {
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
+    await scene.entries.takeOver({ server: "elsewhere", at: Date.now() }, ["ann"]);
+    // they were there meanwhile, and left on purpose
+    scene.elsewhere(
+      { type: "put", id: "ann", sockets: 1, info: NOTHING },
+      { type: "drop", id: "ann", grace: 0 },
+    );
+    await clock.tickAsync(GRACE + collect);
+    expect([scene.entries.isEmpty, scene.sent]).to.deep.equal([true, [["dead ann"], ["due ann"]]]);
+    expect(scene.told).to.deep.equal([]);
+  });
+
+  it("are no sign of an emptied Redis where the list began after nobody was taken over", async () => {
+    await scene.entries.takeOver({ server: "elsewhere", at: Date.now() }, ["nobody"]);
+    scene.elsewhere({ type: "put", id: "bob", sockets: 1, info: NOTHING });
+    await scene.join("ann");
+    expect(scene.emptied).to.equal(0);
   });
 
   it("are nothing to wait for where a dead server has left none", async () => {
@@ -500,12 +433,27 @@ describe("The members of a channel that a server writes", () => {
     expect([scene.gone, scene.entries.isEmpty]).to.deep.equal([[true], true]);
   });
 
+  it("are written in the end where Redis has failed when their time was over", async () => {
+    const { entries } = scene;
+    await scene.join("ann");
+    entries.remove("ann", true);
+    await clock.tickAsync(GRACE - 1);
+    scene.failure = new Error("away");
+    await clock.tickAsync(1 + collect);
+    const written = entries.written("ann");
+    scene.failure = undefined;
+    await clock.tickAsync(retry);
+    expect(await written).to.include({ isMember: false });
+  });
+
   it("are written a last time when the server ends, and then no more", async () => {
+    const timers = clock.countTimers();
     const { entries, errors } = scene;
     await scene.join("ann", "bob");
     entries.remove("ann", false);
     entries.remove("bob", true);
     await entries.close();
+    expect(clock.countTimers()).to.equal(timers);
     expect(Object.values(scene.members).map(({ id, sockets }) => [id, sockets])).to.deep.equal([["bob", 0]]);
     const before = scene.batches.length;
     entries.add("cat", NOTHING);
@@ -522,14 +470,15 @@ describe("The members of a channel that a server writes", () => {
     expect(scene.sent).to.deep.equal([["put ann"]]);
   });
 
-  it("are told that the server was shut down where Redis takes nothing then", async () => {
-    const { entries, errors } = scene;
-    await scene.join("ann");
+  it("are told what Redis has failed with then, or that the server was shut down where it was not their turn", async () => {
+    const ids = Array.from({ length: 101 }, (_, n) => `m${n}`);
+    await scene.join(...ids);
     const before = scene.batches.length;
     scene.failure = new Error("away");
-    const set = entries.set("ann", "1")?.catch((error: unknown) => error);
-    await entries.close();
-    expect([await set, errors]).to.deep.equal([scene.failure, [scene.failure]]);
-    expect(scene.batches.length).to.equal(before + 1);
+    const sets = ids.map((id) => scene.entries.set(id, "1")?.catch((error: Error) => error.message));
+    await scene.entries.close();
+    const told = await Promise.all(sets);
+    expect([told[0], told[100]]).to.deep.equal(["away", "The server was shut down"]);
+    expect([scene.errors, scene.batches.length]).to.deep.equal([[scene.failure], before + 1]);
   });
 });

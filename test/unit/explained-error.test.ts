@@ -50,6 +50,13 @@ describe("An error of Redis", () => {
     });
   }
 
+  it("says what is asked for alone, where Redis does not say what it was", () => {
+    const ruleFor = (asked: Partial<typeof ASKED> & { channels?: string }) =>
+      explained("NOPERM: no", { user: "app", commands: "publish", ...asked }).message;
+    expect(ruleFor({ channels: "shop:*" })).to.equal(`NOPERM: no: ${RIGHT} +publish &shop:*`);
+    expect(ruleFor({})).to.equal(`NOPERM: no: ${RIGHT} +publish`);
+  });
+
   it("says that somebody has to know the user, where the client does not tell", () => {
     const { message } = explained("NOPERM No permissions to access a key", { ...ASKED, user: undefined });
     expect(message).to.match(/ACL SETUSER <user> ~token-sockjs:\*$/);
@@ -92,6 +99,14 @@ describe("An error of Redis", () => {
     expect(one?.message).to.match(/^MOVED: this Redis is one node of a cluster/);
     expect(other?.message).to.equal(one?.message);
     expect(one?.explanation.cause).to.equal(one?.error);
+  });
+
+  it("keeps its own words but for their end", () => {
+    expect(explained("OOM command not allowed, MOVED 5 away.. ").message).to.match(
+      /^OOM command not allowed, MOVED 5 away: /,
+    );
+    const { error, explanation } = explained("Somebody said NOPERM");
+    expect(explanation).to.equal(error);
   });
 
   it("is left as it is where nothing is known of it, and where it has been explained", () => {

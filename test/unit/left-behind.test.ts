@@ -95,6 +95,17 @@ describe("The members that a dead server has left behind", () => {
     expect(Object.keys(taken)).to.have.members(channels);
   });
 
+  it("are looked for in all partitions, by each server from another one on, and what is no entry is passed over", async () => {
+    sinon.restore();
+    sinon.stub(Math, "random").onFirstCall().returns(0).returns(0.5);
+    const read = sinon.stub(redis, "readEntries").resolves({ now: 5, entries: ["no entry"] });
+    await leftBehind.takeOver("dead");
+    const partitions = read.args.map(([key]) => Number(/\{(\d+)\}/.exec(key)?.[1]));
+    expect(partitions.slice(0, 3)).to.deep.equal([0, 128, 129]);
+    expect(new Set(partitions.slice(1)).size).to.equal(256);
+    expect([taken, forgotten]).to.deep.equal([{}, ["dead"]]);
+  });
+
   it("are left alone where the server is back", async () => {
     await leave("room:1", ["ann"]);
     alive.push("dead");

@@ -201,6 +201,22 @@ describe("A channel's members as clients observe them", () => {
     ]);
   });
 
+  it("are given one by one where each is as long as a page may be", async () => {
+    const { list } = await open();
+    const [first = ""] = list.page().members ?? [];
+    list.close();
+    await open({ frameBytes: first.length });
+    expect(scene.ids()).to.deep.equal(["ann"]);
+  });
+
+  it("are not read where nobody observes them any more when that is heard of", async () => {
+    scene = new Scene();
+    const opening = scene.list.open();
+    scene.list.close();
+    await opening;
+    expect(scene.reads).to.equal(0);
+  });
+
   it("are told of in one frame for all that changes at about the same time", async () => {
     const { frames, list } = await open();
     scene.publish({ joined: [cat] });
@@ -240,6 +256,14 @@ describe("A channel's members as clients observe them", () => {
     expect(scene.ids()).to.deep.equal(["bob", "ann"]);
   });
 
+  it("are told of, too, where something else is shown of them", async () => {
+    const { frames } = await open();
+    scene.publish({ updated: [{ ...ann, info: '{"name":"Ann"}' }] });
+    await clock.tickAsync(collect);
+    const update = [{ ...shown(ann), info: { name: "Ann" } }];
+    expect(frames).to.deep.equal([{ presence: "room", v: 2, count: 2, update }]);
+  });
+
   it("are shown with their sockets in the next page, of which nobody is told", async () => {
     const { frames, list } = await open();
     scene.publish({
@@ -274,6 +298,18 @@ describe("A channel's members as clients observe them", () => {
     await clock.tickAsync(collect);
     expect(frames[0]).to.have.property("join");
     expect(frames[1]).to.deep.equal({ presence: "room", v: 3, resync: true });
+  });
+
+  it("are told of in a frame that is just as long as one may be", async () => {
+    const { frames } = await open();
+    scene.publish({ joined: [cat] });
+    await clock.tickAsync(collect);
+    const [{ join }] = frames as [{ join: unknown }];
+    scene.list.close();
+    await open({ frameBytes: `"join":${JSON.stringify(join)}`.length });
+    scene.publish({ joined: [cat] });
+    await clock.tickAsync(collect);
+    expect(scene.frames).to.deep.equal([{ presence: "room", v: 2, count: 3, join }]);
   });
 
   it("are read where a change is missing, and what is different is told", async () => {
@@ -339,6 +375,16 @@ describe("A channel's members as clients observe them", () => {
     expect([scene.reads, frames.length, scene.ids()]).to.deep.equal([3, 1, ["ann"]]);
   });
 
+  it("are not known where Redis has failed at first, whatever is published", async () => {
+    scene = new Scene();
+    scene.failure = new Error("away");
+    const [opened] = await Promise.allSettled([scene.list.open()]);
+    expect(opened).to.have.property("reason", scene.failure);
+    scene.publish({ joined: [cat] });
+    await clock.tickAsync(2 * retry);
+    expect([scene.frames, scene.reads]).to.deep.equal([[], 1]);
+  });
+
   it("have not left where Redis was emptied, before all servers have had the time to write them", async () => {
     const { frames, list } = await open();
     // one of the two has set its state since, of the other an older one is known
@@ -392,6 +438,17 @@ describe("A channel's members as clients observe them", () => {
     expect([scene.reads, scene.ids()]).to.deep.equal([2, ["ann", "bob"]]);
   });
 
+  it("are read, too, where another list begins while a change of each member waits", async () => {
+    scene = new Scene();
+    scene.members = [ann];
+    await scene.list.open();
+    scene.publish({ updated: [{ ...ann, state: "2" }] });
+    scene.members = [bob];
+    scene.publish({ at: { epoch: "other", version: 1 }, joined: [bob] });
+    await clock.tickAsync(collect);
+    expect(scene.reads).to.equal(2);
+  });
+
   it("are those of a version once observers have been told of it", async () => {
     const { list, frames } = await open();
     expect(list.caughtUp({ epoch: "e", version: 5 })).to.equal(undefined);
@@ -406,6 +463,20 @@ describe("A channel's members as clients observe them", () => {
     expect(scene.reads).to.equal(2);
   });
 
+  it("are those of a version, too, once they have been read since, where its list is gone", async () => {
+    const { list } = await open();
+    await list.caughtUp({ epoch: "gone", version: 9 });
+    expect(scene.reads).to.equal(2);
+  });
+
+  it("are waited for, too, before they have been read", async () => {
+    scene = new Scene();
+    const waiting = scene.list.caughtUp(scene.at);
+    await scene.list.open();
+    await waiting;
+    expect(scene.ids()).to.deep.equal(["ann", "bob"]);
+  });
+
   it("are waited for no more when nobody observes them", async () => {
     const { list, frames } = await open();
     const waiting = list.caughtUp({ epoch: "e", version: 6 });
@@ -415,6 +486,36 @@ describe("A channel's members as clients observe them", () => {
     await list.check();
     await clock.tickAsync(collect);
     expect([frames, scene.reads]).to.deep.equal([[], 1]);
+  });
+
+  for (const isFailing of [false, true]) {
+    const what = isFailing ? "that failed" : "with others";
+    it(`are not told of any more where they were read when nobody observed them by then: ${what}`, async () => {
+      const { list, frames } = await open();
+      const before = clock.countTimers();
+      const release = stall();
+      const check = list.check();
+      scene.members = [cat];
+      if (isFailing) scene.failure = new Error("away");
+      list.close();
+      release();
+      await check;
+      expect(clock.countTimers()).to.equal(before);
+      await clock.tickAsync(retry + collect);
+      expect([frames, scene.reads]).to.deep.equal([[], 2]);
+    });
+  }
+
+  it("are read once more for all changes that came while they were read, where some were missed", async () => {
+    const { list } = await open();
+    const release = stall();
+    const check = list.check();
+    for (const version of [8, 10]) scene.publish({ at: { epoch: "e", version }, joined: [cat] });
+    scene.at = { epoch: "e", version: 5 };
+    release();
+    await check;
+    await clock.tickAsync(collect);
+    expect(scene.reads).to.equal(3);
   });
 
   it("are a number where no more is told", async () => {

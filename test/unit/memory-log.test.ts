@@ -143,6 +143,12 @@ describe("The histories of an embedded store", () => {
     }
   });
 
+  it("keep what has not expired when the others are cleared away", () => {
+    keep("1");
+    logs.sweep();
+    expect(messages()).to.deep.equal(["1"]);
+  });
+
   it("hold text that Redis could hold, too", () => {
     keep('"\ud800"');
     expect(messages()).to.deep.equal(['"\ufffd"']);

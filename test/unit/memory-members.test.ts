@@ -273,6 +273,36 @@ describe("The members of an embedded store's channels", () => {
     expect(typeOf("here", due("ann"))).to.equal("grace");
   });
 
+  it("are waited for, too, where their server had taken back its sockets before it was dead", () => {
+    change("old", [put("ann")]);
+    change("b", [put("ann")]);
+    change("old", [put("ann", 0)]);
+    const { length } = published;
+    expect(typeOf("here", dead("ann"))).to.equal("gone");
+    expect(outcomeOf("here", dead("ann"), { dead: { server: "old", at: NOW } })).to.include({ type: "gone" });
+    // the number of sockets is the same
+    expect(published).to.have.length(length);
+    expect(outcomeOf("b", drop("ann"))).to.include({ type: "grace", wait: GRACE });
+    const after = published.length;
+    expect(outcomeOf("b", drop("ann", 10))).to.include({ type: "grace", wait: GRACE });
+    expect(published).to.have.length(after);
+  });
+
+  it("are waited for from when the last socket is gone, whoever has left at once before", () => {
+    change("a", [put("ann")]);
+    change("b", [put("ann")]);
+    change("a", [drop("ann")]);
+    clock.tick(5);
+    change("b", [refill("ann", 0)]);
+    expect(outcomeOf("b", due("ann"))).to.include({ type: "grace", wait: GRACE });
+  });
+
+  it("are not waited for where they are written again with a socket", () => {
+    expect(typeOf("a", refill("ann", 1, { grace: 0 }))).to.equal("joined");
+    expect(typeOf("a", refill("bob", 1))).to.equal("joined");
+    expect(typeOf("a", drop("bob"))).to.equal("left");
+  });
+
   it("may be due by the time that their server is dead", () => {
     change("old", [put("ann")]);
     change("old", [drop("ann", 300)]);

@@ -108,6 +108,16 @@ describe("A client of Redis that several servers share", () => {
     expect(shared.isReady).to.equal(false);
   });
 
+  it("has been ready where it has ended since, and gives its own errors by then", async () => {
+    shared.acquire(ann);
+    client.become("ready");
+    client.become("ended");
+    await shared.ready(ann);
+    const failure = new Error("The client is closed");
+    const [outcome] = await Promise.allSettled([shared.run(ann, () => Promise.reject(failure))]);
+    expect(outcome).to.have.property("reason", failure);
+  });
+
   it("has what is given before the connection wait for it, in order, and rejects what a server leaves behind", async () => {
     shared.acquire(ann);
     shared.acquire(bob);

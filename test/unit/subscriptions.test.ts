@@ -243,6 +243,12 @@ describe("a client's subscriptions", () => {
     ]);
   });
 
+  it("has just a thousand channels in one command", async () => {
+    for (let n = 0; n < 1000; n++) void table.subscribe(`room ${n}`, listener, owner);
+    await settled();
+    expect(redis.inFlight.map(({ channels }) => channels.length)).to.deep.equal([1000]);
+  });
+
   it("rejects a channel that Redis refuses, and asks again for the others of its turn", async () => {
     const error = new Error("NOPERM this user has no permissions to access one of the channels");
     const joining = ["room", "secret", "hall"].map((name) => watch(table.subscribe(name, listener, owner)));
@@ -264,7 +270,7 @@ describe("a client's subscriptions", () => {
   });
 
   it("rejects all channels of a command that the client could not carry out", async () => {
-    const error = new Error("Command timed out");
+    const error = new Error("Command timed out, perhaps by LOADING a dataset");
     const joining = ["room", "hall"].map((name) => watch(table.subscribe(name, listener, owner)));
     await (await redis.next()).fail(error);
     const rejected = { state: "rejected", error };
@@ -350,6 +356,36 @@ describe("a client's subscriptions", () => {
     expect(table.size).to.equal(0);
   });
 
+  it("subscribes, where somebody listens again by then, instead of trying that UNSUBSCRIBE again", async () => {
+    await join();
+    watch(table.unsubscribe("room", listener));
+    await (await redis.next()).fail(new Error("away"));
+    table.pause();
+    watch(table.subscribe("room", other, owner));
+    table.resume();
+    expect((await redis.next()).name).to.equal("SUBSCRIBE");
+  });
+
+  it("tries again, too, where somebody could not listen again meanwhile", async () => {
+    await join();
+    watch(table.unsubscribe("room", listener));
+    await (await redis.next()).fail(new Error("away"));
+    watch(table.subscribe("room", other, owner));
+    for (let times = 0; times < 2; times++) await (await redis.next()).fail(new Error("away"));
+    expect(redis.inFlight).to.deep.equal([]);
+    table.resume();
+    await (await redis.next()).confirm();
+    expect([redis.sent.at(-1), table.size]).to.deep.equal(["UNSUBSCRIBE room", 0]);
+  });
+
+  it("has nothing to wait for who leaves a channel that others wait for", async () => {
+    for (const each of [listener, other]) watch(table.subscribe("room", each, owner));
+    await redis.next();
+    const leaving = watch(table.unsubscribe("room", other));
+    await settled();
+    expect([leaving.state, redis.inFlight.length]).to.deep.equal(["resolved", 1]);
+  });
+
   it("subscribes on a new connection to what was in force on the last one, and to nothing else", async () => {
     await join();
     await join("hall");
@@ -415,6 +451,19 @@ describe("a client's subscriptions", () => {
     expect(restoring.state).to.equal("pending");
     await second?.confirm();
     expect(restoring.state).to.equal("resolved");
+  });
+
+  it("asks for nothing more where all that was yet to be got back was left meanwhile", async () => {
+    const names = Array.from({ length: 1001 }, (_, i) => `room ${i}`);
+    const joining = names.map((name) => table.subscribe(name, listener, owner));
+    for (let times = 0; times < 2; times++) await (await redis.next()).confirm();
+    await Promise.all(joining);
+    const restoring = watch(table.restore());
+    const first = await redis.next();
+    watch(table.unsubscribe("room 1000", listener));
+    await first.confirm();
+    expect(restoring.state).to.equal("resolved");
+    expect(redis.inFlight.map(({ name }) => name)).to.deep.equal(["UNSUBSCRIBE"]);
   });
 
   it("sends nothing before the client is connected, and then what is wanted by then", async () => {

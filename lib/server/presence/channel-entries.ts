@@ -138,11 +138,10 @@ export class ChannelEntries {
     const changes = ids.map((id) => ({ type: "dead", id, grace: least }) as const);
     const { outcomes } = await this.#send(changes, dead);
     for (const [index, outcome] of outcomes.entries()) {
-      const id = ids[index];
-      if (id === undefined || outcome.type !== "grace" || this.#isClosed) continue;
-      const entry = this.#of(id, outcome.member.info);
-      if (entry.sockets > 0) continue;
-      entry.written = 0;
+      if (outcome.type !== "grace" || this.#isClosed) continue;
+      const entry = this.#of(ids[index] as string, outcome.member.info);
+      // one that has come here meanwhile may go before it is written
+      entry.written ??= 0;
       this.#wait(entry, outcome);
     }
     if (this.#entries.size === 0) this.#parts.onGone();
@@ -221,6 +220,7 @@ export class ChannelEntries {
       taken.push([entry, change]);
       bytes += entry.id.length + entry.info.length + (entry.known?.state.length ?? 0);
     }
+    // Stryker disable next-line BooleanLiteral: nothing is left then that could be tried again
     if (taken.length === 0) return true;
     try {
       const outcomes = await this.#send(taken.map(([, change]) => change));
@@ -303,17 +303,16 @@ export class ChannelEntries {
         entry.written = undefined;
         return onFull();
       case "gone":
-        return this.#settleGone(entry, change);
+        return this.#settleGone(entry);
     }
   }
 
   /** Redis has no such member. Where it was emptied, the member may be there by another server, which has yet to say so. */
-  #settleGone(entry: Entry, change: MemberChange): void {
-    if (!this.#isRefilling || !entry.known || entry.sockets > 0) return this.#end(entry);
-    entry.written = 0;
-    entry.isStale = true;
-    entry.dueAt = performance.now() + this.#parts.leastGrace();
-    if (change.type === "drop" || change.type === "due") this.#touch(entry);
+  #settleGone(entry: Entry): void {
+    if (!this.#isRefilling || !entry.known) return this.#end(entry);
+    // it is waited for as long as that may take, unless it has come back meanwhile
+    if (entry.sockets === 0) entry.dueAt = performance.now();
+    this.#again(entry);
   }
 
   #again(entry: Entry): void {
@@ -332,8 +331,7 @@ export class ChannelEntries {
   }
 
   #onDue(entry: Entry): void {
-    if (entry.dueAt === undefined) return;
-    entry.dueAt = Math.min(entry.dueAt, performance.now());
+    entry.dueAt = performance.now();
     this.#touch(entry);
   }
 
@@ -349,8 +347,6 @@ export class ChannelEntries {
     entry.written = undefined;
     entry.isStale = false;
     entry.known = undefined;
-    // one that has come meanwhile joins anew
-    if (entry.sockets > 0) this.#touch(entry);
   }
 
   #forget(entry: Entry): void {
@@ -372,7 +368,7 @@ export class ChannelEntries {
     if (this.#isClosed) return;
     let tried = 0;
     for (const entry of this.#entries.values()) {
-      if (!entry.isFull || entry.sockets === 0) continue;
+      if (!entry.isFull) continue;
       this.#touch(entry);
       if (++tried === MOST_CHANGES) return;
     }

@@ -143,7 +143,7 @@ export class LiveMembers {
       v: this.#v,
       count: this.#told.size,
       members,
-      ...(isMore && { next: String(listed[i - 1]?.number) }),
+      ...(isMore && { next: String((listed[i - 1] as Listed).number) }),
     };
   }
 
@@ -234,7 +234,6 @@ export class LiveMembers {
   /** Tells observers what is different from what they have been told. */
   #tell(): void {
     this.#timer = undefined;
-    if (this.#isClosed) return;
     if (this.#parts.isCount) {
       if (this.#count !== this.#toldCount) {
         this.#toldCount = this.#count;
@@ -296,7 +295,6 @@ export class LiveMembers {
   }
 
   #resolveWaiters(): void {
-    if (this.#waiters.length === 0) return;
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) {

@@ -26,7 +26,7 @@ export class HealthCheck {
   }
 
   get #isLate(): boolean {
-    return this.#asked !== undefined && performance.now() - this.#asked > this.#patience;
+    return performance.now() - (this.#asked ?? Number.POSITIVE_INFINITY) > this.#patience;
   }
 
   start(): void {

@@ -225,7 +225,7 @@ export function readArguments(names: HistoryNames, { positionTtl }: HistoryBound
 export function parseKept(answer: readonly string[], count: number): Kept[] {
   if (answer.length !== 2 * count) throw malformed();
   return Array.from({ length: count }, (_, index) => ({
-    at: answer[2 * index] ?? "",
+    at: answer[2 * index] as string,
     isRepeated: answer[2 * index + 1] === "1",
   }));
 }
@@ -239,8 +239,8 @@ export function parsePage(
   if (!at) throw malformed();
   const entries: Entry[] = [];
   for (let i = 0; i + 1 < rest.length; i += 2) {
-    const [offset, tag] = (rest[i] ?? "").split("-");
-    const entry = parseEntry(`${at.epoch}.${offset}.${tag}`, rest[i + 1] ?? "");
+    const [offset, tag] = (rest[i] as string).split("-");
+    const entry = parseEntry(`${at.epoch}.${offset}.${tag}`, rest[i + 1] as string);
     if (entry) entries.push(entry);
   }
   if (isBackwards) entries.reverse();
@@ -273,8 +273,9 @@ const EXTRA = ",except=";
 
 function parseEntry(at: string, text: string): Entry | undefined {
   const position = parsePosition(at);
-  const [head, before, time, extra] = ENTRY.exec(text) ?? [];
-  if (!position || head === undefined || before === undefined) return undefined;
+  const match = ENTRY.exec(text);
+  if (!position || !match) return undefined;
+  const [head, before, time, extra] = match as unknown as [string, string, string, string?];
   const entry = { position, before, time: Number(time), json: text.slice(head.length) };
   return extra?.startsWith(EXTRA) ? { ...entry, except: extra.slice(EXTRA.length) } : entry;
 }

@@ -189,6 +189,7 @@ export function changeArguments(channelPrefix: string, names: MemberNames, batch
 function encodeChange(change: MemberChange, k: string): object {
   const { type: o, id } = change;
   switch (change.type) {
+    // Stryker disable next-line ConditionalExpression: what it has not is not in its JSON either
     case "put":
       return { o, id, k, n: change.sockets, i: change.info, s: change.state };
     case "refill": {
@@ -212,7 +213,9 @@ export function parseOutcomes([
   ...rest
 ]: readonly string[]): MemberOutcomes {
   const outcomes: MemberOutcome[] = [];
-  for (let i = 0; i + 1 < rest.length; i += 2) outcomes.push(parseOutcome(rest[i] ?? "", rest[i + 1] ?? ""));
+  for (let i = 0; i + 1 < rest.length; i += 2) {
+    outcomes.push(parseOutcome(rest[i] as string, rest[i + 1] as string));
+  }
   return {
     before: { epoch: epochBefore, version: Number(before) },
     after: { epoch, version: Number(version) },
@@ -243,9 +246,9 @@ function parseOutcome(type: string, detail: string): MemberOutcome {
 export function parseMemberPage([epoch = "", version, count, next, ...rest]: readonly string[]): MemberPage {
   const members: MemberRecord[] = [];
   for (let i = 0; i + 1 < rest.length; i += 2) {
-    const { i: info, s, u, t, e } = JSON.parse(rest[i + 1] ?? "") as Stored;
+    const { i: info, s, u, t, e } = JSON.parse(rest[i + 1] as string) as Stored;
     const n = Object.values(e).reduce((sum, sockets) => sum + sockets, 0);
-    members.push(toRecord({ id: rest[i] ?? "", i: info, s, u, t, n }));
+    members.push(toRecord({ id: rest[i] as string, i: info, s, u, t, n }));
   }
   return {
     at: { epoch, version: Number(version) },

@@ -41,7 +41,7 @@ export class MemoryLogs {
   ): Kept {
     const now = Date.now();
     const key = id === undefined ? undefined : names.idOf(id);
-    const first = key === undefined ? undefined : this.#ids.get(key);
+    const first = key && this.#ids.get(key);
     if (first && first.expires > now) return { at: first.at, isRepeated: true };
     const log = this.#of(names, now, positionTtl);
     const { epoch, offset, tag: before } = log.at;
@@ -58,10 +58,10 @@ export class MemoryLogs {
     entries.push(entry);
     // the newest is kept in any case; the oldest ones are the first to expire
     let gone = Math.max(0, entries.length - size);
-    while ((entries[gone]?.time ?? now) + ttl <= now) gone++;
+    while ((entries[gone] as Entry).time + ttl <= now) gone++;
     // mostly it is one, and this moves no others
     if (gone === 1) entries.shift();
-    else if (gone > 0) entries.splice(0, gone);
+    else entries.splice(0, gone);
     log.entriesExpire = now + ttl;
     log.expires = now + positionTtl;
     const at = formatPosition(position);
@@ -101,6 +101,7 @@ export class MemoryLogs {
         if (expires <= now) kept.delete(key);
       }
     }
+    // Stryker disable next-line BlockStatement: it only frees memory, as whoever reads does the same
     for (const log of this.#logs.values()) {
       if (log.entriesExpire <= now) log.entries = [];
     }

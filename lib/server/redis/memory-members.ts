@@ -44,7 +44,8 @@ interface Run {
   readonly batch: MemberBatch;
   readonly list: List;
   readonly own: Map<string, number>;
-  readonly dead: Map<string, number> | undefined;
+  /** The server that `dead` is about, with its entries. */
+  readonly dead: (NonNullable<MemberBatch["dead"]> & { readonly entries: Map<string, number> }) | undefined;
   readonly now: number;
   readonly changes: Changes;
 }
@@ -74,7 +75,7 @@ export class MemoryMembers {
     const before: ListVersion = { epoch: list.epoch, version: list.version };
     const entriesOf = (server: string) => this.#entriesOf(entriesKey(channelPrefix, names.partition, server));
     const changes: Changes = { joined: [], refilled: [], updated: [], left: [], sockets: [] };
-    const dead = batch.dead && entriesOf(batch.dead.server);
+    const dead = batch.dead && { ...batch.dead, entries: entriesOf(batch.dead.server) };
     const run: Run = { batch, list, own: entriesOf(batch.server), dead, now, changes };
     const outcomes = batch.changes.map((change) => carryOut(run, change));
     if (Object.values(changes).some(({ length }) => length > 0)) {
@@ -128,6 +129,7 @@ export class MemoryMembers {
     return entries;
   }
 
+  // Stryker disable next-line BlockStatement: it only frees memory
   #forgetEmpty(): void {
     for (const [key, entries] of this.#entries) if (entries.size === 0) this.#entries.delete(key);
   }
@@ -189,7 +191,7 @@ function putAgain(
 ): MemberOutcome {
   const { id, sockets, info, state } = change;
   const had = totalOf(member);
-  let differs = false;
+  let differs: boolean;
   if (sockets > 0) {
     member.entries.set(batch.server, sockets);
     member.until = undefined;
@@ -226,7 +228,7 @@ function drop(
   }
   const had = totalOf(member);
   member.entries.delete(batch.server);
-  const due = Math.max(member.until ?? 0, grace > 0 ? now + grace : 0);
+  const due = Math.max(member.until ?? 0, now + grace);
   if (member.entries.size === 0 && due <= now) return leave(run, id, member, entry);
   member.until = due > now ? due : undefined;
   if (totalOf(member) !== had) changes.sockets.push([id, totalOf(member)]);
@@ -239,17 +241,18 @@ function drop(
 }
 
 function dropDead(
-  { batch, own, dead, now, changes }: Run,
+  { own, dead, now, changes }: Run,
   { id, grace }: Extract<MemberChange, { type: "dead" }>,
   member: Stored | undefined,
   entry: string,
 ): MemberOutcome {
-  const written = dead?.get(entry);
-  if (!dead || !batch.dead || written === undefined || written > batch.dead.at) return { type: "gone" };
-  dead.delete(entry);
+  if (!dead) return { type: "gone" };
+  const written = dead.entries.get(entry);
+  if (written === undefined || written > dead.at) return { type: "gone" };
+  dead.entries.delete(entry);
   if (!member) return { type: "gone" };
   const had = totalOf(member);
-  if (member.entries.delete(batch.dead.server)) member.until = Math.max(member.until ?? 0, now + grace);
+  if (member.entries.delete(dead.server)) member.until = Math.max(member.until ?? 0, now + grace);
   member.until ??= now + grace;
   if (totalOf(member) !== had) changes.sockets.push([id, totalOf(member)]);
   if (member.entries.size > 0) return { type: "gone" };

@@ -91,8 +91,9 @@ export class MemoryStore {
 
   remove(key: string, value: string): void {
     const list = this.#lists.get(key);
-    const index = list?.values.lastIndexOf(value.toWellFormed()) ?? -1;
-    if (list && index !== -1) this.#lists.set(key, { ...list, values: list.values.toSpliced(index, 1) });
+    if (!list) return;
+    const index = list.values.lastIndexOf(value.toWellFormed());
+    if (index !== -1) this.#lists.set(key, { ...list, values: list.values.toSpliced(index, 1) });
   }
 
   list(key: string): string[] {

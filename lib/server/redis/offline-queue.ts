@@ -13,10 +13,6 @@ export class OfflineQueue {
   #error: unknown;
   readonly #waiting = new Set<Waiting>();
 
-  get state(): ClientState {
-    return this.#state;
-  }
-
   /** Gives a command to the client, now or when it is ready. Commands keep their order. */
   run<T>(owner: object, command: () => Promise<T>): Promise<T> {
     if (this.#state !== "waiting") return attempt(command);

@@ -137,9 +137,10 @@ export class ChannelEntries {
     const least = Math.max(grace, this.#parts.leastGrace());
     const changes = ids.map((id) => ({ type: "dead", id, grace: least }) as const);
     const { outcomes } = await this.#send(changes, dead);
-    for (const [index, outcome] of outcomes.entries()) {
-      if (outcome.type !== "grace" || this.#isClosed) continue;
-      const entry = this.#of(ids[index] as string, outcome.member.info);
+    for (const [index, id] of ids.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.type !== "grace" || this.#isClosed) continue;
+      const entry = this.#of(id, outcome.member.info);
       // one that has come here meanwhile may go before it is written
       entry.written ??= 0;
       this.#wait(entry, outcome);

@@ -133,8 +133,11 @@ export class LiveMembers {
     const members: string[] = [];
     let bytes = 0;
     let i = firstAfter(listed, after);
+    let last = after;
     for (; i < listed.length && members.length < MOST_MEMBERS && bytes < this.#parts.frameBytes; i++) {
-      const json = encodeMember((listed[i] as Listed).record);
+      const { number, record } = listed[i] as Listed;
+      const json = encodeMember(record);
+      last = number;
       members.push(json);
       bytes += json.length;
     }
@@ -143,7 +146,7 @@ export class LiveMembers {
       v: this.#v,
       count: this.#told.size,
       members,
-      ...(isMore && { next: String((listed[i - 1] as Listed).number) }),
+      ...(isMore && { next: String(last) }),
     };
   }
 

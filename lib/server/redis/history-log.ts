@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { formatPosition, type Position, parsePosition } from "../../shared/position.js";
-import { Script } from "./script.js";
+import { pairsOf, Script } from "./script.js";
 
 /** The names in Redis that belong to a channel with history. */
 export interface HistoryNames {
@@ -224,10 +224,7 @@ export function readArguments(names: HistoryNames, { positionTtl }: HistoryBound
 /** Parses the answer of {@link KEEP}, which has as many parts as there were messages. */
 export function parseKept(answer: readonly string[], count: number): Kept[] {
   if (answer.length !== 2 * count) throw malformed();
-  return Array.from({ length: count }, (_, index) => ({
-    at: answer[2 * index] as string,
-    isRepeated: answer[2 * index + 1] === "1",
-  }));
+  return pairsOf(answer).map(([at, isRepeated]) => ({ at, isRepeated: isRepeated === "1" }));
 }
 
 /** Parses the answer of {@link READ}. */
@@ -238,9 +235,9 @@ export function parsePage(
   const at = parsePosition(position);
   if (!at) throw malformed();
   const entries: Entry[] = [];
-  for (let i = 0; i + 1 < rest.length; i += 2) {
-    const [offset, tag] = (rest[i] as string).split("-");
-    const entry = parseEntry(`${at.epoch}.${offset}.${tag}`, rest[i + 1] as string);
+  for (const [id, text] of pairsOf(rest)) {
+    const [offset, tag] = id.split("-");
+    const entry = parseEntry(`${at.epoch}.${offset}.${tag}`, text);
     if (entry) entries.push(entry);
   }
   if (isBackwards) entries.reverse();
@@ -273,9 +270,9 @@ const EXTRA = ",except=";
 
 function parseEntry(at: string, text: string): Entry | undefined {
   const position = parsePosition(at);
-  const match = ENTRY.exec(text);
-  if (!position || !match) return undefined;
-  const [head, before, time, extra] = match as unknown as [string, string, string, string?];
+  const [head, before, time, extra] = ENTRY.exec(text) ?? [];
+  // Stryker disable next-line ConditionalExpression: a text has both or none of them
+  if (!position || head === undefined || before === undefined) return undefined;
   const entry = { position, before, time: Number(time), json: text.slice(head.length) };
   return extra?.startsWith(EXTRA) ? { ...entry, except: extra.slice(EXTRA.length) } : entry;
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { partitionOf } from "./history-log.js";
+import { pairsOf } from "./script.js";
 
 /** The names in Redis that belong to a channel's members. */
 export interface MemberNames {
@@ -212,14 +213,10 @@ export function parseOutcomes([
   version,
   ...rest
 ]: readonly string[]): MemberOutcomes {
-  const outcomes: MemberOutcome[] = [];
-  for (let i = 0; i + 1 < rest.length; i += 2) {
-    outcomes.push(parseOutcome(rest[i] as string, rest[i + 1] as string));
-  }
   return {
     before: { epoch: epochBefore, version: Number(before) },
     after: { epoch, version: Number(version) },
-    outcomes,
+    outcomes: pairsOf(rest).map(([type, detail]) => parseOutcome(type, detail)),
   };
 }
 
@@ -244,12 +241,11 @@ function parseOutcome(type: string, detail: string): MemberOutcome {
 
 /** Parses the answer of `READ_MEMBERS`. */
 export function parseMemberPage([epoch = "", version, count, next, ...rest]: readonly string[]): MemberPage {
-  const members: MemberRecord[] = [];
-  for (let i = 0; i + 1 < rest.length; i += 2) {
-    const { i: info, s, u, t, e } = JSON.parse(rest[i + 1] as string) as Stored;
+  const members = pairsOf(rest).map(([id, json]): MemberRecord => {
+    const { i: info, s, u, t, e } = JSON.parse(json) as Stored;
     const n = Object.values(e).reduce((sum, sockets) => sum + sockets, 0);
-    members.push(toRecord({ id: rest[i] as string, i: info, s, u, t, n }));
-  }
+    return toRecord({ id, i: info, s, u, t, n });
+  });
   return {
     at: { epoch, version: Number(version) },
     count: Number(count),

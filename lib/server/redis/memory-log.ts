@@ -57,8 +57,10 @@ export class MemoryLogs {
     const { entries } = log;
     entries.push(entry);
     // the newest is kept in any case; the oldest ones are the first to expire
-    let gone = Math.max(0, entries.length - size);
-    while ((entries[gone] as Entry).time + ttl <= now) gone++;
+    const gone = Math.max(
+      entries.length - size,
+      entries.findIndex(({ time }) => time + ttl > now),
+    );
     // mostly it is one, and this moves no others
     if (gone === 1) entries.shift();
     else entries.splice(0, gone);

@@ -14,6 +14,21 @@ export class Script {
   }
 }
 
+/** The pairs of a script's answer. */
+export function pairsOf(answer: readonly string[]): [first: string, second: string][] {
+  const pairs: [string, string][] = [];
+  let first: string | undefined;
+  for (const text of answer) {
+    if (first === undefined) {
+      first = text;
+    } else {
+      pairs.push([first, text]);
+      first = undefined;
+    }
+  }
+  return pairs;
+}
+
 /** Says whether Redis does not know a script, as after `SCRIPT FLUSH`. */
 export function isUnknownScript(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith("NOSCRIPT");

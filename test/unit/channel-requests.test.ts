@@ -52,11 +52,13 @@ describe("A client's requests about channels", () => {
   let publish: sinon.SinonStub;
   let hears: boolean;
   let hasHistory: boolean;
-  let isGuarded: boolean;
+  /** The events that have guards. */
+  let guarded: Set<string>;
   let limits: { framesWaiting: number; bytesWaiting: number; recoverMessages: number; bufferedBytes: number };
   let memberships: ReturnType<typeof makeMemberships>;
   let pubsub: { enabled: boolean };
   let revoke: sinon.SinonStub;
+  let forget: sinon.SinonSpy;
   let notify: sinon.SinonSpy;
   let reported: unknown[][];
   let debugged: string[];
@@ -70,7 +72,7 @@ describe("A client's requests about channels", () => {
     protocol: 4,
     wantsHistory: true,
     channels: {} as Record<string, true>,
-    membership: undefined as { from: Map<string, number> } | undefined,
+    membership: undefined as { from: Map<string, number> | undefined } | undefined,
     socket: { sid: "7" },
     refuse: sinon.spy(),
     acknowledge: sinon.spy(),
@@ -102,7 +104,8 @@ describe("A client's requests about channels", () => {
     publish = sinon.stub().resolves(undefined);
     revoke = sinon.stub().resolves();
     notify = sinon.spy();
-    [hears, hasHistory, isGuarded] = [true, true, false];
+    [hears, hasHistory] = [true, true];
+    [guarded, forget] = [new Set(), sinon.spy()];
     limits = { framesWaiting: 3, bytesWaiting: 100, recoverMessages: 50, bufferedBytes: 4000 };
     [reported, debugged, asked] = [[], [], []];
     [joined, requested] = [new Set(), new Set()];
@@ -120,11 +123,14 @@ describe("A client's requests about channels", () => {
       revoke,
     };
     pubsub = all;
+    const observe = async (_client: unknown, _channel: string, answer: (page: object) => boolean) => {
+      answer({ v: 1, count: 0 });
+    };
     const parts = {
       exposeErrors: false,
       limits,
       guards: {
-        has: () => isGuarded,
+        has: (event: string) => guarded.has(event),
         decide: (event: string, _socket: unknown, request: unknown) => {
           asked.push([event, request]);
           return decide(event);
@@ -138,7 +144,7 @@ describe("A client's requests about channels", () => {
       },
       notify,
       hears: () => hears,
-      presence: { has: () => false, forget: sinon.spy() },
+      presence: { has: (channel: string) => channel === "room", observes: () => true, observe, forget },
     };
     requests = new ChannelRequests<User>(
       client as unknown as ChannelClient<User>,
@@ -154,7 +160,7 @@ describe("A client's requests about channels", () => {
   const unsubscribe = () => add({ type: "unsubscribe", req: {} });
   const publishOne = (others: object = {}, bytes?: number) =>
     add({ type: "publish", data: { a: 1 }, ...others }, bytes);
-  const broadcast = () => add({ type: "broadcast", data: 7 });
+  const broadcast = () => add({ type: "broadcast", data: 7, channel: undefined });
   const history = (part: object = {}) => add({ type: "history", part });
 
   /** Expects the one answer that there was. */
@@ -536,6 +542,7 @@ describe("A client's requests about channels", () => {
       leaving.resolve();
       await turn();
       acknowledged();
+      expect(asked).to.deep.equal([["unsubscribe", { channel: "room" }]]);
       leave = () => Promise.reject(new Error("down"));
       client.acknowledge.resetHistory();
       unsubscribe();
@@ -650,6 +657,49 @@ describe("A client's requests about channels", () => {
     });
   });
 
+  it("to publish to all come after those before them of every channel, and before those after them", async () => {
+    const guards = [later<GuardResult>(), later<GuardResult>()];
+    const [first, second] = guards;
+    decide = (event) => (event === "unsubscribe" ? first : second)?.promise ?? { allowed: true };
+    unsubscribe();
+    broadcast();
+    add({ type: "publish", data: 8, channel: "other" });
+    const events = () => asked.map(([event]) => event);
+    await turn();
+    expect(events()).to.deep.equal(["unsubscribe"]);
+    first?.resolve({ allowed: true });
+    await turn();
+    expect(events()).to.deep.equal(["unsubscribe", "broadcast"]);
+    second?.resolve({ allowed: true });
+    await turn();
+    expect(publish.args.map(([channel]) => channel)).to.deep.equal(["___all___", "other"]);
+  });
+
+  describe("about members", () => {
+    const observe = (channel: string) => add({ type: "presence", kind: "observe", channel });
+
+    it("are served where there are some, as their guard says", async () => {
+      observe("hall");
+      expect(client.refuse.args[0]?.[1]).to.have.property("code", "no_presence");
+      client.refuse.resetHistory();
+      guarded.add("presence");
+      observe("room");
+      await turn();
+      expect(asked).to.deep.equal([["presence", { channel: "room" }]]);
+      expect(client.answer.args).to.deep.equal([[headOf(1), '{"v":1,"count":0}']]);
+      client.answer.resetHistory();
+      decide = () => ({ allowed: false, error: "no" });
+      observe("room");
+      refused("no");
+    });
+
+    it("are forgotten at the end", () => {
+      observe("room");
+      requests.close();
+      expect(forget.args).to.deep.equal([[client]]);
+    });
+  });
+
   describe("to read back", () => {
     it("are answered in a channel that the client is in, from the time of its membership on", async () => {
       history();
@@ -663,7 +713,7 @@ describe("A client's requests about channels", () => {
     });
 
     it("are answered where a guard says so, which is asked about the channel", async () => {
-      isGuarded = true;
+      guarded.add("history");
       history();
       await turn();
       expect(client.answer.callCount).to.equal(1);
@@ -694,14 +744,17 @@ describe("A client's requests about channels", () => {
           ({ message }: { message: number }) => message,
         );
       joined.add("room");
-      history();
-      await turn();
-      expect(messages()).to.deep.equal([1, 2]);
+      for (const membership of [undefined, { from: undefined }]) {
+        client.membership = membership;
+        history();
+        await turn();
+        expect(messages()).to.deep.equal([1, 2]);
+      }
       client.membership = { from: new Map([["room", 2]]) };
       history();
       await turn();
       expect(messages()).to.deep.equal([2]);
-      isGuarded = true;
+      guarded.add("history");
       decide = () => ({ allowed: true, from: 3 });
       history();
       await turn();
@@ -768,6 +821,23 @@ describe("A client's requests about channels", () => {
         client.closed = false;
       }
     });
+  });
+
+  it("leave nothing at the end, where there were some and where there were none", async () => {
+    requests.close();
+    const guard = later<GuardResult>();
+    decide = () => guard.promise;
+    for (let n = 0; n < 100; n++) {
+      client.channels[n] = true;
+      requested.add(String(n));
+    }
+    requests.review();
+    const { length } = asked;
+    expect(length).to.be.within(1, 99);
+    requests.close();
+    guard.resolve({ allowed: true });
+    await turn();
+    expect(asked).to.have.length(length);
   });
 
   it("are decided when those are that have come so far", async () => {

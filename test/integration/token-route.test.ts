@@ -96,6 +96,16 @@ for (const version of [5, 4]) {
       expect(first.headers["content-type"]).to.match(/^application\/json/);
     });
 
+    it("adds to what the application says that answers vary by", async () => {
+      const prepare = (app: Express) =>
+        app.use((_req, res, next) => {
+          res.setHeader("Vary", "Accept-Language");
+          next();
+        });
+      await start({ prepare });
+      expect((await ask()).headers.vary).to.equal("Accept-Language, Origin");
+    });
+
     it("answers as ever where the application puts its JSON and its texts into an envelope", async () => {
       await start({
         prepare: (app) => {
@@ -389,6 +399,18 @@ for (const version of [5, 4]) {
         expect(await answer.json()).to.deep.equal({ error: "Invalid request" });
       });
 
+      it("leaves a body of another type to the application, which may read it later", async () => {
+        const seen: string[] = [];
+        const customMiddleware: TokenSocketServerOptions["customMiddleware"] = async (req, _res, next) => {
+          await reported();
+          seen.push(await text(req));
+          next();
+        };
+        await start({ options: { customMiddleware } });
+        expect((await post("a=1", "", "text/plain")).status).to.equal(200);
+        expect(seen).to.deep.equal(["a=1"]);
+      });
+
       it("takes a body of another type for none", async () => {
         await start({ options: { authentication: async (req) => ({ body: req.body ?? null }) } });
         expect((await post('{"id":1}', "", "text/plain")).status).to.equal(200);
@@ -535,6 +557,16 @@ for (const version of [5, 4]) {
       for (const answer of waiting) answer();
       const statuses = (await Promise.all(asked)).map(({ status }) => status);
       expect(statuses.sort()).to.deep.equal([200, 200, 200, 429]);
+    });
+
+    it("counts no tokens for sessions whose ids are no texts, which nobody can tell apart", async () => {
+      const prepare = (app: Express) =>
+        app.use((req, _res, next) => {
+          Object.defineProperty(req, "sessionID", { value: 7 });
+          next();
+        });
+      await start({ options: { limits: { tokensPerSession: 1 } }, prepare });
+      for (let i = 0; i < 2; i++) expect((await ask()).status).to.equal(200);
     });
 
     it("does not count requests that have got no token", async () => {

@@ -437,6 +437,30 @@ for (const version of [5, 4]) {
         });
       });
 
+      it("runs one that puts another query in its place, by whatever means", async () => {
+        const customMiddleware: TokenSocketServerOptions["customMiddleware"] = (req, _res, next) => {
+          expect(Object.keys(req)).to.include("query");
+          req.query = { by: "assignment" };
+          const value = { ...req.query, and: "definition" };
+          Object.defineProperty(req, "query", { value });
+          next();
+        };
+        const options = { customMiddleware, authentication: async (req: Request) => ({ query: req.query }) };
+        expect(await authFor({ options })).to.deep.equal({ query: { by: "assignment", and: "definition" } });
+      });
+
+      it("leaves requests to the application's own rules that are in one when the server is shut down", async () => {
+        const customMiddleware: TokenSocketServerOptions["customMiddleware"] = async (_req, _res, next) => {
+          await application.tokenServer.shutdown();
+          next();
+        };
+        await start({ options: { customMiddleware } });
+        application.app.use((_req, res) => {
+          res.status(404).send("nothing here");
+        });
+        expect(await ask()).to.include({ status: 404, text: "nothing here" });
+      });
+
       it("runs an array in order, and a response ends it", async () => {
         const seen: number[] = [];
         await start({

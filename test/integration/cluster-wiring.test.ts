@@ -76,7 +76,8 @@ describe("The channels of a server", () => {
       ["unsubscribed", sid, { channel }],
     ]);
     const log = application.log.join("\n");
-    for (const event of ["subscribed", "unsubscribed"]) expect(log).to.include(`${sid} has ${event} "kept:1"`);
+    for (const event of ["subscribed", "unsubscribed"])
+      expect(log).to.include(`${sid} has ${event} "kept:1"`);
   });
 
   it("report that a history could not be read", async () => {

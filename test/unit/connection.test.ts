@@ -264,7 +264,10 @@ describe("A client's connection", () => {
         [undefined, "Invalid message"],
         [1, "invalid"],
         [1, "invalid"],
-        ...["_subscribe", "_unsubscribe", "_publish", "_presence", "_broadcast"].map((uuid) => [uuid, "pubsub_off"]),
+        ...["_subscribe", "_unsubscribe", "_publish", "_presence", "_broadcast"].map((uuid) => [
+          uuid,
+          "pubsub_off",
+        ]),
       ]);
     });
 

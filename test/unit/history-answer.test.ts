@@ -7,7 +7,11 @@ interface User {
 }
 
 const position = (offset: number) => ({ epoch: "e", offset, tag: "1" });
-const entry = (offset: number) => ({ position: position(offset), time: offset * 10, json: `{"n":${offset}}` });
+const entry = (offset: number) => ({
+  position: position(offset),
+  time: offset * 10,
+  json: `{"n":${offset}}`,
+});
 const shown = (offset: number) => ({ message: { n: offset }, at: `e.${offset}.1`, time: offset * 10 });
 
 describe("The answer to a client that reads a channel's history back", () => {

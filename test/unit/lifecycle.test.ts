@@ -27,7 +27,11 @@ describe("The life of a server", () => {
       return new Promise<void>((resolve) => holding.set(name, resolve));
     };
     const parts = {
-      redis: { health: { client: true, subscriber: true }, stopChecks: note("checks"), release: note("release") },
+      redis: {
+        health: { client: true, subscriber: true },
+        stopChecks: note("checks"),
+        release: note("release"),
+      },
       startup: { isReady: true, ready, stop: note("startup") },
       registry: {
         own: { id: "me", sockets: 2, channels: 3, eventLoopDelay: 4, draining: false },

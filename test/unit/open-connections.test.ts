@@ -46,7 +46,10 @@ describe("A server's open connections", () => {
       waitingSendQueues: new WaitingSendQueues(),
       notify: sinon.spy(),
     };
-    connections = new OpenConnections({ shared, notices: { notify } } as unknown as OpenConnectionsParts<User>);
+    connections = new OpenConnections({
+      shared,
+      notices: { notify },
+    } as unknown as OpenConnectionsParts<User>);
   });
   afterEach(() => connections.close());
 
@@ -104,7 +107,9 @@ describe("A server's open connections", () => {
     entered.write.resetHistory();
     const calling = connections.call(entered.socket, "f", [7], {});
     const { data } = JSON.parse(entered.write.args[0]?.[0]);
-    expect(data).to.include({ command: "f" }).and.deep.include({ args: [7] });
+    expect(data)
+      .to.include({ command: "f" })
+      .and.deep.include({ args: [7] });
     entered.connection?.receive(JSON.stringify({ rpc: "_rpc", fid: data.fid, resp: { data: 8 } }));
     expect(await calling).to.equal(8);
     expect(await failure(connections.call(pending.socket, "f", 1, {}))).to.be.instanceOf(UnauthorizedError);
@@ -140,7 +145,10 @@ describe("A server's open connections", () => {
     const [one, other] = [connect("1"), connect("2")];
     connections.limitUnauthenticated(1000);
     connections.close();
-    expect([one, other].map(({ close }) => close.args)).to.deep.equal([[[CLOSE.shutdown]], [[CLOSE.shutdown]]]);
+    expect([one, other].map(({ close }) => close.args)).to.deep.equal([
+      [[CLOSE.shutdown]],
+      [[CLOSE.shutdown]],
+    ]);
     expect(limit.args).to.deep.equal([[1000], [undefined]]);
     expect(connections.size).to.equal(0);
   });

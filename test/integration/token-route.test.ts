@@ -441,8 +441,8 @@ for (const version of [5, 4]) {
         const customMiddleware: TokenSocketServerOptions["customMiddleware"] = (req, _res, next) => {
           expect(Object.keys(req)).to.include("query");
           req.query = { by: "assignment" };
-          const value = { ...req.query, and: "definition" };
-          Object.defineProperty(req, "query", { value });
+          const query = { ...req.query, and: "definition" };
+          Object.defineProperty(req, "query", { get: () => query });
           next();
         };
         const options = { customMiddleware, authentication: async (req: Request) => ({ query: req.query }) };
@@ -645,6 +645,10 @@ for (const version of [5, 4]) {
       expect(await ask()).to.include({ status: 404, text: "nothing here" });
       const options = await fetch(`${application.url}/socket/token`, { method: "OPTIONS" });
       expect(options.status).to.equal(404);
+      const router = version === 4 ? "_router" : "router";
+      const { stack } =
+        (application.app as unknown as Record<string, { stack: { route?: object }[] }>)[router] ?? {};
+      expect(stack?.filter(({ route }) => route)).to.deep.equal([]);
     });
 
     it("logs neither tokens nor session contents", async () => {

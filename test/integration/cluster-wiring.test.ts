@@ -80,6 +80,25 @@ describe("The channels of a server", () => {
       expect(log).to.include(`${sid} has ${event} "kept:1"`);
   });
 
+  it("tell of messages that come, and of those that are lost where none came for long", async () => {
+    const { tokenServer } = application;
+    const events: unknown[] = [];
+    tokenServer.on("lost", ({ sid }, loss) => events.push([sid, loss]));
+    const client = await application.connect("websocket", ASKING);
+    const next = () => client.take(({ channel }) => channel === "kept:1");
+    await client.subscribe("kept:1");
+    await tokenServer.publish("kept:1", 0);
+    expect(await next()).to.include({ message: 0 });
+    const cut = sinon.stub(MemoryStore.prototype, "publish").returns(0);
+    for (let n = 1; n <= 12; n++) await tokenServer.publish("kept:1", n);
+    cut.restore();
+    await tokenServer.publish("kept:1", 13);
+    const lost = { messages: 3, reason: "trimmed" };
+    expect(await next()).to.deep.include({ lost });
+    expect(await next()).to.include({ message: 4 });
+    expect(events).to.deep.equal([[application.socket().sid, { channel: "kept:1", ...lost }]]);
+  });
+
   it("report that a history could not be read", async () => {
     const error = new Error("down");
     sinon.stub(MemoryStore.prototype, "read").rejects(error);

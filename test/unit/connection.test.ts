@@ -298,6 +298,15 @@ describe("A client's connection", () => {
     });
   });
 
+  it("shares what it uses with others of its identity, and says when its client has taken what it was sent", async () => {
+    find = async () => ({ key: "7" });
+    const [{ connection, transport }, other] = [await enter(4), await enter(4)];
+    expect(connection.usage).to.include({ key: "7" });
+    expect([connection.whenDrained(), other.connection.usage?.key]).to.deep.equal([undefined, "7"]);
+    transport.backlog = 1e6;
+    expect(connection.whenDrained()).to.be.instanceOf(Promise);
+  });
+
   describe("whose client's functions are called", () => {
     it("has to have an identity, and to be open", async () => {
       const { connection } = connect();

@@ -95,9 +95,10 @@ for (const version of [5, 4]) {
         expect(await from({ "sec-fetch-site": "cross-site" })).to.equal(403);
       });
 
-      it("refuses everybody where it is off", async () => {
-        await start({ options: { jsonp: false } });
+      it("refuses everybody where it is off, and says so at debug", async () => {
+        await start({ options: { jsonp: false, debug: true } });
         expect((await ask("?callback=cb", { "sec-fetch-site": "same-origin" })).status).to.equal(403);
+        expect(application.log.join("\n")).to.include("a JSONP request for a token was refused");
       });
 
       for (const callback of [

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { expect } from "chai";
+import sinon from "sinon";
 import { WebSocket } from "ws";
 import {
   CallError,
@@ -11,6 +12,7 @@ import {
 } from "../../lib/index.js";
 import { Application } from "../support/application.js";
 import { reported } from "../support/condition.js";
+import { askForToken } from "../support/http-request.js";
 import type { WireClient } from "../support/wire-client.js";
 
 const BUSY = { message: "Too many requests", code: "busy", retryAfter: 1000 };
@@ -391,6 +393,29 @@ describe("A limit", function () {
       expect(response.status).to.equal(503);
       expect(response.headers.get("retry-after")).to.equal("5");
       expect(await response.json()).to.deep.equal({ error: "No answer in time" });
+    });
+
+    it("leaves no timer for a function that has answered, at once or later", async () => {
+      await start({ authenticationTimeout: 60_000 });
+      const clock = sinon.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+      try {
+        // of a session's property, which is there at once
+        await askForToken(application.url);
+        const before = clock.countTimers();
+        for (const authentication of [
+          async () => {
+            await reported();
+            return { id: 1 };
+          },
+          (_req: unknown, callback: (error: null, auth: object) => void) => callback(null, { id: 1 }),
+        ]) {
+          application.tokenServer.authentication = authentication as never;
+          expect((await askForToken(application.url)).status).to.equal(200);
+          expect(clock.countTimers()).to.equal(before);
+        }
+      } finally {
+        clock.restore();
+      }
     });
 
     it("closes a connection that guards do not decide on, in a way that lets it come back", async () => {

@@ -96,6 +96,16 @@ for (const version of [5, 4]) {
       expect(first.headers["content-type"]).to.match(/^application\/json/);
     });
 
+    it("adds to what the application says that answers vary by", async () => {
+      const prepare = (app: Express) =>
+        app.use((_req, res, next) => {
+          res.setHeader("Vary", "Accept-Language");
+          next();
+        });
+      await start({ prepare });
+      expect((await ask()).headers.vary).to.equal("Accept-Language, Origin");
+    });
+
     it("answers as ever where the application puts its JSON and its texts into an envelope", async () => {
       await start({
         prepare: (app) => {
@@ -389,6 +399,18 @@ for (const version of [5, 4]) {
         expect(await answer.json()).to.deep.equal({ error: "Invalid request" });
       });
 
+      it("leaves a body of another type to the application, which may read it later", async () => {
+        const seen: string[] = [];
+        const customMiddleware: TokenSocketServerOptions["customMiddleware"] = async (req, _res, next) => {
+          await reported();
+          seen.push(await text(req));
+          next();
+        };
+        await start({ options: { customMiddleware } });
+        expect((await post("a=1", "", "text/plain")).status).to.equal(200);
+        expect(seen).to.deep.equal(["a=1"]);
+      });
+
       it("takes a body of another type for none", async () => {
         await start({ options: { authentication: async (req) => ({ body: req.body ?? null }) } });
         expect((await post('{"id":1}', "", "text/plain")).status).to.equal(200);
@@ -413,6 +435,30 @@ for (const version of [5, 4]) {
         expect(await authFor({ session: null, options }, "?a[b]=c")).to.deep.equal({
           from: { a: { b: "c" } },
         });
+      });
+
+      it("runs one that puts another query in its place, by whatever means", async () => {
+        const customMiddleware: TokenSocketServerOptions["customMiddleware"] = (req, _res, next) => {
+          expect(Object.keys(req)).to.include("query");
+          req.query = { by: "assignment" };
+          const query = { ...req.query, and: "definition" };
+          Object.defineProperty(req, "query", { get: () => query });
+          next();
+        };
+        const options = { customMiddleware, authentication: async (req: Request) => ({ query: req.query }) };
+        expect(await authFor({ options })).to.deep.equal({ query: { by: "assignment", and: "definition" } });
+      });
+
+      it("leaves requests to the application's own rules that are in one when the server is shut down", async () => {
+        const customMiddleware: TokenSocketServerOptions["customMiddleware"] = async (_req, _res, next) => {
+          await application.tokenServer.shutdown();
+          next();
+        };
+        await start({ options: { customMiddleware } });
+        application.app.use((_req, res) => {
+          res.status(404).send("nothing here");
+        });
+        expect(await ask()).to.include({ status: 404, text: "nothing here" });
       });
 
       it("runs an array in order, and a response ends it", async () => {
@@ -537,6 +583,16 @@ for (const version of [5, 4]) {
       expect(statuses.sort()).to.deep.equal([200, 200, 200, 429]);
     });
 
+    it("counts no tokens for sessions whose ids are no texts, which nobody can tell apart", async () => {
+      const prepare = (app: Express) =>
+        app.use((req, _res, next) => {
+          Object.defineProperty(req, "sessionID", { value: 7 });
+          next();
+        });
+      await start({ options: { limits: { tokensPerSession: 1 } }, prepare });
+      for (let i = 0; i < 2; i++) expect((await ask()).status).to.equal(200);
+    });
+
     it("does not count requests that have got no token", async () => {
       await start({ session: null, options: { limits: { tokensPerIp: 1, tokensPerSession: 1 } } });
       for (let i = 0; i < 3; i++) expect((await ask()).status).to.equal(403);
@@ -589,6 +645,10 @@ for (const version of [5, 4]) {
       expect(await ask()).to.include({ status: 404, text: "nothing here" });
       const options = await fetch(`${application.url}/socket/token`, { method: "OPTIONS" });
       expect(options.status).to.equal(404);
+      const router = version === 4 ? "_router" : "router";
+      const { stack } =
+        (application.app as unknown as Record<string, { stack: { route?: object }[] }>)[router] ?? {};
+      expect(stack?.filter(({ route }) => route)).to.deep.equal([]);
     });
 
     it("logs neither tokens nor session contents", async () => {

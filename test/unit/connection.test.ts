@@ -57,7 +57,7 @@ describe("A client's connection", () => {
   });
 
   /** A connection that has just come, over a transport that keeps what it is sent. */
-  const connect = (limits: Partial<Limits> = {}, { ping = true } = {}) => {
+  const connect = (limits: Partial<Limits> = {}, { ping = true, hasPresence = false } = {}) => {
     const frames: Record<string, unknown>[] = [];
     const transport = {
       socket: { sid: "1", channels: {} } as unknown as PendingSocket,
@@ -96,7 +96,7 @@ describe("A client's connection", () => {
         warn() {},
       },
       pubsub: { leaveAll, hasHistory: false, enabled: false },
-      presence: { isOn: false },
+      presence: { isOn: hasPresence },
       show: () => ({}),
       waitingSendQueues: new WaitingSendQueues(),
       notify,
@@ -117,7 +117,7 @@ describe("A client's connection", () => {
   };
 
   /** One whose client has authenticated. */
-  const enter = async (protocol: 3 | 4, limits?: Partial<Limits>, others?: { ping?: boolean }) => {
+  const enter = async (protocol: 3 | 4, limits?: Partial<Limits>, others?: Parameters<typeof connect>[1]) => {
     const connected = connect(limits, others);
     connected.receive({ rpc: "auth", token: "t", uuid: "a", ...(protocol === 4 && { protocol }) });
     await turn();
@@ -242,6 +242,35 @@ describe("A client's connection", () => {
       expect(frames).to.have.length(1);
     });
 
+    it("serves at once what is larger than what may wait, as long as nothing does", async () => {
+      const { connection, transport, receive, frames } = await enter(3, { bytesWaiting: 10 });
+      receive(PING);
+      const calling = connection.call("f", 1, {});
+      receive({ rpc: "_rpc", fid: fidOf(frames[1]), resp: { data: 7 } });
+      expect(await calling).to.equal(7);
+      expect([frames.length, transport.close.callCount]).to.deep.equal([2, 0]);
+    });
+
+    it("answers what is no frame, or no request, and what it has no pub/sub or no members for", async () => {
+      const { receive, frames } = await enter(4, {}, { hasPresence: true });
+      const wrong = { rpc: "_subscribe", req: {}, uuid: 1 };
+      receive("no frame", wrong, { ...wrong, rpc: "_presence" });
+      for (const rpc of ["_subscribe", "_unsubscribe", "_publish", "_presence"]) {
+        receive({ rpc, req: { channel: "room", data: 1 }, uuid: rpc });
+      }
+      receive({ rpc: "_broadcast", req: { data: 1 }, uuid: "_broadcast" });
+      const told = frames.map(({ uuid, error }) => [uuid, (error as { code?: string }).code ?? error]);
+      expect(told).to.deep.equal([
+        [undefined, "Invalid message"],
+        [1, "invalid"],
+        [1, "invalid"],
+        ...["_subscribe", "_unsubscribe", "_publish", "_presence", "_broadcast"].map((uuid) => [
+          uuid,
+          "pubsub_off",
+        ]),
+      ]);
+    });
+
     it("reports a fault, and goes on", async () => {
       const { connection, transport, receive, frames } = await enter(3);
       const error = new Error("fault");
@@ -267,6 +296,15 @@ describe("A client's connection", () => {
       connection.countFrames(100);
       expect([transport.close.callCount, charge.callCount]).to.deep.equal([1, 0]);
     });
+  });
+
+  it("shares what it uses with others of its identity, and says when its client has taken what it was sent", async () => {
+    find = async () => ({ key: "7" });
+    const [{ connection, transport }, other] = [await enter(4), await enter(4)];
+    expect(connection.usage).to.include({ key: "7" });
+    expect([connection.whenDrained(), other.connection.usage?.key]).to.deep.equal([undefined, "7"]);
+    transport.backlog = 1e6;
+    expect(connection.whenDrained()).to.be.instanceOf(Promise);
   });
 
   describe("whose client's functions are called", () => {
@@ -392,9 +430,11 @@ describe("A client's connection", () => {
 
     it("keeps the one that it has where a further token cannot be looked up, and goes on", async () => {
       const { connection, receive, frames, transport } = await enter(4);
-      find = () => Promise.reject(new Error("down"));
+      const error = new Error("down");
+      find = () => Promise.reject(error);
       receive({ rpc: "auth", token: "t", uuid: "b" }, PING);
       await turn();
+      expect(errors).to.deep.equal([["redeeming a token failed", error]]);
       expect(frames.map(({ uuid }) => uuid)).to.deep.equal(["b", 1]);
       expect(frames[0]?.error).to.have.property("code", "unavailable");
       expect([connection.isOpen, connection.rights, transport.close.callCount]).to.deep.equal([true, 0, 0]);

@@ -154,6 +154,22 @@ describe("revocations", () => {
     }
   });
 
+  it("are forgotten at their full age, as soon as others come", () => {
+    const clock = sinon.useFakeTimers({ toFake: ["Date", "performance"] });
+    try {
+      const revocations = new Revocations(TOKEN_TTL);
+      revocations.add(revocation("1", "alice", steadyNow()));
+      const isKnownAfter = (time: number) => {
+        clock.tick(time);
+        revocations.add(revocation(`after ${time}`, "bob", steadyNow()));
+        return revocations.of({ by: "identity", value: "alice" }) !== undefined;
+      };
+      expect([isKnownAfter(REVOCATION_LIFE - 1), isKnownAfter(1)]).to.deep.equal([true, false]);
+    } finally {
+      clock.restore();
+    }
+  });
+
   it("of one moment are replaced by the one that comes last", () => {
     const revocations = new Revocations(TOKEN_TTL);
     const at = steadyNow();

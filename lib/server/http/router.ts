@@ -21,9 +21,9 @@ export function checkApp(app: unknown): void {
 
 /** Takes a route out of an application's router, which has no method for that. */
 export function unmount(app: Express, route: object): void {
-  const layers = layersOf(app);
-  const index = layers.findIndex((layer) => layer.route === route);
-  if (index !== -1) layers.splice(index, 1);
+  const router = routerOf(app);
+  // in a new list: a request that is under way counts in the one that it began with, and would pass over what comes next
+  if (router) router.stack = router.stack.filter((layer) => layer.route !== route);
 }
 
 /** The path at which an application is mounted in others, the first of several; empty where it is not. */
@@ -47,10 +47,15 @@ export function mount<Mounted>(app: Express, make: () => Mounted): Mounted {
   }
 }
 
-/** The parts of an application's router, in order. */
-function layersOf(app: Express): Layer[] {
+/** An application's router; undefined where it has none yet. */
+function routerOf(app: Express): { stack: Layer[] } | undefined {
   const routers = app as unknown as { _router?: { stack?: unknown }; router?: { stack?: unknown } };
   // Express 4 has a `router` as well, which throws
-  const stack = "lazyrouter" in app ? routers._router?.stack : routers.router?.stack;
-  return Array.isArray(stack) ? stack : [];
+  const router = "lazyrouter" in app ? routers._router : routers.router;
+  return Array.isArray(router?.stack) ? (router as { stack: Layer[] }) : undefined;
+}
+
+/** The parts of an application's router, in order. */
+function layersOf(app: Express): readonly Layer[] {
+  return routerOf(app)?.stack ?? [];
 }

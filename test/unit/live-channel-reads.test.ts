@@ -262,6 +262,15 @@ describe("A channel with history and what it reads", () => {
     expect(await scene.after(1)).to.deep.include({ reads: 0 });
   });
 
+  it("knows of what it has read in parts that there is more before it", async () => {
+    await open({ log: rangeOf(1, 1200) });
+    expect((await scene.after(601)).numbers).to.deep.equal(numbersIn(rangeOf(602, 1200)));
+    expect(await scene.after(100)).to.deep.include({
+      numbers: numbersIn(rangeOf(101, 1200)),
+      lost: undefined,
+    });
+  });
+
   it("keeps nothing in memory that has a gap", async () => {
     await open({ log: [...rangeOf(1, 4), ...rangeOf(6, 10)] });
     expect((await scene.after(3)).numbers).to.deep.equal([4, ...numbersIn(rangeOf(6, 10))]);

@@ -105,6 +105,30 @@ for (const version of [5, 4]) {
         });
       }
 
+      it("are asked about alone, and not what else is asked for", async () => {
+        let asked = 0;
+        await start({
+          limits: { connectionsPerIp: 1 },
+          verifyConnection: () => {
+            asked++;
+            return true;
+          },
+        });
+        expect((await poll(`only${version}`))[0]).to.equal(200);
+        // a WebSocket is one where it is asked for by an upgrade alone
+        for (const [method, path, status] of [
+          ["GET", "info", 200],
+          ["GET", "websocket", 400],
+          ["GET", "1/a/websocket", 400],
+          ["POST", `1/only${version}/xhr_send`, 500],
+        ] as const) {
+          const response = await fetch(`${application.url}/sockets/${path}`, { method });
+          expect([path, response.status]).to.deep.equal([path, status]);
+          await response.text();
+        }
+        expect(asked).to.equal(1);
+      });
+
       it("are asked about by a request that is one of Express's, without a body", async () => {
         const seen: Record<string, unknown>[] = [];
         const look = (req: Request) => {

@@ -265,7 +265,7 @@ export class Handshakes {
     const known = session === undefined ? undefined : this.#sessions.get(session);
     // a second request that went on after the end of the first one would open a connection without a place
     if (known) return known.state === "inside" ? request.serve() : this.#refuse(request, BUSY);
-    const place = this.#pending.open(request.req.ip ?? "");
+    const place = this.#pending.open(request.req.ip);
     if (typeof place === "string") return this.#refuse(request, NO_PLACE[place]);
     if (session !== undefined) this.#sessions.set(session, place);
     this.#releaseAtEnd(request.onEnd, place, session);

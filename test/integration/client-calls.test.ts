@@ -524,6 +524,17 @@ describe("a client's call", () => {
       expect(application.errors).to.deep.equal([]);
     });
 
+    it("goes on where it has no uuid, whatever is cancelled without one", async () => {
+      const { slow, seen, begun } = waiting();
+      application = await Application.start({ options: { socketController: { slow } } });
+      const client = await application.connect("websocket", { protocol: 4 });
+      client.send({ rpc: "slow" });
+      await begun;
+      client.send({ rpc: "_cancel", req: {} });
+      await client.request({ rpc: "_cancel" });
+      expect([client.frames, seen]).to.deep.equal([[], []]);
+    });
+
     it("is not begun where it was cancelled while the guards decided", async () => {
       const fn = sinon.spy((_auth: unknown) => 1);
       application = await Application.start({ options: { socketController: { fn } } });

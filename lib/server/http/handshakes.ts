@@ -374,8 +374,8 @@ export class Handshakes {
         return refuseRequest(res, body);
       }
       pass();
-      // what SockJS has put there by now; the stream itself has ended
-      if (body.length > 0) req.emit("data", body);
+      // to what SockJS has put there by now, to which an empty piece adds nothing; the stream itself has ended
+      req.emit("data", body);
       req.emit("end");
     });
   }

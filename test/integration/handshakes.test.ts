@@ -247,6 +247,25 @@ describe("handshakes", () => {
       }
     });
 
+    it("answers where a function of the application fails that Express asks, and reports that", async () => {
+      const trust = () => {
+        throw new Error("no trust");
+      };
+      const application = await start({ prepare: (app) => app.set("trust proxy", trust) });
+      const errors: unknown[] = [];
+      application.tokenServer.on("error", ({ message }, context) => errors.push([message, context]));
+      const proxied = "X-Forwarded-For: 10.0.0.1";
+      const post = `POST /sockets/1/a/xhr HTTP/1.1\r\nHost: a\r\n${proxied}\r\nContent-Length: 0\r\n\r\n`;
+      for (const request of [post, upgrade("/sockets/websocket", V13, proxied)]) {
+        expect(await rest(await application.dial(request))).to.match(
+          /^HTTP\/1\.1 500 .*\r\n\r\nInternal error$/s,
+        );
+        expect(errors.splice(0)).to.deep.equal([
+          ["no trust", "a request for a connection could not be served"],
+        ]);
+      }
+    });
+
     it("says when to ask again where there is no room for now", async () => {
       for (const [limits, status] of [
         [{ connectionsPerIp: 1 }, 429],

@@ -230,8 +230,10 @@ for (const version of [5, 4]) {
         ];
         for (const verifyConnection of failures) {
           await start({ verifyConnection });
+          const reports: unknown[] = [];
+          application.tokenServer.on("error", ({ message }, context) => reports.push([context, message]));
           expect(await knock()).to.deep.equal([500, "Internal error"]);
-          expect(application.errors.map(({ message }) => message)).to.deep.equal(["secret"]);
+          expect(reports).to.deep.equal([["verifyConnection failed", "secret"]]);
           await application.stop();
         }
         await start({});

@@ -119,6 +119,14 @@ describe("A part of a history", () => {
     expect(reads).to.equal(1);
   });
 
+  it("says how many are lost where all the rest expires between two reads", async () => {
+    const pages = [pageOf(rangeOf(1, 10)), { ...pageOf(rangeOf(6, 10)), now: NOW + BOUNDS.ttl }];
+    const reader = new LogReader(BOUNDS, async () => pages.shift() as LogPage);
+    const part = await reader.after(positionOf(1), { ...all, most: 5 });
+    const lost = { messages: 9, reason: "limit" };
+    expect(part).to.deep.equal({ entries: [], at: positionOf(10), lost, hasMore: false });
+  });
+
   it("says whether there is more before it, in messages or bytes", async () => {
     const reader = readerOf(rangeOf(1, 5));
     const parts: [number, number, number[], boolean][] = [

@@ -248,6 +248,7 @@ export class LiveChannel implements HistoryReader {
     for (const [index, entry] of held.entries()) {
       if (this.#at && follows(this.#at, entry)) this.#accept(entry);
       else if (index >= arrived && !this.#tail.has(entry)) {
+        // Stryker disable next-line MethodExpression: those before it are passed over
         this.#held = held.slice(index);
         return false;
       }
@@ -318,17 +319,17 @@ export class LiveChannel implements HistoryReader {
 
   async #extendFrom(offset: number): Promise<void> {
     const read: Entry[] = [];
-    let isWhole = false;
     for (let from = offset; ; ) {
       const { entries, at } = await this.#ask({ from, count: READ_COUNT, bytes: READ_BYTES });
-      if (at.epoch !== this.#at?.epoch) return this.repair();
-      if (from === offset) isWhole = offset <= 1 || (entries[0]?.position.offset ?? Infinity) > offset;
+      // another history, or one that has gone back and never comes up to the tail
+      if (at.epoch !== this.#at?.epoch || at.offset < from) return this.repair();
       this.#absorb(entries);
       read.push(...entries);
       const last = entries.at(-1)?.position.offset ?? at.offset;
       if (last >= this.#tailStart - 1) break;
       from = last + 1;
     }
+    const isWhole = (read[0]?.position.offset ?? Infinity) > offset;
     const older = read.filter(({ position }) => position.offset < this.#tailStart);
     if (isGapless(older) && this.#isBeforeTail(older.at(-1))) this.#tail.prepend(older, isWhole);
   }

@@ -213,6 +213,20 @@ for (const version of [5, 4]) {
         });
       }
 
+      it("are told in the log by an IP that may be any text of the client's, where they are refused", async () => {
+        await start(
+          { verifyConnection: () => false },
+          { prepare: (app) => app.set("trust proxy", "loopback") },
+        );
+        for (const ip of ["10.0.0.1", "x".repeat(200)]) {
+          await knock({ "x-forwarded-for": ip });
+          const name = JSON.stringify(ip.slice(0, 100));
+          expect(application.log).to.include(
+            `node-token-sockjs: a request of ${name} was refused: 403 Forbidden`,
+          );
+        }
+      });
+
       it("are answered 500 where it fails, or its answer does, and that is reported", async () => {
         const unreadable = {
           data: 0,

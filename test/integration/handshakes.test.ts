@@ -69,6 +69,9 @@ describe("handshakes", () => {
       const [, serverSide] = await taken;
       serverSide.end("HTTP/1.1 418 Teapot\r\n\r\n");
       expect(await rest(socket)).to.match(/^HTTP\/1\.1 418 /);
+      const asked = once(application.http, "request");
+      await application.dial("GET http://example.com/elsewhere HTTP/1.1\r\nHost: example.com\r\n\r\n");
+      expect((await asked)[0].url).to.equal("http://example.com/elsewhere");
     });
 
     it("ends an upgrade that nobody is there for", async () => {

@@ -218,6 +218,7 @@ export class Handshakes {
 
   /** Tells what a request asks for; undefined if its path is not below the prefix. Its URL may have the absolute form (RFC 9112, section 3.2.2). */
   #targetOf(req: IncomingMessage): Target | undefined {
+    // Stryker disable next-line StringLiteral: what comes to a server has a URL
     const url = (req.url ?? "").replace(AUTHORITY, "");
     const target = this.#paths.target(url);
     if (target) req.url = url;
@@ -227,9 +228,10 @@ export class Handshakes {
   /** Gives the place of a connection that SockJS has made of a request. */
   claim(connection: SockJSConnection): PendingConnection | undefined {
     const target = this.#paths.target(connection.url);
-    const session = target?.kind === "receive" ? target.session : undefined;
-    const place = session === undefined ? undefined : this.#sessions.get(session);
-    if (session === undefined || !place) return undefined;
+    if (target?.kind !== "receive") return undefined;
+    const { session } = target;
+    const place = this.#sessions.get(session);
+    if (!place) return undefined;
     place.state = "inside";
     connection.once("close", () => this.#release(place, session));
     return place;
@@ -250,6 +252,7 @@ export class Handshakes {
 
   #expressRequest(req: IncomingMessage): Request {
     const { app, options } = this.#parts;
+    // Stryker disable next-line ConditionalExpression: what is no stream is only quicker
     return expressRequest(app, req, options.verifyConnection !== undefined);
   }
 
@@ -258,12 +261,13 @@ export class Handshakes {
     if (refusal) return this.#refuse(request, refusal);
     const { target, isUpgrade } = request;
     if (target.kind === "receive") this.#admit(request, target.session);
-    else if (target.kind === "websocket" && isUpgrade) this.#admit(request, undefined);
+    else if (isUpgrade) this.#admit(request, undefined);
     else request.serve();
   }
 
   /** Lets in who opens a connection, if there is room and the application agrees. A WebSocket has no session. */
   #admit(request: HandshakeRequest, session: string | undefined): void {
+    // Stryker disable next-line ConditionalExpression: nobody has no session
     const known = session === undefined ? undefined : this.#sessions.get(session);
     // a second request that went on after the end of the first one would open a connection without a place
     if (known) return known.state === "inside" ? request.serve() : this.#refuse(request, BUSY);

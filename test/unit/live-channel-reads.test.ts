@@ -452,14 +452,41 @@ describe("A channel with history and what it reads", () => {
     expect(scene.queries.filter(({ count }) => count === 0)).to.have.length(1);
   });
 
-  it("finds by a member that Redis has gone back, though there is no room in memory", async () => {
-    await open({ log: [], tailBytes: 0 });
-    publish(...rangeOf(1, 10));
-    scene.told = [];
-    scene.log.splice(8);
-    expect(await scene.after(5)).to.deep.include({ numbers: [6, 7, 8], lost: undefined, at: 8 });
-    expect(scene.told[0]).to.deep.include({ reason: "diverged" });
-    expect(scene.channel.at).to.deep.equal(positionOf(8));
+  for (const recoverMessages of [2000, 3]) {
+    it(`finds by a member that Redis has gone back, without memory, of ${recoverMessages} messages`, async () => {
+      await open({ tailBytes: 0, recoverMessages });
+      publish(...rangeOf(1, 10));
+      scene.told = [];
+      scene.log.splice(8);
+      expect(await scene.after(5)).to.deep.include({ numbers: [6, 7, 8], lost: undefined, at: 8 });
+      expect(scene.told[0]).to.deep.include({ reason: "diverged" });
+      expect(scene.channel.at).to.deep.equal(positionOf(8));
+    });
+  }
+
+  describe("for a member that has another message than there is here", () => {
+    const other = { ...positionOf(2), tag: "other" };
+
+    it("reads nothing once more where Redis has not gone on", async () => {
+      await open({ log: rangeOf(1, 4), tailBytes: 0 });
+      const { entries } = await scene.channel.after(other, BOUNDS);
+      expect(numbersIn(entries)).to.deep.equal([1, 2, 3, 4]);
+      expect(scene.queries.at(-1)).to.deep.equal(POSITION);
+    });
+
+    it("gives what has come while it looked, however often that was", async () => {
+      for (const last of [5, 50]) {
+        await open({ log: rangeOf(1, 3), tailBytes: 0 });
+        let hasLooked = false;
+        scene.onRead = ({ count }) => {
+          hasLooked ||= count === 0;
+          if (hasLooked && scene.log.length < last) scene.log.push(entryOf(scene.log.length + 1));
+        };
+        const { entries } = await scene.channel.after(other, BOUNDS);
+        expect(entries.at(-1)?.position.offset).to.be.at.least(scene.channel.at?.offset ?? Infinity);
+        expect(scene.channel.at?.offset).to.be.above(4);
+      }
+    });
   });
 
   it("keeps no history as whole that has gone back behind what a member has", async () => {

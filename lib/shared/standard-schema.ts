@@ -74,8 +74,8 @@ function checkedOf(result: StandardResult<unknown>): Checked {
   for (const one of result.issues.slice(0, MOST_ISSUES)) {
     const issue = issueOf(one);
     length += issue.message.length + issue.path.join(".").length;
-    // the first one is told in any case
-    if (issues.length > 0 && length > LONGEST_ISSUES) break;
+    // the first one is never so long
+    if (length > LONGEST_ISSUES) break;
     issues.push(issue);
   }
   return { valid: false, issues };

@@ -4,6 +4,7 @@ import { expect } from "chai";
 import sinon from "sinon";
 import type { Socket } from "../../lib/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
+import { reported } from "../support/condition.js";
 import { startOn } from "../support/kind-application.js";
 import { connectNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { CONNECTING_KINDS, embedded, type Kind } from "../support/redis-clients.js";
@@ -424,7 +425,10 @@ describe("a channel", () => {
       ]) {
         expect(await promise.catch((error) => error)).to.be.instanceOf(TypeError);
       }
-      expect(() => tokenServer.send(socket, channel, 1)).to.throw(TypeError, "reserved");
+      expect(() => tokenServer.send(socket, channel, 1)).to.throw(
+        TypeError,
+        `The channel ${JSON.stringify(channel)} is reserved`,
+      );
     }
     expect((await client.subscribe("__almost___")).command).to.equal("subscribe");
     expect(tokenServer.channels()).to.deep.equal(["__almost___"]);
@@ -441,6 +445,13 @@ describe("a channel", () => {
       expect(
         await tokenServer.subscribe(socket, channel as string).catch((reason) => reason),
       ).to.be.instanceOf(TypeError);
+    }
+    for (const id of ["", "x".repeat(1000), 5, null, "\ud800"]) {
+      const error = await tokenServer.publish("a", 1, { id: id as string }).catch((reason) => reason);
+      expect(error).to.be.instanceOf(TypeError);
+      expect(error.message).to.match(
+        /^options\.id must be a well-formed string of 1 to \d+ characters \(limits\.idLength\)$/,
+      );
     }
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;
@@ -482,15 +493,31 @@ describe("a channel", () => {
       expect(await client.request({ rpc, req })).to.include({ rpc, error: "Pub/sub is off" });
     }
     const { tokenServer } = application;
+    const contexts: string[] = [];
+    tokenServer.on("error", (_error, context) => contexts.push(context));
     for (const promise of [
       tokenServer.publish("a", 1),
+      tokenServer.publish(5 as unknown as string, 1),
       tokenServer.broadcast(1),
+      tokenServer.history("a"),
+      tokenServer.presence("a"),
       tokenServer.subscribe(socketOf(application), "a"),
       tokenServer.unsubscribe(socketOf(application), "a"),
       tokenServer.unsubscribeAll("a"),
     ]) {
       expect((await promise.catch((error) => error)).message).to.contain("pubsubClient");
     }
+    await reported();
+    expect(contexts).to.deep.equal([
+      'publishing on "a" failed',
+      "publishing on a number failed",
+      "a broadcast failed",
+      'reading the history of "a" failed',
+      'reading the members of "a" failed',
+      'subscribing to "a" failed',
+      'unsubscribing from "a" failed',
+      'unsubscribing all from "a" failed',
+    ]);
     await tokenServer.ready();
   });
 
@@ -502,7 +529,11 @@ describe("a channel", () => {
     await gone;
     for (const wrong of [socket, {}, null]) {
       const error = await application.tokenServer.subscribe(wrong as Socket, "a").catch((reason) => reason);
-      expect(error.name).to.equal("DisconnectedError");
+      expect(error).to.include({
+        name: "DisconnectedError",
+        message: "The socket has closed, has not authenticated, or is not of this server",
+        sent: false,
+      });
     }
     expect(application.errors).to.deep.equal([]);
   });

@@ -10,6 +10,7 @@ import {
   type Socket,
 } from "../../lib/index.js";
 import { Application, type ApplicationOptions } from "../support/application.js";
+import { until } from "../support/condition.js";
 import { WIRE_TRANSPORTS } from "../support/wire-client.js";
 
 describe("a client's call", () => {
@@ -524,6 +525,17 @@ describe("a client's call", () => {
       expect(application.errors).to.deep.equal([]);
     });
 
+    it("goes on where it has no uuid, whatever is cancelled without one", async () => {
+      const { slow, seen, begun } = waiting();
+      application = await Application.start({ options: { socketController: { slow } } });
+      const client = await application.connect("websocket", { protocol: 4 });
+      client.send({ rpc: "slow" });
+      await begun;
+      client.send({ rpc: "_cancel", req: {} });
+      await client.request({ rpc: "_cancel" });
+      expect([client.frames, seen]).to.deep.equal([[], []]);
+    });
+
     it("is not begun where it was cancelled while the guards decided", async () => {
       const fn = sinon.spy((_auth: unknown) => 1);
       application = await Application.start({ options: { socketController: { fn } } });
@@ -565,6 +577,54 @@ describe("a client's call", () => {
       });
       expect(seen).to.deep.equal([]);
     });
+  });
+
+  it("has whatever goes wrong reported with its path", async () => {
+    const fail = () => {
+      throw new Error("broken");
+    };
+    let cancel = () => {};
+    const cancelled = new Promise<void>((resolve) => {
+      cancel = resolve;
+    });
+    const late = (_auth: unknown, _data: unknown) => cancelled.then(fail);
+    application = await Application.start({
+      options: {
+        debug: true,
+        socketController: {
+          fail,
+          big: () => 1n,
+          twice: (_auth, _data, callback) => {
+            callback(null, 1);
+            callback(null, 2);
+          },
+          // biome-ignore lint/correctness/useYield: it fails before
+          stream: async function* () {
+            fail();
+          },
+          late,
+        },
+      },
+    });
+    const reports: unknown[] = [];
+    application.tokenServer.on("error", ({ message }, context) => reports.push([context, message]));
+    const client = await application.connect("websocket", { protocol: 4 });
+    for (const rpc of ["fail", "big", "twice"]) await client.request({ rpc, uuid: rpc });
+    await client.request({ rpc: "stream", uuid: "s" });
+    client.send({ rpc: "_credit", req: { uuid: "s", items: 1 } });
+    await client.take();
+    client.send({ rpc: "late", uuid: "l" });
+    await client.request({ rpc: "_cancel", req: { uuid: "l" } });
+    cancel();
+    await until(() => reports.length === 5);
+    expect(reports).to.deep.equal([
+      ['"fail" failed', "broken"],
+      ['"big" has a result that is no JSON', "Do not know how to serialize a BigInt"],
+      ['"twice" went on after its answer', "The first answer counts"],
+      ['the stream of "stream" failed', "broken"],
+      ['"late" failed when nobody waited for it any more', "broken"],
+    ]);
+    expect(application.log).to.include(`node-token-sockjs: ${application.socket().sid} calls "fail"`);
   });
 
   it("gets a pong for a ping only where that is on", async () => {

@@ -453,7 +453,9 @@ describe("disconnect() and refresh()", () => {
     expect(server.application.errors).to.deep.equal([]);
     const reported = once(server.tokenServer, "error");
     await service.publish(`${prefix}___sync___`, "no JSON");
-    expect((await reported)[0]).to.have.property("message", "A command from another server is malformed");
+    const [error, context] = await reported;
+    expect(error).to.have.property("message", "A command from another server is malformed");
+    expect(context).to.equal("pub/sub");
   });
 });
 

@@ -105,6 +105,30 @@ for (const version of [5, 4]) {
         });
       }
 
+      it("are asked about alone, and not what else is asked for", async () => {
+        let asked = 0;
+        await start({
+          limits: { connectionsPerIp: 1 },
+          verifyConnection: () => {
+            asked++;
+            return true;
+          },
+        });
+        expect((await poll(`only${version}`))[0]).to.equal(200);
+        // a WebSocket is one where it is asked for by an upgrade alone
+        for (const [method, path, status] of [
+          ["GET", "info", 200],
+          ["GET", "websocket", 400],
+          ["GET", "1/a/websocket", 400],
+          ["POST", `1/only${version}/xhr_send`, 500],
+        ] as const) {
+          const response = await fetch(`${application.url}/sockets/${path}`, { method });
+          expect([path, response.status]).to.deep.equal([path, status]);
+          await response.text();
+        }
+        expect(asked).to.equal(1);
+      });
+
       it("are asked about by a request that is one of Express's, without a body", async () => {
         const seen: Record<string, unknown>[] = [];
         const look = (req: Request) => {
@@ -189,6 +213,20 @@ for (const version of [5, 4]) {
         });
       }
 
+      it("are told in the log by an IP that may be any text of the client's, where they are refused", async () => {
+        await start(
+          { verifyConnection: () => false },
+          { prepare: (app) => app.set("trust proxy", "loopback") },
+        );
+        for (const ip of ["10.0.0.1", "x".repeat(200)]) {
+          await knock({ "x-forwarded-for": ip });
+          const name = JSON.stringify(ip.slice(0, 100));
+          expect(application.log).to.include(
+            `node-token-sockjs: a request of ${name} was refused: 403 Forbidden`,
+          );
+        }
+      });
+
       it("are answered 500 where it fails, or its answer does, and that is reported", async () => {
         const unreadable = {
           data: 0,
@@ -206,8 +244,10 @@ for (const version of [5, 4]) {
         ];
         for (const verifyConnection of failures) {
           await start({ verifyConnection });
+          const reports: unknown[] = [];
+          application.tokenServer.on("error", ({ message }, context) => reports.push([context, message]));
           expect(await knock()).to.deep.equal([500, "Internal error"]);
-          expect(application.errors.map(({ message }) => message)).to.deep.equal(["secret"]);
+          expect(reports).to.deep.equal([["verifyConnection failed", "secret"]]);
           await application.stop();
         }
         await start({});

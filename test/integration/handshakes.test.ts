@@ -69,6 +69,9 @@ describe("handshakes", () => {
       const [, serverSide] = await taken;
       serverSide.end("HTTP/1.1 418 Teapot\r\n\r\n");
       expect(await rest(socket)).to.match(/^HTTP\/1\.1 418 /);
+      const asked = once(application.http, "request");
+      await application.dial("GET http://example.com/elsewhere HTTP/1.1\r\nHost: example.com\r\n\r\n");
+      expect((await asked)[0].url).to.equal("http://example.com/elsewhere");
     });
 
     it("ends an upgrade that nobody is there for", async () => {
@@ -247,6 +250,25 @@ describe("handshakes", () => {
       }
     });
 
+    it("answers where a function of the application fails that Express asks, and reports that", async () => {
+      const trust = () => {
+        throw new Error("no trust");
+      };
+      const application = await start({ prepare: (app) => app.set("trust proxy", trust) });
+      const errors: unknown[] = [];
+      application.tokenServer.on("error", ({ message }, context) => errors.push([message, context]));
+      const proxied = "X-Forwarded-For: 10.0.0.1";
+      const post = `POST /sockets/1/a/xhr HTTP/1.1\r\nHost: a\r\n${proxied}\r\nContent-Length: 0\r\n\r\n`;
+      for (const request of [post, upgrade("/sockets/websocket", V13, proxied)]) {
+        expect(await rest(await application.dial(request))).to.match(
+          /^HTTP\/1\.1 500 .*\r\n\r\nInternal error$/s,
+        );
+        expect(errors.splice(0)).to.deep.equal([
+          ["no trust", "a request for a connection could not be served"],
+        ]);
+      }
+    });
+
     it("says when to ask again where there is no room for now", async () => {
       for (const [limits, status] of [
         [{ connectionsPerIp: 1 }, 429],
@@ -307,6 +329,17 @@ describe("handshakes", () => {
         await application.open();
         expect(tokenServer.sockets()).to.have.length(1);
         expect(warnings).to.deep.equal([]);
+      });
+
+      it("warns where there is also one with another prefix, and goes on to refuse for one that was shut down", async () => {
+        const application = await start();
+        attachAnother(application, "/other");
+        expect(attachAnother(application).warnings).to.have.length(1);
+        const { tokenServer } = attachAnother(application, "/ended");
+        await tokenServer.shutdown();
+        attachAnother(application, "/last");
+        const response = await fetch(`${application.url}/ended/info`);
+        expect([response.status, await response.text()]).to.deep.equal([503, "Server shutting down"]);
       });
 
       it("leaves nothing of those that were shut down on the HTTP server and in the application", async () => {
@@ -401,8 +434,12 @@ describe("handshakes", () => {
   describe("is attached", () => {
     it("to an HTTP server alone", async () => {
       const { tokenServer } = await start();
-      for (const wrong of [undefined, null, {}, 5, express(), "http"]) {
-        expect(() => tokenServer.attach(wrong as never)).to.throw(TypeError, /^httpServer must be /);
+      const [listen, rawListeners] = [() => {}, () => []];
+      for (const wrong of [undefined, null, {}, 5, express(), "http", { listen }, { rawListeners }]) {
+        expect(() => tokenServer.attach(wrong as never)).to.throw(
+          TypeError,
+          "httpServer must be an HTTP server, as createServer() of node:http or node:https makes it",
+        );
       }
     });
 

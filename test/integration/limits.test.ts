@@ -266,6 +266,8 @@ describe("A limit", function () {
           routes,
         },
       );
+      const contexts = new Set<string>();
+      application.tokenServer.on("error", (_error, context) => contexts.add(context));
       for (const rpc of ["a.never", "silent", "checked", "hang"]) await client.request({ rpc });
       application.tokenServer.on("rpc", (_socket, _request, _callback) => {});
       await client.request({ rpc: "guarded" });
@@ -277,6 +279,7 @@ describe("A limit", function () {
         '"hang" has not answered in time',
         'The guards for "rpc" have not decided on "guarded" in time',
       ]);
+      expect([...contexts]).to.deep.equal(["a call"]);
     });
 
     it("does not hold for a function that has closed the socket of its caller", async () => {
@@ -364,11 +367,11 @@ describe("A limit", function () {
       const room = { "~standard": { version: 1, vendor: "test", validate } } as const;
       await start({ guardTimeout: 20 }, { channels: { room } });
       const publish = (data: string) => client.request({ rpc: "_publish", req: { channel: "room", data } });
+      const reports: unknown[] = [];
+      application.tokenServer.on("error", ({ message }, context) => reports.push([context, message]));
       expect(await publish("slow")).to.have.deep.property("error", TIMED_OUT);
       await reported();
-      expect(application.errors.map(({ message }) => message)).to.deep.equal([
-        'The schema of "room" has not answered in time',
-      ]);
+      expect(reports).to.deep.equal([["channels", 'The schema of "room" has not answered in time']]);
       expect(await publish("fast")).to.have.property("resp", "success");
     });
 

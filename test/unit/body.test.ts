@@ -162,6 +162,8 @@ describe("a body", () => {
       expect(other.results, what).to.deep.equal([TOO_MUCH]);
       expect(other.req.isPaused()).to.equal(true);
       end(req);
+      // a request is closed at its end, however it ends
+      req.emit("close");
       const next = read({ all });
       next.req.emit("data", bytesOf(60));
       expect(next.results, what).to.deep.equal([]);

@@ -16,7 +16,8 @@ describe("values by channel", () => {
     for (const channel of ["room", "lobby:1", "the lobby", "room:*".slice(1), "toString"]) {
       expect(values.get(channel), channel).to.equal(undefined);
     }
-    expect(new ByChannel({}).get("lobby")).to.equal(undefined);
+    const none = new ByChannel({});
+    for (const channel of ["lobby", "Some", ""]) expect(none.get(channel)).to.equal(undefined);
   });
 
   it("are told from other objects by their names and values", () => {

@@ -13,7 +13,7 @@ import {
   TimeoutError,
   UnauthorizedError,
 } from "../../lib/shared/call-errors.js";
-import { errorForWire, failureForWire, RpcError } from "../../lib/shared/errors.js";
+import { errorForWire, failureForWire, isError, RpcError } from "../../lib/shared/errors.js";
 import { INTERNAL_ERROR } from "../../lib/shared/refusals.js";
 
 const cycle: { self?: unknown } = {};
@@ -108,6 +108,16 @@ describe("errorForWire", () => {
       expect(JSON.stringify(errorForWire(make()))).to.be.a("string");
     });
   }
+});
+
+describe("isError", () => {
+  it("knows an error of any class, and takes a proxy that was revoked for none", () => {
+    const { proxy, revoke } = Proxy.revocable(new Error("x"), {});
+    const values = [new Error("x"), new RpcError("x"), proxy, {}, undefined, "x"];
+    expect(values.map(isError)).to.deep.equal([true, true, true, false, false, false]);
+    revoke();
+    expect(isError(proxy)).to.equal(false);
+  });
 });
 
 describe("failureForWire", () => {

@@ -576,6 +576,10 @@ const members: Record<string, (context: Context) => Promise<void>> = {
     const forms: (object | unknown[])[] = [
       { "Content-Type": "application/json", "X-One": "1" },
       ["Content-Type", "application/json", "X-One", "1"],
+      [
+        ["Content-Type", "application/json"],
+        ["X-One", "1"],
+      ],
     ];
     for (const form of forms) {
       const result = await resultOf(app, (_req, res) => {

@@ -37,6 +37,8 @@ class Scene {
   /** Called at each read. */
   onRead: (query: LogQuery) => void = () => {};
   queries: LogQuery[] = [];
+  /** By how many milliseconds the clock of Redis is ahead. */
+  ahead = 0;
   told: unknown[] = [];
   readonly errors: unknown[] = [];
   readonly tails: Tails;
@@ -92,7 +94,7 @@ class Scene {
       if (length >= bytes) break;
     }
     const at = this.at ?? this.log.at(-1)?.position ?? positionOf(0);
-    return { at, now: Date.now(), length: this.log.length, entries };
+    return { at, now: Date.now() + this.ahead, length: this.log.length, entries };
   }
 }
 
@@ -192,18 +194,105 @@ describe("A channel with history and what it reads", () => {
     expect([scene.told, scene.queries.length]).to.deep.equal([[2, 3, 4, 5], 1]);
   });
 
+  it("reads where a message is not the next one, by its number, the one before it, or its history", async () => {
+    for (const other of [
+      { ...entryOf(6), before: "3" },
+      { ...entryOf(4), before: "other" },
+      { ...entryOf(4, "other"), before: "3" },
+    ]) {
+      await open({ log: rangeOf(1, 3) });
+      scene.receive(other);
+      for (let turn = 0; turn < 9; turn++) await settled();
+      // Redis knows nothing of it
+      expect([scene.told, scene.queries.length]).to.deep.equal([[], 1]);
+    }
+  });
+
+  it("tells of no loss of what a member has had read meanwhile", async () => {
+    await open({ log: rangeOf(1, 3) });
+    let answer = () => {};
+    scene.answer = new Promise((resolve) => {
+      answer = resolve;
+    });
+    scene.log.push(...rangeOf(4, 6));
+    const reading = scene.channel.after(positionOf(2), BOUNDS);
+    await scene.until(() => scene.queries.length === 1);
+    scene.log = rangeOf(8, 9);
+    scene.receive(entryOf(9));
+    await scene.until(() => scene.queries.length === 2);
+    scene.answer = undefined;
+    answer();
+    await reading;
+    await scene.until(() => scene.told.includes(9));
+    expect(scene.told).to.deep.equal([4, 5, 6, { messages: 1, reason: "expired", at: 7 }, 8, 9]);
+  });
+
+  describe("where Redis has gone back", () => {
+    let at = 0;
+    beforeEach(() => {
+      at = Date.now();
+    });
+    const old = (offset: number, time: number): Entry => ({ ...entryOf(offset), time });
+    /** One that takes the place of another. */
+    const newer = (offset: number, time: number, before = `newer ${offset - 1}`): Entry => ({
+      position: { ...positionOf(offset), tag: `newer ${offset}` },
+      before,
+      time,
+      json: "1",
+    });
+    const repaired = async (log: Entry[]) => {
+      const last = log.at(-1) as Entry;
+      scene.told = [];
+      scene.log = log;
+      scene.receive(last);
+      await scene.until(() => scene.told.includes(last.position.offset));
+      return scene.told;
+    };
+    const diverged = (offset: number) => ({ messages: null, reason: "diverged", at: offset });
+
+    it("tells nothing again that is in memory, or was there", async () => {
+      const one = new Tails(Infinity);
+      new Tail(one, 1).add(entryOf(1));
+      await open({ tailBytes: 2 * one.bytes });
+      // the last two are of one millisecond
+      publish(old(1, at - 9), old(2, at - 8), old(3, at - 7), old(4, at), old(5, at));
+      const log = [...scene.log.slice(0, 4), newer(5, at, "4"), newer(6, at)];
+      expect(await repaired(log)).to.deep.equal([diverged(4), 5, 6]);
+    });
+
+    it("tells what is beyond the last one, though the clock has gone back as well", async () => {
+      await open({ tailBytes: 0 });
+      publish(old(1, at - 2), old(2, at - 1), old(3, at));
+      const log = [...scene.log.slice(0, 2), newer(3, at - 1000, "2"), newer(4, at - 1000)];
+      expect(await repaired(log)).to.deep.equal([diverged(3), 4]);
+    });
+
+    it("tells all of another history, though the clock has gone back as well", async () => {
+      await open({ tailBytes: 0 });
+      publish(old(1, at), old(2, at), old(3, at));
+      const log = rangeOf(1, 2, "other").map((entry) => ({ ...entry, time: at - 1000 }));
+      expect(await repaired(log)).to.deep.equal([{ messages: null, reason: "reset", at: 0 }, 1, 2]);
+    });
+
+    it("tells nothing of before the channel was joined", async () => {
+      await open({ log: [old(1, at - 1000), old(2, at - 1000), old(3, at - 1000)] });
+      const log = [...scene.log.slice(0, 2), newer(3, at + 60_000, "2"), newer(4, at + 60_000)];
+      expect(await repaired(log)).to.deep.equal([diverged(2), 3, 4]);
+    });
+  });
+
   it("goes on with what it knows where too much waits, and says how much is missing each time", async () => {
     await open({ log: rangeOf(1, 3) });
     scene.answer = new Promise(() => {});
-    // one is old, and two gaps are in between
-    scene.receive(...rangeOf(5, 700), entryOf(2), ...rangeOf(703, 1005));
+    // two are old, and two gaps are in between
+    scene.receive(...rangeOf(5, 699), entryOf(2), entryOf(699), ...rangeOf(702, 1004));
     expect(scene.told).to.deep.equal([]);
-    scene.receive(entryOf(1006));
+    scene.receive(entryOf(1005));
     expect(scene.told).to.deep.equal([
       { messages: 1, reason: "limit", at: 4 },
-      ...numbersIn(rangeOf(5, 700)),
-      { messages: 2, reason: "limit", at: 702 },
-      ...numbersIn(rangeOf(703, 1006)),
+      ...numbersIn(rangeOf(5, 699)),
+      { messages: 2, reason: "limit", at: 701 },
+      ...numbersIn(rangeOf(702, 1005)),
     ]);
   });
 
@@ -242,6 +331,24 @@ describe("A channel with history and what it reads", () => {
     const all = { numbers: numbersIn(rangeOf(6, 10)), at: 10 };
     expect(await scene.after(2)).to.deep.equal({ ...all, lost: trimmed(3), reads: 1 });
     expect(await scene.after(1)).to.deep.equal({ ...all, lost: trimmed(4), reads: 0 });
+    const newest = await scene.channel.before(undefined, { count: 2, bytes: 1000 });
+    expect(numbersIn(newest.entries)).to.deep.equal([9, 10]);
+  });
+
+  it("knows that all has expired, and reads no more of it", async () => {
+    await open({ log: rangeOf(1, 10) });
+    scene.at = positionOf(10);
+    scene.log = [];
+    const expired = (messages: number) => ({ numbers: [], lost: { messages, reason: "expired" }, at: 10 });
+    expect(await scene.after(5)).to.deep.equal({ ...expired(5), reads: 1 });
+    expect(await scene.after(4)).to.deep.equal({ ...expired(6), reads: 0 });
+  });
+
+  it("keeps the newest message in memory where that alone is wanted", async () => {
+    await open({ log: rangeOf(1, 3) });
+    const { entries } = await scene.channel.newest(1, { count: 10, bytes: 1000 });
+    expect(numbersIn(entries)).to.deep.equal([3]);
+    expect(scene.tails.bytes).to.be.above(0);
   });
 
   it("knows that its memory is whole where it goes back to the first message", async () => {
@@ -262,18 +369,68 @@ describe("A channel with history and what it reads", () => {
     expect(await scene.after(1)).to.deep.include({ reads: 0 });
   });
 
+  it("knows of what it has read in parts that there is more before it", async () => {
+    await open({ log: rangeOf(1, 1200) });
+    expect((await scene.after(601)).numbers).to.deep.equal(numbersIn(rangeOf(602, 1200)));
+    expect(await scene.after(100)).to.deep.include({
+      numbers: numbersIn(rangeOf(101, 1200)),
+      lost: undefined,
+    });
+  });
+
   it("keeps nothing in memory that has a gap", async () => {
-    await open({ log: [...rangeOf(1, 4), ...rangeOf(6, 10)] });
-    expect((await scene.after(3)).numbers).to.deep.equal([4, ...numbersIn(rangeOf(6, 10))]);
+    await open({ log: [...rangeOf(1, 4), ...rangeOf(7, 10)] });
+    expect((await scene.after(3)).numbers).to.deep.equal([4, ...numbersIn(rangeOf(7, 10))]);
+    expect(scene.tails.bytes).to.equal(0);
     expect((await scene.after(7)).numbers).to.deep.equal([8, 9, 10]);
     expect((await scene.after(8)).numbers).to.deep.equal([9, 10]);
+  });
+
+  it("keeps nothing in memory that its memory does not follow", async () => {
+    for (const last of [[], [{ ...entryOf(4), position: { ...positionOf(4), tag: "other" } }]]) {
+      await open({ log: rangeOf(1, 4) });
+      publish(...rangeOf(5, 6));
+      const { bytes } = scene.tails;
+      scene.log = [...rangeOf(1, 3), ...last, ...rangeOf(5, 6)];
+      await scene.after(1);
+      expect(scene.tails.bytes).to.equal(bytes);
+    }
+  });
+
+  it("has nothing in memory of a history that Redis has forgotten", async () => {
+    await open({ log: rangeOf(1, 3) });
+    scene.log = [];
+    scene.at = positionOf(0, "newer");
+    expect(await scene.after(1)).to.deep.include({ numbers: [], lost: { messages: null, reason: "reset" } });
+  });
+
+  it("has the newest messages that are wanted, though its memory begins at the second of them", async () => {
+    await open({ log: rangeOf(1, 3) });
+    publish(...rangeOf(4, 6));
+    const bounds = { count: 10, bytes: 1000 };
+    expect(numbersIn((await scene.channel.newest(4, bounds)).entries)).to.deep.equal([3, 4, 5, 6]);
+  });
+
+  it("knows by the clock of Redis what has expired of its memory", async () => {
+    await open();
+    scene.ahead = 120_000;
+    await scene.channel.check();
+    const time = Date.now() + scene.ahead;
+    publish({ ...entryOf(1), time: time - 60_001 }, { ...entryOf(2), time });
+    expect(await scene.after(0)).to.deep.equal({
+      numbers: [2],
+      lost: { messages: 1, reason: "expired" },
+      at: 2,
+      reads: 0,
+    });
   });
 
   it("reads from Redis alone what is further back than a recovery may bring", async () => {
     await open({ log: rangeOf(1, 10), recoverMessages: 3 });
     const far = await scene.after(2, { most: 2000 });
     expect(far.numbers).to.deep.equal(numbersIn(rangeOf(3, 10)));
-    expect(scene.tails.bytes).to.equal(0);
+    await settled();
+    expect([scene.tails.bytes, scene.queries.length]).to.deep.equal([0, 1]);
     await scene.after(7);
     expect(scene.tails.bytes).to.be.above(0);
   });
@@ -301,6 +458,67 @@ describe("A channel with history and what it reads", () => {
     expect(numbersIn((await look()).entries)).to.deep.equal([9, 10]);
   });
 
+  it("reads nothing for a member that is at its end", async () => {
+    await open({ log: rangeOf(1, 3) });
+    expect(await scene.after(3)).to.deep.equal({ numbers: [], lost: undefined, at: 3, reads: 0 });
+  });
+
+  it("asks Redis once more whether it has gone on where a member has another message than there is here", async () => {
+    await open({ log: rangeOf(1, 4) });
+    await scene.after(1);
+    scene.queries = [];
+    const { entries, lost } = await scene.channel.after({ ...positionOf(3), tag: "other" }, BOUNDS);
+    expect([numbersIn(entries), lost?.reason]).to.deep.equal([[1, 2, 3, 4], "diverged"]);
+    expect(scene.queries.filter(({ count }) => count === 0)).to.have.length(1);
+  });
+
+  for (const recoverMessages of [2000, 3]) {
+    it(`finds by a member that Redis has gone back, without memory, of ${recoverMessages} messages`, async () => {
+      await open({ tailBytes: 0, recoverMessages });
+      publish(...rangeOf(1, 10));
+      scene.told = [];
+      scene.log.splice(8);
+      expect(await scene.after(5)).to.deep.include({ numbers: [6, 7, 8], lost: undefined, at: 8 });
+      expect(scene.told[0]).to.deep.include({ reason: "diverged" });
+      expect(scene.channel.at).to.deep.equal(positionOf(8));
+    });
+  }
+
+  describe("for a member that has another message than there is here", () => {
+    const other = { ...positionOf(2), tag: "other" };
+
+    it("reads nothing once more where Redis has not gone on", async () => {
+      await open({ log: rangeOf(1, 4), tailBytes: 0 });
+      const { entries } = await scene.channel.after(other, BOUNDS);
+      expect(numbersIn(entries)).to.deep.equal([1, 2, 3, 4]);
+      expect(scene.queries.at(-1)).to.deep.equal(POSITION);
+    });
+
+    it("gives what has come while it looked, however often that was", async () => {
+      for (const last of [5, 50]) {
+        await open({ log: rangeOf(1, 3), tailBytes: 0 });
+        let hasLooked = false;
+        scene.onRead = ({ count }) => {
+          hasLooked ||= count === 0;
+          if (hasLooked && scene.log.length < last) scene.log.push(entryOf(scene.log.length + 1));
+        };
+        const { entries } = await scene.channel.after(other, BOUNDS);
+        expect(entries.at(-1)?.position.offset).to.be.at.least(scene.channel.at?.offset ?? Infinity);
+        expect(scene.channel.at?.offset).to.be.above(4);
+      }
+    });
+  });
+
+  it("keeps no history as whole that has gone back behind what a member has", async () => {
+    await open({ log: rangeOf(1, 10) });
+    scene.log.splice(4);
+    expect(await scene.after(5)).to.deep.include({
+      numbers: [1, 2, 3, 4],
+      lost: { messages: null, reason: "diverged" },
+      at: 4,
+    });
+  });
+
   describe("for a member that is ahead of this server", () => {
     it("reads first what has not come here, and gives what is behind the member", async () => {
       await open({ log: [entryOf(1)] });
@@ -321,7 +539,8 @@ describe("A channel with history and what it reads", () => {
       const { numbers, lost } = await scene.after(7);
       expect(lost).to.deep.equal({ messages: null, reason: "diverged" });
       expect(numbers).to.deep.equal([1, 2, 3]);
-      expect(scene.queries.filter(({ count }) => count === 0)).to.have.length(1);
+      // the position, and what there is
+      expect(scene.queries.map(({ count }) => count > 0)).to.deep.equal([false, true]);
     });
 
     it("goes on though Redis goes on as well, and there is no room for it in memory", async () => {
@@ -334,6 +553,34 @@ describe("A channel with history and what it reads", () => {
       const { numbers, lost } = await scene.after(4);
       expect([numbers[0], lost]).to.deep.equal([5, undefined]);
       expect(scene.errors).to.deep.equal([]);
+    });
+
+    it("goes on though Redis has always gone on when it is asked", async () => {
+      await open({ log: [entryOf(1)], tailBytes: 0 });
+      scene.log.push(...rangeOf(2, 4));
+      scene.onRead = () => {
+        if (scene.log.length < 50) scene.log.push(entryOf(scene.log.length + 1));
+      };
+      const { numbers, lost } = await scene.after(4);
+      expect([numbers[0], lost]).to.deep.equal([5, undefined]);
+    });
+
+    it("says that the history cannot be read where Redis is always at another one when it is asked", async () => {
+      await open({ log: rangeOf(1, 3) });
+      scene.onRead = ({ count }) => {
+        scene.at = count === 0 ? positionOf(1, "other") : undefined;
+      };
+      const [outcome] = await Promise.allSettled([scene.after(9)]);
+      expect(outcome).to.have.property("status", "rejected");
+    });
+
+    it("reads once what is behind a member of a newer history, when it has come here", async () => {
+      await open({ log: rangeOf(1, 3) });
+      scene.log = rangeOf(1, 5, "newer");
+      const { entries, lost } = await scene.channel.after(positionOf(4, "newer"), BOUNDS);
+      expect([numbersIn(entries), lost]).to.deep.equal([[5], undefined]);
+      // the position, the repair from the old history on, and the newer one from its beginning
+      expect(scene.queries).to.have.length(3);
     });
 
     it("says that the history cannot be read up to its end where Redis does not give it", async () => {

@@ -108,6 +108,25 @@ describe("A part of a history", () => {
     expect(lost).to.deep.equal({ messages: 1, reason: "limit" });
   });
 
+  it("is read at once where there is nothing behind the position", async () => {
+    let reads = 0;
+    const reader = new LogReader(BOUNDS, async () => {
+      reads++;
+      return pageOf([entryOf(5)]);
+    });
+    const part = await reader.after(positionOf(5), all);
+    expect(part).to.deep.equal({ entries: [], at: positionOf(5), lost: undefined, hasMore: false });
+    expect(reads).to.equal(1);
+  });
+
+  it("says how many are lost where all the rest expires between two reads", async () => {
+    const pages = [pageOf(rangeOf(1, 10)), { ...pageOf(rangeOf(6, 10)), now: NOW + BOUNDS.ttl }];
+    const reader = new LogReader(BOUNDS, async () => pages.shift() as LogPage);
+    const part = await reader.after(positionOf(1), { ...all, most: 5 });
+    const lost = { messages: 9, reason: "limit" };
+    expect(part).to.deep.equal({ entries: [], at: positionOf(10), lost, hasMore: false });
+  });
+
   it("says whether there is more before it, in messages or bytes", async () => {
     const reader = readerOf(rangeOf(1, 5));
     const parts: [number, number, number[], boolean][] = [

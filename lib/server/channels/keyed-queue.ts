@@ -23,6 +23,7 @@ export class KeyedQueue {
     if (!(running instanceof Promise)) return running;
     const tail = this.#follow(running, () => {
       if (this.#tails?.get(key) === tail) this.#tails.delete(key);
+      // Stryker disable next-line ConditionalExpression: what is empty only takes memory
       if (this.#tails?.size === 0) this.#tails = undefined;
     });
     this.#tails ??= new Map();

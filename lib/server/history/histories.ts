@@ -165,6 +165,7 @@ async function backwards(
 ): Promise<HistoryPart> {
   let all: HistoryPart | undefined;
   for (;;) {
+    // Stryker disable next-line OptionalChaining: where there is more to read, there is a first one
     const first: Position | undefined = all?.entries[0]?.position ?? before;
     const part = await reader.before(first, { count: count - (all?.entries.length ?? 0), bytes: READ_BYTES });
     // the newest position is that of the first look

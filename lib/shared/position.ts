@@ -12,9 +12,9 @@ const FORM = /^([\w-]{1,64})\.(\d{1,16})\.(\d{1,20})$/;
 
 /** Parses a position; undefined for what is none. */
 export function parsePosition(text: unknown): Position | undefined {
-  const parts = typeof text === "string" && FORM.exec(text);
-  if (!parts) return undefined;
-  const [, epoch, digits, tag] = parts as string[] as [string, string, string, string];
+  const [, epoch, digits, tag] = typeof text === "string" ? (FORM.exec(text) ?? []) : [];
+  // Stryker disable next-line ConditionalExpression,LogicalOperator: a position has all of them, and what is none has none
+  if (epoch === undefined || digits === undefined || tag === undefined) return undefined;
   const offset = Number(digits);
   return Number.isSafeInteger(offset) ? { epoch, offset, tag } : undefined;
 }

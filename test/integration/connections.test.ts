@@ -126,6 +126,8 @@ for (const version of [5, 4]) {
           expect([path, response.status]).to.deep.equal([path, status]);
           await response.text();
         }
+        const upgrade = await dial(upgradeRequest("/sockets/info"));
+        expect(String((await once(upgrade, "data"))[0])).to.match(/^HTTP\/1\.1 404 /);
         expect(asked).to.equal(1);
       });
 

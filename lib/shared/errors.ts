@@ -89,7 +89,6 @@ export function isCode(value: unknown): value is string | number {
 function isJson(value: unknown): boolean {
   try {
     return JSON.stringify(value) !== undefined;
-    // Stryker disable next-line BlockStatement: nothing is as good as false
   } catch {
     return false;
   }

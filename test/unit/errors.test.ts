@@ -194,6 +194,19 @@ describe("the errors of a call", () => {
     }
   });
 
+  it("say what has happened, and have a cause where there is one", () => {
+    expect(new AbortedError("why").message).to.equal("The call was aborted");
+    expect(new DisconnectedError()).to.include({ message: "No connection", sent: false });
+    expect(new DisconnectedError(true)).to.include({
+      message: "Connection lost, outcome unknown",
+      sent: true,
+    });
+    expect(new DisconnectedError(false, "own", "why")).to.include({ message: "own", cause: "why" });
+    expect(new DisconnectedError()).not.to.have.property("cause");
+    expect(remoteError({ message: "x", retryAfter: 5 }).retryAfter).to.equal(5);
+    expect(remoteError({ message: "x", retryAfter: "5" }).retryAfter).to.equal(undefined);
+  });
+
   it("have a name and a class for what the other side says by a code, or by the text of version 3", () => {
     const known = {
       forbidden: [ForbiddenError, "Forbidden"],

@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { WebSocket } from "ws";
 import type { Limits, TokenSocketServerOptions } from "../../lib/index.js";
 import { Application } from "../support/application.js";
+import { until } from "../support/condition.js";
 
 /** As much as no kernel takes at once. */
 const PART = "x".repeat(100_000);
@@ -137,6 +138,44 @@ describe("A socket that reads too slowly", () => {
       reader?.read(() => {});
       await answered;
       expect(tcp.isPaused()).to.equal(false);
+    });
+  }
+
+  for (const name of ["a plain WebSocket", "SockJS's WebSocket"]) {
+    it(`slows the function of a stream over ${name}, however much it has asked for, and gets all of it`, async () => {
+      let asked = 0;
+      await start(
+        {},
+        {
+          socketController: {
+            echo: (_auth: unknown, data: unknown) => data,
+            async *parts() {
+              while (asked < PARTS) yield `${++asked}:${PART}`;
+            },
+          },
+        },
+      );
+      let newest: TcpSocket | undefined;
+      application.http.on("connection", (accepted) => {
+        newest = accepted;
+      });
+      const reader = await KINDS[name]?.();
+      const tcp = newest ?? expect.fail();
+      reader?.send({ rpc: "parts", uuid: "s" });
+      reader?.send({ rpc: "_credit", req: { uuid: "s", items: 2 * PARTS } });
+      await until(() => tcp.writableLength > 0);
+      // others have turns meanwhile
+      const other = await application.connect("websocket", { protocol: 4 });
+      expect(await other.request({ rpc: "echo", req: 1 })).to.have.property("resp", 1);
+      expect(asked).to.be.within(1, PARTS - 1);
+      const numbers: number[] = [];
+      await new Promise<void>((resolve) => {
+        reader?.read(({ item, end }) => {
+          if (end) resolve();
+          else if (item !== undefined) numbers.push(Number.parseInt(String(item), 10));
+        });
+      });
+      expect(numbers).to.deep.equal(Array.from({ length: PARTS }, (_, index) => index + 1));
     });
   }
 

@@ -27,16 +27,6 @@ const entryOf = (offset: number, json: string, more: Partial<Entry> = {}): Entry
   ...more,
 });
 
-/** The message of the error that a function throws. */
-function thrownBy(act: () => unknown): string | undefined {
-  try {
-    act();
-  } catch (error) {
-    return (error as Error).message;
-  }
-  return undefined;
-}
-
 describe("The history of a channel in Redis", () => {
   it("has names in the partition of its channel, and one for each publisher's id", () => {
     const key = (kind: string) => `token-sockjs:shop:{${partitionOf("room")}}${kind}:room`;
@@ -104,7 +94,7 @@ describe("The history of a channel in Redis", () => {
       { at: "e.2.6", isRepeated: true },
     ]);
     for (const answer of [["e.1.5"], ["e.1.5", "0", "e.2.6"], []]) {
-      expect(thrownBy(() => parseKept(answer, 1))).to.equal(MALFORMED);
+      expect(() => parseKept(answer, 1)).to.throw(MALFORMED);
     }
   });
 
@@ -123,7 +113,7 @@ describe("The history of a channel in Redis", () => {
     const { entries } = parsePage(["e.4.14", "900", "7", ...rest], false);
     expect(entries).to.deep.equal([entryOf(3, "three")]);
     for (const answer of [[], ["", "900", "0"], ["something", "900", "0"]]) {
-      expect(thrownBy(() => parsePage(answer, false))).to.equal(MALFORMED);
+      expect(() => parsePage(answer, false)).to.throw(MALFORMED);
     }
   });
 

@@ -21,10 +21,6 @@ const TOKEN_TTL = 30_000;
 /** Lets every promise that is settled already run its handlers. */
 export const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-/** Stops all clocks that a cluster looks at; its promises go on. The test restores them. */
-export const stopClock = () =>
-  sinon.useFakeTimers({ now: 1_000_000, toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
-
 export const ofAnn = { by: "identity", value: "ann" } as const;
 export const ofSession = { by: "sessionId", value: "secret session" } as const;
 export const EMPTY: Outcome = { answers: [], missing: [], count: 0, found: [], isMore: false };

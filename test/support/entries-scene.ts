@@ -1,3 +1,4 @@
+import { expect } from "chai";
 import type { SinonFakeTimers } from "sinon";
 import { ChannelEntries } from "../../lib/server/presence/channel-entries.js";
 import { PRESENCE_TIMES } from "../../lib/server/presence/presence-times.js";
@@ -110,5 +111,14 @@ export class EntriesScene {
   async join(...ids: string[]): Promise<void> {
     for (const id of ids) this.entries.add(id, NOTHING);
     await this.#clock.tickAsync(collect);
+  }
+
+  /** Closes the entries; fails where they send anything afterwards. */
+  async end(): Promise<void> {
+    this.failure = undefined;
+    await this.entries.close();
+    const { length } = this.batches;
+    await this.#clock.tickAsync(2 * GRACE);
+    expect(this.batches, "what is sent once it is closed").to.have.length(length);
   }
 }

@@ -11,8 +11,8 @@ import {
   ofSession,
   revoked,
   settled,
-  stopClock,
 } from "../support/cluster-scene.js";
+import { stopClock } from "../support/stopped-clock.js";
 
 const HOUR = 3_600_000;
 

@@ -12,8 +12,8 @@ import {
   ofSession,
   revoked,
   settled,
-  stopClock,
 } from "../support/cluster-scene.js";
+import { stopClock } from "../support/stopped-clock.js";
 
 describe("A server of a cluster", () => {
   let clock: sinon.SinonFakeTimers;

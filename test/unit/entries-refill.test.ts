@@ -1,31 +1,28 @@
 import { expect } from "chai";
-import sinon from "sinon";
+import type { SinonFakeTimers } from "sinon";
 import { PRESENCE_TIMES } from "../../lib/server/presence/presence-times.js";
 import { MemoryMembers } from "../../lib/server/redis/memory-members.js";
 import { EntriesScene, GRACE, NOTHING } from "../support/entries-scene.js";
+import { stopClock } from "../support/stopped-clock.js";
 
 const { collect, retry, settle } = PRESENCE_TIMES;
 
-let clock: sinon.SinonFakeTimers;
+let clock: SinonFakeTimers;
 
 describe("The members of a channel that a server writes again", () => {
   let scene: EntriesScene;
 
   beforeEach(() => {
-    clock = sinon.useFakeTimers({
-      now: 1_000_000,
-      toFake: ["setTimeout", "clearTimeout", "performance", "Date"],
-    });
+    clock = stopClock();
     scene = new EntriesScene(clock);
   });
 
   afterEach(async () => {
-    scene.failure = undefined;
-    await scene.entries.close();
-    const { length } = scene.batches;
-    await clock.tickAsync(2 * GRACE);
-    clock.restore();
-    expect(scene.batches, "what is sent once it is closed").to.have.length(length);
+    try {
+      await scene.end();
+    } finally {
+      clock.restore();
+    }
   });
 
   it("are there again with all they had where Redis was emptied, and have not joined", async () => {

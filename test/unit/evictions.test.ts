@@ -1,11 +1,12 @@
 import { expect } from "chai";
-import sinon from "sinon";
+import type { SinonFakeTimers } from "sinon";
 import { Evictions } from "../../lib/server/cluster/evictions.js";
 import type { Redis } from "../../lib/server/redis/redis.js";
 import type { JsonObject } from "../../lib/shared/protocol.js";
+import { stopClock } from "../support/stopped-clock.js";
 
 describe("Commands that empty a channel", () => {
-  let clock: sinon.SinonFakeTimers;
+  let clock: SinonFakeTimers;
   let appended: unknown[][];
   let sent: JsonObject[];
   let emptied: string[];
@@ -15,10 +16,7 @@ describe("Commands that empty a channel", () => {
   let evictions: Evictions;
 
   beforeEach(() => {
-    clock = sinon.useFakeTimers({
-      now: 1_000_000,
-      toFake: ["setTimeout", "clearTimeout", "performance", "Date"],
-    });
+    clock = stopClock();
     [appended, sent, emptied, failure, confirmed] = [[], [], [], undefined, Promise.resolve()];
     const publisher: Partial<Redis> = {
       append: async (key, json, count, ttl) => {

@@ -2,9 +2,9 @@ import { expect } from "chai";
 import type { Response } from "express";
 import { deferred } from "../client/behaviour/helpers.js";
 import { Application } from "../support/application.js";
-import type { EnginePage } from "../support/engines/engine.js";
-import { ENGINES, LAUNCHING } from "../support/engines/index.js";
+import { type EnginePage, LAUNCHING } from "../support/engines/engine.js";
 import { PageBundle } from "../support/page-bundle.js";
+import { ENGINES } from "./engines.js";
 
 /** Longer than the longest wait between the attempts of the page's client, in milliseconds. */
 const LONG = 500;

@@ -1,6 +1,5 @@
 import type { Application } from "../../support/application.js";
-import type { Engine, EnginePage } from "../../support/engines/engine.js";
-import { LAUNCHING } from "../../support/engines/index.js";
+import { type Engine, type EnginePage, LAUNCHING } from "../../support/engines/engine.js";
 import { PageBundle } from "../../support/page-bundle.js";
 import { allGone, startApplication } from "./application.js";
 import { TRANSPORTS } from "./context.js";

@@ -1,3 +1,6 @@
+/** How long a browser may take to start on a busy machine, in milliseconds. */
+export const LAUNCHING = 60_000;
+
 /** A browser engine that runs the client in a page. */
 export interface Engine {
   readonly name: string;

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Builder, type WebDriver } from "selenium-webdriver";
-import { findWebKitDriver, findXvfb } from "../../../scripts/test-requirements.mjs";
-import { findFreePort } from "../free-port.js";
-import type { Engine, EnginePage } from "./engine.js";
+import { findWebKitDriver, findXvfb } from "../../scripts/test-requirements.mjs";
+import type { Engine, EnginePage } from "../support/engines/engine.js";
+import { findFreePort } from "../support/free-port.js";
 
 /** How often to look whether the driver listens, in milliseconds. */
 const PAUSE = 20;

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import puppeteer from "puppeteer-core";
-import { findFirefox } from "../../../scripts/test-requirements.mjs";
-import type { Engine } from "./engine.js";
+import { findFirefox } from "../../scripts/test-requirements.mjs";
+import type { Engine } from "../support/engines/engine.js";
 
 /** Firefox, driven by Puppeteer over WebDriver BiDi. */
 export const FIREFOX: Engine = {

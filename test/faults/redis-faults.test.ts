@@ -2,11 +2,11 @@ import type { EventEmitter } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { expect } from "chai";
-import { createClient } from "redis";
 import sinon from "sinon";
 import type { TokenSocketServerOptions } from "../../lib/index.js";
 import { Application } from "../support/application.js";
 import { until } from "../support/condition.js";
+import { makeNodeRedis, type NodeRedis } from "../support/node-redis.js";
 import { CONNECTING_KINDS, NOT_RESUBSCRIBING, type TestClient } from "../support/redis-clients.js";
 import { canStartRedis, type RedisServer, startRedis } from "../support/redis-server.js";
 import { SeverableLine } from "../support/severable-line.js";
@@ -62,7 +62,7 @@ for (const kind of KINDS) {
     const note = (reason: unknown) => unhandled.push(reason);
 
     const makeOperator = () =>
-      createClient({ url: redis.url, socket: { reconnectStrategy: 20 } }).on("error", () => {});
+      makeNodeRedis({ url: redis.url, socket: { reconnectStrategy: 20 } }).on("error", () => {});
 
     beforeEach(async () => {
       process.on("unhandledRejection", note);
@@ -603,7 +603,7 @@ describe("A message that Redis is away for", () => {
     const redis = await startRedis({ own: true });
     const [line, pubsubLine] = [await SeverableLine.to(redis.port), await SeverableLine.to(redis.port)];
     const [redisClient, pubsubClient] = [line, pubsubLine].map(({ url }) =>
-      createClient({ url, commandOptions: { timeout: 200 }, socket: { reconnectStrategy: 20 } }),
+      makeNodeRedis({ url, commandOptions: { timeout: 200 }, socket: { reconnectStrategy: 20 } }),
     );
     if (!redisClient || !pubsubClient) throw new Error("There are clients");
     const application = await Application.start({ redisClient, pubsubClient });
@@ -627,13 +627,13 @@ describe("A Redis that says nothing", function () {
 
   let redis: RedisServer;
   let lines: [SeverableLine, SeverableLine];
-  let clients: ReturnType<typeof createClient>[];
+  let clients: NodeRedis[];
   let application: Application;
 
   const start = async (options: TokenSocketServerOptions = {}) => {
     redis = await startRedis({ own: true });
     lines = [await SeverableLine.to(redis.port), await SeverableLine.to(redis.port)];
-    clients = lines.map(({ url }) => createClient({ url }));
+    clients = lines.map(({ url }) => makeNodeRedis({ url }));
     for (const client of clients) await client.on("error", () => {}).connect();
     const [redisClient, pubsubClient] = clients;
     if (!redisClient || !pubsubClient) throw new Error("there is one for each line");

@@ -1,10 +1,9 @@
 import type { AddressInfo } from "node:net";
-import { createClient } from "redis";
 import { TokenSocket } from "../../../lib/client/index.js";
 import { historyNames, parseEnvelope } from "../../../lib/server/redis/history-log.js";
 import { inState } from "../../client/behaviour/helpers.js";
 import { Application } from "../application.js";
-import { connectNodeRedis, type NodeRedis } from "../node-redis.js";
+import { connectNodeRedis, makeNodeRedis, type NodeRedis } from "../node-redis.js";
 import type { RedisServer } from "../redis-server.js";
 import { SeverableLine } from "../severable-line.js";
 import { Ledger, MOST, type Payload } from "./ledger.js";
@@ -39,7 +38,7 @@ class ModelServer {
   static async start(redis: RedisServer): Promise<ModelServer> {
     const line = await SeverableLine.to(redis.port);
     const clients = [redis.url, line.url].map((url) => {
-      const client = createClient({ url, socket: { reconnectStrategy: 5 } });
+      const client = makeNodeRedis({ url, socket: { reconnectStrategy: 5 } });
       return client.on("error", () => {});
     });
     const [redisClient, pubsubClient] = clients;

@@ -159,6 +159,18 @@ describe("A client's connection", () => {
       });
     }
 
+    it("has as much of its request's name in the log as a name may be long", () => {
+      const logged = (rpc: unknown) => {
+        connect().receive({ rpc, uuid: "a" });
+        return debugged.splice(0)[0];
+      };
+      expect(logged("n".repeat(101))).to.equal(`1 was refused "${"n".repeat(100)}"`);
+      for (const rpc of [7, null, undefined]) {
+        expect(logged(rpc)).to.equal("1 was refused a request without a name");
+      }
+      expect(errors).to.deep.equal([]);
+    });
+
     it("is closed for what can be no token", () => {
       accepts = (token) => token !== "t";
       const { transport, receive } = connect();

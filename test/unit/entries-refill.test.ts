@@ -86,6 +86,18 @@ describe("The members of a channel that a server writes again", () => {
     });
   }
 
+  it("are members where they come after they were taken over and Redis may have forgotten them", async () => {
+    const { entries } = scene;
+    scene.elsewhere({ type: "put", id: "ann", sockets: 1, info: NOTHING });
+    await entries.takeOver({ server: "elsewhere", at: Date.now() }, ["ann"]);
+    entries.refill();
+    entries.add("ann", NOTHING);
+    const written = entries.written("ann");
+    await clock.tickAsync(collect);
+    expect(await written).to.include({ isMember: true });
+    expect(scene.sent.at(-1)).to.deep.equal(["refill ann"]);
+  });
+
   it("are written again where Redis was emptied while they were written for the first time", async () => {
     const { entries } = scene;
     const release = scene.stall();

@@ -380,8 +380,10 @@ describe("A channel with history and what it reads", () => {
 
   it("keeps nothing in memory that has a gap", async () => {
     await open({ log: [...rangeOf(1, 4), ...rangeOf(7, 10)] });
-    expect((await scene.after(3)).numbers).to.deep.equal([4, ...numbersIn(rangeOf(7, 10))]);
-    expect(scene.tails.bytes).to.equal(0);
+    const { numbers, reads } = await scene.after(3);
+    expect(numbers).to.deep.equal([4, ...numbersIn(rangeOf(7, 10))]);
+    // two for the memory, and what the member gets
+    expect([scene.tails.bytes, reads]).to.deep.equal([0, 3]);
     expect((await scene.after(7)).numbers).to.deep.equal([8, 9, 10]);
     expect((await scene.after(8)).numbers).to.deep.equal([9, 10]);
   });
@@ -402,6 +404,14 @@ describe("A channel with history and what it reads", () => {
     scene.log = [];
     scene.at = positionOf(0, "newer");
     expect(await scene.after(1)).to.deep.include({ numbers: [], lost: { messages: null, reason: "reset" } });
+  });
+
+  it("takes nothing into its memory of a newer history, though that is as long", async () => {
+    await open({ log: rangeOf(1, 3) });
+    scene.log = rangeOf(1, 3, "newer");
+    const { entries, lost, at } = await scene.channel.after(positionOf(1), BOUNDS);
+    expect([numbersIn(entries), lost]).to.deep.equal([[1, 2, 3], { messages: null, reason: "reset" }]);
+    expect(at).to.deep.equal(positionOf(3, "newer"));
   });
 
   it("has the newest messages that are wanted, though its memory begins at the second of them", async () => {
@@ -575,12 +585,14 @@ describe("A channel with history and what it reads", () => {
     });
 
     it("reads once what is behind a member of a newer history, when it has come here", async () => {
-      await open({ log: rangeOf(1, 3) });
-      scene.log = rangeOf(1, 5, "newer");
-      const { entries, lost } = await scene.channel.after(positionOf(4, "newer"), BOUNDS);
-      expect([numbersIn(entries), lost]).to.deep.equal([[5], undefined]);
-      // the position, the repair from the old history on, and the newer one from its beginning
-      expect(scene.queries).to.have.length(3);
+      for (const offset of [4, 2]) {
+        await open({ log: rangeOf(1, 3) });
+        scene.log = rangeOf(1, 5, "newer");
+        const { entries, lost } = await scene.channel.after(positionOf(offset, "newer"), BOUNDS);
+        expect([numbersIn(entries), lost]).to.deep.equal([numbersIn(rangeOf(offset + 1, 5)), undefined]);
+        // the position, the repair from the old history on, and the newer one from its beginning
+        expect(scene.queries).to.have.length(3);
+      }
     });
 
     it("says that the history cannot be read up to its end where Redis does not give it", async () => {

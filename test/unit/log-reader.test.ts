@@ -36,7 +36,8 @@ function readerOf(log: readonly Entry[]): LogReader {
     return isForward ? found.slice(0, most) : found.slice(-most);
   };
   return new LogReader(BOUNDS, async (query) => ({
-    ...pageOf(read(query, query.from !== undefined), log.at(-1)?.position.offset),
+    ...pageOf(read(query, query.from !== undefined)),
+    at: log.at(-1)?.position ?? positionOf(0),
     length: log.length,
   }));
 }
@@ -126,6 +127,23 @@ describe("A part of a history", () => {
     const lost = { messages: 9, reason: "limit" };
     expect(part).to.deep.equal({ entries: [], at: positionOf(10), lost, hasMore: false });
   });
+
+  for (const [what, restart, expected] of [
+    ["has gone back", rangeOf(1, 6), { numbers: [2, 3, 4, 5, 6], lost: undefined }],
+    [
+      "begins anew",
+      rangeOf(1, 10).map((entry) => ({ ...entry, position: { ...entry.position, epoch: "newer" } })),
+      { numbers: [6, 7, 8, 9, 10], lost: { messages: null, reason: "reset" } },
+    ],
+  ] as const) {
+    it(`is read again where the history ${what} between two reads`, async () => {
+      const [before, after] = [readerOf(rangeOf(1, 10)), readerOf(restart)];
+      let reads = 0;
+      const reader = new LogReader(BOUNDS, (query) => (++reads === 1 ? before : after).read(query));
+      const { entries, lost } = await reader.after(positionOf(1), { ...all, most: 5 });
+      expect({ numbers: offsets(entries), lost }).to.deep.equal(expected);
+    });
+  }
 
   it("says whether there is more before it, in messages or bytes", async () => {
     const reader = readerOf(rangeOf(1, 5));

@@ -23,6 +23,7 @@ import { isJsonWithin } from "../../lib/shared/json-within.js";
 import {
   ALL_CHANNEL,
   type ClientFrame,
+  encodeJson,
   type FrameLimits,
   isChannelName,
   isObject,
@@ -631,5 +632,44 @@ describe("the encoders", () => {
 
   it("has one answer for what is no message", () => {
     expect(JSON.parse(INVALID_MESSAGE_REPLY)).to.deep.equal({ error: "Invalid message" });
+  });
+});
+
+describe("the encoding of a value", () => {
+  const errorFor = (value: unknown) => {
+    try {
+      return encodeJson(value);
+    } catch (error) {
+      return error;
+    }
+  };
+
+  it("says why what has no JSON form has none", () => {
+    expect(encodeJson({ a: [1] })).to.equal('{"a":[1]}');
+    expect(errorFor(undefined))
+      .to.be.instanceOf(TypeError)
+      .with.property("message", "This is no JSON value: undefined");
+    const error = new RangeError("too deep");
+    const faulty = {
+      toJSON: () => {
+        throw error;
+      },
+    };
+    expect(errorFor(faulty))
+      .to.be.instanceOf(TypeError)
+      .with.include({ message: "This is no JSON value: too deep", cause: error });
+  });
+
+  it("says what kind of value it is where that throws what is no error", () => {
+    for (const cause of ["text", undefined, { message: 7 }]) {
+      const faulty = {
+        toJSON: () => {
+          throw cause;
+        },
+      };
+      expect(errorFor(faulty))
+        .to.be.instanceOf(TypeError)
+        .with.include({ message: "This is no JSON value: object", cause });
+    }
   });
 });

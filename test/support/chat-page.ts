@@ -16,8 +16,13 @@ export class ChatPage {
   static async open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<ChatPage> {
     const context = await browser.newContext({ viewport: DESKTOP, ...options });
     context.setDefaultTimeout(TIMEOUT);
-    const chat = new ChatPage(await context.newPage());
-    await chat.page.goto(url);
+    return ChatPage.openIn(await context.newPage(), url);
+  }
+
+  /** Opens the page in a tab. */
+  static async openIn(tab: Page, url: string): Promise<ChatPage> {
+    const chat = new ChatPage(tab);
+    await tab.goto(url);
     return chat;
   }
 
@@ -34,9 +39,7 @@ export class ChatPage {
 
   /** Opens the page in another window of the same user. */
   async openAnother(url: string): Promise<ChatPage> {
-    const chat = new ChatPage(await this.page.context().newPage());
-    await chat.page.goto(url);
-    return chat;
+    return ChatPage.openIn(await this.page.context().newPage(), url);
   }
 
   /** Closes all windows of the user. */
@@ -132,5 +135,37 @@ export class ChatPage {
   /** The width that the page takes, in pixels. */
   width(): Promise<number> {
     return this.page.evaluate("document.documentElement.scrollWidth");
+  }
+}
+
+/** Profiles of users, for one after the other: to start a process for each page is most of what a page costs. */
+export class Profiles {
+  readonly #browser: Browser;
+  readonly #free: Page[] = [];
+  readonly #used: Page[] = [];
+
+  constructor(browser: Browser) {
+    this.#browser = browser;
+  }
+
+  /** Opens the page for a user whom no server knows. */
+  async open(url: string): Promise<ChatPage> {
+    const known = this.#free.pop();
+    const chat = known ? await ChatPage.openIn(known, url) : await ChatPage.open(this.#browser, url);
+    this.#used.push(chat.page);
+    return chat;
+  }
+
+  /** Ends the pages of all users, of which nothing is told any more, and forgets who they were. */
+  async leave(): Promise<void> {
+    await Promise.all(
+      this.#used.splice(0).map(async (tab) => {
+        for (const event of ["console", "pageerror", "websocket"]) tab.removeAllListeners(event);
+        const [, ...others] = tab.context().pages();
+        await Promise.all([tab.goto("about:blank"), ...others.map((page) => page.close())]);
+        await tab.context().clearCookies();
+        this.#free.push(tab);
+      }),
+    );
   }
 }

@@ -1,10 +1,27 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
-import { build } from "esbuild";
+import { basename, dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build, type Plugin } from "esbuild";
 
 /** What packages that are no modules need in one. */
 const BANNER = `import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);`;
+
+/** Lets modules know their own places, beside which they look for files. */
+const PLACES: Plugin = {
+  name: "places",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/(?:dist|lib|examples)\/.*\.[jt]s$/ }, async ({ path }) => {
+      if (path.includes("node_modules")) return undefined;
+      const code = await readFile(path, "utf8");
+      const contents = code
+        .replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path)))
+        .replaceAll("import.meta.dirname", JSON.stringify(dirname(path)));
+      return { contents, loader: "default" };
+    });
+  },
+};
 
 const bundles = new Map<string, Promise<string>>();
 const files = new Map<string, Promise<string>>();
@@ -23,7 +40,7 @@ export function bundledFile(script: string): Promise<string> {
     const code = await bundleOf(script);
     const folder = mkdtempSync(join(tmpdir(), "node-token-sockjs-"));
     process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-    const file = join(folder, basename(script).replace(/ts$/, "mjs"));
+    const file = join(folder, basename(script).replace(/[jt]s$/, "mjs"));
     writeFileSync(file, code);
     return file;
   });
@@ -46,7 +63,9 @@ async function bundle(script: string): Promise<string> {
     write: false,
     platform: "node",
     format: "esm",
+    minifyWhitespace: true,
     banner: { js: BANNER },
+    plugins: [PLACES],
     logLevel: "error",
     // package.json says what of dist has to stay though nobody imports anything of it; this is lib
     ignoreAnnotations: true,

@@ -49,6 +49,10 @@ export class ServerProcess {
     return this.#output();
   }
 
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   /** Asks it to end, and waits until it has. */
   stop(): Promise<Ending> {
     return end(this.#child, "SIGTERM");

@@ -1,9 +1,14 @@
 import { createClient } from "redis";
 import { functionNames, setup } from "./serve.js";
 
+interface Room<Member> {
+  readonly members: Set<Member>;
+  readonly onMessage: (payload: string) => void;
+}
+
 /** The sockets of each channel, and its subscription in Redis: all that the contenders without features have. */
 export class Rooms<Member> {
-  readonly #rooms = new Map<string, Set<Member>>();
+  readonly #rooms = new Map<string, Room<Member>>();
   readonly #subscriber = createClient({ socket: { host: "127.0.0.1", port: Number(setup.redis) } });
   readonly #deliver: (members: Set<Member>, text: string) => void;
 
@@ -19,27 +24,29 @@ export class Rooms<Member> {
   async join(member: Member, channel: string): Promise<void> {
     const room = this.#rooms.get(channel);
     if (room) {
-      room.add(member);
+      room.members.add(member);
       return;
     }
     const members = new Set([member]);
-    this.#rooms.set(channel, members);
-    await this.#subscriber.subscribe(channel, (payload) => {
+    const onMessage = (payload: string) => {
       this.#deliver(members, `{"channel":${JSON.stringify(channel)},"message":${payload}}`);
-    });
+    };
+    this.#rooms.set(channel, { members, onMessage });
+    await this.#subscriber.subscribe(channel, onMessage);
   }
 
   async leave(member: Member, channel: string): Promise<void> {
     const room = this.#rooms.get(channel);
-    room?.delete(member);
-    if (room?.size !== 0) return;
+    room?.members.delete(member);
+    if (room?.members.size !== 0) return;
     this.#rooms.delete(channel);
-    await this.#subscriber.unsubscribe(channel);
+    // that of another room, of one who joins before Redis has answered, stays
+    await this.#subscriber.unsubscribe(channel, room.onMessage);
   }
 
   leaveAll(member: Member): void {
     for (const [channel, room] of this.#rooms) {
-      if (room.has(member)) void this.leave(member, channel);
+      if (room.members.has(member)) void this.leave(member, channel);
     }
   }
 }

@@ -1,10 +1,13 @@
 import { connect } from "node:net";
 import { type RedisServer, startRedis } from "../test/support/redis-server.js";
-import { compile, Publisher } from "./children.js";
+import { compile, Publisher, ServerProcess } from "./children.js";
 import type { ContenderDefinition } from "./contenders.js";
 import type { CaseResult, Failure } from "./report/results.js";
 import type { Scale, Scenario } from "./scenarios/scenario.js";
 import { Session } from "./session.js";
+
+/** What a server has that a case asks for nothing else. */
+const NOTHING_ELSE = { functions: 1, filter: false, recovery: false, presence: false };
 
 export interface Plan {
   readonly contenders: readonly ContenderDefinition[];
@@ -24,11 +27,20 @@ export interface Outcome {
   readonly redisVersion: string;
 }
 
+/** What runs beside. */
+interface Processes {
+  readonly redis: RedisServer;
+  /** By what they speak. */
+  readonly publishers: Map<string, Promise<Publisher>>;
+  /** By contender and setup. */
+  readonly servers: Map<string, ServerProcess>;
+}
+
 /** Runs each scenario, the contenders in turn in each round. */
 export async function run(plan: Plan): Promise<Outcome> {
   await compile();
   const redis = await startRedis({ own: true });
-  const publishers = new Map<string, Promise<Publisher>>();
+  const processes: Processes = { redis, publishers: new Map(), servers: new Map() };
   const cases: CaseResult[] = [];
   const failures: Failure[] = [];
   try {
@@ -40,7 +52,7 @@ export async function run(plan: Plan): Promise<Outcome> {
         for (const contender of plan.contenders) {
           if (!takesPart(contender, scenario)) continue;
           const start = performance.now();
-          const error = await runOne(plan, scenario, contender, round, own, redis, publishers);
+          const error = await runOne(plan, scenario, contender, round, own, processes);
           const seconds = ((performance.now() - start) / 1000).toFixed(1);
           if (error)
             failures.push({ scenario: scenario.name, contender: contender.name, round, message: error });
@@ -54,6 +66,8 @@ export async function run(plan: Plan): Promise<Outcome> {
     }
     return { cases, failures, redisVersion };
   } finally {
+    const { publishers, servers } = processes;
+    await Promise.all([...servers.values()].map((server) => server.stop()));
     await Promise.all([...publishers.values()].map(async (publisher) => (await publisher).stop()));
     await redis.stop();
   }
@@ -71,8 +85,7 @@ async function runOne(
   contender: ContenderDefinition,
   round: number,
   cases: CaseResult[],
-  redis: RedisServer,
-  publishers: Map<string, Promise<Publisher>>,
+  { redis, publishers, servers }: Processes,
 ): Promise<string | undefined> {
   const dialect = contender.dialect === "socket.io" ? "socket.io" : "plain";
   const publisherOf = () => {
@@ -86,16 +99,21 @@ async function runOne(
       scale,
       withServer: async (setup, use) => {
         const isInRedis = contender.store === "redis";
-        const session = await Session.start({
-          contender,
-          setup: { functions: 1, filter: false, ...setup, redis: isInRedis ? redis.port : undefined },
-          publisher: isInRedis ? await publisherOf() : undefined,
-          profileFolder,
-        });
+        const port = isInRedis ? redis.port : undefined;
+        const whole = { ...NOTHING_ELSE, ...setup, redis: port };
+        const key = JSON.stringify([contender.name, whole]);
+        const publisher = isInRedis ? await publisherOf() : undefined;
+        const server = servers.get(key) ?? (await ServerProcess.start(contender, whole));
+        servers.set(key, server);
+        const session = new Session({ contender, server, redis: port, publisher, profileFolder });
         try {
           await use(session);
         } finally {
-          await session.end();
+          session.end();
+          if (scale.freshServers) {
+            servers.delete(key);
+            await server.stop();
+          }
         }
       },
       record: (name, figures) => {

@@ -28,6 +28,7 @@ export const SCENARIOS: readonly Scenario[] = [
 const full: Scale = {
   rounds: 3,
   longRounds: 2,
+  freshServers: true,
   firstWarmUp: 1500,
   warmUp: 300,
   time: 1000,
@@ -58,16 +59,17 @@ const quick: Scale = {
 const smoke: Scale = {
   rounds: 1,
   longRounds: 1,
+  freshServers: false,
   firstWarmUp: 5,
   warmUp: 5,
   time: 20,
   fanOut: { sockets: 4, manySockets: 6, sizes: [100] },
-  many: { sockets: 12, channels: 6, each: 3, batches: [2, 1000] },
+  many: { sockets: 6, channels: 6, each: 3, batches: [2, 1000] },
   rpc: { sockets: 2, outstanding: [1, 20], functions: [1, 3], others: true },
   latency: { sockets: 4, channels: 2, perSecond: 100 },
   logins: 5,
   // as many as are more than what else the heap does
-  idle: 400,
+  idle: 250,
   stalled: { sockets: 10, filling: 20 },
   growth: { sockets: [4], channels: [10], servers: [3] },
   history: { returning: 6, missed: 20, channels: [1, 3], kept: 20 },

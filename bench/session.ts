@@ -1,40 +1,37 @@
 import { join } from "node:path";
-import { type Publisher, ServerProcess } from "./children.js";
+import type { Publisher, ServerProcess } from "./children.js";
 import type { ContenderDefinition } from "./contenders.js";
 import { type ChannelsOf, type Client, logIn } from "./load/client.js";
 import { channelNumbers, Deliveries } from "./load/deliveries.js";
 import type { Dialect } from "./load/dialects.js";
-import { type Batch, channelOf, type Setup } from "./messages.js";
+import { type Batch, channelOf } from "./messages.js";
 
 /** What was measured of one contender in one round. Names are those of the metrics in report/metrics.ts. */
 export type Figures = Readonly<Record<string, number>>;
 
 export interface SessionOptions {
   readonly contender: ContenderDefinition;
-  readonly setup: Setup;
+  readonly server: ServerProcess;
+  /** The port of Redis; absent for the embedded store. */
+  readonly redis: number | undefined;
   readonly publisher: Publisher | undefined;
   readonly profileFolder?: string | undefined;
 }
 
-/** A contender's server and its clients, from its start to its end. */
+/** A contender's server and the clients that a case has of it. */
 export class Session {
   readonly contender: ContenderDefinition;
   readonly server: ServerProcess;
-  /** The port of Redis; absent for the embedded store. */
   readonly redis: number | undefined;
   readonly #publisher: Publisher | undefined;
   readonly #clients: Client[] = [];
   readonly #profileFolder: string | undefined;
   #profiles = 0;
 
-  static async start(options: SessionOptions): Promise<Session> {
-    return new Session(await ServerProcess.start(options.contender, options.setup), options);
-  }
-
-  private constructor(server: ServerProcess, { contender, setup, publisher, profileFolder }: SessionOptions) {
+  constructor({ contender, server, redis, publisher, profileFolder }: SessionOptions) {
     this.contender = contender;
     this.server = server;
-    this.redis = setup.redis;
+    this.redis = redis;
     this.#publisher = publisher;
     this.#profileFolder = profileFolder;
   }
@@ -85,8 +82,8 @@ export class Session {
     };
   }
 
-  async end(): Promise<void> {
+  /** Lets its clients go, and leaves the server. */
+  end(): void {
     for (const client of this.#clients) client.close();
-    await this.server.stop();
   }
 }

@@ -7,6 +7,11 @@ export interface Scale {
   readonly rounds: number;
   /** Rounds of the scenarios that take long. */
   readonly longRounds: number;
+  /**
+   * Whether each case has a server that nothing was measured of before. Otherwise the server of a case serves those of the same
+   * setup as well, since a start takes much longer than a case that is to be seen to work.
+   */
+  readonly freshServers: boolean;
   /** Milliseconds before the first measurement of a server, while its code is compiled. */
   readonly firstWarmUp: number;
   /** Milliseconds before each further one. */

@@ -1,19 +1,11 @@
 import { EventEmitter, once } from "node:events";
-import { expect } from "chai";
-import type { Browser } from "playwright-core";
 import { type Procedure, procedure, RpcError, type TokenSocketServerOptions } from "../../lib/index.js";
-import { type Place, Stage } from "../client/support.js";
-import { launchBrowser, Tabs } from "../support/browser.js";
-import { bundlePage, ReactPage, type ReactVersion, servePage } from "../support/react-page.js";
+import type { Place } from "../client/support.js";
+import { PageScene } from "./page-scene.js";
 
 /** A page whose components use the hooks of one version of React, and the server that it talks to. */
-export class HooksScene {
-  browser!: Browser;
-  tabs!: Tabs;
-  script!: string;
-  stage!: Stage;
+export class HooksScene extends PageScene {
   place!: Place;
-  page!: ReactPage;
   /** What clients did on channels, in order. */
   channelEvents: string[] = [];
   /** The calls that came, in order. */
@@ -21,32 +13,33 @@ export class HooksScene {
   /** What the server's functions tell, and are told. */
   world = new EventEmitter();
   forbidden = new Set<string>();
-  /** What a test knows that the page has complained about. */
-  expected: RegExp[] = [];
-  html = "";
   /** Who logs in. */
   user = "alice";
 
+  override async begin(): Promise<void> {
+    await super.begin();
+    this.channelEvents = [];
+    this.calls = [];
+    this.world = new EventEmitter();
+    this.forbidden = new Set();
+    this.user = "alice";
+    await this.start();
+  }
+
+  /** Starts a server in place of the one that there is. */
   async start(options: TokenSocketServerOptions = {}): Promise<void> {
     this.place = await this.stage.application({
-      prepare: (app) => {
-        servePage(app, this.script, () => this.html);
-      },
       options: {
         socketController: controllerOf(this),
         authentication: () => ({ name: this.user }),
         ...options,
       },
     });
+    this.leadTo(this.place);
     const { tokenServer } = this.place;
     tokenServer.on("subscribe", (_socket, { channel }) => !this.forbidden.has(channel));
     tokenServer.on("subscribed", (_socket, { channel }) => this.channelEvents.push(`+${channel}`));
     tokenServer.on("unsubscribed", (_socket, { channel }) => this.channelEvents.push(`-${channel}`));
-  }
-
-  async open(): Promise<void> {
-    this.page = await ReactPage.open(this.tabs, this.place.url);
-    await this.page.connect();
   }
 
   publish(channel: string, message: unknown) {
@@ -56,43 +49,6 @@ export class HooksScene {
   joined(channel: string): number {
     return this.place.tokenServer.channelSockets(channel).length;
   }
-}
-
-/** Sets a scene for each test of the suite around it. */
-export function hooksScene(version: ReactVersion): HooksScene {
-  const scene = new HooksScene();
-
-  before(async () => {
-    scene.browser = await launchBrowser();
-    scene.tabs = await Tabs.of(scene.browser);
-    scene.script = await bundlePage(version);
-  });
-  after(() => scene.browser.close());
-
-  beforeEach(async () => {
-    scene.stage = new Stage();
-    scene.channelEvents = [];
-    scene.calls = [];
-    scene.world = new EventEmitter();
-    scene.forbidden = new Set();
-    scene.expected = [];
-    scene.html = "";
-    scene.user = "alice";
-    await scene.start();
-  });
-
-  afterEach(async () => {
-    const left = await scene.page.leftBehind();
-    await scene.page.close();
-    await scene.stage.clear();
-    const unexpected = scene.page.problems.filter(
-      (text) => !scene.expected.some((known) => known.test(text)),
-    );
-    expect(unexpected).to.deep.equal([]);
-    expect(left).to.deep.equal({ listeners: 0, channels: [] });
-  });
-
-  return scene;
 }
 
 function controllerOf(scene: HooksScene) {

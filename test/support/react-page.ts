@@ -1,7 +1,7 @@
+import { createServer, type Server } from "node:http";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type BuildOptions, build } from "esbuild";
-import type { Express } from "express";
 import type { Page } from "playwright-core";
 import type { Lab } from "../react/page/browser.js";
 import type { Part } from "../react/page/parts.js";
@@ -49,32 +49,27 @@ export async function bundleServer(version: ReactVersion): Promise<(parts: reado
   return module.exports.render;
 }
 
-/** Adds the test page to an application. */
-export function servePage(app: Express, script: string, html: () => string): void {
-  app.get("/page.js", (_req, res) => {
-    res.type("js").send(script);
-  });
-  app.get("/page", (_req, res) => {
-    res
-      .type("html")
-      .send(
-        `<!doctype html><link rel="icon" href="data:,"><title>A page</title><div id="root">${html()}</div><script src="/page.js"></script>`,
-      );
+/** Serves the test page, whatever is asked for. */
+export function pageServer(script: string): Server {
+  return createServer((_req, res) => {
+    res.setHeader("Content-Type", "text/html; charset=utf-8");
+    res.end(
+      `<!doctype html><link rel="icon" href="data:,"><title>A page</title><body><script>${script}</script></body>`,
+    );
   });
 }
 
-/** A page with components of React, as a test sees it. */
+/** A page with components of React, as tests see it, one after the other. */
 export class ReactPage {
   readonly page: Page;
-  /** What the page has complained about. */
+  /** What the page has complained about since this was looked at. */
   readonly problems: string[] = [];
   readonly #tabs: Tabs;
 
-  /** Opens the page without any cookies. */
   static async open(tabs: Tabs, url: string): Promise<ReactPage> {
     const react = new ReactPage(tabs, await tabs.open());
     react.page.setDefaultTimeout(TIMEOUT);
-    await react.page.goto(`${url}/page`);
+    await react.page.goto(url);
     return react;
   }
 
@@ -85,6 +80,12 @@ export class ReactPage {
     page.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") this.problems.push(message.text());
     });
+  }
+
+  /** Empties the page, and forgets its cookies, for another test. */
+  async begin(): Promise<void> {
+    await this.page.context().clearCookies();
+    await this.run((lab) => lab.clear());
   }
 
   /** Connects the page's client, and waits until the connection is open. */
@@ -136,15 +137,18 @@ export class ReactPage {
     return this.run((lab) => lab.notes.log.splice(0));
   }
 
-  /** Unmounts everything; says what is left of it in the page. */
-  async leftBehind(): Promise<{ listeners: number; channels: string[] }> {
-    await this.unmount();
-    await this.settle();
-    return this.run((lab) => ({ listeners: lab.listeners(), channels: lab.socket.channels() }));
+  /** Unmounts everything, and ends the clients; says what was left of it in the page. */
+  end(): Promise<{ listeners: number; channels: string[] }> {
+    return this.run(async (lab) => {
+      lab.unmount();
+      await lab.settle();
+      const left = { listeners: lab.listeners(), channels: lab.socket.channels() };
+      await lab.end();
+      return left;
+    });
   }
 
-  async close(): Promise<void> {
-    await this.run((lab) => lab.end());
-    await this.#tabs.leave(this.page);
+  close(): Promise<void> {
+    return this.#tabs.leave(this.page);
   }
 }

@@ -4,7 +4,7 @@ import { createElement, version } from "react";
 import { flushSync } from "react-dom";
 import { createRoot, hydrateRoot, type Root } from "react-dom/client";
 import { TokenSocket, type TokenSocketEvents } from "../../../lib/client/index.js";
-import { notes, Page, type Part } from "./parts.js";
+import { forgetNotes, notes, Page, type Part } from "./parts.js";
 
 type Container = Parameters<typeof createRoot>[0];
 
@@ -26,17 +26,29 @@ class CountedSocket extends TokenSocket {
 }
 
 const { document } = globalThis as unknown as {
-  document: { getElementById(id: string): Container };
+  document: { body: { innerHTML: string }; getElementById(id: string): Container };
 };
 
 let root: Root | undefined;
 const sockets: CountedSocket[] = [];
 let current: CountedSocket | null = null;
 
+/** Has a new element for components, with some HTML in it. */
+function fill(html: string): Container {
+  document.body.innerHTML = `<div id="root">${html}</div>`;
+  return document.getElementById("root");
+}
+
 /** What a test does in the page. */
 export const lab = {
   version,
   notes,
+  /** Makes it a page that nothing has happened on. */
+  clear(): void {
+    fill("");
+    current = null;
+    forgetNotes();
+  },
   /** Makes another client the one of the page. */
   connect(): void {
     current = new CountedSocket({ backoff: { min: 10, max: 50 } });
@@ -52,9 +64,10 @@ export const lab = {
     // all of it now, effects included, so that a test knows what is mounted
     flushSync(() => shown.render(createElement(Page, { socket: current, parts })));
   },
-  hydrate(parts: readonly Part[]): void {
+  /** Goes on from what a server has rendered. */
+  hydrate(html: string, parts: readonly Part[]): void {
     root = hydrateRoot(
-      document.getElementById("root") as Parameters<typeof hydrateRoot>[0],
+      fill(html) as Parameters<typeof hydrateRoot>[0],
       createElement(Page, { socket: current, parts }),
     );
   },

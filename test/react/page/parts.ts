@@ -71,7 +71,7 @@ export type Part = { readonly id: string } & (
 );
 
 /** What the components tell of themselves. */
-export const notes = {
+const noNotes = () => ({
   /** Each message and each item that a handler got, as `id:json`. */
   log: [] as string[],
   /** Each component's `loadOlder`, by id. */
@@ -86,7 +86,13 @@ export const notes = {
   states: [] as string[],
   /** What the components that show who the user is have shown together, as JSON, one for each commit. */
   commits: [] as string[],
-};
+});
+
+export const notes = noNotes();
+
+export function forgetNotes(): void {
+  Object.assign(notes, noNotes());
+}
 
 type Props<Type extends Part["type"]> = Extract<Part, { type: Type }>;
 

@@ -16,6 +16,15 @@ describe("A client's channels", () => {
 
   const members = (channel: string) => place.tokenServer.channelSockets(channel).length;
 
+  /** Ends a stream of a room when its first message has come. */
+  const endAfter = async (first: Promise<unknown>, stream: AsyncIterableIterator<unknown>) => {
+    await client.publish("room", 1);
+    await first;
+    await stream.return?.();
+    // goes after the leave, if there is one
+    await failure(client.rpc("any"));
+  };
+
   it("are joined and left, and say so when the server has done it", async () => {
     await client.subscribe("room");
     expect(members("room")).to.equal(1);
@@ -47,6 +56,31 @@ describe("A client's channels", () => {
       ["room", ["any", "JSON"]],
       ["room", null],
     ]);
+  });
+
+  it("stay joined where a second join is refused, also when a stream of theirs ends", async () => {
+    let isAllowed = true;
+    place.tokenServer.on("subscribe", (_socket, _request, callback) => callback(null, isAllowed));
+    const stream = client.channel("room");
+    const first = stream.next();
+    await client.subscribe("room");
+    isAllowed = false;
+    expect(await failure(client.subscribe("room"))).to.be.instanceOf(ForbiddenError);
+    await endAfter(first, stream);
+    expect([members("room"), client.channels()]).to.deep.equal([1, ["room"]]);
+  });
+
+  it("stay joined where they are joined again while they are left, also when a stream of theirs ends", async () => {
+    await client.subscribe("room");
+    const left = happened(client, "unsubscribed");
+    const leaving = client.unsubscribe("room");
+    const joining = client.subscribe("room");
+    await left;
+    const stream = client.channel("room");
+    const first = stream.next();
+    await Promise.all([leaving, joining]);
+    await endAfter(first, stream);
+    expect([members("room"), client.channels()]).to.deep.equal([1, ["room"]]);
   });
 
   it("have a message when the server says so, not when it is sent", async () => {

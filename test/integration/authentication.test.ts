@@ -395,12 +395,17 @@ describe("authentication", () => {
         });
       name = "second";
       const token = await application.token();
+      const accepted = new Promise<void>((resolve) => {
+        server.on("authentication", async () => resolve());
+      });
       let asking = nextAsked();
       for (const data of [1, 2]) client.send({ rpc: "_publish", req: { channel: "room", data } });
       client.send({ rpc: "auth", token, uuid: "a" });
       client.send({ rpc: "_publish", req: { channel: "room", data: 3 } });
       for (let i = 0; i < 3; i++) {
         await asking;
+        // nothing but the requests keeps the new identity from coming then
+        await accepted.then(() => new Promise((resolve) => setImmediate(resolve)));
         asking = nextAsked();
         held[i]?.();
       }

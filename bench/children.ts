@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { CONTENDERS, type ContenderDefinition } from "./contenders.js";
@@ -39,7 +39,8 @@ function allowedCores(): number[] {
 
 /** Compiles what runs in processes of its own, so that no compiler runs in these. */
 export async function compile(): Promise<void> {
-  await build({
+  const { outputFiles } = await build({
+    write: false,
     entryPoints: [...CONTENDERS.map(({ script }) => `contenders/${script}`), "load/publisher.ts"].map(
       (path) => join(HERE, path),
     ),
@@ -52,6 +53,13 @@ export async function compile(): Promise<void> {
     format: "esm",
     logLevel: "warning",
   });
+  mkdirSync(BUILT, { recursive: true });
+  for (const { path, contents } of outputFiles) {
+    // whole at any time: processes of another run may be starting from it
+    const unfinished = `${path}.${process.pid}`;
+    writeFileSync(unfinished, contents);
+    renameSync(unfinished, path);
+  }
 }
 
 interface SpawnOptions {

@@ -247,6 +247,15 @@ withEachReact("The hooks", HooksScene, (scene) => {
   describe("useCall", () => {
     const caller = (path: string, more: object = {}): Part => ({ id: "c", type: "call", path, ...more });
 
+    /** Shows a component whose call the server has, and does not answer yet. */
+    const callSlowly = async () => {
+      await scene.page.connect();
+      await scene.page.render(caller("slow"));
+      const asked = once(scene.world, "asked");
+      await scene.page.run((lab) => void lab.notes.calls.get("c")?.call(1));
+      await asked;
+    };
+
     it("calls when it is told to, and shows the result, or the error", async () => {
       await scene.page.connect();
       await scene.page.render(caller("note"));
@@ -286,11 +295,7 @@ withEachReact("The hooks", HooksScene, (scene) => {
     });
 
     it("gives up what is under way when the component is unmounted", async () => {
-      await scene.page.connect();
-      await scene.page.render(caller("slow"));
-      const asked = once(scene.world, "asked");
-      await scene.page.run((lab) => void lab.notes.calls.get("c")?.call(1));
-      await asked;
+      await callSlowly();
       const aborted = once(scene.world, "aborted");
       await scene.page.render();
       await aborted;
@@ -298,11 +303,7 @@ withEachReact("The hooks", HooksScene, (scene) => {
     });
 
     it("gives up what is under way when another function is to be called", async () => {
-      await scene.page.connect();
-      await scene.page.render(caller("slow"));
-      const asked = once(scene.world, "asked");
-      await scene.page.run((lab) => void lab.notes.calls.get("c")?.call(1));
-      await asked;
+      await callSlowly();
       const aborted = once(scene.world, "aborted");
       await scene.page.render(caller("note"));
       await aborted;
@@ -332,11 +333,7 @@ withEachReact("The hooks", HooksScene, (scene) => {
     });
 
     it("forgets calls that are under way when it is reset", async () => {
-      await scene.page.connect();
-      await scene.page.render(caller("slow"));
-      const asked = once(scene.world, "asked");
-      await scene.page.run((lab) => void lab.notes.calls.get("c")?.call(1));
-      await asked;
+      await callSlowly();
       await scene.page.run((lab) => lab.notes.calls.get("c")?.reset());
       scene.world.emit("answer 1", "late");
       await scene.page.settle();

@@ -88,6 +88,7 @@ export class Channels {
 
   /** Joins a channel for good. */
   async subscribe(channel: string, options: SubscribeOptions = {}): Promise<void> {
+    const wasHeld = this.#held.has(channel);
     // at once, so that a stream that ends meanwhile does not leave it
     this.#held.add(channel);
     try {
@@ -95,7 +96,7 @@ export class Channels {
       // an earlier leave may have been answered, or an earlier join given up, meanwhile
       if (this.#joined.has(channel)) this.#held.add(channel);
     } catch (error) {
-      if (!this.#joined.has(channel)) this.#held.delete(channel);
+      if (!wasHeld) this.#held.delete(channel);
       throw error;
     }
   }
@@ -264,7 +265,7 @@ export class Channels {
       for (const channel of waiting) {
         for (let wait = 1; wait > 0 && this.#joined.has(channel) && !signal.aborted; ) {
           wait = await this.#rejoin(channel);
-          if (wait > 0) await within(wait, "", signal, () => new Promise(() => {})).catch(() => {});
+          if (wait) await within(wait, "", signal, () => new Promise(() => {})).catch(() => {});
         }
         returning.delete(channel);
       }

@@ -70,6 +70,19 @@ describe("A client's channels", () => {
     expect([members("room"), client.channels()]).to.deep.equal([1, ["room"]]);
   });
 
+  it("are left with the stream that has joined them where another join of theirs is refused", async () => {
+    let isAllowed = true;
+    place.tokenServer.on("subscribe", (_socket, _request, callback) => callback(null, isAllowed));
+    const joined = happened(client, "subscribed");
+    const stream = client.channel("room");
+    const first = stream.next();
+    await joined;
+    isAllowed = false;
+    expect(await failure(client.subscribe("room"))).to.be.instanceOf(ForbiddenError);
+    await endAfter(first, stream);
+    expect([members("room"), client.channels()]).to.deep.equal([0, []]);
+  });
+
   it("stay joined where they are joined again while they are left, also when a stream of theirs ends", async () => {
     await client.subscribe("room");
     const left = happened(client, "unsubscribed");

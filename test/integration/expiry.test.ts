@@ -134,11 +134,18 @@ describe("an identity that ends", () => {
   });
 
   it("gets no token where it has ended, or is none", async () => {
-    await start({ options: { authentication: () => expiring({}, Date.now() - 1) } });
-    expect((await fetch(`${application.url}/socket/token`)).status).to.equal(403);
-    application.tokenServer.authentication = () => expiring(null, Date.now() + HOUR);
-    expect((await fetch(`${application.url}/socket/token`)).status).to.equal(403);
-    expect(application.errors).to.deep.equal([]);
+    const now = Date.now();
+    const clock = sinon.useFakeTimers({ now, toFake: ["Date"] });
+    try {
+      await start();
+      for (const ended of [expiring({}, now - 1), expiring({}, now), expiring(null, now + HOUR)]) {
+        application.tokenServer.authentication = () => ended;
+        expect((await fetch(`${application.url}/socket/token`)).status).to.equal(403);
+      }
+      expect(application.errors).to.deep.equal([]);
+    } finally {
+      clock.restore();
+    }
   });
 
   it("gets no token where its end is no time, which is reported", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import type { TokenBinding } from "../../lib/index.js";
+import { connectMemoryRedis, memoryRedis } from "../../lib/server/redis/memory.js";
 import { Application } from "../support/application.js";
 import { express4 } from "../support/express4.js";
 import { WIRE_TRANSPORTS } from "../support/wire-client.js";
@@ -108,6 +109,20 @@ for (const version of [5, 4]) {
       const client = await application.open();
       expect(await client.request({ rpc: "auth", token, nonce: NONCE })).to.include({ resp: "success" });
       expect(application.socket()).to.not.have.property("nonce");
+    });
+
+    it("to nothing keeps nothing of a nonce", async () => {
+      const redisClient = memoryRedis();
+      const store = connectMemoryRedis(redisClient);
+      application = await Application.start({
+        ...(version === 4 ? { express: express4 } : {}),
+        redisClient,
+        pubsubClient: redisClient,
+        options: { tokenPrefix: "token:" },
+      });
+      const kept = await store.take(`token:${await application.token(`?nonce=${NONCE}`)}`);
+      expect(kept).to.contain('"auth"').and.not.to.contain(NONCE);
+      store.release();
     });
 
     it("to a nonce is not issued without one", async () => {

@@ -1,5 +1,5 @@
 /**
- * Installs the packages of folders that have their own, the benchmark's peers or the drivers of further browsers, where they
+ * Installs the packages of folders that have their own, the benchmark's peers, the drivers of further browsers or what plants mutants, where they
  * are missing or others than the lock file has: `node scripts/prepare.mjs bench`. With `--build`, builds the package where it
  * is not built.
  */

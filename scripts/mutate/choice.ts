@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { Random } from "../../bench/scaling/random.js";
 import type { TestFile } from "./coverage.js";
-import type { Mutant } from "./mutants.js";
+import type { Mutant } from "./mutant.js";
 import { isInRanges } from "./ranges.js";
 
 /** Tests of one file that are run with a mutant. */

@@ -3,8 +3,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { transformSync } from "esbuild";
 import type { Result } from "./messages.js";
-import { filesOf, type Mutant } from "./mutants.js";
+import type { Mutant } from "./mutant.js";
 import { numbersIn, toRanges } from "./ranges.js";
+import { filesOf } from "./repository.js";
 
 /** Of each file of `lib`, the numbers of mutants, as ranges: `0-12,15`. */
 export type Covered = Readonly<Record<string, string>>;

@@ -6,8 +6,10 @@ import { parseArgs } from "node:util";
 import { replaceMarked } from "../../bench/report/marked.js";
 import { choose, costOf, isStatic, type Step, stepsFor, within } from "./choice.js";
 import { CoverageCache, type TestFile, toTestFile } from "./coverage.js";
-import { filesOf, type Mutant, plantMutants } from "./mutants.js";
+import type { Mutant } from "./mutant.js";
+import { plantMutants } from "./mutants.js";
 import { countsOf, equivalentTable, scoreTable, survivorLines, type Verdict } from "./report.js";
+import { filesOf } from "./repository.js";
 import { TestProcess } from "./test-process.js";
 
 const ROOT = join(import.meta.dirname, "../..");

@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { table } from "../../bench/report/markdown.js";
-import type { Mutant } from "./mutants.js";
+import type { Mutant } from "./mutant.js";
 
 /**
  * What came of a mutant:

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { choose, isStatic, stepsFor, within } from "../../scripts/mutate/choice.js";
 import type { TestFile } from "../../scripts/mutate/coverage.js";
-import { type Mutant, textAt } from "../../scripts/mutate/mutants.js";
+import { type Mutant, textAt } from "../../scripts/mutate/mutant.js";
 import { isInRanges, numbersIn, toRanges } from "../../scripts/mutate/ranges.js";
 import { countsOf, equivalentTable, scoreTable, survivorLines } from "../../scripts/mutate/report.js";
 

@@ -312,15 +312,12 @@ for (const kind of [NGINX, HAPROXY]) {
     before(async () => {
       redis = await startRedis();
     });
-    beforeEach(async function () {
-      this.timeout(STARTING);
-      site = await Site.start(kind, redis);
-    });
     afterEach(() => site?.stop());
     after(() => redis?.stop());
 
-    /** Clients of each transport at both servers; `gone` are those at the server that `end` will end. */
-    async function connect(options: TokenSocketOptions) {
+    /** Starts a site with clients of each transport at both servers; `gone` are those at the server that `end` will end. */
+    async function begin(options: TokenSocketOptions, more: Record<string, string> = {}) {
+      site = await Site.start(kind, redis, more);
       const [ending, other] = site.servers;
       if (!ending || !other) throw new Error("There are no two servers");
       const gone: TokenSocket[] = [];
@@ -341,8 +338,9 @@ for (const kind of [NGINX, HAPROXY]) {
       await heard;
     }
 
-    it("leaves its clients to the other one when it shuts down, and those of the other one alone", async () => {
-      const { ending, other, gone, staying, all } = await connect({});
+    it("leaves its clients to the other one when it shuts down, and those of the other one alone", async function () {
+      this.timeout(STARTING);
+      const { ending, other, gone, staying, all } = await begin({});
       const states: string[] = [];
       for (const client of staying) client.on("state", (state) => states.push(state));
       // a fallback may hear of it too late, between two of its requests
@@ -361,9 +359,7 @@ for (const kind of [NGINX, HAPROXY]) {
 
     it("has each client come back with its first attempt when it drains as the document has it", async function () {
       this.timeout(STARTING);
-      await site.stop();
-      site = await Site.start(kind, redis, { DRAIN: "3000" });
-      const { ending, other, gone, staying, all } = await connect({ backoff: {} });
+      const { ending, other, gone, staying, all } = await begin({ backoff: {} }, { DRAIN: "3000" });
       const attempts = all.map(countAttempts);
       const back = Promise.all(gone.map((client) => happened(client, "reconnect")));
       await Promise.all([ending.stop(), back]);
@@ -374,9 +370,7 @@ for (const kind of [NGINX, HAPROXY]) {
 
     it("may be restarted, and then the other one, while each client comes back with its first attempt", async function () {
       this.timeout(RESTARTING);
-      await site.stop();
-      site = await Site.start(kind, redis, { DRAIN: "3000" });
-      const { gone, staying, all } = await connect({ backoff: {} });
+      const { gone, staying, all } = await begin({ backoff: {} }, { DRAIN: "3000" });
       // one client of each keeps its server draining to the end, when the others have long been asked to go
       for (const [client] of [gone, staying]) client?.rpc("hang").catch(() => {});
       const attempts = all.map(countAttempts);
@@ -390,9 +384,10 @@ for (const kind of [NGINX, HAPROXY]) {
       await publish(all);
     });
 
-    it("leaves its clients to the other one when it dies", async () => {
+    it("leaves its clients to the other one when it dies", async function () {
+      this.timeout(STARTING);
       // in Node.js a fallback that is cut off notices nothing else
-      const { ending, other, gone, all } = await connect({ ping: 200 });
+      const { ending, other, gone, all } = await begin({ ping: 200 });
       const back = Promise.all(gone.map((client) => happened(client, "reconnect")));
       await ending.kill();
       await back;

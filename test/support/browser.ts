@@ -3,13 +3,15 @@ import { findChromium } from "../../scripts/test-requirements.mjs";
 
 /**
  * What Chromium is to do without: the list of Omnibox's suggestions, a page of its own in each window, which costs as
- * much as what is tested in it; and what Playwright does without, since a browser obeys the last list only.
+ * much as what is tested in it; a process that waits for the next page; and what Playwright does without, since a browser
+ * obeys the last list only.
  */
 const FEATURES = [
   "WebUIOmniboxPopup",
   "WebUIOmniboxAimPopup",
   "WebUIOmniboxFullPopup",
   "AimEnabled",
+  "SpareRendererForSitePerProcess",
   "AvoidCorsURLLoaderRestartOnRedirect",
   "AvoidUnnecessaryBeforeUnloadCheckSync",
   "DestroyProfileOnBrowserClose",

@@ -1,19 +1,26 @@
 /**
- * `grunt` alone lints, builds and tests; each task is the npm script of the same purpose, or several of them, of which
- * those that do not need each other run at once.
+ * `grunt` alone builds, and then checks and tests; each task is the npm script of the same purpose, or several of them,
+ * of which those that do not need each other run at once.
  */
 function gruntfile(grunt) {
-  /** Runs a script; rejects where it fails. What it prints comes at once where no other one runs, or when it ends. */
-  const npm = (script, stdio) =>
+  const TESTS = "test:only";
+
+  /**
+   * Runs a script; rejects where it fails. Where it runs beside others what it prints comes when it ends, and what a
+   * failing one has printed comes last, but for the tests, which are what takes long.
+   */
+  const npm = (script, isAlone) =>
     new Promise((resolve, reject) => {
+      const stdio = isAlone || script === TESTS ? "inherit" : "pipe";
       // tsc ends before it has to collect garbage, which takes it as long as its work
       const env = { ...process.env, GOGC: "off" };
       grunt.util.spawn(
         { cmd: "npm", args: ["run", script], opts: { stdio, env } },
         (error, { stdout, stderr }) => {
-          if (stdio === "pipe") grunt.log.writeln(`${stdout}\n${stderr}`);
-          if (error) reject(new Error(`npm run ${script} failed`));
-          else resolve();
+          const said = stdio === "pipe" ? `${stdout}\n${stderr}\n` : "";
+          if (error) return reject(new Error(`${said}npm run ${script} failed`));
+          grunt.log.write(said);
+          resolve();
         },
       );
     });
@@ -23,7 +30,7 @@ function gruntfile(grunt) {
       const done = this.async();
       const outcomes = await Promise.allSettled(
         chains.map(async (scripts) => {
-          for (const script of scripts) await npm(script, chains.length > 1 ? "pipe" : "inherit");
+          for (const script of scripts) await npm(script, chains.length === 1);
         }),
       );
       const failed = outcomes.filter(({ status }) => status === "rejected");
@@ -31,14 +38,14 @@ function gruntfile(grunt) {
       done(failed.length === 0);
     });
 
-  const READY = ["build", "check:examples", "check:package"];
   task("lint", "Check style and types", ["lint"]);
   task("build", "Compile lib/ into dist/", ["build"]);
   task("examples", "Check the types of the examples", ["check:examples"]);
   task("package", "Check the package as it would be published", ["check:package"]);
-  task("checks", "All that is checked before the tests", ["lint"], READY);
-  task("test", "Run all tests", ["test:only"]);
-  grunt.registerTask("default", ["checks", "test"]);
+  task("test", "Run all tests", [TESTS]);
+  task("ready", "Build, and install the benchmark's packages", ["build"], ["prelint"]);
+  task("all", "Check all, and run all tests", ["lint"], ["check:examples", "check:package"], [TESTS]);
+  grunt.registerTask("default", ["ready", "all"]);
 }
 
 export { gruntfile as default, gruntfile as "module.exports" };

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
+import { anyCharacter } from "./characters.js";
 
 /** A request's id: one that is given when it is sent, so that no two are the same, or something else. */
 export type Id = { readonly kind: "text" | "number" } | { readonly kind: "junk"; readonly value: unknown };
@@ -22,7 +23,7 @@ export const anyText = fc.string({
   ),
 });
 
-export const anyJson = fc.jsonValue({ maxDepth: 4, stringUnit: "binary" });
+export const anyJson = fc.jsonValue({ maxDepth: 4, stringUnit: anyCharacter });
 
 const paths = fc.oneof(
   fc.constantFrom(

@@ -20,7 +20,7 @@ let installing: Promise<string> | undefined;
 type Outcome = { readonly project: string } | { readonly failure: string };
 
 /**
- * Builds and packs the package apart from the working tree, and installs it in a folder as a user's project has
+ * Builds and packs the package apart from the working tree, unless it was just built there, and installs it in a folder as a user's project has
  * it: the packed files in `node_modules`, with the other packages beside them. Gives the project's folder, which
  * the processes of a run of tests share; it goes with the run.
  */
@@ -78,7 +78,8 @@ export async function compile(folder: string, args: readonly string[]): Promise<
   }
 }
 
-async function install(folder: string): Promise<string> {
+/** Builds a copy of the package's sources, and gives its folder. */
+async function buildCopy(folder: string): Promise<string> {
   const source = join(folder, "source");
   await cp(ROOT, source, {
     recursive: true,
@@ -90,6 +91,12 @@ async function install(folder: string): Promise<string> {
   for (const part of ["client", "commonjs", "older-types"]) {
     await run(process.execPath, [`scripts/build-${part}.mjs`], { cwd: source });
   }
+  return source;
+}
+
+async function install(folder: string): Promise<string> {
+  // the whole run has built the package just now
+  const source = process.env.NODE_TOKEN_SOCKJS_BUILT ? ROOT : await buildCopy(folder);
   const packing = ["pack", "--ignore-scripts", "--json", "--loglevel=error", "--pack-destination", folder];
   const { stdout } = await run("npm", packing, { cwd: source });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];

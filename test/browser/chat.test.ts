@@ -57,6 +57,8 @@ describe("The example chat", () => {
 
     behavesAsAChat();
 
+    looksAsAChat();
+
     it("says that the connection is lost, and asks to log in again since the sessions are lost, too", async () => {
       await servers[0].kill();
       await alice.page.getByText("The connection is lost").waitFor();
@@ -345,31 +347,6 @@ describe("The example chat", () => {
       expect(alice.errors).to.deep.equal([]);
     });
 
-    it("asks to log in without an error in the console", async () => {
-      const somebody = await guests.open(servers[0].url);
-      await somebody.page.getByRole("button", { name: "Log in" }).waitFor();
-
-      expect(somebody.errors).to.deep.equal([]);
-    });
-
-    it("works where WebSocket is blocked, and loads SockJS only there", async () => {
-      const proxy = await startProxy();
-      const { port } = proxy.address() as AddressInfo;
-      const bob = await ChatPage.open(browser, servers[0].url, { proxy: { server: `${ADDRESS}:${port}` } });
-      await bob.logIn("bob");
-      const text = newText("by a detour");
-      await bob.say(text);
-
-      expect(await carol.hear(text)).to.contain("bob");
-      await bob.hear(text);
-      expect(await bob.page.evaluate("typeof SockJS")).to.equal("function");
-      expect(await carol.page.evaluate("typeof SockJS")).to.equal("undefined");
-      await bob.close();
-      proxy.closeAllConnections();
-      proxy.close();
-      await once(proxy, "close");
-    });
-
     it("carries messages both ways", async () => {
       const question = newText("a question");
       await alice.say(question);
@@ -378,14 +355,6 @@ describe("The example chat", () => {
       const answer = newText("an answer");
       await carol.say(answer);
       expect(await alice.hear(answer)).to.contain("carol");
-    });
-
-    it("shows as text whatever somebody writes", async () => {
-      const text = newText(`<img src="x" onerror="document.title='broken'"><b>bold</b>`);
-      await carol.say(text);
-
-      expect(await alice.hear(text)).to.contain(text);
-      expect(await alice.page.locator("#messages :is(img, .text b)").count()).to.equal(0);
     });
 
     it("keeps a room for those who may enter", async () => {
@@ -412,19 +381,6 @@ describe("The example chat", () => {
         `(client) => client.publish("room:staff", { text: "let me in" }).catch(({ message, code }) => ({ message, code }))`,
       );
       expect(refusal).to.deep.equal({ message: 'The room "staff" is not open to you', code: 403 });
-    });
-
-    it("shows why a message was refused", async () => {
-      await carol.input.evaluate((input) =>
-        (input as unknown as { removeAttribute(name: string): void }).removeAttribute("maxlength"),
-      );
-      const text = newText("x".repeat(1000));
-      await carol.say(text);
-
-      await carol.draft(text).getByText("Not sent: A message has at most 1000 characters").waitFor();
-      expect(await alice.count(text)).to.equal(0);
-      await carol.page.reload();
-      await carol.untilConnected();
     });
 
     it("takes a message's author from the session, whatever its sender says", async () => {
@@ -525,6 +481,55 @@ describe("The example chat", () => {
       await bob.logOut();
 
       await other.page.getByText("Your session has ended").waitFor();
+    });
+  }
+
+  /** What is the page's doing, whatever store the server has. */
+  function looksAsAChat(): void {
+    it("asks to log in without an error in the console", async () => {
+      const somebody = await guests.open(servers[0].url);
+      await somebody.page.getByRole("button", { name: "Log in" }).waitFor();
+
+      expect(somebody.errors).to.deep.equal([]);
+    });
+
+    it("works where WebSocket is blocked, and loads SockJS only there", async () => {
+      const proxy = await startProxy();
+      const { port } = proxy.address() as AddressInfo;
+      const bob = await ChatPage.open(browser, servers[0].url, { proxy: { server: `${ADDRESS}:${port}` } });
+      await bob.logIn("bob");
+      const text = newText("by a detour");
+      await bob.say(text);
+
+      expect(await carol.hear(text)).to.contain("bob");
+      await bob.hear(text);
+      expect(await bob.page.evaluate("typeof SockJS")).to.equal("function");
+      expect(await carol.page.evaluate("typeof SockJS")).to.equal("undefined");
+      await bob.close();
+      proxy.closeAllConnections();
+      proxy.close();
+      await once(proxy, "close");
+    });
+
+    it("shows as text whatever somebody writes", async () => {
+      const text = newText(`<img src="x" onerror="document.title='broken'"><b>bold</b>`);
+      await carol.say(text);
+
+      expect(await alice.hear(text)).to.contain(text);
+      expect(await alice.page.locator("#messages :is(img, .text b)").count()).to.equal(0);
+    });
+
+    it("shows why a message was refused", async () => {
+      await carol.input.evaluate((input) =>
+        (input as unknown as { removeAttribute(name: string): void }).removeAttribute("maxlength"),
+      );
+      const text = newText("x".repeat(1000));
+      await carol.say(text);
+
+      await carol.draft(text).getByText("Not sent: A message has at most 1000 characters").waitFor();
+      expect(await alice.count(text)).to.equal(0);
+      await carol.page.reload();
+      await carol.untilConnected();
     });
 
     it("fits into a phone's width", async () => {

@@ -96,14 +96,15 @@ export class Channels {
       // an earlier leave may have been answered, or an earlier join given up, meanwhile
       if (this.#joined.has(channel)) this.#held.add(channel);
     } catch (error) {
-      if (!wasHeld) this.#held.delete(channel);
+      // another join that is under way may still hold it
+      if (!wasHeld && !this.#joins(channel)[0]) this.#held.delete(channel);
       throw error;
     }
   }
 
   /** Leaves a channel; its streams end. */
   async unsubscribe(channel: string, options?: RequestOptions): Promise<void> {
-    for (const join of this.#joining) if (join.channel === channel) join.isWanted = false;
+    for (const join of this.#joins(channel)) join.isWanted = false;
     // without a connection there is no subscription; the request still goes after a join that waits
     if (!this.#requests.isOpen) {
       this.left(channel);
@@ -322,7 +323,12 @@ export class Channels {
     const join: Join = { channel, isWanted: true };
     this.#joining.add(join);
     const json = JSON.stringify({ channel });
-    const parts = this.#recovery(channel, () => this.#undo(join), beginning);
+    // the server may still join it
+    const onGivenUp = () => {
+      this.#joining.delete(join);
+      if (!this.#joins(channel)[0] && !this.#joined.has(channel)) this.#leave(channel);
+    };
+    const parts = this.#recovery(channel, onGivenUp, beginning);
     const ask = () => this.#requests.request("_subscribe", json, options, parts);
     try {
       await untilAnswered(ask, () => join.isWanted);
@@ -376,11 +382,9 @@ export class Channels {
     };
   }
 
-  /** Leaves a channel whose join was given up, since the server may still join it; unless something else wants it. */
-  #undo(given: Join): void {
-    const { channel } = given;
-    const isWanted = [...this.#joining].some((join) => join !== given && join.channel === channel);
-    if (!isWanted && !this.#joined.has(channel)) this.#leave(channel);
+  /** The joins of a channel that are under way. */
+  #joins(channel: string): Join[] {
+    return [...this.#joining].filter((join) => join.channel === channel);
   }
 
   #leave(channel: string): void {

@@ -83,6 +83,35 @@ describe("A client's channels", () => {
     expect([members("room"), client.channels()]).to.deep.equal([0, []]);
   });
 
+  it("stay joined where one of two joins beside a stream is given up, and the stream ends before the other", async () => {
+    const asked = deferred();
+    const answer = deferred();
+    let isFirst = true;
+    place.tokenServer.on("subscribe", (_socket, _request, callback) => {
+      if (isFirst) return callback(null, true);
+      asked.resolve();
+      answer.promise.then(() => callback(null, true));
+    });
+    const joined = happened(client, "subscribed");
+    const stream = client.channel("room");
+    const first = stream.next();
+    await joined;
+    isFirst = false;
+    const abort = new AbortController();
+    const givenUp = failure(client.subscribe("room", { signal: abort.signal }));
+    const joining = client.subscribe("room");
+    await asked.promise;
+    abort.abort();
+    await givenUp;
+    await stream.return?.();
+    await first;
+    answer.resolve();
+    await joining;
+    // goes after the leave, if there is one
+    await failure(client.rpc("any"));
+    expect([members("room"), client.channels()]).to.deep.equal([1, ["room"]]);
+  });
+
   it("stay joined where they are joined again while they are left, also when a stream of theirs ends", async () => {
     await client.subscribe("room");
     const left = happened(client, "unsubscribed");

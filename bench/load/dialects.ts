@@ -30,8 +30,10 @@ const json = JSON.stringify;
 const CALL_DATA = `[^#]*#(\\d{${NUMBER_DIGITS}})`;
 
 function token(protocol: 3 | 4, history = false): Speech {
+  // as the clients of each have them
+  const idOf = (id: number) => (protocol === 4 ? id : String(id));
   const membership = (rpc: string, channel: string, id: number, since?: string): Request => ({
-    text: json({ rpc, req: { channel, since }, uuid: String(id) }),
+    text: json({ rpc, req: { channel, since }, uuid: idOf(id) }),
     // a server of version 3 does not say which request it was
     key: protocol === 4 ? String(id) : `${rpc.slice(1)} ${channel}`,
   });
@@ -41,19 +43,19 @@ function token(protocol: 3 | 4, history = false): Speech {
       text: json({
         rpc: "auth",
         token: value,
-        uuid: "auth",
+        uuid: idOf(0),
         ...(protocol === 4 ? { protocol } : {}),
         ...(history ? { history } : {}),
       }),
-      key: "auth",
+      key: "0",
     }),
     subscribe: (channel, id, since) => membership("_subscribe", channel, id, since),
     unsubscribe: (channel, id) => membership("_unsubscribe", channel, id),
-    call: (name, number) => `{"rpc":"${name}","req":{"m":"${mark(number)}"},"uuid":"${number}"}`,
+    call: (name, number) => `{"rpc":"${name}","req":{"m":"${mark(number)}"},"uuid":${json(idOf(number))}}`,
     keyOf: (message) => {
       const { uuid, error, resp, command, data } = JSON.parse(message);
       if (error !== undefined) throw new Error(`Refused: ${message}`);
-      if (resp !== undefined) return uuid;
+      if (resp !== undefined) return String(uuid);
       return protocol === 3 && command !== undefined ? `${command} ${data.channel}` : undefined;
     },
     answers: (payload) =>

@@ -25,7 +25,7 @@ interface PendingCall {
 
 /** Calls that await an answer from the other side. */
 export class PendingCalls {
-  readonly #calls = new Map<string, PendingCall>();
+  readonly #calls = new Map<number, PendingCall>();
   #made = 0;
 
   get size(): number {
@@ -35,11 +35,11 @@ export class PendingCalls {
   /** Adds a call and hands its id to `send`; what `send` throws rejects the call. */
   add(
     { timeout = DEFAULT_CALL_TIMEOUT, signal, causeOfTimeout }: PendingCallOptions,
-    send: (id: string) => void,
+    send: (id: number) => void,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) throw new AbortedError(signal.reason);
-      const id = (++this.#made).toString(36);
+      const id = ++this.#made;
       const stop = startTimer(timeout, () => this.reject(id, new TimeoutError(timeout, causeOfTimeout?.())));
       const end = () => {
         this.#calls.delete(id);
@@ -67,14 +67,14 @@ export class PendingCalls {
   }
 
   /** Settles a call with a value; an id that is not pending, or no longer, changes nothing. */
-  resolve(id: string, value: unknown): boolean {
+  resolve(id: number, value: unknown): boolean {
     const call = this.#calls.get(id);
     call?.resolve(value);
     return call !== undefined;
   }
 
   /** Settles a call with an error, likewise. */
-  reject(id: string, error: Error): boolean {
+  reject(id: number, error: Error): boolean {
     const call = this.#calls.get(id);
     call?.reject(error);
     return call !== undefined;

@@ -160,7 +160,7 @@ describe("The connection of a client", () => {
     await clock.tickAsync(100_000);
     expect(world.requests).to.deep.equal(["http://server.example/socket/token"]);
     expect(world.sent("auth")).to.deep.equal([
-      { rpc: "auth", token: "t", protocol: 4, limits: true, history: true, identity: "0.5", uuid: "1" },
+      { rpc: "auth", token: "t", protocol: 4, limits: true, history: true, identity: "0.5", uuid: 1 },
     ]);
   });
 

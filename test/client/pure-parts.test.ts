@@ -159,32 +159,32 @@ describe("The client's query", () => {
 });
 
 describe("The client's queue", () => {
-  const expired: string[] = [];
+  const expired: number[] = [];
   const make = (limits = {}) =>
     new Queue<string>({ count: 2, bytes: 10, age: 100, ...limits }, (id) => expired.push(id));
 
   it("keeps the order and forgets what is deleted", () => {
     const queue = make({ count: 3 });
-    for (const id of ["1", "2", "3"]) queue.add(id, id, `item ${id}`);
-    queue.delete("2");
+    for (const id of [1, 2, 3]) queue.add(id, `${id}`, `item ${id}`);
+    queue.delete(2);
     expect(queue.drain()).to.deep.equal([
-      ["1", "item 1"],
-      ["3", "item 3"],
+      [1, "item 1"],
+      [3, "item 3"],
     ]);
   });
 
   it("is bounded by count and bytes, and has room again when something has gone", () => {
     const queue = make();
-    queue.add("1", "12345", "");
-    expect(() => queue.add("2", "ééé", ""))
+    queue.add(1, "12345", "");
+    expect(() => queue.add(2, "ééé", ""))
       .to.throw()
       .with.property("code", "queue_full");
-    queue.add("2", "éé", "");
-    expect(() => queue.add("3", "", ""))
+    queue.add(2, "éé", "");
+    expect(() => queue.add(3, "", ""))
       .to.throw()
       .with.property("code", "queue_full");
-    queue.delete("1");
-    queue.add("3", "123456", "");
+    queue.delete(1);
+    queue.add(3, "123456", "");
     queue.drain();
   });
 
@@ -192,11 +192,11 @@ describe("The client's queue", () => {
     const clock = useFakeTimers();
     try {
       const queue = make();
-      queue.add("1", "", "");
+      queue.add(1, "", "");
       clock.tick(60);
-      queue.add("2", "", "");
+      queue.add(2, "", "");
       clock.tick(60);
-      expect(expired).to.deep.equal(["1"]);
+      expect(expired).to.deep.equal([1]);
       queue.drain();
       expect(clock.countTimers()).to.equal(0);
     } finally {
@@ -339,44 +339,44 @@ describe("The client's parser", () => {
   it("knows each frame of a server", () => {
     const cases: [unknown, object][] = [
       [
-        { rpc: "f", uuid: "1", resp: 5 },
-        { type: "reply", id: "1", value: 5, error: undefined, isStream: false },
+        { rpc: "f", uuid: 1, resp: 5 },
+        { type: "reply", id: 1, value: 5, error: undefined, isStream: false },
       ],
       [
-        { rpc: "f", uuid: "1", error: false },
-        { type: "reply", id: "1", value: undefined, error: remoteError(false), isStream: false },
+        { rpc: "f", uuid: 1, error: false },
+        { type: "reply", id: 1, value: undefined, error: remoteError(false), isStream: false },
       ],
       [
-        { rpc: "f", uuid: "1", error: null, resp: 5 },
-        { type: "reply", id: "1", value: 5, error: undefined, isStream: false },
+        { rpc: "f", uuid: 1, error: null, resp: 5 },
+        { type: "reply", id: 1, value: 5, error: undefined, isStream: false },
       ],
       [
-        { rpc: "auth", uuid: "1", resp: "success" },
-        { type: "reply", id: "1", value: undefined, error: undefined, isStream: false },
+        { rpc: "auth", uuid: 1, resp: "success" },
+        { type: "reply", id: 1, value: undefined, error: undefined, isStream: false },
       ],
       [
-        { rpc: "auth", uuid: "1", resp: "success", protocol: 4 },
-        { type: "reply", id: "1", value: undefined, error: undefined, isStream: false },
+        { rpc: "auth", uuid: 1, resp: "success", protocol: 4 },
+        { type: "reply", id: 1, value: undefined, error: undefined, isStream: false },
       ],
       [
-        { rpc: "auth", uuid: "1", resp: "success", server: { protocol: 4 } },
-        { type: "reply", id: "1", value: { protocol: 4 }, error: undefined, isStream: false },
+        { rpc: "auth", uuid: 1, resp: "success", server: { protocol: 4 } },
+        { type: "reply", id: 1, value: { protocol: 4 }, error: undefined, isStream: false },
       ],
       [
-        { rpc: "f", uuid: "1", stream: true },
-        { type: "reply", id: "1", value: undefined, error: undefined, isStream: true },
+        { rpc: "f", uuid: 1, stream: true },
+        { type: "reply", id: 1, value: undefined, error: undefined, isStream: true },
       ],
       [
-        { stream: "1", item: null },
-        { type: "item", id: "1", item: null },
+        { stream: 1, item: null },
+        { type: "item", id: 1, item: null },
       ],
       [
-        { stream: "1", end: true },
-        { type: "end", id: "1", error: undefined },
+        { stream: 1, end: true },
+        { type: "end", id: 1, error: undefined },
       ],
       [
-        { stream: "1", error: "no" },
-        { type: "end", id: "1", error: remoteError("no") },
+        { stream: 1, error: "no" },
+        { type: "end", id: 1, error: remoteError("no") },
       ],
       [
         { channel: "c", message: null },
@@ -407,8 +407,8 @@ describe("The client's parser", () => {
         { type: "call", fid: "f", command: "a.b", args: 1 },
       ],
       [
-        { internal: true, command: "subscribe", data: { uuid: "7", channel: "c" } },
-        { type: "subscribe", channel: "c", id: "7", error: undefined },
+        { internal: true, command: "subscribe", data: { uuid: 7, channel: "c" } },
+        { type: "subscribe", channel: "c", id: 7, error: undefined },
       ],
       [
         { internal: true, command: "unsubscribe", data: { channel: "c" } },
@@ -426,7 +426,18 @@ describe("The client's parser", () => {
   });
 
   it("takes everything else for unknown", () => {
-    const texts = ["", "x", "null", "5", "[]", "{}", '{"channel":"c"}', '{"internal":true}', '{"uuid":{}}'];
+    const texts = [
+      "",
+      "x",
+      "null",
+      "5",
+      "[]",
+      "{}",
+      '{"channel":"c"}',
+      '{"internal":true}',
+      '{"uuid":{}}',
+      '{"uuid":"1","resp":1}',
+    ];
     const commands = [
       '{"internal":true,"command":"rpc","data":{}}',
       '{"internal":true,"command":"subscribe","data":{"channel":5}}',

@@ -24,9 +24,9 @@ describe("The requests of a client", () => {
   it("may have as many bytes as the server takes, and no more", async () => {
     server.server = { protocol: 4, messageBytes: 1000 };
     const client = await start();
-    /** A text with which a request has so many bytes; its id has one letter. */
+    /** A text with which a request has so many bytes; its id has one digit. */
     const filling = (bytes: number, text: string) => {
-      const rest = bytes - JSON.stringify({ rpc: "echo", req: "", uuid: "2" }).length;
+      const rest = bytes - JSON.stringify({ rpc: "echo", req: "", uuid: 2 }).length;
       const each = new TextEncoder().encode(text).length;
       return text.repeat(rest / each) + "x".repeat(rest % each);
     };
@@ -100,12 +100,12 @@ describe("The requests of a client", () => {
       if (rpc === "echo") server.send(socket, { rpc, uuid, stream: true });
       if (rpc === "_credit") {
         granted.resolve(req);
-        server.send(socket, { stream: (req as unknown as { uuid: string }).uuid, end: true });
+        server.send(socket, { stream: (req as unknown as { uuid: number }).uuid, end: true });
       }
       return rpc === "echo" || rpc === "_credit";
     };
     for await (const _ of client.rpc("echo", 1)) expect.fail("There is none");
-    expect(await granted.promise).to.deep.equal({ uuid: "2", items: 128 });
+    expect(await granted.promise).to.deep.equal({ uuid: 2, items: 128 });
     // what the server has ended needs no end
     await client.subscribe("hall");
     expect(server.requests("_cancel")).to.deep.equal([]);

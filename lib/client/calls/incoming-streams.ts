@@ -12,7 +12,7 @@ export interface StreamLimits {
 /** The streams that the server answers calls with, by the ids of the calls. */
 export class IncomingStreams {
   readonly #send: (rpc: string, fields: string) => void;
-  readonly #streams = new Map<string, Stream>();
+  readonly #streams = new Map<number, Stream>();
 
   /** `send` makes a request that gets no reply; `fields` are those of its `req`. */
   constructor(send: (rpc: string, fields: string) => void) {
@@ -20,10 +20,10 @@ export class IncomingStreams {
   }
 
   /** Begins one. Its items are asked for as they are read. */
-  open(id: string, { window = 1, signal }: Partial<StreamLimits>): Stream {
+  open(id: number, { window = 1, signal }: Partial<StreamLimits>): Stream {
     let read = 0;
     let forget = () => {};
-    const grant = (items: number) => this.#send("_credit", `"uuid":"${id}","items":${items | 0}`);
+    const grant = (items: number) => this.#send("_credit", `"uuid":${id},"items":${items | 0}`);
     const stream = new Stream(window, {
       start: () => grant(window),
       read: () => {
@@ -34,7 +34,7 @@ export class IncomingStreams {
       stop: () => {
         forget();
         // not where the server has ended it
-        if (this.#streams.delete(id)) this.#send("_cancel", `"uuid":"${id}"`);
+        if (this.#streams.delete(id)) this.#send("_cancel", `"uuid":${id}`);
       },
     });
     this.#streams.set(id, stream);
@@ -44,12 +44,12 @@ export class IncomingStreams {
   }
 
   /** Takes an item; of a stream that has ended here meanwhile it is for nobody. */
-  push(id: string, item: unknown): void {
+  push(id: number, item: unknown): void {
     this.#streams.get(id)?.push(item);
   }
 
   /** Takes the end of one, likewise. */
-  end(id: string, error?: Error): void {
+  end(id: number, error?: Error): void {
     const stream = this.#streams.get(id);
     this.#streams.delete(id);
     stream?.end(error);

@@ -20,18 +20,18 @@ interface Waiting<Item> {
 /** An offline queue: calls that wait for a connection, in order, within bounds. */
 export class Queue<Item> {
   readonly #limits: Required<{ [Key in keyof QueueOptions]: number }>;
-  readonly #onExpired: (id: string) => void;
-  readonly #waiting = new Map<string, Waiting<Item>>();
+  readonly #onExpired: (id: number) => void;
+  readonly #waiting = new Map<number, Waiting<Item>>();
   #bytes = 0;
 
   /** `onExpired` gets the id of what has waited for too long and has been taken out. */
-  constructor(limits: { count: number; bytes: number; age: number }, onExpired: (id: string) => void) {
+  constructor(limits: { count: number; bytes: number; age: number }, onExpired: (id: number) => void) {
     this.#limits = limits;
     this.#onExpired = onExpired;
   }
 
   /** Throws a `QueueError` where there is no room for it. */
-  add(id: string, text: string, item: Item): void {
+  add(id: number, text: string, item: Item): void {
     const { count, bytes: most, age } = this.#limits;
     const bytes = byteLength(text);
     if (this.#waiting.size >= count || this.#bytes + bytes > most) throw new QueueError("queue_full");
@@ -43,7 +43,7 @@ export class Queue<Item> {
     this.#bytes += bytes;
   }
 
-  delete(id: string): void {
+  delete(id: number): void {
     const waiting = this.#waiting.get(id);
     if (!waiting) return;
     waiting.stop();
@@ -52,7 +52,7 @@ export class Queue<Item> {
   }
 
   /** Takes everything out. */
-  drain(): [id: string, item: Item][] {
+  drain(): [id: number, item: Item][] {
     return [...this.#waiting].map(([id, { item }]) => {
       this.delete(id);
       return [id, item];

@@ -76,7 +76,7 @@ export class Requests {
   readonly #calls = new PendingCalls();
   #queue: Queue<Request> | undefined;
   /** The requests that were sent on the present link, by id. */
-  readonly #sent = new Map<string, Request>();
+  readonly #sent = new Map<number, Request>();
   /** The streams that calls were answered with. */
   readonly streams = new IncomingStreams((rpc, fields) => this.tell(rpc, fields));
   #link: Link | undefined;
@@ -201,7 +201,7 @@ export class Requests {
   }
 
   /** Takes a reply; says whether anything has awaited it. */
-  settle(id: string, value?: unknown, error?: Error, isStream?: boolean): boolean {
+  settle(id: number, value?: unknown, error?: Error, isStream?: boolean): boolean {
     const request = this.#sent.get(id);
     if (!request) return false;
     this.#sent.delete(id);
@@ -218,7 +218,7 @@ export class Requests {
   /** Takes the word that a channel was joined or left, which is all that a server of version 3 answers with. */
   acknowledge(rpc: string, channel: string, id: unknown): void {
     // a join that was given up is none
-    this.#sent.get(id as string)?.onJoined?.();
+    this.#sent.get(id as number)?.onJoined?.();
     if (this.#server.protocol === PROTOCOL) return;
     for (const [sent, request] of this.#sent) {
       if (request.rpc !== rpc || request.channel !== channel || (id !== undefined && id !== sent)) continue;
@@ -229,9 +229,9 @@ export class Requests {
 
   #add(
     limits: { timeout: number; signal?: AbortSignal | undefined },
-    start: (id: string) => void,
+    start: (id: number) => void,
   ): Promise<unknown> {
-    let id = "";
+    let id = 0;
     // what was not sent has waited for a connection
     const causeOfTimeout = () => (this.#sent.has(id) ? undefined : (this.#lost ?? new DisconnectedError()));
     const answer = this.#calls.add({ ...limits, causeOfTimeout }, (given) => {
@@ -243,7 +243,7 @@ export class Requests {
       // one that still counts as sent has taken too long or was aborted, so that nobody waits for it any more
       const request = this.#sent.get(id);
       this.#sent.delete(id);
-      if (request && this.#server.protocol === PROTOCOL) this.tell("_cancel", `"uuid":"${id}"`);
+      if (request && this.#server.protocol === PROTOCOL) this.tell("_cancel", `"uuid":${id}`);
       request?.onGivenUp?.();
       this.#leaveIfDone();
     };
@@ -255,7 +255,7 @@ export class Requests {
     if (this.#sent.size === 0) this.#leave?.();
   }
 
-  #send(id: string, request: Request): void {
+  #send(id: number, request: Request): void {
     if (!this.#link) throw new DisconnectedError();
     const text = encode(id, request, request.extra?.(this.#server.history === true));
     this.check(text);
@@ -268,8 +268,8 @@ export class Requests {
   }
 }
 
-function encode(id: string, { rpc, fields }: Request, more?: string | undefined): string {
+function encode(id: number, { rpc, fields }: Request, more?: string | undefined): string {
   // in front of the brace and the comma at the end
   const all = more ? `${fields.slice(0, -2)}${more}},` : fields;
-  return `{"rpc":${JSON.stringify(`${rpc}`)},${all}"uuid":"${id}"}`;
+  return `{"rpc":${JSON.stringify(`${rpc}`)},${all}"uuid":${id}}`;
 }

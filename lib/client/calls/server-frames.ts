@@ -5,14 +5,14 @@ import { isObject, type JsonObject } from "../../shared/protocol.js";
 export type ServerFrame =
   | {
       readonly type: "reply";
-      readonly id: string;
+      readonly id: number;
       readonly value: unknown;
       readonly error: RemoteError | undefined;
       /** Whether a stream is the answer. */
       readonly isStream: boolean;
     }
-  | { readonly type: "item"; readonly id: string; readonly item: unknown }
-  | { readonly type: "end"; readonly id: string; readonly error: RemoteError | undefined }
+  | { readonly type: "item"; readonly id: number; readonly item: unknown }
+  | { readonly type: "end"; readonly id: number; readonly error: RemoteError | undefined }
   | { readonly type: "call"; readonly fid: string; readonly command: string; readonly args: unknown }
   | {
       readonly type: "subscribe" | "unsubscribe";
@@ -55,11 +55,11 @@ export function parseServerFrame(text: unknown): ServerFrame | undefined {
   if (frame.internal === true) return parseCommand(frame.command, frame.data);
   const { uuid, rpc, resp, channel, message, stream, presence } = frame;
   const error = errorOf(frame);
-  if (typeof uuid === "string") {
+  if (typeof uuid === "number") {
     const value = rpc === "auth" ? frame.server : resp;
     return { type: "reply", id: uuid, value, error, isStream: stream === true };
   }
-  if (typeof stream === "string") {
+  if (typeof stream === "number") {
     return "item" in frame
       ? { type: "item", id: stream, item: frame.item }
       : { type: "end", id: stream, error };

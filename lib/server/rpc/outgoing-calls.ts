@@ -24,13 +24,15 @@ export class OutgoingCalls {
     if (this.size >= this.#limit) {
       return Promise.reject(new CallError("Too many calls of this client are under way", "busy"));
     }
-    return this.#calls.add(options, (fid) => this.#send(encodeCall(fid, command, args)));
+    return this.#calls.add(options, (id) => this.#send(encodeCall(`${id}`, command, args)));
   }
 
   /** Settles a call by the client's answer. */
   settle(fid: string, answer: Answer): void {
-    if (answer.ok) this.#calls.resolve(fid, answer.data);
-    else this.#calls.reject(fid, remoteError(answer.error));
+    const id = Number(fid);
+    if (fid !== `${id}`) return;
+    if (answer.ok) this.#calls.resolve(id, answer.data);
+    else this.#calls.reject(id, remoteError(answer.error));
   }
 
   /** Rejects all calls, since the connection has closed. */

@@ -19,23 +19,42 @@ const ESCAPED = /[\ud800-\udfff\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uf
 /** A message that may go to many sockets, among different others. */
 export class Message {
   readonly text: string;
+  #isAscii: boolean | undefined;
   #quoted: string | undefined;
 
   constructor(text: string) {
     this.text = text;
   }
 
+  /** Whether a frame of this framing has a byte for each of its characters. */
+  isAsciiIn(framing: Framing): boolean {
+    this.#isAscii ??= isAscii(this.text);
+    // what is escaped is so
+    return this.#isAscii || (framing === "sockjs" && isAscii(this.quoted));
+  }
+
   /** As it stands in SockJS's frames. */
   get quoted(): string {
-    this.#quoted ??= quote(this.text);
+    this.#quoted ??= this.#quote();
     return this.#quoted;
+  }
+
+  #quote(): string {
+    const json = JSON.stringify(this.text);
+    // most are, and to look for what is escaped takes longer
+    // Stryker disable next-line ConditionalExpression: of these none is escaped
+    if (this.isAsciiIn("plain")) return json;
+    // each of them has four digits
+    return json.replace(ESCAPED, (character) => `\\u${character.charCodeAt(0).toString(16)}`);
   }
 }
 
 /** Gives the texts of the frames that carry messages. */
 export function frameTexts(messages: readonly Message[], framing: Framing): string[] {
   if (framing === "plain") return messages.map(({ text }) => text);
-  return [`a[${messages.map(({ quoted }) => quoted).join(",")}]`];
+  const [first] = messages;
+  const all = messages.length === 1 && first ? first.quoted : messages.map(({ quoted }) => quoted).join(",");
+  return [`a[${all}]`];
 }
 
 /** Gives the bytes of the frames that carry messages, one after another. */
@@ -51,9 +70,10 @@ export function encodeFrames(messages: readonly Message[], framing: Framing): Bu
  * a text costs less to write than bytes that are made for one write.
  */
 export function latinFrames(messages: readonly Message[], framing: Framing): string | undefined {
+  for (const message of messages) if (!message.isAsciiIn(framing)) return undefined;
   let frames = "";
   for (const text of frameTexts(messages, framing)) {
-    if (text.length > MIDDLE || !isAscii(text)) return undefined;
+    if (text.length > MIDDLE) return undefined;
     frames += latinHead(text.length) + text;
   }
   return frames;
@@ -93,13 +113,4 @@ function writeHead(bytes: Buffer, offset: number, length: number): number {
   }
   bytes[offset + 1] = HAS_EIGHT_BYTES;
   return bytes.writeBigUInt64BE(BigInt(length), offset + 2);
-}
-
-function quote(message: string): string {
-  const json = JSON.stringify(message);
-  // most are, and to look for what is escaped takes longer
-  // Stryker disable next-line ConditionalExpression: of these none is escaped
-  if (isAscii(json)) return json;
-  // each of them has four digits
-  return json.replace(ESCAPED, (character) => `\\u${character.charCodeAt(0).toString(16)}`);
 }

@@ -8,30 +8,19 @@ import {
   type RequestHead,
   type ShownIdentity,
 } from "./protocol.js";
+import { QuotedNames } from "./quoted-names.js";
 import { encodeError, isRefusal } from "./refusals.js";
+
+const FUNCTION_NAMES = /* @__PURE__ */ new QuotedNames();
 
 /** A reply with a result; a value without a JSON form, such as `undefined`, is sent as null. */
 export function encodeReply(head: RequestHead, value: unknown): string {
-  const { rpc, uuid } = head;
-  // in one go, unless the value might be none of JSON's and leave the field out
-  // Stryker disable next-line ConditionalExpression: it is only quicker
-  if (isSureJson(value)) return JSON.stringify({ rpc, uuid, resp: value });
-  const resp = JSON.stringify(value) ?? "null";
-  return `${encodeHead(head)}"resp":${resp}}`;
+  return encodeJsonReply(head, JSON.stringify(value) ?? "null");
 }
 
 /** A reply with a result that is JSON already. */
 export function encodeJsonReply(head: RequestHead, json: string): string {
   return `${encodeHead(head)}"resp":${json}}`;
-}
-
-/** Says whether a value is sure to have a form in JSON. Throws what a getter throws. */
-// Stryker disable next-line BlockStatement: what is not sure only takes longer
-function isSureJson(value: unknown): boolean {
-  // Stryker disable next-line ConditionalExpression: as before
-  if (value === undefined || typeof value === "function" || typeof value === "symbol") return false;
-  // Stryker disable next-line ConditionalExpression: as before
-  return typeof (value as { readonly toJSON?: unknown } | null)?.toJSON !== "function";
 }
 
 /** A reply with an error. */
@@ -139,6 +128,10 @@ function encodeErrorFor(protocol: Protocol, error: unknown): string {
 }
 
 function encodeHead({ rpc, uuid }: RequestHead): string {
+  // as nearly all are
+  if (typeof rpc === "string" && uuid !== undefined) {
+    return `{"rpc":${FUNCTION_NAMES.quote(rpc)},"uuid":${typeof uuid === "number" ? uuid : JSON.stringify(uuid)},`;
+  }
   const fields = JSON.stringify({ rpc, uuid });
   return fields === "{}" ? "{" : `${fields.slice(0, -1)},`;
 }

@@ -67,6 +67,46 @@ describe("the write batches of a turn", () => {
     expect(first.sent.at(-1)?.messages).to.deep.equal(["four"]);
   });
 
+  it("may wait for a word in place of the end of the turn", async () => {
+    const [first, second] = [new Socket(), new Socket()];
+    expect(batcher.hold()).to.equal(true);
+    // who asks for it meanwhile has nothing to release
+    expect(batcher.hold()).to.equal(false);
+    first.write(batcher, "one");
+    second.write(batcher, "one");
+    await endOfTurn();
+    expect([first.sent, second.sent]).to.deep.equal([[], []]);
+    batcher.release();
+    expect([first, second].map(({ sent }) => sent.map(({ messages }) => messages))).to.deep.equal([
+      [["one"]],
+      [["one"]],
+    ]);
+    // afterwards the end of the turn it is
+    first.write(batcher, "two");
+    expect(first.sent).to.have.lengthOf(1);
+    // where others wait already
+    expect(batcher.hold()).to.equal(false);
+    await endOfTurn();
+    expect(first.sent.at(-1)?.messages).to.deep.equal(["two"]);
+    // and with nothing to send
+    const immediate = sinon.spy(globalThis, "setImmediate");
+    try {
+      expect(batcher.hold()).to.equal(true);
+      batcher.release();
+      expect(batcher.hold()).to.equal(true);
+      first.write(batcher, "three");
+      first.write(batcher, "four");
+      batcher.release();
+      expect(first.sent).to.have.lengthOf(2);
+      sinon.assert.calledOnce(immediate);
+    } finally {
+      immediate.restore();
+    }
+    first.write(batcher, "five");
+    await endOfTurn();
+    expect(first.sent.at(-1)?.messages).to.deep.equal(["three", "four", "five"]);
+  });
+
   it("are shared, and encoded once, by all that are sent the same", async () => {
     const sockets = Array.from({ length: 3 }, () => new Socket());
     const [first, second, third] = sockets;

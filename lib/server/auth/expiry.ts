@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import { brand, isBranded } from "../../shared/brand.js";
 import { LONGEST_TIMER } from "../../shared/times.js";
 import { LONGEST_WAIT } from "../limits/deadlines.js";

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { CLOSE, type CloseReason } from "../../shared/close-codes.js";
 import { type ClientFrame, parseClientFrame } from "../../shared/protocol.js";
 import type { FrameRate } from "../limits/frame-rate.js";

@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import { TOLERANCE } from "../../shared/times.js";
 
 /** Something that has to be done in time. */

@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Limits } from "./limits.js";
 
 type RateLimits = Pick<Limits, "framesPerSecond" | "frameBurst" | "bytesPerSecond" | "byteBurst">;

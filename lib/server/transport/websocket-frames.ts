@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+
 /** The way in which messages become WebSocket frames: one each, or all in one as SockJS has it. */
 export type Framing = "plain" | "sockjs";
 

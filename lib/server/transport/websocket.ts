@@ -52,6 +52,8 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #batch: WriteBatch | undefined;
   /** The frames that have begun to come; absent between two messages. */
   #frames: IncomingFrames | undefined;
+  /** Whether what came last is one message by itself. */
+  #isOneMessage = false;
   /** The bytes of them that count as a stranger's. */
   #unfinished = 0;
   /** The bytes that came after the end. */
@@ -257,6 +259,16 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
 
   #receive(data: Buffer, isBinary: boolean): void {
     if (!this.#isOpen) return;
+    const { writeBatcher } = this.#parts;
+    const isHeld = this.#isOneMessage && writeBatcher.hold();
+    try {
+      this.#read(data, isBinary);
+    } finally {
+      if (isHeld) writeBatcher.release();
+    }
+  }
+
+  #read(data: Buffer, isBinary: boolean): void {
     if (this.#parts.framing === "plain") return this.#deliver(isBinary ? data : data.toString());
     // bytes are no frame of SockJS, and no message either
     const messages = isBinary ? [data] : parseFrame(data.toString());
@@ -285,8 +297,9 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #follow(chunk: Buffer): void {
     this.#hasSpoken = true;
     if (!this.#isOpen) return this.#followLate(chunk.length);
+    this.#isOneMessage = !this.#frames && isOneMessage(chunk);
     // Stryker disable next-line ConditionalExpression: it is only quicker, for nearly all that comes
-    if (!this.#frames && isOneMessage(chunk)) return;
+    if (this.#isOneMessage) return;
     this.#frames ??= new IncomingFrames();
     const frames = this.#frames;
     const overhead = frames.read(chunk);

@@ -1,3 +1,4 @@
+import process from "node:process";
 import { encodeFrames, type Framing, frameTexts, latinFrames, Message } from "./websocket-frames.js";
 
 /** More characters than this do not wait for the end of a turn. */
@@ -95,6 +96,7 @@ export class WriteBatcher {
   #first: WriteBatch | undefined;
   /** Whether somebody has been given more than one message. */
   #hasJoined = false;
+  #isHeld = false;
 
   constructor(onError: (error: unknown) => void) {
     this.onError = onError;
@@ -107,8 +109,23 @@ export class WriteBatcher {
     return batch.with(this.#messageOf(message));
   }
 
+  /**
+   * Has messages wait for `release` in place of the next tick, which costs more; for what a client's message is answered with
+   * that has come by itself. Says whether they do: not where others wait already.
+   */
+  hold(): boolean {
+    if (this.#isHeld || this.#senders.length > 0) return false;
+    this.#isHeld = true;
+    return true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    this.#send();
+  }
+
   #begin(sender: Sender, message: string): WriteBatch {
-    if (this.#senders.push(sender) === 1) process.nextTick(this.#send);
+    if (this.#senders.push(sender) === 1 && !this.#isHeld) process.nextTick(this.#send);
     const first = this.#messageOf(message);
     if (this.#first?.endsWith(first)) this.#first.isShared = true;
     else this.#first = new WriteBatch(first);

@@ -189,7 +189,10 @@ describe("the server's call", () => {
     const { fid } = await client.takeCall();
     other.send({ rpc: "_rpc", fid, resp: { data: "foreign" } });
     await other.request({ rpc: "nope" });
-    client.send({ rpc: "_rpc", fid: `${fid}x`, resp: { data: "unknown" } });
+    // nor do ids that are other texts of the same number
+    for (const unknown of [`${fid}x`, ` ${fid}`, `0${fid}`, `${fid}.0`]) {
+      client.send({ rpc: "_rpc", fid: unknown, resp: { data: "unknown" } });
+    }
     client.send({ rpc: "_rpc", fid, resp: { data: "first" } });
     client.send({ rpc: "_rpc", fid, resp: { data: "second" } });
     expect(await calling).to.equal("first");

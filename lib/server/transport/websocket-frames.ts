@@ -30,9 +30,13 @@ export class Message {
 
   /** Whether a frame of this framing has a byte for each of its characters. */
   isAsciiIn(framing: Framing): boolean {
-    this.#isAscii ??= isAscii(this.text);
     // what is escaped is so
-    return this.#isAscii || (framing === "sockjs" && isAscii(this.quoted));
+    return this.#hasAsciiText || (framing === "sockjs" && isAscii(this.quoted));
+  }
+
+  get #hasAsciiText(): boolean {
+    this.#isAscii ??= isAscii(this.text);
+    return this.#isAscii;
   }
 
   /** As it stands in SockJS's frames. */
@@ -45,7 +49,7 @@ export class Message {
     const json = JSON.stringify(this.text);
     // most are, and to look for what is escaped takes longer
     // Stryker disable next-line ConditionalExpression: of these none is escaped
-    if (this.isAsciiIn("plain")) return json;
+    if (this.#hasAsciiText) return json;
     // each of them has four digits
     return json.replace(ESCAPED, (character) => `\\u${character.charCodeAt(0).toString(16)}`);
   }
@@ -54,8 +58,8 @@ export class Message {
 /** Gives the texts of the frames that carry messages. */
 export function frameTexts(messages: readonly Message[], framing: Framing): string[] {
   if (framing === "plain") return messages.map(({ text }) => text);
-  const [first] = messages;
-  const all = messages.length === 1 && first ? first.quoted : messages.map(({ quoted }) => quoted).join(",");
+  // most are alone
+  const all = messages.reduce((before, { quoted }) => (before === "" ? quoted : `${before},${quoted}`), "");
   return [`a[${all}]`];
 }
 

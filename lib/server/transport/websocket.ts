@@ -53,6 +53,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   /** The frames that have begun to come; absent between two messages. */
   #frames: IncomingFrames | undefined;
   /** Whether what came last is one message by itself. */
+  // Stryker disable next-line BooleanLiteral: it is looked at before each message
   #isOneMessage = false;
   /** The bytes of them that count as a stranger's. */
   #unfinished = 0;

@@ -11,7 +11,8 @@ import {
 import { QuotedNames } from "./quoted-names.js";
 import { encodeError, isRefusal } from "./refusals.js";
 
-const FUNCTION_NAMES = /* @__PURE__ */ new QuotedNames();
+/** The names of the functions that were called, of all clients. */
+const functionNames = /* @__PURE__ */ new QuotedNames();
 
 /** A reply with a result; a value without a JSON form, such as `undefined`, is sent as null. */
 export function encodeReply(head: RequestHead, value: unknown): string {
@@ -129,7 +130,7 @@ function encodeErrorFor(protocol: Protocol, error: unknown): string {
 
 function encodeHead({ rpc, uuid }: RequestHead): string {
   // Stryker disable next-line ConditionalExpression,StringLiteral: it is only quicker
-  const name = typeof rpc === "string" ? FUNCTION_NAMES.quote(rpc) : JSON.stringify(rpc);
+  const name = typeof rpc === "string" ? functionNames.quote(rpc) : JSON.stringify(rpc);
   const named = name === undefined ? "{" : `{"rpc":${name},`;
   return uuid === undefined ? named : `${named}"uuid":${JSON.stringify(uuid)},`;
 }

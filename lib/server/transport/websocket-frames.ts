@@ -58,7 +58,7 @@ export class Message {
 /** Gives the texts of the frames that carry messages. */
 export function frameTexts(messages: readonly Message[], framing: Framing): string[] {
   if (framing === "plain") return messages.map(({ text }) => text);
-  // most are alone
+  // without a list in between, since most are alone
   const all = messages.reduce((before, { quoted }) => (before === "" ? quoted : `${before},${quoted}`), "");
   return [`a[${all}]`];
 }

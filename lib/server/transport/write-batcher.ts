@@ -96,6 +96,7 @@ export class WriteBatcher {
   #first: WriteBatch | undefined;
   /** Whether somebody has been given more than one message. */
   #hasJoined = false;
+  /** Whether messages wait for `release`. */
   #isHeld = false;
 
   constructor(onError: (error: unknown) => void) {
@@ -110,8 +111,8 @@ export class WriteBatcher {
   }
 
   /**
-   * Has messages wait for `release` in place of the next tick, which costs more; for what a client's message is answered with
-   * that has come by itself. Says whether they do: not where others wait already.
+   * Has what is sent wait for `release` in place of the next tick, which costs more: for the answers to a client's message that
+   * has come by itself. Says whether it does; it does not where something waits already.
    */
   hold(): boolean {
     if (this.#isHeld || this.#senders.length > 0) return false;
@@ -119,6 +120,7 @@ export class WriteBatcher {
     return true;
   }
 
+  /** Sends what has waited since `hold`. */
   release(): void {
     this.#isHeld = false;
     this.#send();

@@ -156,23 +156,25 @@ export class IncomingCalls<Auth> {
     abort(call);
   };
 
+  /** Runs a call, where there are guards when they allow it. */
+  #ask(call: Call, data: unknown): void {
+    if (this.#parts.guards.has("rpc")) return this.#askGuards(call, data);
+    // a logger may have closed it; and where nobody has decided anything, nothing can become other
+    if (!this.#caller.closed) this.#dispatch(call, data, this.#caller.socket.auth, always);
+  }
+
   /** Runs a call when the guards allow it. They are asked again where the rights may have become others meanwhile. */
-  #ask(call: Call, data: unknown, times = 1): void {
+  #askGuards(call: Call, data: unknown, times = 1): void {
     const { socket, rights } = this.#caller;
     // one call has one identity, whatever becomes of the socket's
     const { auth } = socket;
-    if (call.json === undefined && !this.#parts.guards.has("rpc")) {
-      // a logger may have closed it; and where nobody has decided anything, nothing can become other
-      if (!this.#caller.closed) this.#dispatch(call, data, auth, always);
-      return;
-    }
     const request = { rpc: call.path, req: data };
     call.json ??= JSON.stringify(data) ?? "";
     const verdict = this.#parts.guards.decide("rpc", socket, request);
     const isCurrent = () => this.#caller.rights === rights;
     const askAgain = () => {
       if (times === MOST_DECISIONS) return this.#settle(call, { status: "error", error: BUSY });
-      this.#ask(call, call.data, times + 1);
+      this.#askGuards(call, call.data, times + 1);
     };
     const goOn = (decided: GuardResult) => {
       if (this.#caller.closed || call.isSettled) return;

@@ -381,7 +381,10 @@ describe("what a client sends over a WebSocket", () => {
     const { listener, heard, send } = overhear("plain");
     send("a");
     send("b", true);
-    expect(listener.receive.args).to.deep.equal([["a"], [Buffer.from("b")]]);
+    expect(listener.receive.args).to.deep.equal([
+      ["a", 1],
+      [Buffer.from("b"), 1],
+    ]);
     expect(heard).to.deep.equal([
       ["data", "a"],
       ["data", Buffer.from("b")],
@@ -428,7 +431,15 @@ describe("what a client sends over a WebSocket", () => {
     send('["a","b"]');
     send("[]");
     send("c", true);
-    expect(listener.receive.args).to.deep.equal([["a"], ["b"], [Buffer.from("c")]]);
+    send('["d\\"é"]');
+    send('["\\\\e"]');
+    expect(listener.receive.args).to.deep.equal([
+      ["a", undefined],
+      ["b", undefined],
+      [Buffer.from("c"), 1],
+      ['d"é', undefined],
+      ["\\e", 2],
+    ]);
     expect(listener.countFrames.args).to.deep.equal([[1]]);
   });
 
@@ -480,7 +491,7 @@ describe("what a client sends over a WebSocket", () => {
     }
     send("a");
     end();
-    expect(listener.receive.args).to.deep.equal([["a"]]);
+    expect(listener.receive.args).to.deep.equal([["a", 1]]);
     expect(heard).to.deep.equal([["end"]]);
     expect(onError.args).to.deep.equal([
       ['a listener for "data" of a connection failed', error],

@@ -7,7 +7,7 @@ import type { PendingConnection } from "../limits/pending-connections.js";
 import type { UnfinishedBytes } from "../limits/unfinished-bytes.js";
 import type { Beating, Heartbeats } from "./heartbeats.js";
 import { IncomingFrames, isOneMessage } from "./incoming-frames.js";
-import { closeFrame, parseFrame } from "./sockjs-framing.js";
+import { closeFrame, parseFrame, readSimple } from "./sockjs-framing.js";
 import { READY_STATE, TRANSPORT, type Transport, type TransportListener } from "./transport.js";
 import { type ConnectionTransport, WebSocketConnection } from "./websocket-connection.js";
 import { encodeFrames, type Framing, frameTexts, Message } from "./websocket-frames.js";
@@ -270,9 +270,12 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   }
 
   #read(data: Buffer, isBinary: boolean): void {
-    if (this.#parts.framing === "plain") return this.#deliver(isBinary ? data : data.toString());
     // bytes are no frame of SockJS, and no message either
-    const messages = isBinary ? [data] : parseFrame(data.toString());
+    if (isBinary) return this.#deliver(data, data.length);
+    if (this.#parts.framing === "plain") return this.#deliver(data.toString(), data.length);
+    const simple = readSimple(data);
+    if (simple !== undefined) return this.#deliver(simple, simple.length);
+    const messages = parseFrame(data.toString());
     if (!messages) {
       // Stryker disable next-line OptionalChaining: what is open has its WebSocket
       this.#webSocket?.close(BROKEN_FRAMING.code, BROKEN_FRAMING.reason);
@@ -283,11 +286,11 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   }
 
   /** Hands a message to the server and to the application's own listeners. */
-  #deliver(message: unknown): void {
+  #deliver(message: unknown, bytes?: number): void {
     // one before it may have ended the connection
     if (!this.#isOpen) return;
     this.#emit("data", message);
-    this.#listener?.receive(message);
+    this.#listener?.receive(message, bytes);
   }
 
   static readonly #onBytes = function (this: Duplex, chunk: Buffer): void {

@@ -23,7 +23,11 @@ describe("A client and a server that keeps histories", () => {
 
   const start = (port = 0) => stage.application({ redisClient: redis, pubsubClient: redis, options }, port);
 
-  const publish = (message: unknown, at = place) => at.tokenServer.publish("room:1", message);
+  /** Publishes, and waits until that is delivered: the store does so before it carries out a further command. */
+  const publish = async (message: unknown, at = place) => {
+    await at.tokenServer.publish("room:1", message);
+    await at.tokenServer.publish("elsewhere", "a further command");
+  };
 
   /** Waits until all that was sent to the client has come. */
   const settled = () => failure(client.rpc("nowhere"));

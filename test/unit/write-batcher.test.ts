@@ -20,6 +20,8 @@ class Socket {
 /** Resolves behind what was begun in this turn, and what that has put off to its end. */
 const endOfTurn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
+const nextTick = () => new Promise<void>((resolve) => process.nextTick(resolve));
+
 describe("the write batches of a turn", () => {
   let batcher: WriteBatcher;
   let onError: sinon.SinonSpy;
@@ -40,12 +42,42 @@ describe("the write batches of a turn", () => {
     expect(socket.sent.map(({ messages }) => messages)).to.deep.equal([["one", "two"]]);
   });
 
-  it("go at once where each socket has one message only", async () => {
-    await null;
-    const sockets = [new Socket(), new Socket()];
-    for (const [index, socket] of sockets.entries()) socket.write(batcher, String(index));
-    await new Promise<void>((resolve) => process.nextTick(resolve));
-    expect(sockets.map(({ sent }) => sent[0]?.messages)).to.deep.equal([["0"], ["1"]]);
+  it("go at once where the server has been at rest, and each socket has one message only", async () => {
+    const clock = sinon.useFakeTimers({ toFake: ["performance"] });
+    try {
+      const sockets = [new Socket(), new Socket()];
+      for (const [index, socket] of sockets.entries()) {
+        clock.tick(index * 0.1);
+        socket.write(batcher, String(index));
+        await nextTick();
+        expect(socket.sent[0]?.messages).to.deep.equal([String(index)]);
+      }
+      clock.tick(1);
+      for (const [index, socket] of sockets.entries()) socket.write(batcher, String(index));
+      await nextTick();
+      expect(sockets.map(({ sent }) => sent[1]?.messages)).to.deep.equal([["0"], ["1"]]);
+    } finally {
+      clock.restore();
+    }
+  });
+
+  it("wait for the end of the turn, with what it brings, while the server is busy", async () => {
+    const clock = sinon.useFakeTimers({ toFake: ["performance"] });
+    try {
+      const [first, second] = [new Socket(), new Socket()];
+      first.write(batcher, "one");
+      await nextTick();
+      clock.tick(0.09);
+      first.write(batcher, "two");
+      await nextTick();
+      second.write(batcher, "three");
+      await nextTick();
+      expect([first.sent.length, second.sent.length]).to.deep.equal([1, 0]);
+      await endOfTurn();
+      expect([first, second].map(({ sent }) => sent.at(-1)?.messages)).to.deep.equal([["two"], ["three"]]);
+    } finally {
+      clock.restore();
+    }
   });
 
   it("take what comes until the turn is over where messages have met, also for others", async () => {
@@ -53,7 +85,7 @@ describe("the write batches of a turn", () => {
     const [first, second] = [new Socket(), new Socket()];
     first.write(batcher, "one");
     first.write(batcher, "two");
-    await new Promise<void>((resolve) => process.nextTick(resolve));
+    await nextTick();
     first.write(batcher, "three");
     second.write(batcher, "one");
     expect(first.sent).to.deep.equal([]);
@@ -62,49 +94,22 @@ describe("the write batches of a turn", () => {
       [["one", "two", "three"]],
       [["one"]],
     ]);
-    first.write(batcher, "four");
-    await new Promise<void>((resolve) => process.nextTick(resolve));
-    expect(first.sent.at(-1)?.messages).to.deep.equal(["four"]);
   });
 
-  it("may wait for a word in place of the end of the turn", async () => {
-    const [first, second] = [new Socket(), new Socket()];
-    expect(batcher.hold()).to.equal(true);
-    // who asks for it meanwhile has nothing to release
-    expect(batcher.hold()).to.equal(false);
-    first.write(batcher, "one");
-    second.write(batcher, "one");
-    await endOfTurn();
-    expect([first.sent, second.sent]).to.deep.equal([[], []]);
-    batcher.release();
-    expect([first, second].map(({ sent }) => sent.map(({ messages }) => messages))).to.deep.equal([
-      [["one"]],
-      [["one"]],
-    ]);
-    // afterwards the end of the turn it is
-    first.write(batcher, "two");
-    expect(first.sent).to.have.lengthOf(1);
-    // where others wait already
-    expect(batcher.hold()).to.equal(false);
-    await endOfTurn();
-    expect(first.sent.at(-1)?.messages).to.deep.equal(["two"]);
-    // and with nothing to send
-    const immediate = sinon.spy(globalThis, "setImmediate");
+  it("take what comes until the turn is over no more once it is", async () => {
+    const clock = sinon.useFakeTimers({ toFake: ["performance"] });
     try {
-      expect(batcher.hold()).to.equal(true);
-      batcher.release();
-      expect(batcher.hold()).to.equal(true);
-      first.write(batcher, "three");
-      first.write(batcher, "four");
-      batcher.release();
-      expect(first.sent).to.have.lengthOf(2);
-      sinon.assert.calledOnce(immediate);
+      const socket = new Socket();
+      socket.write(batcher, "one");
+      socket.write(batcher, "two");
+      await endOfTurn();
+      clock.tick(1);
+      socket.write(batcher, "three");
+      await nextTick();
+      expect(socket.sent.map(({ messages }) => messages)).to.deep.equal([["one", "two"], ["three"]]);
     } finally {
-      immediate.restore();
+      clock.restore();
     }
-    first.write(batcher, "five");
-    await endOfTurn();
-    expect(first.sent.at(-1)?.messages).to.deep.equal(["three", "four", "five"]);
   });
 
   it("are shared, and encoded once, by all that are sent the same", async () => {

@@ -52,9 +52,6 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #batch: WriteBatch | undefined;
   /** The frames that have begun to come; absent between two messages. */
   #frames: IncomingFrames | undefined;
-  /** Whether what came last is one message by itself. */
-  // Stryker disable next-line BooleanLiteral: it is looked at before each message
-  #isOneMessage = false;
   /** The bytes of them that count as a stranger's. */
   #unfinished = 0;
   /** The bytes that came after the end. */
@@ -255,21 +252,11 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   }
 
   static readonly #onMessage = function (this: WebSocket, data: Buffer, isBinary: boolean): void {
-    transportOf(this).#receive(data, isBinary);
+    transportOf(this).#read(data, isBinary);
   };
 
-  #receive(data: Buffer, isBinary: boolean): void {
-    if (!this.#isOpen) return;
-    const { writeBatcher } = this.#parts;
-    const isHeld = this.#isOneMessage && writeBatcher.hold();
-    try {
-      this.#read(data, isBinary);
-    } finally {
-      if (isHeld) writeBatcher.release();
-    }
-  }
-
   #read(data: Buffer, isBinary: boolean): void {
+    if (!this.#isOpen) return;
     // bytes are no frame of SockJS, and no message either
     if (isBinary) return this.#deliver(data, data.length);
     if (this.#parts.framing === "plain") return this.#deliver(data.toString(), data.length);
@@ -301,9 +288,8 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   #follow(chunk: Buffer): void {
     this.#hasSpoken = true;
     if (!this.#isOpen) return this.#followLate(chunk.length);
-    this.#isOneMessage = !this.#frames && isOneMessage(chunk);
     // Stryker disable next-line ConditionalExpression: it is only quicker, for nearly all that comes
-    if (this.#isOneMessage) return;
+    if (!this.#frames && isOneMessage(chunk)) return;
     this.#frames ??= new IncomingFrames();
     const frames = this.#frames;
     const overhead = frames.read(chunk);

@@ -1,8 +1,12 @@
+import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { encodeFrames, type Framing, frameTexts, latinFrames, Message } from "./websocket-frames.js";
 
 /** More characters than this do not wait for the end of a turn. */
 const LARGEST_BUNDLE = 65_536;
+
+/** A server is busy that has something to send again within so many milliseconds of its last writes. */
+const BUSY_TIME = 0.1;
 
 /** A connection that has messages for its client. */
 export interface Sender {
@@ -85,7 +89,10 @@ export class WriteBatch {
   }
 }
 
-/** The writes of a server's sockets in one turn of the event loop: one write for each socket. */
+/**
+ * The writes of a server's sockets in one turn of the event loop: one write for each socket. While a server is busy, they all
+ * wait for the end of the turn: one after another they cost less than between other work, and wake those who read them less often.
+ */
 export class WriteBatcher {
   /** Told what somebody has thrown who was to send. */
   readonly onError: (error: unknown) => void;
@@ -96,8 +103,8 @@ export class WriteBatcher {
   #first: WriteBatch | undefined;
   /** Whether somebody has been given more than one message. */
   #hasJoined = false;
-  /** Whether messages wait for `release`. */
-  #isHeld = false;
+  /** When the last writes were done. */
+  #written = Number.NEGATIVE_INFINITY;
 
   constructor(onError: (error: unknown) => void) {
     this.onError = onError;
@@ -110,24 +117,8 @@ export class WriteBatcher {
     return batch.with(this.#messageOf(message));
   }
 
-  /**
-   * Has what is sent wait for `release` in place of the next tick, which costs more: for the answers to a client's message that
-   * has come by itself. Says whether it does; it does not where something waits already.
-   */
-  hold(): boolean {
-    if (this.#isHeld || this.#senders.length > 0) return false;
-    this.#isHeld = true;
-    return true;
-  }
-
-  /** Sends what has waited since `hold`. */
-  release(): void {
-    this.#isHeld = false;
-    this.#send();
-  }
-
   #begin(sender: Sender, message: string): WriteBatch {
-    if (this.#senders.push(sender) === 1 && !this.#isHeld) process.nextTick(this.#send);
+    if (this.#senders.push(sender) === 1) this.#schedule();
     const first = this.#messageOf(message);
     if (this.#first?.endsWith(first)) this.#first.isShared = true;
     else this.#first = new WriteBatch(first);
@@ -139,13 +130,18 @@ export class WriteBatcher {
     return this.#message;
   }
 
-  /** A message by itself goes out at once. Where several meet, more may come before the turn is over. */
-  readonly #send = (): void => {
-    if (this.#hasJoined) setImmediate(this.#sendAll);
-    else this.#sendAll();
+  #schedule(): void {
+    if (performance.now() - this.#written < BUSY_TIME) setImmediate(this.#send);
+    else process.nextTick(this.#sendAtOnce);
+  }
+
+  /** Where several messages have met, more may come before the turn is over. */
+  readonly #sendAtOnce = (): void => {
+    if (this.#hasJoined) setImmediate(this.#send);
+    else this.#send();
   };
 
-  readonly #sendAll = (): void => {
+  readonly #send = (): void => {
     const senders = this.#senders;
     this.#senders = [];
     this.#first = undefined;
@@ -158,5 +154,6 @@ export class WriteBatcher {
         this.onError(error);
       }
     }
+    this.#written = performance.now();
   };
 }

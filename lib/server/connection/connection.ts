@@ -202,12 +202,12 @@ export class Connection<Auth>
   }
 
   /** Takes a message of the client. Never throws: SockJS would pass it on to whoever serves the request. */
-  receive(message: unknown, length?: number): void {
+  receive(message: unknown, knownBytes?: number): void {
     try {
       compareClocks();
       if (this.closed) return;
       const { messageBytes } = this.#parts.limits;
-      const bytes = length ?? bytesOf(message, messageBytes);
+      const bytes = knownBytes ?? bytesOf(message, messageBytes);
       if (bytes > messageBytes) return this.close(CLOSE.messageTooLarge);
       const frame = parseClientFrame(message, this.#parts.limits);
       if (this.#state === "connecting") return this.#begin(frame, bytes);

@@ -1,9 +1,9 @@
-import { Buffer } from "node:buffer";
-
 /**
  * SockJS's frames on a WebSocket, as its protocol has them
  * (https://sockjs.github.io/sockjs-protocol/sockjs-protocol-0.3.3.html, "WebSocket protocol").
  */
+
+import { Buffer } from "node:buffer";
 
 /** The lengths of frames that may be simple, in bytes: `[""]`, and where `JSON.parse` begins to make less work of them. */
 const SHORTEST_SIMPLE = 4;

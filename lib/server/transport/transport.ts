@@ -3,8 +3,8 @@ import type { PendingSocket } from "./socket.js";
 
 /** The part of a server's connection that its transport reports to. */
 export interface TransportListener {
-  /** Takes a message of the client, which may be no string; `bytes` is its length, where that is known. Never throws. */
-  receive(message: unknown, bytes?: number): void;
+  /** Takes a message of the client, which may be no string; `knownBytes` is its length, where that is known. Never throws. */
+  receive(message: unknown, knownBytes?: number): void;
   /** Counts frames that carry no message of their own: control frames, fragments, empty ones. */
   countFrames(frames: number): void;
   /** Called at the end of the connection; possibly again. `isForGood` where the client has said that it does not come back. */

@@ -273,11 +273,11 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
   }
 
   /** Hands a message to the server and to the application's own listeners. */
-  #deliver(message: unknown, bytes?: number): void {
+  #deliver(message: unknown, knownBytes?: number): void {
     // one before it may have ended the connection
     if (!this.#isOpen) return;
     this.#emit("data", message);
-    this.#listener?.receive(message, bytes);
+    this.#listener?.receive(message, knownBytes);
   }
 
   static readonly #onBytes = function (this: Duplex, chunk: Buffer): void {

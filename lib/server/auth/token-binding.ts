@@ -1,7 +1,7 @@
 import type { Express, Request } from "express";
 import { plainAddress } from "../limits/address.js";
 import type { SockJSConnection } from "../transport/socket.js";
-import { addressOf } from "./connection-address.js";
+import { ipOf } from "./connection-address.js";
 import type { TokenRecord } from "./token-store.js";
 
 /** The binding of a token, beyond its identity: to the address that asked for it, or to a nonce of the client. */
@@ -28,5 +28,5 @@ export function isBoundTo(
   if (binding === "nonce") return identity.nonce !== undefined && identity.nonce === nonce;
   // over a unix socket neither has one
   const address = plainAddress(identity.ip);
-  return address !== "" && address === plainAddress(addressOf(app, connection).ip);
+  return address !== "" && address === plainAddress(ipOf(app, connection));
 }

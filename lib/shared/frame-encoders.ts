@@ -11,6 +11,12 @@ import {
 import { QuotedNames } from "./quoted-names.js";
 import { encodeError, isRefusal } from "./refusals.js";
 
+/** The request of a client to join a channel. */
+export interface JoinRequest {
+  readonly head: RequestHead;
+  readonly req: JsonObject;
+}
+
 /** The names of the functions that were called, of all clients. */
 const functionNames = /* @__PURE__ */ new QuotedNames();
 
@@ -73,8 +79,11 @@ export function encodeAccepted(
 export const INVALID_MESSAGE_REPLY = /* @__PURE__ */ JSON.stringify({ error: "Invalid message" });
 
 /** Tells a client that it has joined a channel, by its own request or, without one, by the server's doing. */
-export function encodeSubscribed(channel: string, request?: RequestHead & { req: JsonObject }): string {
-  return JSON.stringify({ internal: true, command: "subscribe", data: { ...request, channel } });
+export function encodeSubscribed(channel: string, request?: JoinRequest): string {
+  if (!request) return JSON.stringify({ internal: true, command: "subscribe", data: { channel } });
+  const { head, req } = request;
+  const data = { rpc: head.rpc, uuid: head.uuid, req, channel };
+  return JSON.stringify({ internal: true, command: "subscribe", data });
 }
 
 /** Tells a client that it has left a channel; since protocol 4 also why, where the server has taken it back. */

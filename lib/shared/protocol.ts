@@ -96,6 +96,9 @@ export type ClientFrame =
     }
   | { readonly type: "answer"; readonly head: RequestHead; readonly fid: string; readonly answer: Answer };
 
+type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
+type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
+
 /** Where a client wants to begin in a channel: "invalid" where it says that in a wrong form. */
 export type AskedStart = Start | "invalid";
 
@@ -164,21 +167,12 @@ export function parseClientFrame(message: unknown, limits: FrameLimits): ClientF
   const { req } = frame;
   switch (frame.rpc) {
     case "auth":
-      return {
-        type: "auth",
-        head,
-        token: frame.token,
-        ...(frame.nonce !== undefined && { nonce: frame.nonce }),
-        protocol: frame.protocol === PROTOCOL ? PROTOCOL : 3,
-        ...(frame.limits === true && { limits: true }),
-        ...(isAskedIdentity(frame.identity) && { identity: frame.identity }),
-        ...(frame.history === true && { history: true, positions: parsePositions(frame.positions) }),
-      };
+      return parseAuth(frame, head);
     case "_ping":
       return { type: "ping", head };
     case "_subscribe":
       return isObject(req) && isChannelName(req.channel, limits)
-        ? { type: "subscribe", head, channel: req.channel, req, ...parseStart(req) }
+        ? withStart({ type: "subscribe", head, channel: req.channel, req }, parseStart(req))
         : invalid;
     case "_unsubscribe":
       return isObject(req) && isChannelName(req.channel, limits)
@@ -281,12 +275,36 @@ function parsePositions(positions: unknown): ReadonlyMap<string, Position> {
   return known;
 }
 
-function parseStart({ since, last }: JsonObject): { readonly start?: AskedStart } {
-  if (since === undefined && last === undefined) return {};
-  if (since !== undefined && last !== undefined) return { start: "invalid" };
-  if (isCount(last)) return { start: { last } };
+function parseAuth(
+  { token, protocol, nonce, limits, identity, history, positions }: JsonObject,
+  head: RequestHead,
+): AuthFrame {
+  const frame: { -readonly [Field in keyof AuthFrame]: AuthFrame[Field] } = {
+    type: "auth",
+    head,
+    token,
+    protocol: protocol === PROTOCOL ? PROTOCOL : 3,
+  };
+  if (nonce !== undefined) frame.nonce = nonce;
+  if (limits === true) frame.limits = true;
+  if (isAskedIdentity(identity)) frame.identity = identity;
+  if (history === true) {
+    frame.history = true;
+    frame.positions = parsePositions(positions);
+  }
+  return frame;
+}
+
+function withStart(frame: SubscribeFrame, start: AskedStart | undefined): SubscribeFrame {
+  return start === undefined ? frame : { ...frame, start };
+}
+
+function parseStart({ since, last }: JsonObject): AskedStart | undefined {
+  if (since === undefined && last === undefined) return undefined;
+  if (since !== undefined && last !== undefined) return "invalid";
+  if (isCount(last)) return { last };
   const position = parsePosition(since);
-  return { start: position ? { since: position } : since === "" ? "now" : "invalid" };
+  return position ? { since: position } : since === "" ? "now" : "invalid";
 }
 
 function parseHistory(

@@ -93,7 +93,7 @@ export class RequestsScene {
     this.revoke = sinon.stub().resolves();
     this.notify = sinon.spy();
     [this.hears, this.hasHistory] = [true, true];
-    [this.guarded, this.forget] = [new Set(), sinon.spy()];
+    [this.guarded, this.forget] = [new Set(["subscribe"]), sinon.spy()];
     this.limits = { framesWaiting: 3, bytesWaiting: 100, recoverMessages: 50, bufferedBytes: 4000 };
     [this.reported, this.debugged, this.asked] = [[], [], []];
     [this.joined, this.requested] = [new Set(), new Set()];

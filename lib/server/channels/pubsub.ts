@@ -4,6 +4,7 @@ import {
   encodeRecovered,
   encodeSubscribed,
   encodeUnsubscribed,
+  type JoinRequest,
 } from "../../shared/frame-encoders.js";
 import { formatPosition, type Position } from "../../shared/position.js";
 import {
@@ -13,7 +14,6 @@ import {
   isObject,
   isReservedChannel,
   type JsonObject,
-  type RequestHead,
   type Start,
   SYNC_CHANNEL,
 } from "../../shared/protocol.js";
@@ -69,6 +69,8 @@ export interface Recovery {
    */
   readonly done: Promise<boolean> | undefined;
 }
+
+const NO_WISH: Wish = {};
 
 const NOBODY_BEHIND: ReadonlyMap<object, unknown> = new Map();
 
@@ -171,26 +173,39 @@ export class PubSub<Auth> {
   join(
     connection: Subscriber<Auth>,
     channel: string,
-    request?: RequestHead & { req: JsonObject },
-    wish: Wish = {},
+    request?: JoinRequest,
+    wish = NO_WISH,
   ): Recovery | Promise<Recovery> {
     return this.#inOrder(connection, channel, () => {
-      if (this.memberships.has(connection, channel))
-        return this.#enter(connection, channel, request, wish, false);
-      const acquiring = this.#acquireFor(connection, channel);
-      if (!acquiring) return this.#enter(connection, channel, request, wish, true);
-      return acquiring.then(() => {
-        if (!connection.closed && !this.#closed) return this.#enter(connection, channel, request, wish, true);
-        this.#subscriptions.release(channel);
-        throw new DisconnectedError();
-      });
+      const isNew = !this.memberships.has(connection, channel);
+      const acquiring = isNew ? this.#acquire(channel) : undefined;
+      if (!acquiring) return this.#enter(connection, channel, request, wish, isNew);
+      return this.#enterAcquired(acquiring, connection, channel, request, wish);
     });
+  }
+
+  async #enterAcquired(
+    acquiring: Promise<void>,
+    connection: Subscriber<Auth>,
+    channel: string,
+    request: JoinRequest | undefined,
+    wish: Wish,
+  ): Promise<Recovery> {
+    const join = this.memberships.beginJoin(connection, channel, false);
+    try {
+      await acquiring;
+    } finally {
+      this.memberships.endJoin(join);
+    }
+    if (!connection.closed && !this.#closed) return this.#enter(connection, channel, request, wish, true);
+    this.#subscriptions.release(channel);
+    throw new DisconnectedError();
   }
 
   #enter(
     connection: Subscriber<Auth>,
     channel: string,
-    request: (RequestHead & { req: JsonObject }) | undefined,
+    request: JoinRequest | undefined,
     wish: Wish,
     isNew: boolean,
   ): Recovery {
@@ -322,12 +337,9 @@ export class PubSub<Auth> {
     this.#subscriptions.release(channel);
   }
 
-  #acquireFor(connection: Subscriber<Auth>, channel: string): Promise<void> | undefined {
+  #acquire(channel: string): Promise<void> | undefined {
     if (!this.enabled) throw pubSubIsOff();
-    const acquiring = this.#subscriptions.acquire(channel);
-    if (!acquiring) return undefined;
-    const join = this.memberships.beginJoin(connection, channel, false);
-    return acquiring.finally(() => this.memberships.endJoin(join));
+    return this.#subscriptions.acquire(channel);
   }
 
   /** Lets the sockets of this server leave a channel. */

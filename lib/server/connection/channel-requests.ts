@@ -21,7 +21,7 @@ import {
 import type { ChannelSchemas } from "../channels/channel-schemas.js";
 import { KeyedQueue } from "../channels/keyed-queue.js";
 import type { PendingJoin, Subscriber } from "../channels/membership.js";
-import type { PubSub, Recovery } from "../channels/pubsub.js";
+import type { PubSub, Recovery, Wish } from "../channels/pubsub.js";
 import type { GuardEvents, ServerEvents } from "../events/events.js";
 import { type GuardResult, type Guards, MOST_DECISIONS } from "../events/guards.js";
 import { Review } from "../events/reviews.js";
@@ -79,7 +79,7 @@ export class ChannelRequests<Auth> {
   /** The number of messages that Redis has been given and has not taken yet. */
   #publishing = 0;
   /** The recoveries that are under way, by channel: the next join of that channel waits for its end. */
-  readonly #recoveries = new Map<string, Promise<void>>();
+  #recoveries: Map<string, Promise<void>> | undefined;
   #review: Review<string> | undefined;
   #presence: PresenceRequests<Auth> | undefined;
 
@@ -121,31 +121,40 @@ export class ChannelRequests<Auth> {
 
   #isFull(bytes: number): boolean {
     const { framesWaiting, bytesWaiting } = this.#parts.limits;
-    const count = this.#queue.waiting + this.#publishing + this.#recoveries.size;
+    const count = this.#queue.waiting + this.#publishing + (this.#recoveries?.size ?? 0);
     return count >= framesWaiting || (count > 0 && this.#bytes + bytes > bytesWaiting);
   }
 
   /** Serves a request, whose data is not needed any more after that. Never throws or rejects. */
   #serve(frame: ChannelFrame, bytes: number): void | Promise<void> {
-    const failed = (error: unknown) => {
-      this.#parts.reporter.error("a channel request could not be served", error);
-      this.#client.refuse(frame.head, INTERNAL_ERROR);
-    };
-    const letGo = () => {
-      this.#bytes -= bytes;
-    };
     try {
       const serving = this.#handle(frame);
-      if (serving) return serving.catch(failed).then(letGo);
+      if (serving) return this.#awaitServed(serving, frame.head, bytes);
     } catch (error) {
-      failed(error);
+      this.#failed(frame.head, error);
     }
-    letGo();
+    this.#bytes -= bytes;
+  }
+
+  async #awaitServed(serving: Promise<void>, head: RequestHead, bytes: number): Promise<void> {
+    try {
+      await serving;
+    } catch (error) {
+      this.#failed(head, error);
+    }
+    this.#bytes -= bytes;
+  }
+
+  #failed(head: RequestHead, error: unknown): void {
+    this.#parts.reporter.error("a channel request could not be served", error);
+    this.#client.refuse(head, INTERNAL_ERROR);
   }
 
   #handle(frame: ChannelFrame): void | Promise<void> {
     switch (frame.type) {
       case "subscribe":
+        // without a guard nobody can overrule it
+        if (!this.#parts.guards.has("subscribe")) return this.#join(frame, undefined);
         return this.#onSubscribe(frame);
       case "unsubscribe":
         return this.#onUnsubscribe(frame);
@@ -283,37 +292,55 @@ export class ChannelRequests<Auth> {
   }
 
   #join(frame: SubscribeFrame, from: number | undefined): void | Promise<void> {
-    const recovering = this.#recoveries.get(frame.channel);
+    const recovering = this.#recoveries?.get(frame.channel);
     return recovering ? recovering.then(() => this.#enter(frame, from)) : this.#enter(frame, from);
   }
 
-  #enter({ head, channel, req, start }: SubscribeFrame, from: number | undefined): void | Promise<void> {
-    const { pubsub } = this.#parts;
+  #enter(frame: SubscribeFrame, from: number | undefined): void | Promise<void> {
+    const { memberships } = this.#parts.pubsub;
     const client = this.#client;
+    const { head, channel } = frame;
     if (client.closed) return;
-    const isNew = !pubsub.memberships.has(client, channel);
-    if (isNew && !pubsub.memberships.reserve(client)) return client.refuse(head, TOO_MANY_CHANNELS);
+    const isNew = !memberships.has(client, channel);
+    if (isNew && !memberships.reserve(client)) return client.refuse(head, TOO_MANY_CHANNELS);
     const { rights } = client;
-    const asked = start === "invalid" ? undefined : start;
-    const onDone = (recovered: Recovered) => client.answer(head, JSON.stringify(recovered));
-    const end = () => {
-      if (isNew) pubsub.memberships.release(client);
-      // its right may have been lost while Redis was asked
-      if (!client.closed && client.rights !== rights) this.#reviewChannels([channel]);
-    };
-    const joined = ({ done }: Recovery) => {
-      if (done) this.#awaitRecovery(head, channel, done);
-      else this.#client.acknowledge(head);
-    };
-    const failed = (error: unknown) => this.#unavailable(head, error);
     try {
-      const joining = pubsub.join(client, channel, { ...head, req }, { start: asked, from, onDone });
-      if (joining instanceof Promise) return joining.then(joined, failed).then(end);
-      joined(joining);
+      const joining = this.#parts.pubsub.join(client, channel, frame, this.#wishOf(frame, from));
+      if (joining instanceof Promise) return this.#awaitJoin(joining, frame, isNew, rights);
+      this.#joined(frame, joining);
     } catch (error) {
-      failed(error);
+      this.#unavailable(head, error);
     }
-    end();
+    this.#entered(channel, isNew, rights);
+  }
+
+  #wishOf({ head, start }: SubscribeFrame, from: number | undefined): Wish | undefined {
+    if (start === undefined || start === "invalid") return from === undefined ? undefined : { from };
+    const onDone = (recovered: Recovered) => this.#client.answer(head, JSON.stringify(recovered));
+    return { start, from, onDone };
+  }
+
+  async #awaitJoin(
+    joining: Promise<Recovery>,
+    frame: SubscribeFrame,
+    isNew: boolean,
+    rights: number,
+  ): Promise<void> {
+    const joined = await joining.catch((error: unknown) => this.#unavailable(frame.head, error));
+    if (joined) this.#joined(frame, joined);
+    this.#entered(frame.channel, isNew, rights);
+  }
+
+  #joined({ head, channel }: SubscribeFrame, { done }: Recovery): void {
+    if (done) this.#awaitRecovery(head, channel, done);
+    else this.#client.acknowledge(head);
+  }
+
+  #entered(channel: string, isNew: boolean, rights: number): void {
+    const client = this.#client;
+    if (isNew) this.#parts.pubsub.memberships.release(client);
+    // its right may have been lost while Redis was asked
+    if (!client.closed && client.rights !== rights) this.#reviewChannels([channel]);
   }
 
   /**
@@ -356,8 +383,9 @@ export class ChannelRequests<Auth> {
       (error: unknown) => this.#unavailable(head, error),
     );
     const end = answered.then(() => {
-      this.#recoveries.delete(channel);
+      this.#recoveries?.delete(channel);
     });
+    this.#recoveries ??= new Map();
     this.#recoveries.set(channel, end);
   }
 
@@ -386,7 +414,7 @@ export class ChannelRequests<Auth> {
     if (requested.length === 0) return;
     this.#review ??= new Review((channel) =>
       // a client that reads slowly must not put it off by joins that wait for a recovery
-      this.#recoveries.has(channel)
+      this.#recoveries?.has(channel)
         ? this.#reviewChannel(channel)
         : new Promise((resolve) =>
             this.#queue.run(channel, () => this.#reviewChannel(channel).then(resolve)),

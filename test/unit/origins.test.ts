@@ -12,14 +12,17 @@ interface Asked {
   readonly trusts?: (address: string | undefined, hop: number) => boolean;
 }
 
-const request = ({ headers = {}, method = "GET", secure = false, trusts = () => false }: Asked = {}) =>
-  ({
-    get: (name: string) => ({ host: "app.example", ...headers })[name],
+const request = ({ headers, method = "GET", secure = false, trusts = () => false }: Asked = {}) => {
+  const all: Record<string, string> = { host: "app.example", ...headers };
+  return {
+    headers: all,
+    get: (name: string) => all[name],
     method,
     secure,
     app: { get: (name: string) => (name === "trust proxy fn" ? trusts : undefined) },
     socket: { remoteAddress: "10.0.0.1" },
-  }) as unknown as Request;
+  } as unknown as Request;
+};
 
 describe("a page's origin", () => {
   let warnings: string[];

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import * as arrivals from "./arrivals.js";
 import { watchClient } from "./client-watch.js";
 import { refuseRequest, refuseUpgrade } from "./refusal.js";
+import type { Target } from "./sockjs-paths.js";
 
 /** An HTTP server of Node.js, with TLS or without. */
 export type HttpServer = Server | SecureServer;
@@ -25,12 +26,12 @@ export interface Interceptor {
   readonly owner: object;
   /** Whether it lets nobody in any more, so that another one may take its place. */
   isClosed(): boolean;
-  /** Says whether a request is one of its own. */
-  covers(req: IncomingMessage): boolean;
+  /** Tells what a request asks for that is one of its own; undefined for another's. */
+  target(req: IncomingMessage): Target | undefined;
   /** Takes a request that is one of its own. Never throws. */
-  request(req: IncomingMessage, res: ServerResponse): void;
+  request(target: Target, req: IncomingMessage, res: ServerResponse): void;
   /** Takes the upgrade to a WebSocket that is one of its own. Never throws. */
-  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+  upgrade(target: Target, req: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
 /** The newest response of each TCP connection. */
@@ -63,17 +64,17 @@ export function intercept(server: HttpServer, interceptor: Interceptor): boolean
       const [req, res] = args as [IncomingMessage, ServerResponse];
       arrivals.note(req);
       responses.set(req.socket, res);
-      const taker = interceptors.find((one) => one.covers(req));
-      if (taker) taker.request(req, res);
+      const taken = takerOf(interceptors, req);
+      if (taken) taken.taker.request(taken.target, req, res);
       else if (!Reflect.apply(emit, server, [event, req, res])) refuseRequest(res, NOT_FOUND);
       return true;
     }
     if (event === "upgrade") {
       const [req, socket, head] = args as [IncomingMessage, Duplex, Buffer];
-      const taker = interceptors.find((one) => one.covers(req));
-      if (taker) {
+      const taken = takerOf(interceptors, req);
+      if (taken) {
         inTurn(socket, () => {
-          if (offersWebSocket(req)) taker.upgrade(req, socket, head);
+          if (offersWebSocket(req)) taken.taker.upgrade(taken.target, req, socket, head);
           else declineUpgrade(server, req, socket, head);
         });
         return true;
@@ -95,6 +96,18 @@ export function intercept(server: HttpServer, interceptor: Interceptor): boolean
     });
   });
   return false;
+}
+
+/** Gives the first that takes a request, and what that asks for. */
+function takerOf(
+  interceptors: readonly Interceptor[],
+  req: IncomingMessage,
+): { readonly taker: Interceptor; readonly target: Target } | undefined {
+  for (const taker of interceptors) {
+    const target = taker.target(req);
+    if (target) return { taker, target };
+  }
+  return undefined;
 }
 
 /**

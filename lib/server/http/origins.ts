@@ -38,9 +38,9 @@ export class Origins {
 
   /** `isUpgrade` says of a request that it asks for a WebSocket. */
   of(req: Request, isUpgrade = false): Origin {
-    const origin = req.get("origin");
+    const { origin, "sec-fetch-site": site } = req.headers;
     if (origin === undefined) {
-      if (req.get("sec-fetch-site") === "cross-site") return this.#refuse(req, "another site");
+      if (site === "cross-site") return this.#refuse(req, "another site");
       if (this.#allowsMissing || !(isUpgrade || req.method === "POST")) return "own";
       return this.#refuse(req, undefined);
     }

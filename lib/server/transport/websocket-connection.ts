@@ -53,7 +53,8 @@ export class WebSocketConnection extends Stream implements PendingSocket {
   constructor(
     transport: ConnectionTransport,
     req: IncomingMessage,
-    { framing, prefix, data }: { framing: Framing; prefix: string; data: unknown },
+    { framing, prefix }: { readonly framing: Framing; readonly prefix: string },
+    data: unknown,
   ) {
     super();
     this[TRANSPORT] = transport;

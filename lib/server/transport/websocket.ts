@@ -79,7 +79,7 @@ export class WebSocketTransport implements Transport, ConnectionTransport, Beati
     this.#webSocket = webSocket;
     this.#tcp = tcp;
     this.#isCompressed = webSocket.extensions !== "";
-    this.socket = new WebSocketConnection(this, req, { ...parts, data: pending.data });
+    this.socket = new WebSocketConnection(this, req, parts, pending.data);
     setTransport(webSocket, this);
     setTransport(tcp, this);
     webSocket.on("message", WebSocketTransport.#onMessage);

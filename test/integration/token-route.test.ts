@@ -230,6 +230,16 @@ for (const version of [5, 4]) {
         expect(await authFor({ options, prepare }, "?a[b]=c")).to.deep.equal({ query: { a: { b: "c" } } });
       });
 
+      for (const parser of ["simple", "extended", false, () => null]) {
+        it(`sees an empty query where there is none, and the application's parser is ${parser}`, async () => {
+          const options: TokenSocketServerOptions = {
+            authentication: async (req) => ({ project: typeof req.query.project, query: { ...req.query } }),
+          };
+          const prepare: ApplicationOptions["prepare"] = (app) => app.set("query parser", parser);
+          expect(await authFor({ options, prepare })).to.deep.equal({ project: "undefined", query: {} });
+        });
+      }
+
       for (const [what, value] of Object.entries({
         null: null,
         false: false,

@@ -86,18 +86,14 @@ export class TokenRoute<Auth> {
     this.#parts = parts;
     const { app, options } = parts;
     this.#deadlines = new Deadlines(options.limits.authenticationTimeout);
+    const custom = [options.customMiddleware ?? []].flat();
     const open: RequestHandler = (req, res, next) => {
       if (!this.#parts || !METHODS.includes(req.method)) return next("route");
       // what is revoked while it is under way counts for its token, and a body may be slow
       arrivals.note(req);
-      // the query is nested, `a[b]=c`, whatever query parser the application has
-      const query = qs.parse(queryOf(req.url));
-      Object.defineProperty(req, "query", {
-        value: query,
-        writable: true,
-        configurable: true,
-        enumerable: true,
-      });
+      // without one, Express's own is empty; to add anything to a request of Express takes long
+      const isLeft = custom.length === 0 && typeof app.get("query parser") !== "function";
+      if (!isLeft || hasQuery(req)) setQuery(req);
       if (this.#admits(this.#parts, req, res)) next();
     };
     const preflight: RequestHandler = (_req, res) => void res.sendStatus(204);
@@ -106,7 +102,6 @@ export class TokenRoute<Auth> {
       else next("route");
     };
     const route = app.route(options.tokenRoute);
-    const custom = [options.customMiddleware ?? []].flat();
     route.options(open, preflight);
     route.get(open, ...custom, serve);
     route.post(open, readJsonBody(options.limits.bodyTimeout, parts.unfinishedBytes), ...custom, serve);
@@ -183,7 +178,9 @@ export class TokenRoute<Auth> {
     if (this.#isPaused) return { status: 503, body: { error: CLOSE.shutdown.reason } };
     const nonce = options.tokenBinding === "nonce" ? nonceOf(req) : undefined;
     if (options.tokenBinding === "nonce" && nonce === undefined) return NO_NONCE;
-    if (options.tokenBinding === "ip" && plainAddress(req.ip) === "") {
+    // Express works it out each time
+    const { ip } = req;
+    if (options.tokenBinding === "ip" && plainAddress(ip) === "") {
       this.#warnOnce(reporter, "ip", () => NO_ADDRESS);
       return NO_TOKEN;
     }
@@ -191,8 +188,6 @@ export class TokenRoute<Auth> {
     let answer: Answer;
     try {
       // it counts from now on, since what is asked for at once would find room together
-      // Express works it out each time
-      const { ip } = req;
       place = outstanding.enter(sessionIdOf(req), ip, arrivals.of(req) ?? steadyNow());
       if (!place) {
         reporter.debug(() => "a token request was refused: its session or address has too many tokens");
@@ -410,14 +405,19 @@ function sessionIdOf(req: Request): string | undefined {
   return typeof sessionID === "string" ? sessionID : undefined;
 }
 
-function queryOf(url: string): string {
-  const start = url.indexOf("?");
-  return start === -1 ? "" : url.slice(start + 1);
+function hasQuery(req: Request): boolean {
+  return req.url.includes("?");
+}
+
+/** Nests the query, `a[b]=c`, whatever query parser the application has. */
+function setQuery(req: Request): void {
+  const value = qs.parse(hasQuery(req) ? req.url.slice(req.url.indexOf("?") + 1) : "");
+  Object.defineProperty(req, "query", { value, writable: true, configurable: true, enumerable: true });
 }
 
 /** JSONP is a way of GET alone. */
 function isJsonp(req: Request): boolean {
-  return req.method === "GET" && req.query.callback !== undefined;
+  return req.method === "GET" && hasQuery(req) && req.query.callback !== undefined;
 }
 
 /** A page's origin for the log; a client may send anything there. */

@@ -77,14 +77,17 @@ export class TokenVerifier<Auth> {
     socket: PendingSocket,
     nonce?: unknown,
   ): Promise<VerifiedIdentity<Auth> | undefined> {
-    const { identify } = this.#parts;
+    const { identify, tokens, isBoundTo, reporter } = this.#parts;
     // what is revoked while it is being verified counts for it, too
     const begin = steadyNow();
     try {
-      const record = isToken(token)
-        ? await this.#redeem(token, socket, nonce)
-        : await this.#verify(token, socket);
+      const isIssued = isToken(token);
+      const record = isIssued ? await tokens.redeem(token) : await this.#verify(token, socket);
       if (!record) return undefined;
+      if (isIssued && !isBoundTo(record, socket, nonce)) {
+        reporter.debug(() => `${socket.sid} has presented a token that was issued to another client`);
+        return undefined;
+      }
       const { auth, host, ip, ips, expiresAt, issuedAt, sessionId } = record;
       const key = identify && toKey(await this.#keyOf(identify, auth));
       // a copy by { ...record } would have a hidden class of its own, which takes more than the copy itself
@@ -102,18 +105,6 @@ export class TokenVerifier<Auth> {
       new Promise((resolve) => resolve(key)),
       () => new Error("identify has not answered in time"),
     );
-  }
-
-  async #redeem(
-    token: string,
-    socket: PendingSocket,
-    nonce: unknown,
-  ): Promise<TokenRecord<Auth> | undefined> {
-    const { tokens, isBoundTo, reporter } = this.#parts;
-    const record = await tokens.redeem(token);
-    if (!record || isBoundTo(record, socket, nonce)) return record;
-    reporter.debug(() => `${socket.sid} has presented a token that was issued to another client`);
-    return undefined;
   }
 
   async #verify(token: string, socket: PendingSocket): Promise<TokenRecord<Auth> | undefined> {

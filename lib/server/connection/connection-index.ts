@@ -17,23 +17,33 @@ export class ConnectionIndex<Connection extends IndexedConnection> {
   };
 
   add(connection: Connection): void {
-    for (const { by, value } of selectionsOf(connection)) {
-      const map = this.#maps[by];
-      const there = map.get(value);
-      if (there === undefined) map.set(value, connection);
-      else if (there instanceof Set) there.add(connection);
-      else map.set(value, new Set([there, connection]));
-    }
+    const { sid, identity } = connection;
+    this.#put("sid", sid, connection);
+    if (identity?.key !== undefined) this.#put("identity", identity.key, connection);
+    if (identity?.sessionId !== undefined) this.#put("sessionId", identity.sessionId, connection);
   }
 
   /** Takes a connection out, which has the identity with which it was added. */
   delete(connection: Connection): void {
-    for (const { by, value } of selectionsOf(connection)) {
-      const map = this.#maps[by];
-      const there = map.get(value);
-      if (there === connection) map.delete(value);
-      else if (there instanceof Set && there.delete(connection) && there.size === 0) map.delete(value);
-    }
+    const { sid, identity } = connection;
+    this.#take("sid", sid, connection);
+    if (identity?.key !== undefined) this.#take("identity", identity.key, connection);
+    if (identity?.sessionId !== undefined) this.#take("sessionId", identity.sessionId, connection);
+  }
+
+  #put(by: Selection["by"], value: string, connection: Connection): void {
+    const map = this.#maps[by];
+    const there = map.get(value);
+    if (there === undefined) map.set(value, connection);
+    else if (there instanceof Set) there.add(connection);
+    else map.set(value, new Set([there, connection]));
+  }
+
+  #take(by: Selection["by"], value: string, connection: Connection): void {
+    const map = this.#maps[by];
+    const there = map.get(value);
+    if (there === connection) map.delete(value);
+    else if (there instanceof Set && there.delete(connection) && there.size === 0) map.delete(value);
   }
 
   /** The connections that a selection fits at present. */
@@ -42,12 +52,4 @@ export class ConnectionIndex<Connection extends IndexedConnection> {
     if (there === undefined) return [];
     return there instanceof Set ? [...there] : [there];
   }
-}
-
-/** Each selection that fits a connection. */
-function selectionsOf({ sid, identity }: IndexedConnection): Selection[] {
-  const selections: Selection[] = [{ by: "sid", value: sid }];
-  if (identity?.key !== undefined) selections.push({ by: "identity", value: identity.key });
-  if (identity?.sessionId !== undefined) selections.push({ by: "sessionId", value: identity.sessionId });
-  return selections;
 }

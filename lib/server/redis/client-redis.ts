@@ -87,8 +87,8 @@ export class ClientRedis implements Redis {
     await this.#run("ping", undefined, (driver) => driver.ping());
   }
 
-  async set(key: string, value: string, ttl: number): Promise<void> {
-    await this.#run("set", key, (driver) => driver.set(key, value, ttl));
+  set(key: string, value: string, ttl: number): Promise<unknown> {
+    return this.#run("set", key, (driver) => driver.set(key, value, ttl));
   }
 
   take(key: string): Promise<string | null> {

@@ -94,8 +94,8 @@ export class NodeRedisDriver implements ClientDriver {
     return this.#run((client) => client.set(key, value, { PX: ttl }));
   }
 
-  async take(key: string): Promise<string | null> {
-    return toText(await this.#run((client) => client.getDel(key)));
+  take(key: string): Promise<string | null> {
+    return this.#run((client) => client.getDel(key)).then(toText);
   }
 
   push(key: string, value: string): Promise<unknown> {
@@ -152,15 +152,18 @@ export class NodeRedisDriver implements ClientDriver {
    * Gives a command to the client. Version 6 limits the time that a command may wait to be sent, with a signal and a timer
    * for each, which cost several times what the command does. While the client is connected, no command waits.
    */
-  async #run(command: (client: FrequentCommands) => Promise<unknown> | undefined): Promise<unknown> {
-    if (!this.#client.isReady || this.#underWay >= MOST_WITHOUT_LIMIT) return command(this.#client);
+  #run(command: (client: FrequentCommands) => Promise<unknown> | undefined): Promise<unknown> {
+    const isLimited = !this.#client.isReady || this.#underWay >= MOST_WITHOUT_LIMIT;
+    const running = Promise.resolve(command(isLimited ? this.#client : this.#withoutLimit));
+    if (isLimited) return running;
     this.#underWay++;
-    try {
-      return await command(this.#withoutLimit);
-    } finally {
-      this.#underWay--;
-    }
+    running.then(this.#ended, this.#ended);
+    return running;
   }
+
+  readonly #ended = (): void => {
+    this.#underWay--;
+  };
 
   /** A closed client refuses other commands, but would keep these two waiting for ever. */
   #checkOpen(): void {

@@ -23,7 +23,7 @@ export interface Redis extends Broker {
   /** `PING`; settles when Redis has answered. */
   ping(): Promise<void>;
   /** `SET key value PX ttl`, `ttl` in milliseconds. */
-  set(key: string, value: string, ttl: number): Promise<void>;
+  set(key: string, value: string, ttl: number): Promise<unknown>;
   /** `GETDEL key`: the value, given to one caller only, or null. */
   take(key: string): Promise<string | null>;
   /** Appends to a list of the newest `count` values, which is gone `ttl` milliseconds after the last one. */

@@ -193,10 +193,8 @@ export class Handshakes {
     socket: Duplex,
     head: Buffer,
   ): void {
-    // Node.js has taken its own listener off, and a reset would end the process
-    socket.on("error", ignore);
     const refuse = (refusal: HttpRefusal) => refuseUpgrade(socket, refusal);
-    let end = ignore;
+    let end: (() => void) | undefined;
     this.#meet({
       req: this.#expressRequest(req),
       target,
@@ -205,7 +203,7 @@ export class Handshakes {
         if (!webSockets || !place || target.kind !== "websocket") return refuse(NOT_FOUND);
         webSockets.open(req, socket, head, target.framing, place);
         // the connection gives its place back by itself; what it does not need it need not keep
-        if (place.state === "inside") socket.off("close", end).off("error", ignore);
+        if (end && place.state === "inside") socket.off("close", end);
       },
       onEnd: (listener) => {
         end = listener;
@@ -276,7 +274,6 @@ export class Handshakes {
     const place = this.#pending.open(request.req.ip);
     if (typeof place === "string") return this.#refuse(request, NO_PLACE[place]);
     if (session !== undefined) this.#sessions.set(session, place);
-    this.#releaseAtEnd(request.onEnd, place, session);
     const enter = (verdict: VerificationResult) => {
       if (place.state === "gone") return;
       if ("status" in verdict || this.#isEnding) {
@@ -291,7 +288,13 @@ export class Handshakes {
       );
     };
     const verdict = this.#verify(request.req);
-    if (!(verdict instanceof Promise)) return enter(verdict);
+    if (!(verdict instanceof Promise)) {
+      enter(verdict);
+      // a connection that is open by now gives its place back by itself
+      if (place.state === "entering") this.#releaseAtEnd(request.onEnd, place, session);
+      return;
+    }
+    this.#releaseAtEnd(request.onEnd, place, session);
     const goOn = request.watch();
     void verdict.then((decided) => goOn(() => enter(decided)));
   }
@@ -402,5 +405,3 @@ export class Handshakes {
 
 /** The part before the path in a URL of the absolute form. */
 const AUTHORITY = /^https?:\/\/[^/?#]*/i;
-
-function ignore(): void {}

@@ -91,7 +91,6 @@ export function intercept(server: HttpServer, interceptor: Interceptor): boolean
     }
     inTurn(socket, () => {
       if (!offersWebSocket(req)) return declineUpgrade(server, req, socket, head);
-      socket.on("error", ignore);
       refuseUpgrade(socket, NOT_FOUND);
     });
   });

@@ -26,12 +26,16 @@ export function refuseRequest(res: ServerResponse, refusal: HttpRefusal): void {
  * the client has sent and nobody reads would hide that it is gone.
  */
 export function refuseUpgrade(socket: Duplex, refusal: HttpRefusal): void {
+  // Node.js has taken its own listener off, and a reset would end the process
+  socket.on("error", ignore);
   if (!socket.writable) return void socket.destroy();
   socket.on("finish", () => socket.destroy());
   const head = Object.entries(headersOf(refusal)).map(([name, value]) => `${name}: ${value}`);
   const status = `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? "Refused"}`;
   socket.end([status, ...head, "", refusal.reason].join("\r\n"));
 }
+
+function ignore(): void {}
 
 function headersOf({ reason, retryAfter, headers }: HttpRefusal): Record<string, string> {
   return {

@@ -224,6 +224,23 @@ describe("A logout", () => {
     expect((await ask("GET", "/socket/token", cookie)).status).to.equal(403);
   });
 
+  it("ends what belongs to the session that there is when authentication has answered", async () => {
+    await start({
+      options: {
+        authentication: (req, callback) =>
+          req.session.regenerate((error) => {
+            (req.session as Session).auth = { name: "alice" };
+            callback(error, { name: "alice" });
+          }),
+      },
+    });
+    const asked = await ask("GET", "/socket/token", await logIn());
+    const wire = await application.open();
+    await wire.request({ rpc: "auth", token: JSON.parse(asked.text).token });
+    await ask("POST", "/logout", cookieOf(asked));
+    expect((await wire.closed).code).to.equal(4001);
+  });
+
   it("closes the sockets where the application has ended the session by itself", async () => {
     prepare = (app) =>
       app.post("/logout", (req, _res, next) => {

@@ -417,7 +417,7 @@ function setQuery(req: Request): void {
 
 /** JSONP is a way of GET alone. */
 function isJsonp(req: Request): boolean {
-  return req.method === "GET" && hasQuery(req) && req.query.callback !== undefined;
+  return hasQuery(req) && req.method === "GET" && req.query.callback !== undefined;
 }
 
 /** A page's origin for the log; a client may send anything there. */

@@ -9,7 +9,7 @@ import type { Deadlines } from "../limits/deadlines.js";
 import type { IdentityUsage, IdentityUsages } from "../limits/identity-usage.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
-import type { Socket } from "../transport/socket.js";
+import type { Identity, Socket } from "../transport/socket.js";
 import type { ConnectionIndex, IndexedConnection } from "./connection-index.js";
 
 /** The parts of the server that authentication needs. */
@@ -123,7 +123,9 @@ export class Authentication<Auth> {
       this.#adopt(identity, usage);
       if (key !== undefined) reachable = this.#parts.identityChannels?.enter(key);
     }
-    const verdict = await guards.authenticate(connection.socket, identity.auth);
+    const asked = guards.authenticate(connection.socket, identity.auth);
+    // without a guard nobody waits
+    const verdict = asked instanceof Promise ? await asked : asked;
     if (reachable && !connection.closed) await reachable;
     if (connection.closed) return undefined;
     if (!verdict.allowed) {
@@ -171,7 +173,11 @@ export class Authentication<Auth> {
     const { index, limits } = this.#parts;
     const connection = this.#connection;
     const { auth, host, ip, ips, key, sessionId, issuedAt, expiresAt } = identity;
-    Object.assign(connection.socket, { auth, host, ip, ips });
+    const socket: Partial<Writable<Identity<Auth>>> = connection.socket;
+    socket.auth = auth;
+    socket.host = host;
+    socket.ip = ip;
+    socket.ips = ips;
     connection.identity?.stopExpiry();
     const stopExpiry =
       expiresAt === undefined
@@ -182,5 +188,7 @@ export class Authentication<Auth> {
     index.add(connection);
   }
 }
+
+type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
 
 function nothing(): void {}

@@ -87,9 +87,10 @@ export function isOrigin(value: unknown): value is string {
 
 /** Express 5's `req.host`, with the port; Express 4's has none, and a warning. */
 export function hostOf(req: Request): string {
-  const trusts: (address: string | undefined, hop: number) => boolean = req.app.get("trust proxy fn");
-  const forwarded = trusts(req.socket.remoteAddress, 0) ? req.get("x-forwarded-host") : undefined;
-  return (forwarded?.split(",", 1)[0] ?? req.get("host") ?? "").trim();
+  const { headers, app, socket } = req;
+  const trusts: (address: string | undefined, hop: number) => boolean = app.get("trust proxy fn");
+  const forwarded = trusts(socket.remoteAddress, 0) ? headers["x-forwarded-host"] : undefined;
+  return (forwarded?.toString().split(",", 1)[0] ?? headers.host ?? "").trim();
 }
 
 function matcherOf(allowed: Options["allowedOrigins"]): (origin: string, req: Request) => unknown {

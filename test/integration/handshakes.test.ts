@@ -115,16 +115,24 @@ describe("handshakes", () => {
       expect(writes).to.deep.equal(["_writev"]);
     });
 
-    it("keeps no refusal of SockJS's WebSocket back", async () => {
-      const application = await start();
-      const withoutKey = upgrade("/sockets/000/session/websocket", V13).replace(
-        /Sec-WebSocket-Key: .*\r\n/,
-        "",
-      );
-      expect(await rest(await application.dial(withoutKey))).to.match(
-        /^HTTP\/1\.1 400 .*Sec-WebSocket-Key header$/s,
-      );
-    });
+    for (const [when, verifyConnection] of [
+      ["at once", () => true],
+      ["later", async () => true],
+    ] as const) {
+      it(`keeps no refusal of a WebSocket back, and no place for it, where the application decides ${when}`, async () => {
+        const limits = { unauthenticatedConnections: 1 };
+        const application = await start({ options: { limits, verifyConnection } });
+        const withoutKey = upgrade("/sockets/000/session/websocket", V13).replace(
+          /Sec-WebSocket-Key: .*\r\n/,
+          "",
+        );
+        for (const _ of [1, 2]) {
+          expect(await rest(await application.dial(withoutKey))).to.match(
+            /^HTTP\/1\.1 400 .*Sec-WebSocket-Key header$/s,
+          );
+        }
+      });
+    }
 
     it("keeps no answer back from a client whose first bytes end the connection", async () => {
       const application = await start();

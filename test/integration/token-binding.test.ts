@@ -55,6 +55,15 @@ for (const version of [5, 4]) {
       });
     }
 
+    it("is one of the token route: those of the application's own are bound to nothing", async () => {
+      application = await Application.start({
+        ...(version === 4 ? { express: express4 } : {}),
+        options: { tokenBinding: "nonce", verifyToken: async (name) => ({ auth: { name } }) },
+      });
+      const client = await application.open();
+      expect(await client.request({ rpc: "auth", token: "alice" })).to.include({ resp: "success" });
+    });
+
     it("to an IP takes no client's word for it without a proxy that is trusted", async () => {
       await start("ip");
       const token = await application.token("", { "x-forwarded-for": "10.0.0.1" });

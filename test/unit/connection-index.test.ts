@@ -20,6 +20,8 @@ describe("an index of connections", () => {
     }
     index.delete(one);
     expect(index.select({ by: "identity", value: "alice" })).to.deep.equal([other]);
+    expect(index.select({ by: "sid", value: "1" })).to.deep.equal([]);
+    expect(index.select({ by: "sessionId", value: "s" })).to.deep.equal([]);
     index.delete(other);
     index.delete(other);
     expect(index.select({ by: "identity", value: "alice" })).to.deep.equal([]);

@@ -340,7 +340,7 @@ export class ChannelRequests<Auth> {
     const client = this.#client;
     if (isNew) this.#parts.pubsub.memberships.release(client);
     // its right may have been lost while Redis was asked
-    if (!client.closed && client.rights !== rights) this.#reviewChannels([channel]);
+    if (client.rights !== rights) this.#reviewChannels([channel]);
   }
 
   /**

@@ -96,8 +96,8 @@ export type ClientFrame =
     }
   | { readonly type: "answer"; readonly head: RequestHead; readonly fid: string; readonly answer: Answer };
 
-type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
-type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
+export type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
+export type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
 
 /** Where a client wants to begin in a channel: "invalid" where it says that in a wrong form. */
 export type AskedStart = Start | "invalid";

@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import sinon from "sinon";
-import { Agreement, type AgreementParts, type AuthFrame } from "../../lib/server/connection/agreement.js";
+import { Agreement, type AgreementParts } from "../../lib/server/connection/agreement.js";
 import type { Position } from "../../lib/shared/position.js";
+import type { AuthFrame } from "../../lib/shared/protocol.js";
 
 interface User {
   id: number;

@@ -38,32 +38,29 @@ export class TokenStore<Auth> {
 
   /** Stores an identity and gives its token, a uuid v4. Throws a `TypeError` for an identity that is no JSON. */
   async issue(identity: TokenRecord<Auth>, place: TokenPlace): Promise<string> {
-    const { redis, prefix, ttl, patience, outstanding } = this.#parts;
+    const { redis, prefix, ttl, outstanding } = this.#parts;
     const value = encodeIdentity(identity, toWall(place.issuedAt));
     const token = uuid();
-    try {
-      await inTime(patience, redis.set(prefix + token, value, ttl));
-    } catch (error) {
-      throw withoutSecret(error, token);
-    }
+    await this.#inTime(token, redis.set(prefix + token, value, ttl));
     outstanding.keep(place, token);
     return token;
   }
 
   /** Gives the identity behind a token and forgets the token, in one command; undefined for an unknown one. */
   async redeem(token: string): Promise<TokenRecord<Auth> | undefined> {
-    const { redis, prefix, patience, outstanding } = this.#parts;
-    let value: string | null;
-    try {
-      value = await inTime(patience, redis.take(prefix + token));
-    } catch (error) {
-      throw withoutSecret(error, token);
-    }
+    const { redis, prefix, outstanding } = this.#parts;
+    const value = await this.#inTime(token, redis.take(prefix + token));
     const place = outstanding.redeem(token);
     if (value === null) return undefined;
     const { auth, host, ip, ips, expiresAt, issuedAt, sessionId, nonce } = parseIdentity<Auth>(value);
     const told = issuedAt === undefined ? undefined : toSteady(issuedAt);
     return { auth, host, ip, ips, expiresAt, issuedAt: place?.issuedAt ?? told, sessionId, nonce };
+  }
+
+  #inTime<T>(token: string, command: Promise<T>): Promise<T> {
+    return inTime(this.#parts.patience, command).catch((error: unknown) => {
+      throw withoutSecret(error, token);
+    });
   }
 }
 

@@ -1,11 +1,10 @@
 import { encodeAccepted } from "../../shared/frame-encoders.js";
 import type { Position } from "../../shared/position.js";
-import { type ClientFrame, PROTOCOL, type Protocol } from "../../shared/protocol.js";
+import { type AuthFrame, type ClientFrame, PROTOCOL, type Protocol } from "../../shared/protocol.js";
 import type { HistoryRequest } from "./channel-requests.js";
 import type { ConnectionParts } from "./connection-parts.js";
 import type { PresenceRequest } from "./presence-requests.js";
 
-export type AuthFrame = Extract<ClientFrame, { type: "auth" }>;
 type CallFrame = Extract<ClientFrame, { type: "call" }>;
 
 /** A frame that is one for those alone who know of histories, or of members. */

@@ -9,7 +9,7 @@ import type { Deadlines } from "../limits/deadlines.js";
 import type { IdentityUsage, IdentityUsages } from "../limits/identity-usage.js";
 import type { Limits } from "../limits/limits.js";
 import type { Reporter } from "../log/reporter.js";
-import type { Identity, Socket } from "../transport/socket.js";
+import type { Socket } from "../transport/socket.js";
 import type { ConnectionIndex, IndexedConnection } from "./connection-index.js";
 
 /** The parts of the server that authentication needs. */
@@ -173,11 +173,7 @@ export class Authentication<Auth> {
     const { index, limits } = this.#parts;
     const connection = this.#connection;
     const { auth, host, ip, ips, key, sessionId, issuedAt, expiresAt } = identity;
-    const socket: Partial<Writable<Identity<Auth>>> = connection.socket;
-    socket.auth = auth;
-    socket.host = host;
-    socket.ip = ip;
-    socket.ips = ips;
+    Object.assign(connection.socket, { auth, host, ip, ips });
     connection.identity?.stopExpiry();
     const stopExpiry =
       expiresAt === undefined
@@ -188,7 +184,5 @@ export class Authentication<Auth> {
     index.add(connection);
   }
 }
-
-type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
 
 function nothing(): void {}

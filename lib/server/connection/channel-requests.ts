@@ -7,6 +7,7 @@ import {
   isReservedChannel,
   PROTOCOL,
   type RequestHead,
+  type SubscribeFrame,
 } from "../../shared/protocol.js";
 import {
   BUSY,
@@ -47,7 +48,6 @@ export interface ChannelRequestParts<Auth> extends PresenceRequestParts<Auth> {
   readonly hears: (event: "published" | "broadcasted") => boolean;
 }
 
-type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
 type UnsubscribeFrame = Extract<ClientFrame, { type: "unsubscribe" }>;
 type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
 type BroadcastFrame = Extract<ClientFrame, { type: "broadcast" }>;

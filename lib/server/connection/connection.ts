@@ -11,6 +11,7 @@ import {
 import type { CallOptions } from "../../shared/pending-calls.js";
 import type { Position } from "../../shared/position.js";
 import {
+  type AuthFrame,
   type ClientFrame,
   PROTOCOL,
   type Protocol,
@@ -28,7 +29,7 @@ import { OutgoingCalls } from "../rpc/outgoing-calls.js";
 import { type Droppable, SendQueue, type SendQueueOwner } from "../transport/send-queue.js";
 import type { Socket } from "../transport/socket.js";
 import type { Transport, TransportListener } from "../transport/transport.js";
-import { Agreement, type AuthFrame, type FurtherFrame } from "./agreement.js";
+import { Agreement, type FurtherFrame } from "./agreement.js";
 import { type AuthenticatingConnection, Authentication, type ConnectionIdentity } from "./authentication.js";
 import type { ChannelClient } from "./channel-client.js";
 import { type ChannelFrame, ChannelRequests } from "./channel-requests.js";

@@ -39,8 +39,7 @@ export class SockJSPaths {
   /** Undefined for what SockJS leaves to others. */
   target(url: string): Target | undefined {
     if (!this.#covered.test(url)) return undefined;
-    const query = url.indexOf("?");
-    const path = query === -1 ? url : url.slice(0, query);
+    const [path = ""] = url.split("?", 1);
     if (!PLAIN.test(path)) return { kind: "malformed" };
     const webSocket = this.#webSocket.exec(path);
     if (webSocket) return { kind: "websocket", framing: webSocket.groups?.session ? "sockjs" : "plain" };
